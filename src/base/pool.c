@@ -1,0 +1,139 @@
+/* pool.c - the thread pool: workers take task numbers from one counter, spin briefly, then sleep on a futex.
+ * In: a function and a number of tasks. Out: nothing; results must not depend on who ran what.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <linux/futex.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "context.h"
+
+/* A job is announced by raising `generation`. Workers and the caller draw task numbers from `next`; the caller
+ * waits until every worker that saw this generation has left it, so the job's fields may be overwritten then. */
+struct swg__pool {
+    pthread_t *handles;
+    struct worker *workers;
+    int count;                              /* workers, the caller not counted */
+    _Alignas(64) atomic_uint generation;    /* futex: a new job, or stop */
+    atomic_bool stop;
+    atomic_int sleepers;
+    swg__task_fn fn;
+    void *arg;
+    int64_t tasks;
+    _Alignas(64) atomic_llong next;
+    _Alignas(64) atomic_uint busy;          /* futex: workers still inside the job */
+};
+
+struct worker {
+    swg__pool *pool;
+    int index;
+};
+
+/* Spinning pays below a fork-join of about a microsecond and must not burn a shared machine: bounded by the clock. */
+enum { SPIN_NS = 20000, SPIN_CHECK = 64 };
+
+static _Thread_local bool inside_pool;
+
+static void futex_wait(atomic_uint *word, unsigned expected) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake_all(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+static void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void work(swg__pool *pool, int worker) {
+    int64_t tasks = pool->tasks;
+    for (int64_t t; (t = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < tasks;)
+        pool->fn(pool->arg, t, worker);
+}
+
+/* Waits until *word differs from `seen`: by spinning first, then asleep. */
+static void wait_change(atomic_uint *word, unsigned seen, atomic_int *sleepers) {
+    int64_t start = swg__now_ns();
+    do {
+        for (int i = 0; i < SPIN_CHECK; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != seen)
+                return;
+            relax();
+        }
+    } while (swg__now_ns() - start < SPIN_NS);
+    if (sleepers)
+        atomic_fetch_add(sleepers, 1);
+    while (atomic_load(word) == seen)
+        futex_wait(word, seen);
+    if (sleepers)
+        atomic_fetch_sub(sleepers, 1);
+}
+
+static void *worker_main(void *arg) {
+    struct worker *self = arg;
+    swg__pool *pool = self->pool;
+    inside_pool = true;
+    for (unsigned seen = 0;;) {
+        wait_change(&pool->generation, seen, &pool->sleepers);
+        seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (atomic_load(&pool->stop))
+            return NULL;
+        work(pool, self->index);
+        if (atomic_fetch_sub(&pool->busy, 1) == 1)
+            futex_wake_all(&pool->busy);
+    }
+}
+
+swg_status swg__pool_open(swg_context *ctx, int threads, swg__pool **out) {
+    swg__pool *pool = swg__calloc(ctx, 1, sizeof *pool);
+    if (!pool)
+        return SWG_ENOMEM;
+    pool->handles = swg__calloc(ctx, (size_t)threads, sizeof *pool->handles);
+    pool->workers = swg__calloc(ctx, (size_t)threads, sizeof *pool->workers);
+    bool ok = pool->handles && pool->workers;
+    for (int i = 0; ok && i < threads - 1; i++) {
+        pool->workers[i] = (struct worker){pool, i + 1};
+        ok = pthread_create(&pool->handles[i], NULL, worker_main, &pool->workers[i]) == 0;
+        if (ok)
+            pool->count++;
+    }
+    if (!ok) {
+        swg__pool_close(ctx, pool);
+        return SWG_ENOMEM;
+    }
+    *out = pool;
+    return SWG_OK;
+}
+
+void swg__pool_close(swg_context *ctx, swg__pool *pool) {
+    atomic_store(&pool->stop, true);
+    atomic_fetch_add(&pool->generation, 1);
+    futex_wake_all(&pool->generation);
+    for (int i = 0; i < pool->count; i++)
+        pthread_join(pool->handles[i], NULL);
+    swg__free(ctx, pool->workers);
+    swg__free(ctx, pool->handles);
+    swg__free(ctx, pool);
+}
+
+void swg__parallel(swg_context *ctx, int64_t tasks, swg__task_fn fn, void *arg) {
+    swg__pool *pool = ctx->pool;
+    if (!pool || tasks < 2 || inside_pool) {
+        for (int64_t t = 0; t < tasks; t++)
+            fn(arg, t, 0);
+        return;
+    }
+    pool->fn = fn;
+    pool->arg = arg;
+    pool->tasks = tasks;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->busy, (unsigned)pool->count, memory_order_relaxed);
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers))
+        futex_wake_all(&pool->generation);
+    inside_pool = true;
+    work(pool, 0);
+    inside_pool = false;
+    for (unsigned left; (left = atomic_load_explicit(&pool->busy, memory_order_acquire)) != 0;)
+        wait_change(&pool->busy, left, NULL);
+}
