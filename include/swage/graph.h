@@ -1,0 +1,156 @@
+/* graph.h - describe a computation once; gradients, fusion and memory planning are functions from graph to graph.
+ *
+ * A graph is a list of nodes. A node is addressed by a swg_value and has an operation, an element type and a shape
+ * of up to 6 dimensions, row-major. Nothing is computed and no data are held while a graph is built:
+ *
+ *     swg_value x = swg_input(g, "x", 2, (int64_t[]){256, 125});
+ *     swg_value h = swg_gelu(g, swg_linear(g, x, 512, "fc1"));
+ *     swg_value loss = swg_mean(g, swg_square(g, swg_sub(g, h, x)), 0);
+ *
+ * Builders never fail on their own: the first error (shapes that do not fit, out of memory) is latched in the graph
+ * with the scope path it happened in, later builders return SWG_NONE, and swg_graph_status or swg_plan_make report it.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_GRAPH_H
+#define SWAGE_GRAPH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "swage/context.h"
+
+typedef uint32_t swg_value;
+typedef struct swg_graph swg_graph;
+
+enum { SWG_NONE = 0, SWG_MAX_DIMS = 6 };
+
+typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32 } swg_dtype;
+
+typedef struct swg_graph_opts {
+    swg_dtype dtype; /* of inputs, parameters and everything computed from them: SWG_F32, or SWG_F64 for tests */
+} swg_graph_opts;
+
+/* opts may be NULL. The graph borrows ctx, which must outlive it. */
+swg_status swg_graph_create(swg_context *ctx, const swg_graph_opts *opts, swg_graph **out);
+void swg_graph_destroy(swg_graph *g);
+
+/* The first error latched by a builder; the message is in the context. */
+swg_status swg_graph_status(const swg_graph *g);
+
+/* Names of nodes made between push and pop begin with "name/". */
+void swg_scope_push(swg_graph *g, const char *name);
+void swg_scope_pop(swg_graph *g);
+
+/* ---- inspection ---- */
+
+int swg_ndim(const swg_graph *g, swg_value v);
+const int64_t *swg_shape(const swg_graph *g, swg_value v);   /* swg_ndim numbers; NULL for SWG_NONE */
+int64_t swg_elements(const swg_graph *g, swg_value v);
+swg_dtype swg_value_dtype(const swg_graph *g, swg_value v);
+int64_t swg_graph_nodes(const swg_graph *g);
+int64_t swg_graph_parameters(const swg_graph *g);            /* trainable numbers */
+int64_t swg_graph_macs(const swg_graph *g, swg_value v);     /* multiply-adds of all contractions `v` depends on */
+void swg_graph_print(const swg_graph *g, FILE *file);        /* one line per node */
+
+/* ---- leaves ---- */
+
+/* Filled by the caller through the plan. dtype is the graph's. */
+swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *shape);
+
+/* How a parameter starts. Uniform: every element in [-bound, bound) from stream "init:<scope>/<name>" with '/' written '.'. */
+typedef struct swg_init {
+    double bound; /* uniform; 0 with value 0 means zeros */
+    double value; /* constant, if bound is 0 */
+} swg_init;
+swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init);
+
+swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broadcasts against everything */
+
+/* Random numbers as a function of (seed, stream, step, element); seed and step are given to the run.
+ * stream names the source, e.g. "sw:theta"; two streams with one hash are an error. Not differentiable. */
+swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
+swg_value swg_random_normal(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
+
+/* ---- element by element; binary operations broadcast as NumPy does ---- */
+
+swg_value swg_neg(swg_graph *g, swg_value x);
+swg_value swg_abs(swg_graph *g, swg_value x);
+swg_value swg_sign(swg_graph *g, swg_value x);               /* gradient zero */
+swg_value swg_square(swg_graph *g, swg_value x);
+swg_value swg_sqrt(swg_graph *g, swg_value x);
+swg_value swg_rsqrt(swg_graph *g, swg_value x);
+swg_value swg_reciprocal(swg_graph *g, swg_value x);
+swg_value swg_exp(swg_graph *g, swg_value x);
+swg_value swg_log(swg_graph *g, swg_value x);
+swg_value swg_log1p(swg_graph *g, swg_value x);
+swg_value swg_relu(swg_graph *g, swg_value x);
+swg_value swg_gelu(swg_graph *g, swg_value x);               /* x * Phi(x), the erf form */
+swg_value swg_silu(swg_graph *g, swg_value x);
+swg_value swg_tanh(swg_graph *g, swg_value x);
+swg_value swg_sigmoid(swg_graph *g, swg_value x);
+swg_value swg_softplus(swg_graph *g, swg_value x);
+swg_value swg_affine(swg_graph *g, swg_value x, double scale, double shift); /* scale * x + shift */
+swg_value swg_clamp(swg_graph *g, swg_value x, double low, double high);
+swg_value swg_add(swg_graph *g, swg_value a, swg_value b);
+swg_value swg_sub(swg_graph *g, swg_value a, swg_value b);
+swg_value swg_mul(swg_graph *g, swg_value a, swg_value b);
+swg_value swg_div(swg_graph *g, swg_value a, swg_value b);
+swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradient goes to a */
+swg_value swg_min(swg_graph *g, swg_value a, swg_value b);
+swg_value swg_greater(swg_graph *g, swg_value a, swg_value b);       /* 1 where a > b, else 0; gradient zero */
+swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b); /* a where condition != 0 */
+swg_value swg_detach(swg_graph *g, swg_value x);             /* x, but no gradient flows back */
+
+/* ---- shape ---- */
+
+swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape);   /* one extent may be -1 */
+swg_value swg_permute(swg_graph *g, swg_value x, const int *axes);                  /* axes: ndim of x numbers */
+swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape);    /* broadcast, materialised */
+swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64_t *extent); /* ndim numbers each */
+swg_value swg_pad(swg_graph *g, swg_value x, const int64_t *before, const int64_t *after);   /* zeros */
+swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis);
+
+/* ---- over axes; `axes` is a bit mask (bit i: axis i), 0 means all. Reduced axes stay with extent 1 ---- */
+
+swg_value swg_sum(swg_graph *g, swg_value x, uint32_t axes);
+swg_value swg_mean(swg_graph *g, swg_value x, uint32_t axes);
+swg_value swg_reduce_max(swg_graph *g, swg_value x, uint32_t axes);  /* ties share the gradient equally */
+swg_value swg_softmax(swg_graph *g, swg_value x);                    /* over the last axis */
+swg_value swg_log_softmax(swg_graph *g, swg_value x);
+swg_value swg_argsort(swg_graph *g, swg_value x, int axis);          /* SWG_I32, ascending, stable; NaN last */
+swg_value swg_take_along(swg_graph *g, swg_value x, swg_value index, int axis); /* index: permutation along axis */
+swg_value swg_sort(swg_graph *g, swg_value x, int axis);
+
+/* ---- contraction ---- */
+
+typedef struct swg_matmul_opts {
+    bool trans_a; /* a is (..., k, m) */
+    bool trans_b; /* b is (..., n, k) */
+} swg_matmul_opts;
+/* a: (..., m, k), b: (..., k, n) or (k, n); result (..., m, n). opts may be NULL. Sums over k run in one fixed order. */
+swg_value swg_matmul(swg_graph *g, swg_value a, swg_value b, const swg_matmul_opts *opts);
+
+/* ---- gradients and updates ---- */
+
+/* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i].
+ * SWG_EGRAD names the node and scope of an operation that has no gradient. */
+swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, int count, swg_value *grads);
+
+/* All parameters in order of creation. The array belongs to the graph. */
+const swg_value *swg_params_of(const swg_graph *g, int *count);
+
+typedef struct swg_adam_opts {
+    bool decoupled;      /* AdamW: weight decay on the weight; else Adam: on the gradient */
+    bool clip;           /* scale gradients so that their global norm is at most hyper[SWG_HYPER_CLIP] */
+} swg_adam_opts;
+
+/* What the host sets before each step, as f32 (f64 in an f64 graph). swg_hyper_adam fills them. */
+enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_BETA1, SWG_HYPER_BETA2,
+       SWG_HYPER_EPS, SWG_HYPER_CLIP, SWG_HYPER_GRAD_SCALE, SWG_HYPER_COUNT };
+
+/* Appends gradients, global norm and one fused Adam update over the whole parameter span.
+ * hyper: an input of shape {SWG_HYPER_COUNT}. Returns the global gradient norm (shape {1}, before clipping);
+ * reading it as an output makes the update part of the plan. Kingma and Ba 2015; Loshchilov and Hutter 2019.
+ * A norm that is not finite skips the update: weights and moments stay as they were. */
+swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts);
+
+#endif

@@ -1,0 +1,34 @@
+/* nn.h - layers and losses: functions that add nodes to a graph.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_NN_H
+#define SWAGE_NN_H
+
+#include "swage/graph.h"
+
+/* y = x W^T + b. x: (..., k), W: (n, k) named "<name>.weight", b: (n) named "<name>.bias". Result (..., n).
+ * Both start uniform in +-1/sqrt(k). */
+swg_value swg_linear(swg_graph *g, swg_value x, int64_t n, const char *name);
+
+typedef enum swg_activation { SWG_ACT_NONE, SWG_ACT_RELU, SWG_ACT_GELU, SWG_ACT_SILU, SWG_ACT_TANH, SWG_ACT_SIGMOID } swg_activation;
+swg_value swg_activate(swg_graph *g, swg_value x, swg_activation activation);
+/* "relu" -> SWG_ACT_RELU; false if unknown. */
+bool swg_activation_find(const char *name, swg_activation *out);
+
+/* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */
+swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x);       /* mean d^2 */
+swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x);       /* mean |d| */
+swg_value swg_loss_huber(swg_graph *g, swg_value y, swg_value x, double beta);
+swg_value swg_loss_logcosh(swg_graph *g, swg_value y, swg_value x);   /* mean |d| + log1p(exp(-2|d|)) - ln 2 */
+/* 0.9 mse + 0.1 mean clamp(|d| / (|x| + eps), 0, 10), eps = max(1e-6, 0.1 std x), a constant for the gradient. */
+swg_value swg_loss_relative(swg_graph *g, swg_value y, swg_value x);
+/* ln(1 + scale * a) of a scalar. */
+swg_value swg_loss_log(swg_graph *g, swg_value a, double scale);
+
+/* Sliced-Wasserstein distance of latents to the normal prior (Kolouri et al. 2018, Alg. 1): mean over the batch and
+ * `directions` random directions of the squared gaps of sorted projections. z: (m, k). Result {1}.
+ * Directions come from stream "sw:theta" (drawn normal, divided by their length), the prior from "sw:prior". */
+swg_value swg_loss_sliced_wasserstein(swg_graph *g, swg_value z, int64_t directions);
+/* The same with given directions (l, k), rows of length 1, and prior (m, k). */
+swg_value swg_loss_sliced_wasserstein_with(swg_graph *g, swg_value z, swg_value theta, swg_value prior);
+
+#endif

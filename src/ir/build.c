@@ -1,0 +1,426 @@
+/* build.c - builders and shape rules of the primitive operations.
+ * In: values of a graph. Out: a new value; on error the graph latches the first message.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "ir.h"
+#include <string.h>
+
+/* "(3, 4, 5)" for messages. */
+static const char *shape_text(const swg__node *n, char *out, size_t capacity) {
+    size_t used = (size_t)snprintf(out, capacity, "(");
+    for (int i = 0; i < n->ndim && used < capacity; i++)
+        used += (size_t)snprintf(out + used, capacity - used, "%s%lld", i ? ", " : "", (long long)n->shape[i]);
+    if (used < capacity)
+        snprintf(out + used, capacity - used, ")");
+    return out;
+}
+
+static bool usable(swg_graph *g, swg_value v) { return g->status == SWG_OK && v != SWG_NONE && v < g->count; }
+
+static swg_value unusable(swg_graph *g, swg__op op) {
+    return swg__graph_fail(g, SWG_EINVAL, "%s: an input is SWG_NONE or of another graph", swg__ops[op].text);
+}
+
+/* ---- leaves ---- */
+
+/* Full path of a leaf: scope and name. */
+static const char *leaf_name(swg_graph *g, const char *name) {
+    swg__text text;
+    swg__text_init(&text, g->ctx);
+    if (g->scope.length)
+        swg__text_printf(&text, "%s/", g->scope.data);
+    swg__text_puts(&text, name);
+    const char *path = text.failed ? NULL : swg__arena_strdup(&g->arena, text.data);
+    swg__text_free(&text);
+    return path;
+}
+
+static swg_value leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr) {
+    if (ndim < 1 || ndim > SWG_MAX_DIMS)
+        return swg__graph_fail(g, SWG_ESHAPE, "%s \"%s\": %d dimensions, expected 1 to %d", swg__ops[op].text, name, ndim,
+                               SWG_MAX_DIMS);
+    swg_value v = swg__append(g, op, g->dtype, ndim, shape, 0, NULL, attr);
+    if (v && !(g->nodes[v].name = leaf_name(g, name)))
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for the name '%s'", name);
+    return v;
+}
+
+/* Two leaves of one kind with one name could not be told apart in a checkpoint or a message. */
+static bool taken(swg_graph *g, swg_value v) {
+    for (int64_t i = 1; i < v; i++)
+        if (g->nodes[i].op == g->nodes[v].op && strcmp(g->nodes[i].name, g->nodes[v].name) == 0)
+            return true;
+    return false;
+}
+
+swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *shape) {
+    swg_value v = leaf(g, SWG__INPUT, name, ndim, shape, NULL);
+    if (v && taken(g, v))
+        return swg__graph_fail(g, SWG_EINVAL, "input \"%s\" exists already", name);
+    return v;
+}
+
+swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init) {
+    swg_value v = leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
+    if (!v)
+        return v;
+    if (taken(g, v))
+        return swg__graph_fail(g, SWG_EINVAL, "parameter \"%s\" exists already", g->nodes[v].name);
+    if (g->param_count == g->param_capacity) {
+        int capacity = g->param_capacity ? 2 * g->param_capacity : 32;
+        swg_value *params = swg__grow(g->ctx, g->params, (size_t)capacity * sizeof *params);
+        if (!params)
+            return swg__graph_fail(g, SWG_ENOMEM, "out of memory for parameter \"%s\"", name);
+        g->params = params;
+        g->param_capacity = capacity;
+    }
+    g->params[g->param_count++] = v;
+    g->nodes[v].offset = g->span;
+    g->span += (swg_elements(g, v) + 15) / 16 * 16;
+    return v;
+}
+
+swg_value swg_constant(swg_graph *g, double value) {
+    return swg__append(g, SWG__CONSTANT, g->dtype, 1, (int64_t[]){1}, 0, NULL, &(swg__attr){.f = {value}});
+}
+
+static swg_value random_leaf(swg_graph *g, swg__op op, const char *stream, int ndim, const int64_t *shape) {
+    swg__attr attr = {.stream = swg__fnv1a(stream)};
+    swg_value v = leaf(g, op, stream, ndim, shape, &attr);
+    for (int64_t i = 1; v && i < v; i++)
+        if (swg__ops[g->nodes[i].op].class == SWG__RANDOM && g->nodes[i].attr.stream == attr.stream)
+            return swg__graph_fail(g, SWG_EINVAL, "random stream \"%s\" is used twice or has the hash of \"%s\"", stream,
+                                   g->nodes[i].name);
+    return v;
+}
+
+swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape) {
+    return random_leaf(g, SWG__UNIFORM, stream, ndim, shape);
+}
+
+swg_value swg_random_normal(swg_graph *g, const char *stream, int ndim, const int64_t *shape) {
+    return random_leaf(g, SWG__NORMAL, stream, ndim, shape);
+}
+
+/* ---- element by element ---- */
+
+swg_value swg__ew(swg_graph *g, swg__op op, double f0, double f1, int inputs, swg_value a, swg_value b, swg_value c) {
+    swg_value in[3] = {a, b, c};
+    int64_t shape[SWG_MAX_DIMS];
+    int ndim = 0;
+    for (int i = 0; i < inputs; i++) {
+        if (!usable(g, in[i]))
+            return unusable(g, op);
+        if (g->nodes[in[i]].dtype != g->dtype)
+            return swg__graph_fail(g, SWG_EDTYPE, "%s: integer input", swg__ops[op].text);
+        if (g->nodes[in[i]].ndim > ndim)
+            ndim = g->nodes[in[i]].ndim;
+    }
+    for (int axis = 0; axis < ndim; axis++) {
+        shape[axis] = 1;
+        for (int i = 0; i < inputs; i++) {
+            const swg__node *n = &g->nodes[in[i]];
+            int own = axis - (ndim - n->ndim);
+            if (own < 0 || n->shape[own] == 1)
+                continue;
+            if (shape[axis] != 1 && shape[axis] != n->shape[own]) {
+                char left[96], right[96];
+                return swg__graph_fail(g, SWG_ESHAPE, "%s: %s and %s do not broadcast", swg__ops[op].text,
+                                       shape_text(&g->nodes[in[0]], left, sizeof left), shape_text(n, right, sizeof right));
+            }
+            shape[axis] = n->shape[own];
+        }
+    }
+    return swg__append(g, op, g->dtype, ndim, shape, inputs, in, &(swg__attr){.f = {f0, f1}});
+}
+
+#define UNARY(function, OPERATION) \
+    swg_value function(swg_graph *g, swg_value x) { return swg__ew(g, SWG__##OPERATION, 0, 0, 1, x, 0, 0); }
+UNARY(swg_neg, NEG)
+UNARY(swg_abs, ABS)
+UNARY(swg_sign, SIGN)
+UNARY(swg_square, SQUARE)
+UNARY(swg_sqrt, SQRT)
+UNARY(swg_rsqrt, RSQRT)
+UNARY(swg_reciprocal, RECIP)
+UNARY(swg_exp, EXP)
+UNARY(swg_log, LOG)
+UNARY(swg_log1p, LOG1P)
+UNARY(swg_relu, RELU)
+UNARY(swg_gelu, GELU)
+UNARY(swg_tanh, TANH)
+UNARY(swg_sigmoid, SIGMOID)
+UNARY(swg_softplus, SOFTPLUS)
+UNARY(swg_detach, DETACH)
+#undef UNARY
+
+#define BINARY(function, OPERATION) \
+    swg_value function(swg_graph *g, swg_value a, swg_value b) { return swg__ew(g, SWG__##OPERATION, 0, 0, 2, a, b, 0); }
+BINARY(swg_add, ADD)
+BINARY(swg_sub, SUB)
+BINARY(swg_mul, MUL)
+BINARY(swg_div, DIV)
+BINARY(swg_max, MAX)
+BINARY(swg_min, MIN)
+BINARY(swg_greater, GREATER)
+#undef BINARY
+
+swg_value swg_silu(swg_graph *g, swg_value x) { return swg_mul(g, x, swg_sigmoid(g, x)); }
+swg_value swg_affine(swg_graph *g, swg_value x, double scale, double shift) {
+    return swg__ew(g, SWG__AFFINE, scale, shift, 1, x, 0, 0);
+}
+swg_value swg_clamp(swg_graph *g, swg_value x, double low, double high) {
+    if (!(low <= high))
+        return swg__graph_fail(g, SWG_EINVAL, "clamp: low %g is not below high %g", low, high);
+    return swg__ew(g, SWG__CLAMP, low, high, 1, x, 0, 0);
+}
+swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b) {
+    return swg__ew(g, SWG__WHERE, 0, 0, 3, condition, a, b);
+}
+
+/* ---- shape ---- */
+
+swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
+    if (!usable(g, x))
+        return unusable(g, SWG__RESHAPE);
+    if (ndim < 1 || ndim > SWG_MAX_DIMS)
+        return swg__graph_fail(g, SWG_ESHAPE, "reshape: %d dimensions", ndim);
+    int64_t out[SWG_MAX_DIMS], known = 1, elements = swg_elements(g, x);
+    int open = -1;
+    for (int i = 0; i < ndim; i++) {
+        out[i] = shape[i];
+        if (shape[i] == -1 && open < 0)
+            open = i;
+        else if (shape[i] < 1 || swg__mul_overflow(known, shape[i], &known))
+            return swg__graph_fail(g, SWG_ESHAPE, "reshape: extent %lld", (long long)shape[i]);
+    }
+    if (open >= 0 && elements % known == 0) {
+        out[open] = elements / known;
+        known = elements;
+    }
+    if (known != elements) {
+        char text[96];
+        return swg__graph_fail(g, SWG_ESHAPE, "reshape: %s has %lld elements, the new shape %lld",
+                               shape_text(&g->nodes[x], text, sizeof text), (long long)elements, (long long)known);
+    }
+    return swg__append(g, SWG__RESHAPE, g->nodes[x].dtype, ndim, out, 1, &x, NULL);
+}
+
+swg_value swg_permute(swg_graph *g, swg_value x, const int *axes) {
+    if (!usable(g, x))
+        return unusable(g, SWG__PERMUTE);
+    swg__node *n = &g->nodes[x];
+    swg__attr attr = {0};
+    int64_t shape[SWG_MAX_DIMS];
+    uint32_t seen = 0;
+    for (int i = 0; i < n->ndim; i++) {
+        if (axes[i] < 0 || axes[i] >= n->ndim || seen >> axes[i] & 1)
+            return swg__graph_fail(g, SWG_EINVAL, "permute: the axes are not a permutation of 0..%d", n->ndim - 1);
+        seen |= 1u << axes[i];
+        attr.begin[i] = axes[i];
+        shape[i] = n->shape[axes[i]];
+    }
+    return swg__append(g, SWG__PERMUTE, n->dtype, n->ndim, shape, 1, &x, &attr);
+}
+
+swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
+    if (!usable(g, x))
+        return unusable(g, SWG__EXPAND);
+    const swg__node *n = &g->nodes[x];
+    bool fits = ndim >= n->ndim && ndim <= SWG_MAX_DIMS;
+    for (int i = 0; fits && i < n->ndim; i++) {
+        int64_t extent = n->shape[n->ndim - 1 - i];
+        fits = extent == 1 || extent == shape[ndim - 1 - i];
+    }
+    if (!fits) {
+        char text[96];
+        return swg__graph_fail(g, SWG_ESHAPE, "expand: %s does not broadcast to the shape asked for", shape_text(n, text, sizeof text));
+    }
+    return swg__append(g, SWG__EXPAND, n->dtype, ndim, shape, 1, &x, NULL);
+}
+
+swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64_t *extent) {
+    if (!usable(g, x))
+        return unusable(g, SWG__SLICE);
+    const swg__node *n = &g->nodes[x];
+    swg__attr attr = {0};
+    for (int i = 0; i < n->ndim; i++) {
+        if (begin[i] < 0 || extent[i] < 1 || begin[i] > n->shape[i] - extent[i])
+            return swg__graph_fail(g, SWG_ESHAPE, "slice: %lld values from %lld exceed extent %lld of axis %d",
+                                   (long long)extent[i], (long long)begin[i], (long long)n->shape[i], i);
+        attr.begin[i] = begin[i];
+    }
+    return swg__append(g, SWG__SLICE, n->dtype, n->ndim, extent, 1, &x, &attr);
+}
+
+swg_value swg_pad(swg_graph *g, swg_value x, const int64_t *before, const int64_t *after) {
+    if (!usable(g, x))
+        return unusable(g, SWG__PAD);
+    const swg__node *n = &g->nodes[x];
+    swg__attr attr = {0};
+    int64_t shape[SWG_MAX_DIMS];
+    for (int i = 0; i < n->ndim; i++) {
+        if (before[i] < 0 || after[i] < 0 || before[i] > (int64_t)1 << 40 || after[i] > (int64_t)1 << 40)
+            return swg__graph_fail(g, SWG_ESHAPE, "pad: negative or huge padding of axis %d", i);
+        attr.begin[i] = before[i];
+        shape[i] = before[i] + n->shape[i] + after[i];
+    }
+    return swg__append(g, SWG__PAD, n->dtype, n->ndim, shape, 1, &x, &attr);
+}
+
+swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis) {
+    if (count < 1 || !usable(g, parts[0]))
+        return unusable(g, SWG__CONCAT);
+    const swg__node *first = &g->nodes[parts[0]];
+    if (axis < 0 || axis >= first->ndim)
+        return swg__graph_fail(g, SWG_EINVAL, "concat: axis %d of %d", axis, first->ndim);
+    int64_t shape[SWG_MAX_DIMS];
+    memcpy(shape, first->shape, sizeof shape);
+    for (int p = 1; p < count; p++) {
+        if (!usable(g, parts[p]))
+            return unusable(g, SWG__CONCAT);
+        const swg__node *n = &g->nodes[parts[p]];
+        bool fits = n->ndim == first->ndim && n->dtype == first->dtype;
+        for (int i = 0; fits && i < n->ndim; i++)
+            fits = i == axis || n->shape[i] == shape[i];
+        if (!fits) {
+            char left[96], right[96];
+            return swg__graph_fail(g, SWG_ESHAPE, "concat: %s and %s differ beside axis %d", shape_text(first, left, sizeof left),
+                                   shape_text(n, right, sizeof right), axis);
+        }
+        shape[axis] += n->shape[axis];
+    }
+    return swg__append(g, SWG__CONCAT, first->dtype, first->ndim, shape, count, parts, &(swg__attr){.axis = axis});
+}
+
+/* ---- over axes ---- */
+
+/* Reduces runs of neighbouring axes one after the other, so that kernels only see (outer, reduced, inner). */
+swg_value swg__reduce(swg_graph *g, swg__op op, swg_value x, uint32_t axes, double scale) {
+    if (!usable(g, x))
+        return unusable(g, op);
+    int ndim = g->nodes[x].ndim;
+    if (axes == 0)
+        axes = (1u << ndim) - 1;
+    if (axes >> ndim)
+        return swg__graph_fail(g, SWG_EINVAL, "%s: axis mask %#x names axes beyond %d", swg__ops[op].text, axes, ndim - 1);
+    for (int hi = ndim - 1; hi >= 0; hi--) {
+        if (!(axes >> hi & 1))
+            continue;
+        int lo = hi;
+        while (lo > 0 && axes >> (lo - 1) & 1)
+            lo--;
+        int64_t shape[SWG_MAX_DIMS];
+        memcpy(shape, g->nodes[x].shape, sizeof shape);
+        uint32_t run = 0;
+        for (int i = lo; i <= hi; i++) {
+            shape[i] = 1;
+            run |= 1u << i;
+        }
+        bool last = (axes & ((1u << lo) - 1)) == 0;
+        x = swg__append(g, op, g->nodes[x].dtype, ndim, shape, 1, &x, &(swg__attr){.axes = run, .f = {last ? scale : 1}});
+        if (!x)
+            return x;
+        hi = lo;
+    }
+    return x;
+}
+
+swg_value swg_sum(swg_graph *g, swg_value x, uint32_t axes) { return swg__reduce(g, SWG__SUM, x, axes, 1); }
+
+swg_value swg_mean(swg_graph *g, swg_value x, uint32_t axes) {
+    if (!usable(g, x))
+        return unusable(g, SWG__SUM);
+    int64_t count = 1;
+    for (int i = 0; i < g->nodes[x].ndim; i++)
+        if (axes == 0 || axes >> i & 1)
+            count *= g->nodes[x].shape[i];
+    return swg__reduce(g, SWG__SUM, x, axes, 1.0 / (double)count);
+}
+
+swg_value swg_reduce_max(swg_graph *g, swg_value x, uint32_t axes) { return swg__reduce(g, SWG__REDUCE_MAX, x, axes, 1); }
+
+swg_value swg__sum_to(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
+    if (!usable(g, x))
+        return SWG_NONE;
+    int have = g->nodes[x].ndim;
+    uint32_t axes = 0;
+    for (int i = 0; i < have; i++) {
+        int own = i - (have - ndim);
+        if (g->nodes[x].shape[i] != 1 && (own < 0 || shape[own] == 1))
+            axes |= 1u << i;
+    }
+    if (axes)
+        x = swg__reduce(g, SWG__SUM, x, axes, 1);
+    return have == ndim ? x : swg_reshape(g, x, ndim, shape);
+}
+
+static swg_value rows(swg_graph *g, swg__op op, swg_value x) {
+    if (!usable(g, x))
+        return unusable(g, op);
+    return swg__append(g, op, g->dtype, g->nodes[x].ndim, g->nodes[x].shape, 1, &x, NULL);
+}
+
+swg_value swg_softmax(swg_graph *g, swg_value x) { return rows(g, SWG__SOFTMAX, x); }
+swg_value swg_log_softmax(swg_graph *g, swg_value x) { return rows(g, SWG__LOG_SOFTMAX, x); }
+
+swg_value swg_argsort(swg_graph *g, swg_value x, int axis) {
+    if (!usable(g, x))
+        return unusable(g, SWG__ARGSORT);
+    swg__node *n = &g->nodes[x];
+    if (axis < 0 || axis >= n->ndim || n->shape[axis] > INT32_MAX)
+        return swg__graph_fail(g, SWG_EINVAL, "argsort: axis %d of %d", axis, n->ndim);
+    return swg__append(g, SWG__ARGSORT, SWG_I32, n->ndim, n->shape, 1, &x, &(swg__attr){.axis = axis});
+}
+
+static swg_value along(swg_graph *g, swg__op op, swg_value x, swg_value index, int axis) {
+    if (!usable(g, x) || !usable(g, index))
+        return unusable(g, op);
+    swg__node *n = &g->nodes[x], *i = &g->nodes[index];
+    if (i->dtype != SWG_I32 || n->ndim != i->ndim || axis < 0 || axis >= n->ndim ||
+        memcmp(n->shape, i->shape, (size_t)n->ndim * sizeof *n->shape) != 0)
+        return swg__graph_fail(g, SWG_ESHAPE, "%s: the index must be integer and have the shape of the data", swg__ops[op].text);
+    return swg__append(g, op, n->dtype, n->ndim, n->shape, 2, (swg_value[]){x, index}, &(swg__attr){.axis = axis});
+}
+
+swg_value swg_take_along(swg_graph *g, swg_value x, swg_value index, int axis) { return along(g, SWG__TAKE, x, index, axis); }
+swg_value swg__put_along(swg_graph *g, swg_value x, swg_value index, int axis) { return along(g, SWG__PUT, x, index, axis); }
+swg_value swg_sort(swg_graph *g, swg_value x, int axis) { return swg_take_along(g, x, swg_argsort(g, x, axis), axis); }
+
+/* ---- contraction ---- */
+
+swg_value swg__matmul(swg_graph *g, swg_value a, swg_value b, bool trans_a, bool trans_b) {
+    if (!usable(g, a) || !usable(g, b))
+        return unusable(g, SWG__MATMUL);
+    const swg__node *l = &g->nodes[a], *r = &g->nodes[b];
+    char left[96], right[96];
+    if (l->ndim < 2 || r->ndim < 2)
+        return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s and %s must have two dimensions or more",
+                               shape_text(l, left, sizeof left), shape_text(r, right, sizeof right));
+    int64_t m = l->shape[l->ndim - (trans_a ? 1 : 2)], k = l->shape[l->ndim - (trans_a ? 2 : 1)];
+    int64_t kb = r->shape[r->ndim - (trans_b ? 1 : 2)], n = r->shape[r->ndim - (trans_b ? 2 : 1)];
+    bool same_batch = l->ndim == r->ndim;
+    for (int i = 0; same_batch && i < l->ndim - 2; i++)
+        same_batch = l->shape[i] == r->shape[i];
+    if (k != kb || (!same_batch && r->ndim != 2))
+        return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s%s and %s%s do not fit", shape_text(l, left, sizeof left),
+                               trans_a ? " transposed" : "", shape_text(r, right, sizeof right), trans_b ? " transposed" : "");
+    int64_t shape[SWG_MAX_DIMS];
+    int ndim = l->ndim;
+    memcpy(shape, l->shape, sizeof shape);
+    shape[ndim - 2] = m;
+    shape[ndim - 1] = n;
+    swg__attr attr = {.trans_a = trans_a, .trans_b = trans_b};
+    if (same_batch)
+        return swg__append(g, SWG__MATMUL, g->dtype, ndim, shape, 2, (swg_value[]){a, b}, &attr);
+    /* One b for all batches: the batch dimensions are more rows of a. */
+    if (trans_a)
+        return swg__graph_fail(g, SWG_ESHAPE, "matmul: a transposed batched a needs a batched b");
+    int64_t all = swg_elements(g, a) / k;
+    swg_value flat = swg_reshape(g, a, 2, (int64_t[]){all, k});
+    swg_value product = swg__append(g, SWG__MATMUL, g->dtype, 2, (int64_t[]){all, n}, 2, (swg_value[]){flat, b}, &attr);
+    return product ? swg_reshape(g, product, ndim, shape) : SWG_NONE;
+}
+
+swg_value swg_matmul(swg_graph *g, swg_value a, swg_value b, const swg_matmul_opts *opts) {
+    return swg__matmul(g, a, b, opts && opts->trans_a, opts && opts->trans_b);
+}

@@ -1,0 +1,188 @@
+/* graph.c - the graph's storage: nodes in an array, everything they point to in an arena; latched errors; inspection.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "ir.h"
+#include <string.h>
+
+const swg__op_info swg__ops[SWG__OP_COUNT] = {
+#define CLASS_LEAF SWG__LEAF
+#define CLASS_RANDOM SWG__RANDOM
+#define CLASS_VIEW SWG__VIEW
+#define CLASS_MOVE SWG__MOVE
+#define CLASS_EW SWG__EW
+#define CLASS_REDUCE SWG__REDUCE
+#define CLASS_ROWS SWG__ROWS
+#define CLASS_SORT SWG__SORT
+#define CLASS_MATMUL SWG__CONTRACTION
+#define CLASS_OPTIM SWG__OPTIM
+#define OP(id, text, class, inputs, gradient, kernel) [SWG__##id] = {text, CLASS_##class, inputs},
+#include "op.def"
+#undef OP
+};
+
+swg_status swg_graph_create(swg_context *ctx, const swg_graph_opts *opts, swg_graph **out) {
+    *out = NULL;
+    if (opts && opts->dtype != SWG_F32 && opts->dtype != SWG_F64)
+        return swg__fail(ctx, SWG_EDTYPE, "graph: element type must be SWG_F32 or SWG_F64");
+    swg_graph *g = swg__calloc(ctx, 1, sizeof *g);
+    if (!g)
+        return swg__fail_memory(ctx, sizeof *g, "a graph");
+    g->ctx = ctx;
+    g->dtype = opts ? opts->dtype : SWG_F32;
+    swg__arena_init(&g->arena, ctx);
+    swg__text_init(&g->scope, ctx);
+    swg__append(g, SWG__NONE, g->dtype, 0, NULL, 0, NULL, NULL); /* node 0 */
+    if (g->status != SWG_OK) {
+        swg_status status = g->status;
+        swg_graph_destroy(g);
+        return status;
+    }
+    *out = g;
+    return SWG_OK;
+}
+
+void swg_graph_destroy(swg_graph *g) {
+    if (!g)
+        return;
+    swg__text_free(&g->scope);
+    swg__arena_free(&g->arena);
+    swg__free(g->ctx, g->params);
+    swg__free(g->ctx, g->nodes);
+    swg__free(g->ctx, g);
+}
+
+swg_status swg_graph_status(const swg_graph *g) { return g->status; }
+
+swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) {
+    if (g->status != SWG_OK)
+        return SWG_NONE;
+    char text[700];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const char *scope = g->scope.data ? g->scope.data : "";
+    g->status = swg__fail(g->ctx, status, "%.*s%s%s", (int)g->scope.length, scope, g->scope.length ? ": " : "", text);
+    return SWG_NONE;
+}
+
+void swg_scope_push(swg_graph *g, const char *name) {
+    if (g->scope.length)
+        swg__text_puts(&g->scope, "/");
+    swg__text_puts(&g->scope, name);
+    if (g->scope.failed)
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the scope '%s'", name);
+}
+
+void swg_scope_pop(swg_graph *g) {
+    if (!g->scope.data)
+        return;
+    const char *slash = strrchr(g->scope.data, '/');
+    g->scope.length = slash ? (size_t)(slash - g->scope.data) : 0;
+    g->scope.data[g->scope.length] = 0;
+}
+
+int64_t swg__shape_elements(int ndim, const int64_t *shape) {
+    int64_t elements = 1;
+    for (int i = 0; i < ndim; i++)
+        elements *= shape[i];
+    return elements;
+}
+
+size_t swg__dtype_size(int dtype) { return dtype == SWG_F64 ? 8 : 4; }
+
+int64_t swg__node_bytes(const swg__node *n) { return swg__shape_elements(n->ndim, n->shape) * (int64_t)swg__dtype_size(n->dtype); }
+
+static bool grow(swg_graph *g) {
+    int64_t capacity = g->capacity ? 2 * g->capacity : 128;
+    swg__node *nodes = swg__grow(g->ctx, g->nodes, (size_t)capacity * sizeof *nodes);
+    if (!nodes)
+        return false;
+    g->nodes = nodes;
+    g->capacity = capacity;
+    return true;
+}
+
+swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
+                      const swg__attr *attr) {
+    if (g->status != SWG_OK)
+        return SWG_NONE;
+    int64_t elements = 1;
+    for (int i = 0; i < ndim; i++)
+        if (shape[i] < 1 || swg__mul_overflow(elements, shape[i], &elements) || elements > (int64_t)1 << 48)
+            return swg__graph_fail(g, SWG_ESHAPE, "%s: extent %lld of axis %d is not usable", swg__ops[op].text,
+                                   (long long)shape[i], i);
+    if (g->count > UINT32_MAX - 2 || (g->count == g->capacity && !grow(g)))
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
+    swg__node *n = &g->nodes[g->count];
+    *n = (swg__node){.op = (uint8_t)op, .dtype = (uint8_t)dtype, .ndim = ndim, .inputs = inputs, .backward = g->in_backward};
+    if (ndim)
+        memcpy(n->shape, shape, (size_t)ndim * sizeof *shape);
+    if (attr)
+        n->attr = *attr;
+    n->in = swg__arena_alloc(&g->arena, (size_t)(inputs ? inputs : 1) * sizeof *in);
+    n->name = swg__arena_strdup(&g->arena, g->scope.data ? g->scope.data : "");
+    if (!n->in || !n->name)
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
+    if (inputs)
+        memcpy(n->in, in, (size_t)inputs * sizeof *in);
+    return (swg_value)g->count++;
+}
+
+/* ---- inspection ---- */
+
+int swg_ndim(const swg_graph *g, swg_value v) { return g->nodes[v].ndim; }
+const int64_t *swg_shape(const swg_graph *g, swg_value v) { return v ? g->nodes[v].shape : NULL; }
+int64_t swg_elements(const swg_graph *g, swg_value v) { return swg__shape_elements(g->nodes[v].ndim, g->nodes[v].shape); }
+swg_dtype swg_value_dtype(const swg_graph *g, swg_value v) { return (swg_dtype)g->nodes[v].dtype; }
+int64_t swg_graph_nodes(const swg_graph *g) { return g->count - 1; }
+
+int64_t swg_graph_parameters(const swg_graph *g) {
+    int64_t total = 0;
+    for (int i = 0; i < g->param_count; i++)
+        total += swg_elements(g, g->params[i]);
+    return total;
+}
+
+const swg_value *swg_params_of(const swg_graph *g, int *count) {
+    *count = g->param_count;
+    return g->params;
+}
+
+int64_t swg__node_macs(const swg_graph *g, const swg__node *n) {
+    if (swg__ops[n->op].class != SWG__CONTRACTION)
+        return 0;
+    const swg__node *a = &g->nodes[n->in[0]];
+    int64_t k = a->shape[n->attr.trans_a ? a->ndim - 2 : a->ndim - 1];
+    return swg__shape_elements(n->ndim, n->shape) * k;
+}
+
+int64_t swg_graph_macs(const swg_graph *g, swg_value v) {
+    uint8_t *needed = swg__calloc(g->ctx, (size_t)g->count, 1);
+    if (!needed)
+        return -1;
+    int64_t total = 0;
+    needed[v] = 1;
+    for (int64_t i = v; i > 0; i--) {
+        if (!needed[i])
+            continue;
+        total += swg__node_macs(g, &g->nodes[i]);
+        for (int j = 0; j < g->nodes[i].inputs; j++)
+            needed[g->nodes[i].in[j]] = 1;
+    }
+    swg__free(g->ctx, needed);
+    return total;
+}
+
+void swg_graph_print(const swg_graph *g, FILE *file) {
+    static const char *const dtypes[] = {"f32", "f64", "i32"};
+    for (int64_t i = 1; i < g->count; i++) {
+        const swg__node *n = &g->nodes[i];
+        fprintf(file, "%%%lld = %s(", (long long)i, swg__ops[n->op].text);
+        for (int j = 0; j < n->inputs; j++)
+            fprintf(file, "%s%%%u", j ? ", " : "", n->in[j]);
+        fprintf(file, ") %s[", dtypes[n->dtype]);
+        for (int j = 0; j < n->ndim; j++)
+            fprintf(file, "%s%lld", j ? "," : "", (long long)n->shape[j]);
+        fprintf(file, "]%s%s%s\n", n->backward ? " backward" : "", *n->name ? " " : "", n->name);
+    }
+}

@@ -1,0 +1,90 @@
+/* ir.h - the graph as passes and the planner see it.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_IR_H
+#define SWAGE_IR_H
+
+#include "base.h"
+#include "swage/graph.h"
+
+typedef enum swg__op {
+#define OP(id, text, class, inputs, gradient, kernel) SWG__##id,
+#include "op.def"
+#undef OP
+    SWG__OP_COUNT
+} swg__op;
+
+typedef enum swg__class { SWG__LEAF, SWG__RANDOM, SWG__VIEW, SWG__MOVE, SWG__EW, SWG__REDUCE, SWG__ROWS, SWG__SORT,
+                          SWG__CONTRACTION, SWG__OPTIM } swg__class;
+
+/* A program runs element by element over tiles that stay in L1. Register r < inputs is an input, others are tiles. */
+enum { SWG__PROGRAM_INPUTS = 8, SWG__PROGRAM_CODE = 24, SWG__PROGRAM_TILES = 8 };
+typedef struct swg__instruction {
+    uint8_t op;         /* an SWG__EW op */
+    uint8_t out, in[3]; /* registers: inputs first, then tiles; the last instruction's out is the result */
+    double f[2];        /* the op's constants */
+} swg__instruction;
+typedef struct swg__program {
+    int inputs, length;
+    swg__instruction code[SWG__PROGRAM_CODE];
+} swg__program;
+
+typedef struct swg__attr {
+    double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value */
+    int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
+    int axis;                       /* concat, argsort, take, put */
+    uint32_t axes;                  /* reduce */
+    uint32_t stream;                /* random */
+    bool trans_a, trans_b;          /* matmul */
+    bool bias, relu, gate;          /* linear: inputs after a, b in this order (relu has none) */
+    bool decoupled, clip;           /* adam */
+    const swg__program *program;    /* program */
+} swg__attr;
+
+typedef struct swg__node {
+    uint8_t op, dtype;
+    uint8_t backward;               /* made by swg_gradients or later */
+    int ndim, inputs;
+    int64_t shape[SWG_MAX_DIMS];
+    swg_value *in;
+    swg__attr attr;
+    const char *name;               /* leaves: full path; others: scope path, "" at the top */
+    int64_t offset;                 /* params: first element in the parameter span */
+} swg__node;
+
+struct swg_graph {
+    swg_context *ctx;
+    swg__arena arena;
+    swg_dtype dtype;
+    swg_status status;
+    swg__node *nodes;               /* nodes[0] stands for SWG_NONE */
+    int64_t count, capacity;
+    swg_value *params;
+    int param_count, param_capacity;
+    int64_t span;                   /* elements of the parameter span, every parameter aligned to 16 */
+    swg__text scope;
+    bool in_backward;
+};
+
+typedef struct swg__op_info { const char *text; swg__class class; int inputs; } swg__op_info;
+extern const swg__op_info swg__ops[SWG__OP_COUNT];
+
+static inline swg__node *swg__node_of(const swg_graph *g, swg_value v) { return &g->nodes[v]; }
+int64_t swg__shape_elements(int ndim, const int64_t *shape);
+size_t swg__dtype_size(int dtype);
+int64_t swg__node_bytes(const swg__node *n);
+int64_t swg__node_macs(const swg_graph *g, const swg__node *n);
+
+/* Appends a node whose shape is already known; latches errors. in may be NULL when inputs is 0. */
+swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
+                      const swg__attr *attr);
+/* Latches an error, the message prefixed with the scope path; returns SWG_NONE. */
+swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) SWG__PRINTF(3, 4);
+/* Element-wise op on up to three inputs with broadcasting. */
+swg_value swg__ew(swg_graph *g, swg__op op, double f0, double f1, int inputs, swg_value a, swg_value b, swg_value c);
+/* Sum of x so that it gets the given (broadcastable) shape: the gradient of broadcasting. */
+swg_value swg__sum_to(swg_graph *g, swg_value x, int ndim, const int64_t *shape);
+swg_value swg__matmul(swg_graph *g, swg_value a, swg_value b, bool trans_a, bool trans_b);
+swg_value swg__reduce(swg_graph *g, swg__op op, swg_value x, uint32_t axes, double scale);
+swg_value swg__put_along(swg_graph *g, swg_value x, swg_value index, int axis);
+
+#endif
