@@ -1,0 +1,150 @@
+/* elementwise.inc.h - element-wise operations on runs of f32, sums with fixed lanes, softmax rows, the fused Adam update.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* `out` may be one of the inputs, element for element; there is no other overlap. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
+#define EW(id, expr)                                                                                                    \
+    static void ew_##id(float *out, const float *a, const float *b, const float *c, int64_t n, float f0, float f1) { \
+        (void)a, (void)b, (void)c, (void)f0, (void)f1;                                                                  \
+        INDEPENDENT for (int64_t i = 0; i < n; i++) {                                                                   \
+            float x = a[i];                                                                                             \
+            (void)x;                                                                                                    \
+            out[i] = (expr);                                                                                            \
+        }                                                                                                               \
+    }
+EW(NEG, -x)
+EW(ABS, __builtin_fabsf(x))
+EW(SIGN, x > 0.f ? 1.f : x < 0.f ? -1.f : 0.f)
+EW(SQUARE, x *x)
+EW(SQRT, __builtin_sqrtf(x))
+EW(RSQRT, 1.f / __builtin_sqrtf(x))
+EW(RECIP, 1.f / x)
+EW(EXP, fn_exp(x))
+EW(LOG, fn_log(x))
+EW(LOG1P, fn_log1p(x))
+EW(RELU, x > 0.f ? x : 0.f)
+EW(GELU, fn_gelu(x))
+EW(DGELU, fn_dgelu(x))
+EW(TANH, fn_tanh(x))
+EW(SIGMOID, fn_sigmoid(x))
+EW(SOFTPLUS, fn_softplus(x))
+EW(AFFINE, x *f0 + f1)
+EW(CLAMP, x < f0 ? f0 : x > f1 ? f1 : x)
+EW(INSIDE, x >= f0 && x <= f1 ? 1.f : 0.f)
+EW(DETACH, x)
+EW(ADD, x + b[i])
+EW(SUB, x - b[i])
+EW(MUL, x *b[i])
+EW(DIV, x / b[i])
+EW(MAX, x >= b[i] ? x : b[i])
+EW(MIN, x <= b[i] ? x : b[i])
+EW(GREATER, x > b[i] ? 1.f : 0.f)
+EW(EQUAL, x == b[i] ? 1.f : 0.f)
+EW(GATE, b[i] > 0.f ? x : 0.f)
+EW(WHERE, x != 0.f ? b[i] : c[i])
+#undef EW
+
+/* 64 lanes whatever the vector length: the sum's tree depends on n alone. */
+enum { LANES = 64 };
+
+#define SUM_OF(name, term)                                    \
+    static double name(const float *x, int64_t n) {           \
+        float lane[LANES] = {0};                              \
+        int64_t i = 0;                                        \
+        for (; i + LANES <= n; i += LANES)                    \
+            for (int j = 0; j < LANES; j++)                   \
+                lane[j] += term(x[i + j]);                    \
+        for (int64_t j = 0; i + j < n; j++)                   \
+            lane[j] += term(x[i + j]);                        \
+        double total = 0;                                     \
+        for (int j = 0; j < LANES; j++)                       \
+            total += (double)lane[j];                         \
+        return total;                                         \
+    }
+#define ITSELF(v) (v)
+#define SQUARED(v) ((v) * (v))
+SUM_OF(sum, ITSELF)
+SUM_OF(sum_squares, SQUARED)
+
+/* Sums of `columns` neighbouring columns over all rows: eight partial sums by row number, added pairwise. */
+static void column_sum(float *out, const float *x, int64_t rows, int64_t stride, int64_t columns, float scale) {
+    enum { PART = 8, WIDTH = 32 };
+    for (int64_t c = 0; c < columns; c += WIDTH) {
+        float part[PART][WIDTH] = {{0}};
+        int64_t width = columns - c < WIDTH ? columns - c : WIDTH;
+        const float *from = x + c;
+        if (width == WIDTH) {
+            for (int64_t r = 0; r < rows; r++) {
+                float *to = part[r % PART];
+                for (int j = 0; j < WIDTH; j++)
+                    to[j] += from[r * stride + j];
+            }
+        } else {
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t j = 0; j < width; j++)
+                    part[r % PART][j] += from[r * stride + j];
+        }
+        for (int64_t j = 0; j < width; j++)
+            out[c + j] = scale * (((part[0][j] + part[1][j]) + (part[2][j] + part[3][j])) +
+                                  ((part[4][j] + part[5][j]) + (part[6][j] + part[7][j])));
+    }
+}
+
+static void softmax(float *out, const float *x, int64_t n, bool log) {
+    float most = x[0];
+    for (int64_t i = 1; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    double total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = fn_exp(x[i] - most);
+        total += (double)out[i];
+    }
+    if (log) {
+        float shift = most + fn_log((float)total);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = x[i] - shift;
+    } else {
+        float scale = (float)(1.0 / total);
+        for (int64_t i = 0; i < n; i++)
+            out[i] *= scale;
+    }
+}
+
+/* One pass: reads g, m, v, w; writes m, v, w. Formulas: Kingma and Ba 2015; decoupled decay: Loshchilov and Hutter 2019. */
+static void adam(float *restrict w, const float *restrict g, float *restrict m, float *restrict v, int64_t n,
+                 const swg__adam_scalars *scalars, bool decoupled) {
+    const swg__adam_scalars s = *scalars;
+    const float keep = decoupled ? s.keep : 1.f, decay = decoupled ? 0.f : s.decay;
+    for (int64_t i = 0; i < n; i++) {
+        float gi = g[i] * s.grad_scale + decay * w[i];
+        float mi = m[i] + (1.f - s.beta1) * (gi - m[i]);
+        float vi_ = s.beta2 * v[i] + (1.f - s.beta2) * gi * gi;
+        m[i] = mi;
+        v[i] = vi_;
+        w[i] = w[i] * keep - s.step_size * mi / (__builtin_sqrtf(vi_) * s.rsqrt_c2 + s.eps);
+    }
+}
+
+/* Batcher's odd-even merge sort of eight interleaved columns; comparators beyond n are those with +infinity. */
+static void sort_network(int64_t *restrict keys, int64_t n) {
+    for (int64_t p = 1; p < n; p *= 2)
+        for (int64_t k = p; k >= 1; k /= 2)
+            for (int64_t j = k % p; j + k < n; j += 2 * k) {
+                int64_t run = n - j - k < k ? n - j - k : k;
+                for (int64_t i = j; i < j + run; i++) {
+                    if (i / (2 * p) != (i + k) / (2 * p))
+                        continue;
+                    int64_t *low = keys + 8 * i, *high = keys + 8 * (i + k);
+                    for (int lane = 0; lane < 8; lane++) {
+                        int64_t a = low[lane], b = high[lane];
+                        low[lane] = a < b ? a : b;
+                        high[lane] = a < b ? b : a;
+                    }
+                }
+            }
+}

@@ -1,0 +1,55 @@
+/* isa.h - the table of kernels each instruction set fills in from the same texts (*.inc.h).
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_KERNEL_ISA_H
+#define SWAGE_KERNEL_ISA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "cpu.h"
+#include "ir/ir.h"
+
+/* C = epilogue(A B). Panel p of B holds columns p*nr..: packed panels are (k, nr) blocks in sequence, the last one
+ * (k, vl) if vl columns or fewer are left; a direct B is read in place with row stride ldb, its last partial panel from `tail`. */
+typedef struct swg__gemm {
+    int64_t m, n, k;
+    const float *a;
+    int64_t row_stride, k_stride;   /* of a, in elements */
+    const float *b;
+    int64_t ldb;                    /* 0: packed */
+    const float *tail;              /* packed last panel of a direct b, or NULL */
+    float *c;
+    int64_t ldc;
+    const float *bias;              /* (n), or NULL */
+    const float *gate;              /* (m, n) with row stride ldc, or NULL: result kept where gate > 0, else 0 */
+    bool relu;
+} swg__gemm;
+
+typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const float *c, int64_t n, float f0, float f1);
+
+/* Scalars of an optimiser step, in registers. */
+typedef struct swg__adam_scalars { float step_size, rsqrt_c2, keep, decay, beta1, beta2, eps, grad_scale; } swg__adam_scalars;
+
+typedef struct swg__isa_table {
+    int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
+    void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
+    /* Panels [p0, p1) of b: row i, column j at b[i * row_stride + j * column_stride]. */
+    void (*pack)(float *packed, const float *b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t p0, int64_t p1);
+    swg__ew_fn ew[SWG__OP_COUNT];
+    double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
+    double (*sum_squares)(const float *x, int64_t n);
+    void (*column_sum)(float *out, const float *x, int64_t rows, int64_t stride, int64_t columns, float scale);
+    void (*softmax)(float *out, const float *x, int64_t n, bool log);
+    void (*adam)(float *w, const float *g, float *m, float *v, int64_t n, const swg__adam_scalars *s, bool decoupled);
+    void (*sort_network)(int64_t *keys, int64_t n);                     /* keys (n, 8), each column sorted */
+    double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
+} swg__isa_table;
+
+/* Kernels that must give the same bits on every instruction set (no contraction). */
+typedef struct swg__exact_table {
+    void (*normal)(float *out, const uint32_t *words, int64_t quads);   /* 4 words -> 4 standard normals */
+} swg__exact_table;
+
+const swg__isa_table *swg__isa_table_of(swg__isa isa);
+const swg__exact_table *swg__exact_table_of(swg__isa isa);
+
+#endif

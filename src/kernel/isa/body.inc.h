@@ -1,0 +1,40 @@
+/* body.inc.h - what every instruction set's file includes after setting SWG_ISA, VL and MR: all kernel texts and the table.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "kernel/isa.h"
+
+/* Keeps the compiler from folding independent FMAs of the peak loop. */
+#if defined(__x86_64__)
+#define HIDE(x) __asm__ volatile("" : "+x"(x))
+#else
+#define HIDE(x) __asm__ volatile("" : "+m"(x))
+#endif
+
+#include "kernel/tile.inc.h"
+#include "kernel/vmath.inc.h"
+#include "kernel/elementwise.inc.h"
+
+#define SWG_NAME2(isa) swg__isa_table_##isa
+#define SWG_NAME(isa) SWG_NAME2(isa)
+extern const swg__isa_table SWG_NAME(SWG_ISA);
+const swg__isa_table SWG_NAME(SWG_ISA) = {
+    .mr = MR,
+    .nr = NR,
+    .vl = VL,
+    .gemm = gemm,
+    .pack = pack,
+    .sum = sum,
+    .sum_squares = sum_squares,
+    .column_sum = column_sum,
+    .softmax = softmax,
+    .adam = adam,
+    .sort_network = sort_network,
+    .peak_f32 = peak_f32,
+    .ew = {
+#define ENTRY(id) [SWG__##id] = ew_##id
+        ENTRY(NEG), ENTRY(ABS), ENTRY(SIGN), ENTRY(SQUARE), ENTRY(SQRT), ENTRY(RSQRT), ENTRY(RECIP), ENTRY(EXP), ENTRY(LOG),
+        ENTRY(LOG1P), ENTRY(RELU), ENTRY(GELU), ENTRY(DGELU), ENTRY(TANH), ENTRY(SIGMOID), ENTRY(SOFTPLUS), ENTRY(AFFINE),
+        ENTRY(CLAMP), ENTRY(INSIDE), ENTRY(DETACH), ENTRY(ADD), ENTRY(SUB), ENTRY(MUL), ENTRY(DIV), ENTRY(MAX), ENTRY(MIN),
+        ENTRY(GREATER), ENTRY(EQUAL), ENTRY(GATE), ENTRY(WHERE),
+    },
+};

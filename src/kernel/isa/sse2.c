@@ -1,0 +1,6 @@
+/* sse2.c - the kernels for SSE2, every x86-64.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define SWG_ISA sse2
+#define VL 4
+#define MR 6
+#include "kernel/isa/body.inc.h"

@@ -1,0 +1,57 @@
+/* kernel.h - how the plan calls arithmetic: a call has resolved pointers; a kernel runs any range of its units.
+ * Results never depend on how units are grouped into tasks or on which worker runs them.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_KERNEL_H
+#define SWAGE_KERNEL_H
+
+#include "ir/ir.h"
+#include "kernel/isa.h"
+
+enum { SWG__ROW_INPUTS = SWG__PROGRAM_INPUTS }; /* a row kernel has no more inputs than this */
+
+typedef struct swg__call {
+    const swg_graph *g;
+    const swg__node *node;
+    const swg__isa_table *isa;
+    const swg__exact_table *exact;
+    void *out;
+    const void *const *in;      /* node->inputs pointers */
+    void *scratch;              /* what `scratch` asked for, one part per worker if it is per worker */
+    int64_t worker_bytes;       /* distance between workers' scratch */
+    const void *layout;         /* what `prepare` computed when the plan was made */
+    uint64_t seed;
+    uint32_t step;
+    /* Optimiser calls only: the spans, and their length in elements. */
+    void *weight, *gradient, *moment1, *moment2;
+    int64_t span;
+} swg__call;
+
+typedef struct swg__kernel {
+    const char *name;
+    /* Number of units; a unit is a row of axis 0 if `rows` is true. */
+    int64_t (*units)(const swg__call *call);
+    /* Units per task, a function of shape alone. */
+    int64_t (*grain)(const swg__call *call);
+    void (*run)(const swg__call *call, int64_t begin, int64_t end, int worker);
+    /* After all units, on the caller's thread; may be NULL. */
+    void (*finish)(const swg__call *call);
+    /* Scratch in bytes, and whether each worker needs its own; may be NULL. */
+    int64_t (*scratch)(const swg__call *call, bool *per_worker);
+    /* Static facts of the call (strides, programs), allocated in `arena`; NULL result means out of memory. May be NULL. */
+    const void *(*prepare)(swg__arena *arena, const swg__call *call);
+    bool rows;
+} swg__kernel;
+
+/* The kernel of a node: f32 families, or the slow f64 reference. NULL for leaves and views. */
+const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n);
+extern const swg__kernel swg__kernel_reference;
+
+/* Packing of a contraction's second operand, a call of its own with the matmul's scratch as `out`. */
+extern const swg__kernel swg__kernel_pack;
+/* Bytes of packed panels a contraction needs (0: b is read in place). `tail_only`: just the last, partial panel. */
+int64_t swg__pack_bytes(const swg_graph *g, const swg__node *n, const swg__isa_table *isa, bool *tail_only);
+
+static inline int64_t swg__min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t swg__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+#endif

@@ -1,0 +1,144 @@
+/* program.c - element-wise tile programs: chains of operations over runs of 512 elements that stay in L1.
+ * In: broadcast inputs. Out: one contiguous result. Any range of flat elements can be computed alone.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "kernel/kernel.h"
+
+enum { TILE = 512 };
+
+/* The result's shape is split into outer axes and an inner run in which every input is either contiguous or constant. */
+typedef struct layout {
+    swg__program program;
+    int64_t inner;
+    int outer_axes;
+    int64_t extent[SWG_MAX_DIMS];                               /* of the outer axes */
+    int64_t stride[SWG__PROGRAM_INPUTS][SWG_MAX_DIMS];
+    bool constant[SWG__PROGRAM_INPUTS];
+    bool plain;                                                 /* every input contiguous with the result */
+} layout;
+
+/* Strides of an input over the result's axes; 0 where it broadcasts. */
+static void strides_of(const swg__node *in, const swg__node *out, int64_t stride[SWG_MAX_DIMS]) {
+    int64_t step = 1;
+    for (int axis = out->ndim - 1; axis >= 0; axis--) {
+        int own = axis - (out->ndim - in->ndim);
+        int64_t extent = own >= 0 ? in->shape[own] : 1;
+        stride[axis] = extent == 1 ? 0 : step;
+        step *= extent;
+    }
+}
+
+static const void *program_prepare(swg__arena *arena, const swg__call *call) {
+    const swg__node *n = call->node;
+    layout *l = swg__arena_alloc(arena, sizeof *l);
+    if (!l)
+        return NULL;
+    if (n->op == SWG__PROGRAM) {
+        l->program = *n->attr.program;
+    } else {
+        l->program = (swg__program){.inputs = n->inputs, .length = 1};
+        l->program.code[0] = (swg__instruction){.op = n->op, .out = (uint8_t)n->inputs, .in = {0, 1, 2},
+                                                .f = {n->attr.f[0], n->attr.f[1]}};
+    }
+    int64_t stride[SWG__PROGRAM_INPUTS][SWG_MAX_DIMS];
+    for (int i = 0; i < n->inputs; i++)
+        strides_of(&call->g->nodes[n->in[i]], n, stride[i]);
+    /* Grow the inner run from the last axis while every input keeps its kind; axes of extent 1 fit any kind. */
+    bool known[SWG__PROGRAM_INPUTS] = {false};
+    l->inner = 1;
+    int axis = n->ndim - 1;
+    for (; axis >= 0; axis--) {
+        bool fits = true;
+        for (int i = 0; fits && i < n->inputs && n->shape[axis] > 1; i++) {
+            bool constant = stride[i][axis] == 0;
+            fits = known[i] ? constant == l->constant[i] && (constant || stride[i][axis] == l->inner) : true;
+        }
+        if (!fits)
+            break;
+        for (int i = 0; i < n->inputs && n->shape[axis] > 1; i++) {
+            known[i] = true;
+            l->constant[i] = stride[i][axis] == 0;
+        }
+        l->inner *= n->shape[axis];
+    }
+    l->outer_axes = axis + 1;
+    l->plain = l->outer_axes == 0;
+    for (int i = 0; i < n->inputs; i++) {
+        memcpy(l->stride[i], stride[i], sizeof stride[i]);
+        l->constant[i] = l->constant[i] || !known[i]; /* all extents 1 */
+        l->plain = l->plain && !l->constant[i];
+    }
+    for (int i = 0; i < l->outer_axes; i++)
+        l->extent[i] = n->shape[i];
+    return l;
+}
+
+static int64_t program_units(const swg__call *call) { return call->node->ndim ? call->node->shape[0] : 1; }
+
+static int64_t row_elements(const swg__node *n) { return swg__shape_elements(n->ndim, n->shape) / (n->ndim ? n->shape[0] : 1); }
+
+static int64_t program_grain(const swg__call *call) { /* about 16k elements per task */
+    int64_t rows = (16 << 10) / row_elements(call->node);
+    return rows < 1 ? 1 : rows;
+}
+
+static int64_t outer_offset(const layout *l, int input, int64_t outer) {
+    int64_t offset = 0;
+    for (int axis = l->outer_axes - 1; axis >= 0; axis--) {
+        offset += outer % l->extent[axis] * l->stride[input][axis];
+        outer /= l->extent[axis];
+    }
+    return offset;
+}
+
+static void run_code(const swg__call *call, const layout *l, const float **reg, float (*tiles)[TILE], float *out, int64_t n) {
+    const swg__program *p = &l->program;
+    for (int i = 0; i < p->length; i++) {
+        const swg__instruction *c = &p->code[i];
+        float *to = i == p->length - 1 ? out : tiles[c->out - p->inputs];
+        call->isa->ew[c->op](to, reg[c->in[0]], reg[c->in[1]], reg[c->in[2]], n, (float)c->f[0], (float)c->f[1]);
+        reg[c->out] = to;
+    }
+}
+
+static void program_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const layout *l = call->layout;
+    const int inputs = l->program.inputs;
+    int64_t row = row_elements(call->node), first = begin * row, last = end * row;
+    float tiles[SWG__PROGRAM_TILES][TILE] __attribute__((aligned(64)));
+    float splat[SWG__PROGRAM_INPUTS][TILE] __attribute__((aligned(64)));
+    const float *reg[SWG__PROGRAM_INPUTS + SWG__PROGRAM_TILES] = {0};
+    float *out = call->out;
+    if (l->plain) {
+        for (int64_t i = first; i < last; i += TILE) {
+            for (int r = 0; r < inputs; r++)
+                reg[r] = (const float *)call->in[r] + i;
+            run_code(call, l, reg, tiles, out + i, swg__min64(TILE, last - i));
+        }
+        return;
+    }
+    int64_t base[SWG__PROGRAM_INPUTS], outer_of_base = -1;
+    for (int64_t i = first; i < last;) {
+        int64_t outer = i / l->inner, at = i % l->inner, n = swg__min64(swg__min64(TILE, l->inner - at), last - i);
+        for (int r = 0; r < inputs; r++) {
+            const float *in = call->in[r];
+            if (outer != outer_of_base) {
+                base[r] = outer_offset(l, r, outer);
+                if (l->constant[r]) {
+                    int64_t most = swg__min64(TILE, l->inner);
+                    for (int64_t j = 0; j < most; j++)
+                        splat[r][j] = in[base[r]];
+                }
+            }
+            reg[r] = l->constant[r] ? splat[r] : in + base[r] + at;
+        }
+        outer_of_base = outer;
+        run_code(call, l, reg, tiles, out + i, n);
+        i += n;
+    }
+}
+
+extern const swg__kernel swg__kernel_program;
+const swg__kernel swg__kernel_program = {.name = "program", .units = program_units, .grain = program_grain, .run = program_run,
+                                         .prepare = program_prepare, .rows = true};

@@ -1,0 +1,115 @@
+/* reduce.c - sums and maxima over a run of axes: (outer, reduced, inner) -> (outer, inner). Fixed trees by shape.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/kernel.h"
+
+enum { CHUNK = 4096, COLUMNS = 128 };
+
+typedef struct extents { int64_t outer, reduced, inner; } extents;
+
+static extents extents_of(const swg__call *call) {
+    const swg__node *in = &call->g->nodes[call->node->in[0]];
+    extents e = {1, 1, 1};
+    for (int axis = 0; axis < in->ndim; axis++) {
+        if (call->node->attr.axes >> axis & 1)
+            e.reduced *= in->shape[axis];
+        else if (call->node->attr.axes >> axis)
+            e.outer *= in->shape[axis];
+        else
+            e.inner *= in->shape[axis];
+    }
+    return e;
+}
+
+/* One result from one long run: chunks of 4096, partial sums in f64, combined in order by finish. */
+static bool single(const swg__call *call, extents e) { return call->node->op == SWG__SUM && e.outer == 1 && e.inner == 1; }
+
+static int64_t reduce_units(const swg__call *call) {
+    extents e = extents_of(call);
+    if (single(call, e))
+        return swg__ceil_div(e.reduced, CHUNK);
+    return e.inner == 1 ? e.outer : e.outer * swg__ceil_div(e.inner, COLUMNS);
+}
+
+static int64_t reduce_grain(const swg__call *call) {
+    extents e = extents_of(call);
+    int64_t work = single(call, e) ? CHUNK : e.inner == 1 ? e.reduced : e.reduced * swg__min64(e.inner, COLUMNS);
+    int64_t grain = (16 << 10) / work;
+    return grain < 1 ? 1 : grain;
+}
+
+static int64_t reduce_scratch(const swg__call *call, bool *per_worker) {
+    extents e = extents_of(call);
+    *per_worker = false;
+    return single(call, e) ? swg__ceil_div(e.reduced, CHUNK) * (int64_t)sizeof(double) : 0;
+}
+
+static double sum_run(const swg__call *call, const float *x, int64_t n) {
+    double total = 0;
+    for (int64_t i = 0; i < n; i += CHUNK)
+        total += call->isa->sum(x + i, swg__min64(CHUNK, n - i));
+    return total;
+}
+
+static void reduce_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    extents e = extents_of(call);
+    const float *x = call->in[0];
+    float *out = call->out;
+    bool is_sum = call->node->op == SWG__SUM;
+    float scale = (float)call->node->attr.f[0];
+    int64_t blocks = swg__ceil_div(e.inner, COLUMNS);
+    for (int64_t unit = begin; unit < end; unit++) {
+        if (single(call, e)) {
+            ((double *)call->scratch)[unit] = call->isa->sum(x + unit * CHUNK, swg__min64(CHUNK, e.reduced - unit * CHUNK));
+        } else if (e.inner == 1 && is_sum) {
+            out[unit] = (float)(call->node->attr.f[0] * sum_run(call, x + unit * e.reduced, e.reduced));
+        } else {
+            int64_t outer = unit / blocks, c0 = unit % blocks * COLUMNS, width = swg__min64(COLUMNS, e.inner - c0);
+            const float *from = x + outer * e.reduced * e.inner + c0;
+            float *to = out + outer * e.inner + c0;
+            if (is_sum) {
+                call->isa->column_sum(to, from, e.reduced, e.inner, width, scale);
+                continue;
+            }
+            for (int64_t j = 0; j < width; j++)
+                to[j] = from[j];
+            for (int64_t r = 1; r < e.reduced; r++)
+                for (int64_t j = 0; j < width; j++)
+                    to[j] = from[r * e.inner + j] > to[j] || from[r * e.inner + j] != from[r * e.inner + j] ? from[r * e.inner + j] : to[j];
+        }
+    }
+}
+
+static void reduce_finish(const swg__call *call) {
+    extents e = extents_of(call);
+    if (!single(call, e))
+        return;
+    double total = 0;
+    for (int64_t i = 0; i < swg__ceil_div(e.reduced, CHUNK); i++)
+        total += ((const double *)call->scratch)[i];
+    *(float *)call->out = (float)(call->node->attr.f[0] * total);
+}
+
+extern const swg__kernel swg__kernel_reduce;
+const swg__kernel swg__kernel_reduce = {.name = "reduce", .units = reduce_units, .grain = reduce_grain, .run = reduce_run,
+                                        .finish = reduce_finish, .scratch = reduce_scratch};
+
+/* ---- softmax: a unit is a row of axis 0 ---- */
+
+static int64_t rows_units(const swg__call *call) { return call->node->shape[0]; }
+
+static int64_t rows_grain(const swg__call *call) {
+    int64_t rows = (8 << 10) * call->node->shape[0] / swg__shape_elements(call->node->ndim, call->node->shape);
+    return rows < 1 ? 1 : rows;
+}
+
+static void softmax_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const swg__node *n = call->node;
+    int64_t last = n->shape[n->ndim - 1], per_unit = swg__shape_elements(n->ndim, n->shape) / n->shape[0];
+    for (int64_t i = begin * per_unit; i < end * per_unit; i += last)
+        call->isa->softmax((float *)call->out + i, (const float *)call->in[0] + i, last, n->op == SWG__LOG_SOFTMAX);
+}
+
+extern const swg__kernel swg__kernel_softmax;
+const swg__kernel swg__kernel_softmax = {.name = "softmax", .units = rows_units, .grain = rows_grain, .run = softmax_run, .rows = true};
