@@ -1,0 +1,92 @@
+/* plan.h - from a graph to a fixed schedule with all memory placed before the first element is computed.
+ *
+ *     swg_plan_make(g, &(swg_plan_opts){.outputs = &loss, .output_count = 1}, &plan);   no data, no memory yet
+ *     printf("%lld bytes\n", swg_plan_memory_of(plan).peak_bytes);
+ *     swg_plan_open(plan, weights);                                                     one allocation
+ *     memcpy(swg_plan_data(plan, x), batch, bytes);
+ *     swg_plan_run(plan, seed, step);                                                   no allocation, ever
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_PLAN_H
+#define SWAGE_PLAN_H
+
+#include "swage/graph.h"
+
+/* ---- the parameter span: shared by every plan of a model (training, validation, last short batch) ---- */
+
+typedef struct swg_weights swg_weights;
+
+/* Spans for the parameters of g, in order of creation, each aligned to 64 bytes: weights and, if `training`, gradients and
+ * two moments, all zero. Every graph used with it later must have the same parameters (names, shapes, order). */
+swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out);
+void swg_weights_destroy(swg_weights *w);
+/* Starts every parameter as its swg_init says. The same seed gives the same bits everywhere. */
+void swg_weights_init(swg_weights *w, uint64_t seed);
+
+int swg_weights_count(const swg_weights *w);
+const char *swg_weights_name(const swg_weights *w, int i);      /* "encoder.fc1.weight" */
+int swg_weights_ndim(const swg_weights *w, int i);
+const int64_t *swg_weights_shape(const swg_weights *w, int i);
+/* Start of parameter i in a span; f32 (f64 for an f64 graph). Gradients and moments are NULL without `training`. */
+void *swg_weights_value(swg_weights *w, int i);
+void *swg_weights_gradient(swg_weights *w, int i);
+void *swg_weights_moment1(swg_weights *w, int i);
+void *swg_weights_moment2(swg_weights *w, int i);
+int64_t swg_weights_bytes(const swg_weights *w);                /* all spans together */
+
+/* ---- plans ---- */
+
+typedef struct swg_plan swg_plan;
+
+typedef struct swg_plan_opts {
+    const swg_value *outputs;   /* values that can be read after a run */
+    int output_count;
+    bool no_fusion;             /* keep one node per operation */
+    bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
+    bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
+    const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
+} swg_plan_opts;
+
+typedef struct swg_memory {
+    int64_t parameters_bytes, optimiser_bytes, gradients_bytes; /* spans of the weights */
+    int64_t saved_bytes;        /* forward values that backward reads, at the peak */
+    int64_t transient_bytes;    /* other values, at the peak */
+    int64_t scratch_bytes;      /* packed panels, partial sums, per-thread panels, at the peak */
+    int64_t io_bytes;           /* inputs and constants */
+    int64_t arena_bytes;        /* the one allocation of the plan */
+    int64_t bound_bytes;        /* lower bound: the largest sum of live bytes at any step */
+    int64_t peak_bytes;         /* arena and spans */
+    const char *peak_at;        /* the step at which most is live */
+} swg_memory;
+
+/* Rewrites, schedules and places. Does not keep g. Errors latched in g are returned here.
+ * SWG_EINVAL: no outputs. SWG_EUNSUPPORTED: provider not built in. */
+swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out);
+void swg_plan_destroy(swg_plan *plan);
+
+swg_memory swg_plan_memory_of(const swg_plan *plan);
+int64_t swg_plan_flops(const swg_plan *plan);                   /* 2 x multiply-adds of the contractions that run */
+int swg_plan_steps(const swg_plan *plan);
+void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
+
+/* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters).
+ * SWG_EINVAL: the weights are of another model. */
+swg_status swg_plan_open(swg_plan *plan, swg_weights *weights);
+/* Frozen plans: packs the weights again after they changed. */
+void swg_plan_refresh(swg_plan *plan);
+
+/* Memory of an input (to be filled) or output (to be read) named by its value in the graph the plan was made from.
+ * NULL for other values. Outputs are valid until the next run. */
+void *swg_plan_data(swg_plan *plan, swg_value v);
+/* With bind_inputs: where input v is read from. */
+swg_status swg_plan_bind(swg_plan *plan, swg_value v, const void *data);
+
+/* One step. seed and step address the random streams. */
+swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step);
+
+/* Fills the SWG_HYPER_COUNT numbers of swg_adam for update number t = 1, 2, ... b1_power and b2_power are running products
+ * beta^(t-1), updated to beta^t (start with 1). grad_scale: 1 over the number of accumulated micro-batches. */
+typedef struct swg_adam_hyper { double lr, beta1, beta2, eps, weight_decay, clip_norm, grad_scale; } swg_adam_hyper;
+void swg_hyper_adam(const swg_adam_hyper *hyper, double *b1_power, double *b2_power, swg_dtype dtype, void *out);
+
+#endif

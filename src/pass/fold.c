@@ -1,0 +1,188 @@
+/* fold.c - constants computed, equal nodes merged, identities and needless expands removed.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "pass/pass.h"
+
+void swg__work_count(swg__work *w) {
+    memset(w->readers, 0, (size_t)w->g->count * sizeof *w->readers);
+    for (int i = 0; i < w->output_count; i++)
+        w->readers[w->outputs[i]]++;
+    for (int64_t v = w->g->count - 1; v > 0; v--)
+        for (int j = 0; w->readers[v] && j < w->g->nodes[v].inputs; j++)
+            w->readers[w->g->nodes[v].in[j]]++;
+}
+
+void swg__work_replace(swg__work *w, swg_value from, swg_value to) {
+    for (int64_t v = from + 1; v < w->g->count; v++)
+        for (int j = 0; j < w->g->nodes[v].inputs; j++)
+            if (w->g->nodes[v].in[j] == from)
+                w->g->nodes[v].in[j] = to;
+    for (int i = 0; i < w->output_count; i++)
+        if (w->outputs[i] == from)
+            w->outputs[i] = to;
+}
+
+static bool same_shape(const swg__node *a, const swg__node *b) {
+    return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
+}
+
+static void make_constant(swg__node *n, double value) {
+    n->op = SWG__CONSTANT;
+    n->inputs = 0;
+    n->attr = (swg__attr){.f = {value}};
+}
+
+/* One node: true if it was changed into something simpler. `same` receives a value it is equal to, if any. */
+static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
+    swg__node *a = n->inputs > 0 ? &g->nodes[n->in[0]] : NULL, *b = n->inputs > 1 ? &g->nodes[n->in[1]] : NULL;
+    *same = SWG_NONE;
+    switch (n->op) {
+    case SWG__AFFINE:
+        if (a->op == SWG__CONSTANT) {
+            make_constant(n, n->attr.f[0] * a->attr.f[0] + n->attr.f[1]);
+            return true;
+        }
+        if (n->attr.f[0] == 1 && n->attr.f[1] == 0) {
+            *same = n->in[0];
+            return true;
+        }
+        if (n->attr.f[1] == 0 && a->op == SWG__AFFINE && a->attr.f[1] == 0) { /* two scalings are one */
+            n->attr.f[0] *= a->attr.f[0];
+            n->in[0] = a->in[0];
+            return true;
+        }
+        return false;
+    case SWG__MUL: /* by a number: a scaling, which needs no second operand in memory */
+        for (int i = 0; i < 2; i++) {
+            swg__node *number = &g->nodes[n->in[i]], *other = &g->nodes[n->in[1 - i]];
+            if (number->op != SWG__CONSTANT || !same_shape(n, other))
+                continue;
+            double factor = number->attr.f[0];
+            n->op = SWG__AFFINE;
+            n->in[0] = n->in[1 - i];
+            n->inputs = 1;
+            n->attr.f[0] = factor;
+            n->attr.f[1] = 0;
+            return true;
+        }
+        return false;
+    case SWG__ADD:
+        if (b->op == SWG__CONSTANT && same_shape(n, a)) {
+            double shift = b->attr.f[0];
+            n->op = SWG__AFFINE;
+            n->inputs = 1;
+            n->attr.f[0] = 1;
+            n->attr.f[1] = shift;
+            return true;
+        }
+        return false;
+    case SWG__RESHAPE:
+        if (a->op == SWG__CONSTANT) {
+            make_constant(n, a->attr.f[0]);
+            return true;
+        }
+        if (same_shape(n, a)) {
+            *same = n->in[0];
+            return true;
+        }
+        if (a->op == SWG__RESHAPE) {
+            n->in[0] = a->in[0];
+            return true;
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+/* Element-wise readers broadcast by themselves: they can read what an expand reads, if their result's shape stays. */
+static void skip_expands(swg_graph *g, swg__node *n) {
+    if (swg__ops[n->op].class != SWG__EW || n->inputs < 2)
+        return;
+    for (int j = 0; j < n->inputs; j++) {
+        const swg__node *expand = &g->nodes[n->in[j]];
+        if (expand->op != SWG__EXPAND)
+            continue;
+        bool covered = false; /* some other operand has the whole shape */
+        for (int k = 0; k < n->inputs; k++)
+            covered = covered || (k != j && same_shape(&g->nodes[n->in[k]], n));
+        if (covered)
+            n->in[j] = expand->in[0];
+    }
+}
+
+static bool mergeable(const swg__node *n) {
+    swg__class class = swg__ops[n->op].class;
+    return class != SWG__OPTIM && class != SWG__RANDOM && n->op != SWG__INPUT && n->op != SWG__PARAM && n->op != SWG__NONE;
+}
+
+/* Field by field: padding bytes have no value. */
+static bool equal_attr(const swg__attr *a, const swg__attr *b) {
+    return memcmp(a->f, b->f, sizeof a->f) == 0 && memcmp(a->begin, b->begin, sizeof a->begin) == 0 && a->axis == b->axis &&
+           a->axes == b->axes && a->trans_a == b->trans_a && a->trans_b == b->trans_b && a->program == b->program;
+}
+
+static bool equal_nodes(const swg__node *a, const swg__node *b) {
+    return a->op == b->op && a->dtype == b->dtype && a->inputs == b->inputs && same_shape(a, b) &&
+           memcmp(a->in, b->in, (size_t)a->inputs * sizeof *a->in) == 0 && equal_attr(&a->attr, &b->attr);
+}
+
+static uint64_t hash_node(const swg__node *n) {
+    uint64_t h = n->op * 0x9E3779B97F4A7C15u + (uint64_t)n->ndim;
+    for (int i = 0; i < n->inputs; i++)
+        h = (h ^ n->in[i]) * 0x100000001b3u;
+    for (int i = 0; i < n->ndim; i++)
+        h = (h ^ (uint64_t)n->shape[i]) * 0x100000001b3u;
+    return h ^ h >> 32;
+}
+
+/* A gradient has a place of its own in the gradient span, so nothing may be merged into or out of it. */
+static void mark_placed(const swg_graph *g, uint8_t *placed) {
+    for (int64_t v = 1; v < g->count; v++)
+        for (int j = 2; g->nodes[v].op == SWG__ADAM && j < g->nodes[v].inputs; j++)
+            for (swg_value x = g->nodes[v].in[j];; x = g->nodes[x].in[0]) {
+                placed[x] = 1;
+                if (g->nodes[x].op != SWG__RESHAPE)
+                    break;
+            }
+}
+
+swg_status swg__pass_fold(swg__work *w) {
+    swg_graph *g = w->g;
+    int64_t slots = 64;
+    while (slots < 2 * g->count)
+        slots *= 2;
+    swg_value *table = swg__calloc(g->ctx, (size_t)slots, sizeof *table);
+    uint8_t *placed = swg__calloc(g->ctx, (size_t)g->count, 1);
+    swg_status status = SWG_OK;
+    if (!table || !placed) {
+        status = swg__fail_memory(g->ctx, (size_t)slots * 4, "folding");
+        goto done;
+    }
+    mark_placed(g, placed);
+    for (swg_value v = 1; v < g->count; v++) {
+        swg__node *n = &g->nodes[v];
+        swg_value same = SWG_NONE;
+        skip_expands(g, n);
+        while (!placed[v] && !same && simplify(g, n, &same))
+            ;
+        if (same) {
+            swg__work_replace(w, v, same);
+            continue;
+        }
+        if (placed[v] || !mergeable(n))
+            continue;
+        uint64_t slot = hash_node(n) & (uint64_t)(slots - 1);
+        while (table[slot] && !equal_nodes(&g->nodes[table[slot]], n))
+            slot = (slot + 1) & (uint64_t)(slots - 1);
+        if (table[slot])
+            swg__work_replace(w, v, table[slot]);
+        else
+            table[slot] = v;
+    }
+    swg__work_count(w);
+done:
+    swg__free(g->ctx, table);
+    swg__free(g->ctx, placed);
+    return status;
+}

@@ -1,0 +1,204 @@
+/* fuse.c - bias, ReLU and the ReLU gate move into the contraction that feeds them; chains of element-wise nodes become one
+ * tile program whose intermediate values never leave L1.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "pass/pass.h"
+
+static bool same_shape(const swg__node *a, const swg__node *b) {
+    return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
+}
+
+/* Turns the consumer `n` into the contraction `c` extended by one input or flag; c has no other reader. */
+static swg_status absorb(swg_graph *g, swg__node *n, const swg__node *c, swg_value extra, swg__attr attr) {
+    int inputs = c->inputs + (extra != SWG_NONE);
+    swg_value *in = swg__arena_alloc(&g->arena, (size_t)inputs * sizeof *in);
+    if (!in)
+        return swg__fail_memory(g->ctx, (size_t)inputs * sizeof *in, "fusing");
+    memcpy(in, c->in, (size_t)c->inputs * sizeof *in);
+    if (extra)
+        in[c->inputs] = extra;
+    n->op = SWG__LINEAR;
+    n->in = in;
+    n->inputs = inputs;
+    n->attr = attr;
+    return SWG_OK;
+}
+
+static swg_status fuse_contraction(swg__work *w, swg__node *n) {
+    swg_graph *g = w->g;
+    if (n->inputs < 1 || (n->op != SWG__ADD && n->op != SWG__RELU && n->op != SWG__GATE))
+        return SWG_OK;
+    const swg__node *c = &g->nodes[n->in[0]];
+    if (swg__ops[c->op].class != SWG__CONTRACTION || w->readers[n->in[0]] != 1 || !same_shape(c, n) || c->attr.relu || c->attr.gate)
+        return SWG_OK;
+    swg__attr attr = c->attr;
+    if (n->op == SWG__RELU) {
+        attr.relu = true;
+        return absorb(g, n, c, SWG_NONE, attr);
+    }
+    const swg__node *other = &g->nodes[n->in[1]];
+    if (n->op == SWG__ADD && !c->attr.bias && other->ndim == 1 && other->shape[0] == n->shape[n->ndim - 1]) {
+        attr.bias = true;
+        return absorb(g, n, c, n->in[1], attr);
+    }
+    if (n->op == SWG__GATE && same_shape(other, n)) {
+        attr.gate = true;
+        return absorb(g, n, c, n->in[1], attr);
+    }
+    return SWG_OK;
+}
+
+/* ---- programs: while a chain grows, every instruction has a register of its own (inputs, then one per instruction) ---- */
+
+typedef struct chain {
+    swg_value in[SWG__PROGRAM_INPUTS];
+    swg__program p;
+} chain;
+
+static chain chain_of(const swg__node *n) {
+    chain c = {.p = {.inputs = 0, .length = 1}};
+    c.p.code[0] = (swg__instruction){.op = n->op, .f = {n->attr.f[0], n->attr.f[1]}};
+    for (int j = 0; j < n->inputs; j++) {
+        int at = 0;
+        while (at < c.p.inputs && c.in[at] != n->in[j])
+            at++;
+        if (at == c.p.inputs)
+            c.in[c.p.inputs++] = n->in[j];
+        c.p.code[0].in[j] = (uint8_t)at;
+    }
+    return c;
+}
+
+/* Puts `feed`, which computes input `slot` of `c`, in front of it. False if the limits are exceeded. */
+static bool join(chain *c, int slot, const chain *feed, chain *out) {
+    uint8_t of_c[SWG__PROGRAM_INPUTS] = {0}, of_feed[SWG__PROGRAM_INPUTS] = {0};
+    *out = (chain){.p = {.inputs = 0, .length = c->p.length + feed->p.length}};
+    if (out->p.length > SWG__PROGRAM_CODE)
+        return false;
+    for (int pass = 0; pass < 2; pass++) {
+        const chain *from = pass ? c : feed;
+        for (int i = 0; i < from->p.inputs; i++) {
+            if (pass && i == slot)
+                continue;
+            int at = 0;
+            while (at < out->p.inputs && out->in[at] != from->in[i])
+                at++;
+            if (at == SWG__PROGRAM_INPUTS)
+                return false;
+            if (at == out->p.inputs)
+                out->in[out->p.inputs++] = from->in[i];
+            (pass ? of_c : of_feed)[i] = (uint8_t)at;
+        }
+    }
+    int inputs = out->p.inputs;
+    of_c[slot] = (uint8_t)(inputs + feed->p.length - 1);
+    for (int i = 0; i < out->p.length; i++) {
+        bool own = i >= feed->p.length;
+        const chain *from = own ? c : feed;
+        swg__instruction code = from->p.code[own ? i - feed->p.length : i];
+        for (int j = 0; j < swg__ops[code.op].inputs; j++) {
+            int reg = code.in[j];
+            code.in[j] = reg < from->p.inputs ? (own ? of_c : of_feed)[reg]
+                                              : (uint8_t)(inputs + reg - from->p.inputs + (own ? feed->p.length : 0));
+        }
+        out->p.code[i] = code;
+    }
+    for (int i = 0; i < out->p.length; i++)
+        out->p.code[i].out = (uint8_t)(inputs + i);
+    return true;
+}
+
+/* Registers shared by liveness: false if more than SWG__PROGRAM_TILES are live at once. */
+static bool allocate(const swg__program *p, swg__program *out) {
+    int last[SWG__PROGRAM_CODE], tile[SWG__PROGRAM_CODE];
+    bool busy[SWG__PROGRAM_TILES] = {false};
+    *out = *p;
+    for (int i = 0; i < p->length; i++) {
+        last[i] = i;
+        for (int j = 0; j < swg__ops[p->code[i].op].inputs; j++)
+            if (p->code[i].in[j] >= p->inputs)
+                last[p->code[i].in[j] - p->inputs] = i;
+    }
+    for (int i = 0; i < p->length; i++) {
+        for (int j = 0; j < swg__ops[p->code[i].op].inputs; j++) {
+            int reg = p->code[i].in[j] - p->inputs;
+            if (reg >= 0)
+                out->code[i].in[j] = (uint8_t)(p->inputs + tile[reg]);
+        }
+        for (int j = 0; j < i; j++) /* a tile read for the last time here may be written here */
+            if (last[j] == i)
+                busy[tile[j]] = false;
+        int t = 0;
+        while (t < SWG__PROGRAM_TILES && busy[t])
+            t++;
+        if (t == SWG__PROGRAM_TILES)
+            return false;
+        tile[i] = t;
+        busy[t] = true;
+        out->code[i].out = (uint8_t)(p->inputs + t);
+    }
+    return true;
+}
+
+static swg_status fuse_chains(swg__work *w) {
+    swg_graph *g = w->g;
+    chain **chains = swg__calloc(g->ctx, (size_t)g->count, sizeof *chains);
+    swg__arena arena;
+    swg__arena_init(&arena, g->ctx);
+    swg_status status = chains ? SWG_OK : swg__fail_memory(g->ctx, (size_t)g->count * sizeof *chains, "fusing");
+    for (swg_value v = 1; status == SWG_OK && v < g->count; v++) {
+        swg__node *n = &g->nodes[v];
+        if (swg__ops[n->op].class != SWG__EW || n->op == SWG__PROGRAM || !w->readers[v])
+            continue;
+        chain c = chain_of(n), joined;
+        swg__program spare;
+        c.p.code[0].out = (uint8_t)c.p.inputs;
+        for (int slot = 0; slot < c.p.inputs;) {
+            swg_value feed = c.in[slot];
+            bool fits = chains[feed] && w->readers[feed] == 1 && same_shape(&g->nodes[feed], n) &&
+                        join(&c, slot, chains[feed], &joined) && allocate(&joined.p, &spare);
+            if (fits) {
+                w->readers[feed] = 0;
+                c = joined;
+                slot = 0;
+            } else {
+                slot++;
+            }
+        }
+        if (!(chains[v] = swg__arena_alloc(&arena, sizeof c))) {
+            status = swg__fail_memory(g->ctx, sizeof c, "fusing");
+            break;
+        }
+        *chains[v] = c;
+    }
+    for (swg_value v = 1; status == SWG_OK && v < g->count; v++) {
+        if (!chains[v] || !w->readers[v] || chains[v]->p.length < 2)
+            continue;
+        swg__node *n = &g->nodes[v];
+        swg__program *p = swg__arena_alloc(&g->arena, sizeof *p);
+        n->in = swg__arena_alloc(&g->arena, sizeof chains[v]->in);
+        if (!p || !n->in) {
+            status = swg__fail_memory(g->ctx, sizeof *p, "fusing");
+            break;
+        }
+        allocate(&chains[v]->p, p);
+        memcpy(n->in, chains[v]->in, sizeof chains[v]->in);
+        n->op = SWG__PROGRAM;
+        n->inputs = p->inputs;
+        n->attr = (swg__attr){.program = p};
+    }
+    swg__arena_free(&arena);
+    swg__free(g->ctx, chains);
+    return status;
+}
+
+swg_status swg__pass_fuse(swg__work *w) {
+    for (swg_value v = 1; v < w->g->count; v++)
+        if (w->readers[v]) {
+            SWG__TRY(fuse_contraction(w, &w->g->nodes[v]));
+        }
+    swg__work_count(w);
+    SWG__TRY(fuse_chains(w));
+    swg__work_count(w);
+    return SWG_OK;
+}

@@ -1,0 +1,24 @@
+/* pass.h - rewrites of a private copy of the graph, in place. Promise of each: same result, cheaper.
+ * A pass may change a node's op, inputs and attributes, or point readers elsewhere; it never reorders nodes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_PASS_H
+#define SWAGE_PASS_H
+
+#include "ir/ir.h"
+
+typedef struct swg__work {
+    swg_graph *g;           /* the copy */
+    swg_value *outputs;     /* values of the copy; passes keep them up to date */
+    int output_count;
+    int *readers;           /* per node: live nodes that read it, plus 1 if it is an output; 0 means dead */
+} swg__work;
+
+/* Counts readers afresh; everything no output needs gets 0. */
+void swg__work_count(swg__work *w);
+/* Readers and outputs of `from` read `to` instead. */
+void swg__work_replace(swg__work *w, swg_value from, swg_value to);
+
+swg_status swg__pass_fold(swg__work *w);    /* constants, common subexpressions, identities, needless expands */
+swg_status swg__pass_fuse(swg__work *w);    /* bias, relu and gate into contractions; element-wise chains into programs */
+
+#endif

@@ -1,0 +1,98 @@
+/* plan.h (internal) - what a plan holds: the rewritten graph, steps, buffers with their lives and offsets.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_PLAN_INTERNAL_H
+#define SWAGE_PLAN_INTERNAL_H
+
+#include "kernel/kernel.h"
+#include "context.h"
+#include "swage/plan.h"
+
+/* ---- placement (checkpointing-and-memory.md, section 3) ---- */
+
+typedef struct swg__life {
+    int64_t bytes;
+    int first, last;    /* schedule steps, both inclusive */
+    int64_t offset;     /* out; -1: this buffer is not placed */
+} swg__life;
+
+/* Places every life with offset != -1; sizes are rounded up to 64. Tries size order, then first-use and size x life
+ * order if the peak exceeds 1.05 x bound, and keeps the best. Deterministic. */
+swg_status swg__place(swg_context *ctx, swg__life *lives, int count, int steps, int64_t *peak, int64_t *bound, int *bound_step);
+
+/* ---- plan ---- */
+
+typedef enum swg__category { SWG__CAT_SAVED, SWG__CAT_TRANSIENT, SWG__CAT_SCRATCH, SWG__CAT_IO, SWG__CAT_COUNT } swg__category;
+
+typedef struct swg__buffer {
+    swg__life life;
+    swg__category category;
+    bool panel;         /* holds one row panel per worker */
+    int64_t row_bytes;  /* panel: distance of rows */
+} swg__buffer;
+
+/* Where a value lies: in a buffer, in a span, or outside. */
+typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_WEIGHTS, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
+typedef struct swg__location {
+    swg__place_kind kind;
+    int buffer;
+    int64_t element;    /* offset in a span */
+} swg__location;
+
+typedef struct swg__step {
+    const swg__kernel *kernel;
+    swg_value node;
+    int group;          /* index of its panel group, -1: alone */
+    int scratch;        /* buffer, -1: none */
+    int time;           /* schedule step */
+    int64_t units, grain;
+    bool frozen;        /* packing of constant weights: runs when opened or refreshed, not in a run */
+    swg__call call;
+    const void **in;
+    bool writes_panel;  /* group: out, in[i] are panels whose pointers depend on worker and row */
+    bool reads_panel[SWG__ROW_INPUTS];
+    int64_t out_row_bytes, in_row_bytes[SWG__ROW_INPUTS];
+} swg__step;
+
+/* Consecutive row kernels over the same rows: run panel by panel, so values between them stay in the second cache. */
+typedef struct swg__group {
+    int first, count;   /* steps */
+    int64_t rows, panel_rows;
+} swg__group;
+
+struct swg_plan {
+    swg_context *ctx;
+    swg_graph *g;               /* rewritten copy */
+    swg_value *map;             /* value of the original graph -> of the copy; original count entries */
+    int64_t map_count;
+    swg_value *outputs;
+    int output_count;
+    bool bind_inputs, frozen;
+    swg__arena arena;
+    swg__step *steps;
+    int step_count, times;
+    swg__group *groups;
+    int group_count;
+    swg__buffer *buffers;
+    int buffer_count, buffer_capacity;
+    swg__location *where;       /* per value of the copy */
+    const void **caller;        /* per value: bound pointer */
+    swg_memory memory;
+    int64_t flops;
+    char *block;                /* the arena's memory */
+    swg_weights *weights;
+};
+
+struct swg_weights {
+    swg_context *ctx;
+    swg_dtype dtype;
+    swg__arena arena;
+    int count;
+    struct swg__weight { const char *name; int ndim; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; } *items;
+    int64_t span;
+    char *value, *gradient, *moment1, *moment2;
+};
+
+/* Fills in pointers and runs kernel->prepare; needs plan->block and weights. */
+swg_status swg__plan_resolve(swg_plan *plan);
+
+#endif

@@ -1,0 +1,247 @@
+/* run.c - opening, running and destroying a plan. A run only walks the steps: no allocation, no look-ups.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "plan/plan.h"
+#include "provider/provider.h"
+
+static swg_value base_of(const swg_graph *g, swg_value v) {
+    while (g->nodes[v].op == SWG__RESHAPE)
+        v = g->nodes[v].in[0];
+    return v;
+}
+
+/* Start of a value's memory. For a panel: of worker 0's panel. */
+static void *address(const swg_plan *plan, swg_value v) {
+    swg_value base = base_of(plan->g, v);
+    const swg__location *where = &plan->where[base];
+    int64_t size = (int64_t)swg__dtype_size(plan->g->dtype);
+    switch (where->kind) {
+    case SWG__IN_BUFFER: return plan->block + plan->buffers[where->buffer].life.offset;
+    case SWG__IN_WEIGHTS: return plan->weights ? plan->weights->value + where->element * size : NULL;
+    case SWG__IN_GRADIENTS:
+        return plan->weights && plan->weights->gradient
+                   ? plan->weights->gradient + plan->weights->items[where->element].offset * size : NULL;
+    case SWG__IN_CALLER: {
+        const void *bound = plan->caller[base];
+        void *address_of;
+        memcpy(&address_of, &bound, sizeof bound);
+        return address_of;
+    }
+    case SWG__IN_NOTHING: break;
+    }
+    return NULL;
+}
+
+/* Panels: pointers are set per worker and panel so that row r of the whole tensor is at pointer + r * row_bytes. */
+static bool is_panel(const swg_plan *plan, swg_value v, int64_t *row_bytes) {
+    const swg__location *where = &plan->where[base_of(plan->g, v)];
+    if (where->kind != SWG__IN_BUFFER || !plan->buffers[where->buffer].panel)
+        return false;
+    *row_bytes = plan->buffers[where->buffer].row_bytes;
+    return true;
+}
+
+swg_status swg__plan_resolve(swg_plan *plan) {
+    for (int i = 0; i < plan->step_count; i++) {
+        swg__step *s = &plan->steps[i];
+        const swg__node *n = s->call.node;
+        for (int j = 0; j < n->inputs; j++) {
+            s->in[j] = address(plan, n->in[j]);
+            if (s->group >= 0)
+                s->reads_panel[j] = is_panel(plan, n->in[j], &s->in_row_bytes[j]);
+        }
+        s->call.scratch = s->scratch >= 0 ? plan->block + plan->buffers[s->scratch].life.offset : NULL;
+        if (s->kernel == &swg__kernel_pack) {
+            s->call.out = s->call.scratch;
+        } else {
+            s->call.out = address(plan, s->node);
+            s->writes_panel = s->group >= 0 && is_panel(plan, s->node, &s->out_row_bytes);
+        }
+        if (plan->weights) {
+            s->call.weight = plan->weights->value;
+            s->call.gradient = plan->weights->gradient;
+            s->call.moment1 = plan->weights->moment1;
+            s->call.moment2 = plan->weights->moment2;
+        }
+        if (s->kernel->prepare && !s->call.layout && !(s->call.layout = s->kernel->prepare(&plan->arena, &s->call)))
+            return swg__fail_memory(plan->ctx, 0, "a step's layout");
+        s->units = s->kernel->units(&s->call);
+        s->grain = s->kernel->grain(&s->call);
+    }
+    return SWG_OK;
+}
+
+static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
+    for (int64_t v = 1; v < plan->g->count; v++) {
+        const swg__node *n = &plan->g->nodes[v];
+        if (n->op != SWG__PARAM)
+            continue;
+        bool found = false;
+        for (int i = 0; w && i < w->count && !found; i++)
+            found = w->items[i].offset == n->offset && w->items[i].ndim == n->ndim &&
+                    memcmp(w->items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0;
+        if (!found)
+            return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold parameter \"%s\" of this graph", n->name);
+    }
+    for (int i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].call.node->op == SWG__ADAM && !(w && w->gradient && w->span == plan->g->span))
+            return swg__fail(plan->ctx, SWG_EINVAL, "the graph updates weights, but these were made without `training`");
+    return SWG_OK;
+}
+
+swg_status swg_plan_open(swg_plan *plan, swg_weights *weights) {
+    SWG__TRY(check_weights(plan, weights));
+    plan->weights = weights;
+    if (!plan->block) {
+        size_t bytes = (size_t)(plan->memory.arena_bytes ? plan->memory.arena_bytes : 64);
+        plan->block = swg__alloc(plan->ctx, bytes);
+        if (!plan->block)
+            return swg__fail_memory(plan->ctx, bytes, "the plan's arena");
+        memset(plan->block, 0, bytes); /* touched now: the plan's peak is real from the start */
+    }
+    SWG__TRY(swg__plan_resolve(plan));
+    for (int64_t v = 1; v < plan->g->count; v++)
+        if (plan->g->nodes[v].op == SWG__CONSTANT && plan->where[v].kind == SWG__IN_BUFFER) {
+            void *at = address(plan, (swg_value)v);
+            if (plan->g->dtype == SWG_F64)
+                *(double *)at = plan->g->nodes[v].attr.f[0];
+            else
+                *(float *)at = (float)plan->g->nodes[v].attr.f[0];
+        }
+    swg_plan_refresh(plan);
+    return SWG_OK;
+}
+
+void swg_plan_destroy(swg_plan *plan) {
+    if (!plan)
+        return;
+    swg__provider_release(plan);
+    swg__free(plan->ctx, plan->block);
+    swg__free(plan->ctx, plan->buffers);
+    swg__free(plan->ctx, plan->where);
+    swg__free(plan->ctx, plan->caller);
+    swg__free(plan->ctx, plan->outputs);
+    swg__free(plan->ctx, plan->map);
+    swg__arena_free(&plan->arena);
+    swg_graph_destroy(plan->g);
+    swg__free(plan->ctx, plan);
+}
+
+void *swg_plan_data(swg_plan *plan, swg_value v) {
+    if (v == SWG_NONE || v >= plan->map_count || !plan->map[v] || !plan->block)
+        return NULL;
+    swg_value own = plan->map[v];
+    int op = plan->g->nodes[own].op;
+    for (int i = 0; i < plan->output_count; i++)
+        if (plan->outputs[i] == own)
+            return address(plan, own);
+    return op == SWG__INPUT ? address(plan, own) : NULL;
+}
+
+swg_status swg_plan_bind(swg_plan *plan, swg_value v, const void *data) {
+    swg_value own = v != SWG_NONE && v < plan->map_count ? plan->map[v] : SWG_NONE;
+    if (own && plan->where[own].kind == SWG__IN_NOTHING)
+        return SWG_OK; /* the input is not read by what the plan computes */
+    if (!own || plan->where[own].kind != SWG__IN_CALLER)
+        return swg__fail(plan->ctx, SWG_EINVAL, "bind: not an input of a plan made with bind_inputs");
+    plan->caller[own] = data;
+    for (int i = 0; i < plan->step_count; i++)
+        for (int j = 0; j < plan->steps[i].call.node->inputs; j++)
+            if (base_of(plan->g, plan->steps[i].call.node->in[j]) == own)
+                plan->steps[i].in[j] = data;
+    return SWG_OK;
+}
+
+/* ---- running ---- */
+
+static void run_task(void *arg, int64_t task, int worker) {
+    const swg__step *s = arg;
+    int64_t begin = task * s->grain;
+    s->kernel->run(&s->call, begin, swg__min64(begin + s->grain, s->units), worker);
+}
+
+typedef struct panel_job { const swg_plan *plan; const swg__group *group; } panel_job;
+
+/* All steps of a group for one panel of rows. */
+static void run_panel(void *arg, int64_t task, int worker) {
+    const panel_job *job = arg;
+    const swg__group *group = job->group;
+    int64_t begin = task * group->panel_rows, end = swg__min64(begin + group->panel_rows, group->rows);
+    for (int i = group->first; i < group->first + group->count; i++) {
+        const swg__step *s = &job->plan->steps[i];
+        swg__call call = s->call;
+        const void *in[SWG__ROW_INPUTS];
+        int64_t shift = worker * group->panel_rows - begin; /* rows from the whole tensor's start to this worker's panel */
+        for (int j = 0; j < call.node->inputs; j++)
+            in[j] = s->reads_panel[j] ? (const char *)s->in[j] + shift * s->in_row_bytes[j] : s->in[j];
+        call.in = in;
+        if (s->writes_panel)
+            call.out = (char *)call.out + shift * s->out_row_bytes;
+        s->kernel->run(&call, begin, end, worker);
+    }
+}
+
+static void run_step(const swg_plan *plan, swg__step *s) {
+    swg__parallel(plan->ctx, swg__ceil_div(s->units, s->grain), run_task, s);
+    if (s->kernel->finish)
+        s->kernel->finish(&s->call);
+}
+
+void swg_plan_refresh(swg_plan *plan) {
+    for (int i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].frozen)
+            run_step(plan, &plan->steps[i]);
+}
+
+swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
+    if (!plan->block)
+        return swg__fail(plan->ctx, SWG_EINVAL, "the plan is not open");
+    for (int64_t v = 1; plan->bind_inputs && v < plan->g->count; v++)
+        if (plan->where[v].kind == SWG__IN_CALLER && !plan->caller[v])
+            return swg__fail(plan->ctx, SWG_EINVAL, "input \"%s\" is not bound", plan->g->nodes[v].name);
+    for (int i = 0; i < plan->step_count;) {
+        swg__step *s = &plan->steps[i];
+        if (s->group >= 0) {
+            const swg__group *group = &plan->groups[s->group];
+            swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
+                          &(panel_job){.plan = plan, .group = group});
+            i += group->count;
+            continue;
+        }
+        s->call.seed = seed;
+        s->call.step = step;
+        if (!s->frozen)
+            run_step(plan, s);
+        i++;
+    }
+    return SWG_OK;
+}
+
+void swg_plan_print(const swg_plan *plan, FILE *file) {
+    for (int i = 0; i < plan->step_count; i++) {
+        const swg__step *s = &plan->steps[i];
+        const swg__node *n = s->call.node;
+        fprintf(file, "%3d %-12s %-10s", s->time, s->frozen ? "(when opened)" : s->kernel->name, swg__ops[n->op].text);
+        if (n->op == SWG__PROGRAM) {
+            fprintf(file, " [");
+            for (int k = 0; k < n->attr.program->length; k++)
+                fprintf(file, "%s%s", k ? " " : "", swg__ops[n->attr.program->code[k].op].text);
+            fprintf(file, "]");
+        }
+        if (n->op == SWG__LINEAR)
+            fprintf(file, "%s%s%s", n->attr.bias ? " +bias" : "", n->attr.relu ? " +relu" : "", n->attr.gate ? " +gate" : "");
+        fprintf(file, " (");
+        for (int k = 0; k < n->ndim; k++)
+            fprintf(file, "%s%lld", k ? "," : "", (long long)n->shape[k]);
+        fprintf(file, ")");
+        const swg__location *where = &plan->where[base_of(plan->g, s->node)];
+        if (where->kind == SWG__IN_BUFFER && s->kernel != &swg__kernel_pack) {
+            const swg__buffer *b = &plan->buffers[where->buffer];
+            fprintf(file, " at %lld, %lld bytes, steps %d-%d%s", (long long)b->life.offset, (long long)b->life.bytes, b->life.first,
+                    b->life.last, b->panel ? ", panel" : "");
+        }
+        if (s->group >= 0)
+            fprintf(file, " group %d", s->group);
+        fprintf(file, "%s%s\n", *n->name ? "  " : "", n->name);
+    }
+}
