@@ -1,0 +1,262 @@
+/* test_grad.c - proves: the gradient rule of every differentiable operation and loss agrees with central differences in f64;
+ * an operation without a gradient is refused when the graph is built, named with its scope.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "testing.h"
+#include <math.h>
+#include "ir/ir.h"
+#include "swage/nn.h"
+#include "swage/plan.h"
+
+enum { MOST = 3 };
+
+/* A case builds one result from up to three parameters (a, b, c) of the shapes below. */
+typedef struct grad_case {
+    const char *name;
+    int op;                     /* the op this case is the check of, -1: a composition */
+    int shape[MOST][4];         /* extents, 0 ends; an empty first extent: no such parameter */
+    double low, high;           /* values are drawn in between, away from kinks by construction */
+    swg_value (*build)(swg_graph *g, const swg_value *p);
+} grad_case;
+
+#define CASE(name) static swg_value build_##name(swg_graph *g, const swg_value *p)
+#define A p[0]
+#define B p[1]
+CASE(neg) { return swg_neg(g, A); }
+CASE(abs) { return swg_abs(g, A); }
+CASE(square) { return swg_square(g, A); }
+CASE(sqrt) { return swg_sqrt(g, A); }
+CASE(rsqrt) { return swg_rsqrt(g, A); }
+CASE(reciprocal) { return swg_reciprocal(g, A); }
+CASE(exp) { return swg_exp(g, A); }
+CASE(log) { return swg_log(g, A); }
+CASE(log1p) { return swg_log1p(g, A); }
+CASE(relu) { return swg_relu(g, A); }
+CASE(gelu) { return swg_gelu(g, A); }
+CASE(silu) { return swg_silu(g, A); }
+CASE(tanh) { return swg_tanh(g, A); }
+CASE(sigmoid) { return swg_sigmoid(g, A); }
+CASE(softplus) { return swg_softplus(g, A); }
+CASE(affine) { return swg_affine(g, A, -1.5, .25); }
+CASE(clamp) { return swg_clamp(g, A, -.6, .7); }
+CASE(add) { return swg_add(g, A, B); }
+CASE(sub) { return swg_sub(g, A, B); }
+CASE(mul) { return swg_mul(g, A, B); }
+CASE(div) { return swg_div(g, A, B); }
+CASE(max) { return swg_max(g, A, B); }
+CASE(min) { return swg_min(g, A, B); }
+CASE(gate) { return swg_add(g, swg__ew(g, SWG__GATE, 0, 0, 2, A, swg_detach(g, B), 0), B); }
+CASE(where) { return swg_where(g, swg_greater(g, swg_detach(g, A), swg_constant(g, 0)), A, B); }
+CASE(reshape) { return swg_square(g, swg_reshape(g, A, 2, (int64_t[]){-1, 6})); }
+CASE(permute) { return swg_square(g, swg_permute(g, A, (int[]){2, 0, 1})); }
+CASE(expand) { return swg_square(g, swg_expand(g, A, 3, (int64_t[]){4, 3, 5})); }
+CASE(slice) { return swg_square(g, swg_slice(g, A, (int64_t[]){1, 0, 2}, (int64_t[]){2, 3, 1})); }
+CASE(pad) { return swg_square(g, swg_pad(g, A, (int64_t[]){1, 0, 2}, (int64_t[]){0, 3, 1})); }
+CASE(concat) { return swg_square(g, swg_concat(g, p, 2, 1)); }
+CASE(sum) { return swg_square(g, swg_sum(g, A, 1u << 1)); }
+CASE(sum_split) { return swg_square(g, swg_sum(g, A, 1u << 0 | 1u << 2)); }
+CASE(mean_all) { return swg_square(g, swg_mean(g, A, 0)); }
+CASE(reduce_max) { return swg_square(g, swg_reduce_max(g, A, 1u << 2)); }
+CASE(softmax) { return swg_square(g, swg_softmax(g, A)); }
+CASE(log_softmax) { return swg_square(g, swg_log_softmax(g, A)); }
+CASE(take_along) { return swg_square(g, swg_sort(g, A, 0)); }
+CASE(put_along) { return swg_square(g, swg__put_along(g, A, swg_argsort(g, A, 1), 1)); }
+CASE(matmul) { return swg_square(g, swg__matmul(g, A, B, false, false)); }
+CASE(matmul_nt) { return swg_square(g, swg__matmul(g, A, B, false, true)); }
+CASE(matmul_tn) { return swg_square(g, swg__matmul(g, A, B, true, false)); }
+CASE(matmul_tt) { return swg_square(g, swg__matmul(g, A, B, true, true)); }
+CASE(matmul_batched) { return swg_square(g, swg__matmul(g, A, B, false, true)); }
+CASE(matmul_shared) { return swg_square(g, swg__matmul(g, A, B, false, false)); }
+CASE(linear_relu) {
+    return swg_square(g, swg_relu(g, swg_add(g, swg__matmul(g, A, B, false, true), p[2])));
+}
+CASE(mse) { return swg_loss_mse(g, A, B); }
+CASE(mae) { return swg_loss_mae(g, A, B); }
+CASE(huber) { return swg_loss_huber(g, A, B, .4); }
+CASE(logcosh) { return swg_loss_logcosh(g, A, B); }
+CASE(relative) { return swg_loss_relative(g, A, swg_random_uniform(g, "target", 2, (int64_t[]){3, 5})); }
+CASE(log_loss) { return swg_loss_log(g, swg_loss_mse(g, A, B), 1000); }
+CASE(sliced_wasserstein) { return swg_loss_sliced_wasserstein(g, A, 6); }
+
+static const grad_case cases[] = {
+#define X(name, op) {#name, SWG__##op
+    X(neg, NEG), {{3, 5}}, -1, 1, build_neg},
+    X(abs, ABS), {{3, 5}}, -1, 1, build_abs},
+    X(square, SQUARE), {{3, 5}}, -1, 1, build_square},
+    X(sqrt, SQRT), {{3, 5}}, .2, 2, build_sqrt},
+    X(rsqrt, RSQRT), {{3, 5}}, .2, 2, build_rsqrt},
+    X(reciprocal, RECIP), {{3, 5}}, .3, 2, build_reciprocal},
+    X(exp, EXP), {{3, 5}}, -1, 1, build_exp},
+    X(log, LOG), {{3, 5}}, .2, 2, build_log},
+    X(log1p, LOG1P), {{3, 5}}, -.5, 2, build_log1p},
+    X(relu, RELU), {{3, 5}}, -1, 1, build_relu},
+    X(gelu, GELU), {{3, 5}}, -3, 3, build_gelu},
+    X(tanh, TANH), {{3, 5}}, -2, 2, build_tanh},
+    X(sigmoid, SIGMOID), {{3, 5}}, -3, 3, build_sigmoid},
+    X(softplus, SOFTPLUS), {{3, 5}}, -3, 3, build_softplus},
+    X(affine, AFFINE), {{3, 5}}, -1, 1, build_affine},
+    X(clamp, CLAMP), {{3, 5}}, -1, 1, build_clamp},
+    X(add, ADD), {{2, 3, 5}, {3, 1}}, -1, 1, build_add},
+    X(sub, SUB), {{5}, {2, 3, 5}}, -1, 1, build_sub},
+    X(mul, MUL), {{2, 3, 5}, {3, 1}}, -1, 1, build_mul},
+    X(div, DIV), {{2, 1, 5}, {3, 1}}, .5, 2, build_div},
+    X(max, MAX), {{2, 3, 5}, {5}}, -1, 1, build_max},
+    X(min, MIN), {{2, 3, 5}, {5}}, -1, 1, build_min},
+    X(gate, GATE), {{3, 5}, {3, 5}}, -1, 1, build_gate},
+    X(where, WHERE), {{3, 5}, {3, 5}}, -1, 1, build_where},
+    X(reshape, RESHAPE), {{2, 3, 4}}, -1, 1, build_reshape},
+    X(permute, PERMUTE), {{2, 3, 4}}, -1, 1, build_permute},
+    X(expand, EXPAND), {{3, 1}}, -1, 1, build_expand},
+    X(slice, SLICE), {{3, 3, 4}}, -1, 1, build_slice},
+    X(pad, PAD), {{3, 3, 2}}, -1, 1, build_pad},
+    X(concat, CONCAT), {{2, 3, 2}, {2, 1, 2}}, -1, 1, build_concat},
+    X(sum, SUM), {{2, 3, 4}}, -1, 1, build_sum},
+    X(reduce_max, REDUCE_MAX), {{2, 3, 4}}, -1, 1, build_reduce_max},
+    X(softmax, SOFTMAX), {{2, 3, 4}}, -1, 1, build_softmax},
+    X(log_softmax, LOG_SOFTMAX), {{2, 3, 4}}, -1, 1, build_log_softmax},
+    X(take_along, TAKE), {{7, 3}}, -1, 1, build_take_along},
+    X(put_along, PUT), {{3, 7}}, -1, 1, build_put_along},
+    X(matmul, MATMUL), {{3, 4}, {4, 5}}, -1, 1, build_matmul},
+#undef X
+    {"silu", -1, {{3, 5}}, -3, 3, build_silu},
+    {"sum over split axes", -1, {{2, 3, 4}}, -1, 1, build_sum_split},
+    {"mean of all", -1, {{2, 3, 4}}, -1, 1, build_mean_all},
+    {"matmul a b^T", -1, {{3, 4}, {5, 4}}, -1, 1, build_matmul_nt},
+    {"matmul a^T b", -1, {{4, 3}, {4, 5}}, -1, 1, build_matmul_tn},
+    {"matmul a^T b^T", -1, {{4, 3}, {5, 4}}, -1, 1, build_matmul_tt},
+    {"matmul batched", -1, {{2, 3, 4}, {2, 5, 4}}, -1, 1, build_matmul_batched},
+    {"matmul shared b", -1, {{2, 3, 4}, {4, 5}}, -1, 1, build_matmul_shared},
+    {"linear, relu", -1, {{3, 4}, {5, 4}, {5}}, -1, 1, build_linear_relu},
+    {"mse", -1, {{3, 5}, {3, 5}}, -1, 1, build_mse},
+    {"mae", -1, {{3, 5}, {3, 5}}, -1, 1, build_mae},
+    {"huber", -1, {{3, 5}, {3, 5}}, -1, 1, build_huber},
+    {"logcosh", -1, {{3, 5}, {3, 5}}, -1, 1, build_logcosh},
+    {"relative", -1, {{3, 5}}, .3, 1, build_relative},
+    {"log loss", -1, {{3, 5}, {3, 5}}, -1, 1, build_log_loss},
+    {"sliced-Wasserstein", -1, {{9, 4}}, -1, 1, build_sliced_wasserstein},
+};
+
+/* The weighted sum of a case's result, so that every element has a gradient of its own. */
+static swg_value scalar_of(swg_graph *g, const grad_case *c, swg_value *params, int *count) {
+    static const char *const names[MOST] = {"a", "b", "c"};
+    *count = 0;
+    for (int i = 0; i < MOST && c->shape[i][0]; i++) {
+        int64_t shape[4];
+        int ndim = 0;
+        for (; ndim < 4 && c->shape[i][ndim]; ndim++)
+            shape[ndim] = c->shape[i][ndim];
+        params[i] = swg_param(g, names[i], ndim, shape, (swg_init){.bound = 1});
+        (*count)++;
+    }
+    swg_value y = c->build(g, params);
+    swg_value weight = swg_random_uniform(g, "weight", swg_ndim(g, y), swg_shape(g, y));
+    return swg_reshape(g, swg_sum(g, swg_mul(g, y, weight), 0), 1, (int64_t[]){1});
+}
+
+static void check(swg_context *ctx, const grad_case *c, bool no_fusion) {
+    swg_graph *g;
+    swg_value params[MOST], grads[MOST], outputs[MOST + 1];
+    int count;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = SWG_F64}, &g));
+    outputs[0] = scalar_of(g, c, params, &count);
+    assert_ok(ctx, swg_graph_status(g));
+    swg_status status = swg_gradients(g, outputs[0], params, count, grads);
+    if (status != SWG_OK)
+        fail_msg("%s: %s", c->name, swg_context_message(ctx));
+    for (int i = 0; i < count; i++)
+        outputs[i + 1] = grads[i];
+    swg_plan *plan, *forward;
+    swg_weights *weights;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = count + 1, .no_fusion = no_fusion}, &plan));
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 1, .no_fusion = no_fusion}, &forward));
+    assert_ok(ctx, swg_weights_create(g, false, &weights));
+    swg_weights_init(weights, 7);
+    for (int i = 0; i < count; i++) {
+        double *w = swg_weights_value(weights, i);
+        for (int64_t e = 0; e < swg_elements(g, params[i]); e++)
+            w[e] = c->low + (c->high - c->low) * .5 * (w[e] + 1);
+    }
+    assert_ok(ctx, swg_plan_open(plan, weights));
+    assert_ok(ctx, swg_plan_open(forward, weights));
+    assert_ok(ctx, swg_plan_run(plan, 3, 5));
+    for (int i = 0; i < count; i++) {
+        double *w = swg_weights_value(weights, i);
+        const double *gradient = swg_plan_data(plan, grads[i]), h = 1e-6;
+        for (int64_t e = 0; e < swg_elements(g, params[i]); e++) {
+            double kept = w[e], side[2];
+            for (int s = 0; s < 2; s++) {
+                w[e] = kept + (s ? -h : h);
+                assert_ok(ctx, swg_plan_run(forward, 3, 5));
+                side[s] = *(double *)swg_plan_data(forward, outputs[0]);
+            }
+            w[e] = kept;
+            double numeric = (side[0] - side[1]) / (2 * h);
+            if (!(fabs(gradient[e] - numeric) <= 1e-8 + 1e-6 * fabs(numeric)))
+                fail_msg("%s: d loss / d %s[%lld] = %.12g, central difference %.12g", c->name, swg_weights_name(weights, i),
+                         (long long)e, gradient[e], numeric);
+        }
+    }
+    swg_plan_destroy(plan);
+    swg_plan_destroy(forward);
+    swg_weights_destroy(weights);
+    swg_graph_destroy(g);
+}
+
+static void central_difference(void **state) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        check(*state, &cases[i], true);
+        check(*state, &cases[i], false);
+    }
+}
+
+/* No rule without a check: every op whose row in op.def names a rule other than zero and none has a case. */
+static void every_rule_is_checked(void **state) {
+    (void)state;
+    static const struct { const char *text, *rule; } table[] = {
+#define OP(id, text, class, inputs, gradient, kernel) [SWG__##id] = {text, #gradient},
+#include "ir/op.def"
+#undef OP
+    };
+    for (int op = 0; op < SWG__OP_COUNT; op++) {
+        if (strcmp(table[op].rule, "zero") == 0 || strcmp(table[op].rule, "none") == 0)
+            continue;
+        bool found = false;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0] && !found; i++)
+            found = cases[i].op == op;
+        if (!found)
+            fail_msg("op %s has gradient rule %s but no case here", table[op].text, table[op].rule);
+    }
+}
+
+static void refused(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value w = swg_param(g, "w", 2, (int64_t[]){3, 4}, (swg_init){.bound = 1}), gradient;
+    swg_scope_push(g, "encoder");
+    swg_scope_push(g, "block2");
+    swg_value odd = swg__ew(g, SWG__DGELU, 0, 0, 1, w, 0, 0);
+    swg_scope_pop(g);
+    swg_scope_pop(g);
+    swg_value loss = swg_sum(g, odd, 0);
+    assert_int_equal(swg_gradients(g, loss, &w, 1, &gradient), SWG_EGRAD);
+    assert_non_null(strstr(swg_context_message(ctx), "encoder/block2"));
+    assert_non_null(strstr(swg_context_message(ctx), "dgelu"));
+    swg_graph_destroy(g);
+    /* A parameter that does not reach the loss is a mistake, not a zero. */
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    w = swg_param(g, "used", 1, (int64_t[]){3}, (swg_init){.bound = 1});
+    swg_value lone = swg_param(g, "lone", 1, (int64_t[]){3}, (swg_init){.bound = 1});
+    loss = swg_sum(g, swg_square(g, w), 0);
+    assert_int_equal(swg_gradients(g, loss, &lone, 1, &gradient), SWG_EGRAD);
+    assert_non_null(strstr(swg_context_message(ctx), "lone"));
+    swg_graph_destroy(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(central_difference, testing_open, testing_close),
+        cmocka_unit_test(every_rule_is_checked),
+        cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+/* test_kernel.c - proves: every f32 kernel, on every instruction set of this machine and at odd sizes, agrees with the f64
+ * reference (ref.c) of the same graph; random numbers have the same bits on every instruction set.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "testing.h"
+#include <math.h>
+#include "kernel/kernel.h"
+#include "swage/nn.h"
+#include "swage/plan.h"
+
+typedef struct kernel_case {
+    const char *name;
+    int64_t shape[3][4];    /* inputs; an empty first extent ends */
+    double low, high;       /* inputs lie in between */
+    double relative;        /* tolerance, of the value and of the largest value of the result times 1e-7 */
+    swg_value (*build)(swg_graph *g, const swg_value *in);
+} kernel_case;
+
+#define CASE(name, expr) \
+    static swg_value build_##name(swg_graph *g, const swg_value *in) { return (expr); }
+#define A in[0]
+#define B in[1]
+#define C in[2]
+CASE(exp, swg_exp(g, A))
+CASE(log, swg_log(g, A))
+CASE(log1p, swg_log1p(g, A))
+CASE(gelu, swg_gelu(g, A))
+CASE(dgelu, swg__ew(g, SWG__DGELU, 0, 0, 1, A, 0, 0))
+CASE(tanh, swg_tanh(g, A))
+CASE(sigmoid, swg_sigmoid(g, A))
+CASE(softplus, swg_softplus(g, A))
+CASE(sqrt, swg_sqrt(g, A))
+CASE(rsqrt, swg_rsqrt(g, A))
+CASE(recip, swg_reciprocal(g, A))
+CASE(simple, swg_add(g, swg_abs(g, swg_neg(g, A)), swg_mul(g, swg_sign(g, A), swg_square(g, swg_clamp(g, A, -.5, .75)))))
+CASE(inside, swg__ew(g, SWG__INSIDE, -.5, .5, 1, A, 0, 0))
+CASE(equal, swg__ew(g, SWG__EQUAL, 0, 0, 2, A, swg_relu(g, A), 0))
+CASE(binary, swg_div(g, swg_sub(g, swg_max(g, A, B), swg_mul(g, A, B)), swg_affine(g, swg_min(g, A, B), 1, 4)))
+CASE(where, swg_where(g, swg_greater(g, A, B), A, swg_affine(g, B, -2, 1)))
+CASE(gate, swg__ew(g, SWG__GATE, 0, 0, 2, A, B, 0))
+CASE(matmul_nn, swg__matmul(g, A, B, false, false))
+CASE(matmul_nt, swg__matmul(g, A, B, false, true))
+CASE(matmul_tn, swg__matmul(g, A, B, true, false))
+CASE(matmul_tt, swg__matmul(g, A, B, true, true))
+CASE(linear, swg_relu(g, swg_add(g, swg__matmul(g, A, B, false, true), C)))
+CASE(gated, swg__ew(g, SWG__GATE, 0, 0, 2, swg__matmul(g, A, B, false, false), C, 0))
+CASE(chain, swg_gelu(g, swg__matmul(g, swg_gelu(g, swg__matmul(g, A, B, false, true)), B, false, false)))
+CASE(sum_all, swg_sum(g, A, 0))
+CASE(sum_rows, swg_mean(g, A, 2))
+CASE(sum_columns, swg_sum(g, A, 1))
+CASE(sum_middle, swg_sum(g, A, 2))
+CASE(max_middle, swg_reduce_max(g, A, 2))
+CASE(max_rows, swg_reduce_max(g, A, 4))
+CASE(softmax, swg_softmax(g, A))
+CASE(log_softmax, swg_log_softmax(g, A))
+CASE(moves, swg_concat(g, (swg_value[]){swg_permute(g, swg_pad(g, A, (int64_t[]){1, 0, 2}, (int64_t[]){0, 1, 3}), (int[]){2, 0, 1}),
+        swg_expand(g, swg_slice(g, swg_permute(g, A, (int[]){2, 0, 1}), (int64_t[]){1, 1, 0}, (int64_t[]){1, 1, 1}), 3,
+                   (int64_t[]){swg_shape(g, A)[2] + 5, swg_shape(g, A)[0] + 1, swg_shape(g, A)[1] + 1})}, 2, 1))
+CASE(sort, swg_sort(g, A, 0))
+CASE(put, swg__put_along(g, A, swg_argsort(g, A, 0), 0))
+CASE(sort_last, swg_sort(g, A, 1))
+CASE(normal, swg_add(g, swg_random_normal(g, "n", 1, swg_shape(g, A)), A))
+CASE(uniform, swg_add(g, swg_random_uniform(g, "u", 1, swg_shape(g, A)), A))
+
+static const kernel_case cases[] = {
+    {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
+    {"log", {{1003}}, 1e-30, 3, 4e-7, build_log},
+    {"log1p", {{1003}}, -.99, 5, 6e-7, build_log1p},
+    {"gelu", {{4003}}, -9, 9, 2e-6, build_gelu},
+    {"dgelu", {{4003}}, -6, 6, 4e-6, build_dgelu},
+    {"tanh", {{1003}}, -6, 6, 5e-7, build_tanh},
+    {"sigmoid", {{1003}}, -20, 20, 6e-7, build_sigmoid},
+    {"softplus", {{1003}}, -20, 20, 8e-7, build_softplus},
+    {"sqrt", {{97}}, 0, 5, 2e-7, build_sqrt},
+    {"rsqrt", {{97}}, .01, 5, 3e-7, build_rsqrt},
+    {"reciprocal", {{97}}, .01, 5, 2e-7, build_recip},
+    {"simple", {{3, 37}}, -1, 1, 3e-7, build_simple},
+    {"inside", {{97}}, -1, 1, 0, build_inside},
+    {"equal", {{97}}, -1, 1, 0, build_equal},
+    {"binary", {{3, 5, 37}, {5, 1}}, -1, 1, 1e-6, build_binary},
+    {"binary, rows", {{70, 33}, {33}}, -1, 1, 1e-6, build_binary},
+    {"binary, long inner", {{2, 1500}, {2, 1}}, -1, 1, 1e-6, build_binary},
+    {"where", {{7, 1}, {1, 41}}, -1, 1, 3e-7, build_where},
+    {"gate", {{64, 65}, {64, 65}}, -1, 1, 0, build_gate},
+    {"matmul 1x1x1", {{1, 1}, {1, 1}}, -1, 1, 1e-6, build_matmul_nn},
+    {"matmul 13x7x33", {{13, 7}, {7, 33}}, -1, 1, 2e-6, build_matmul_nn},
+    {"matmul 256x125x512", {{256, 125}, {512, 125}}, -1, 1, 4e-6, build_matmul_nt},
+    {"matmul 37x512x16", {{37, 512}, {16, 512}}, -1, 1, 8e-6, build_matmul_nt},
+    {"matmul 50x16x31", {{50, 16}, {16, 31}}, -1, 1, 2e-6, build_matmul_nn},
+    {"matmul tn 65x100x47", {{100, 65}, {100, 47}}, -1, 1, 4e-6, build_matmul_tn},
+    {"matmul tt 19x40x70", {{40, 19}, {70, 40}}, -1, 1, 4e-6, build_matmul_tt},
+    {"matmul batched 3x17x9x21", {{3, 17, 9}, {3, 9, 21}}, -1, 1, 2e-6, build_matmul_nn},
+    {"matmul batched nt", {{3, 17, 9}, {3, 40, 9}}, -1, 1, 2e-6, build_matmul_nt},
+    {"matmul batched tn", {{3, 9, 17}, {3, 9, 33}}, -1, 1, 2e-6, build_matmul_tn},
+    {"linear 29x31x45", {{29, 31}, {45, 31}, {45}}, -1, 1, 2e-6, build_linear},
+    {"linear 96x64x64", {{96, 64}, {64, 64}, {64}}, -1, 1, 2e-6, build_linear},
+    {"gated 29x31x45", {{29, 31}, {31, 45}, {29, 45}}, -1, 1, 2e-6, build_gated},
+    {"gated 48x32x64", {{48, 32}, {32, 64}, {48, 64}}, -1, 1, 2e-6, build_gated},
+    {"chain in row panels", {{101, 31}, {45, 31}}, -1, 1, 8e-6, build_chain},
+    {"sum of all, 10007", {{10007}}, -1, 1, 2e-6, build_sum_all},
+    {"sum of rows", {{23, 5003}}, -1, 1, 2e-6, build_sum_rows},
+    {"sum of columns", {{301, 37}}, -1, 1, 4e-6, build_sum_columns},
+    {"sum of columns, wide", {{19, 300}}, -1, 1, 2e-6, build_sum_columns},
+    {"sum of the middle", {{3, 41, 35}}, -1, 1, 2e-6, build_sum_middle},
+    {"max of the middle", {{3, 41, 35}}, -1, 1, 0, build_max_middle},
+    {"max of rows", {{3, 4, 35}}, -1, 1, 0, build_max_rows},
+    {"softmax", {{5, 7, 33}}, -9, 9, 2e-6, build_softmax},
+    {"log_softmax", {{5, 7, 33}}, -9, 9, 2e-6, build_log_softmax},
+    {"moves", {{3, 4, 5}}, -1, 1, 0, build_moves},
+    {"sort 1", {{1, 9}}, -1, 1, 0, build_sort},
+    {"sort 2", {{2, 9}}, -1, 1, 0, build_sort},
+    {"sort 77", {{77, 13}}, -1, 1, 0, build_sort},
+    {"sort 256", {{256, 50}}, -1, 1, 0, build_sort},
+    {"sort 1500", {{1500, 3}}, -1, 1, 0, build_sort},
+    {"sort last axis", {{4, 99}}, -1, 1, 0, build_sort_last},
+    {"put along", {{77, 13}}, -1, 1, 0, build_put},
+    {"normal", {{1021}}, 0, 0, 2e-6, build_normal},
+    {"uniform", {{1021}}, 0, 0, 0, build_uniform},
+};
+
+/* Inputs exact in f32, from a small generator of the test's own. */
+static double value_at(const kernel_case *c, int input, int64_t i) {
+    uint32_t h = (uint32_t)i * 2654435761u + (uint32_t)input * 40503u + 12345u;
+    h ^= h >> 15;
+    h *= 0x2c1b3c6du;
+    h ^= h >> 12;
+    return (double)(float)(c->low + (c->high - c->low) * (double)(h >> 8) * 0x1p-24);
+}
+
+/* Runs a case; returns the result's elements as f64 in fresh memory. */
+static double *result_of(swg_context *ctx, const kernel_case *c, swg_dtype dtype, bool no_fusion, int64_t *n) {
+    swg_graph *g;
+    swg_value in[3] = {0}, y;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &g));
+    for (int i = 0; i < 3 && c->shape[i][0]; i++) {
+        static const char *const names[] = {"a", "b", "c"};
+        int ndim = 0;
+        while (ndim < 4 && c->shape[i][ndim])
+            ndim++;
+        in[i] = swg_input(g, names[i], ndim, c->shape[i]);
+    }
+    y = c->build(g, in);
+    swg_plan *plan;
+    if (swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .no_fusion = no_fusion}, &plan) != SWG_OK)
+        fail_msg("%s: %s", c->name, swg_context_message(ctx));
+    assert_ok(ctx, swg_plan_open(plan, NULL));
+    for (int i = 0; i < 3 && in[i]; i++)
+        for (int64_t e = 0; e < swg_elements(g, in[i]); e++) {
+            if (dtype == SWG_F64)
+                ((double *)swg_plan_data(plan, in[i]))[e] = value_at(c, i, e);
+            else
+                ((float *)swg_plan_data(plan, in[i]))[e] = (float)value_at(c, i, e);
+        }
+    assert_ok(ctx, swg_plan_run(plan, 11, 2));
+    *n = swg_elements(g, y);
+    double *out = malloc((size_t)*n * sizeof *out);
+    for (int64_t e = 0; e < *n; e++)
+        out[e] = dtype == SWG_F64 ? ((double *)swg_plan_data(plan, y))[e] : (double)((float *)swg_plan_data(plan, y))[e];
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+    return out;
+}
+
+static void against_reference(void **state) {
+    (void)state;
+    for (int isa = 0; isa <= (int)swg__isa_best(); isa++)
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+            for (int unfused = 0; unfused < 2; unfused++) {
+                const kernel_case *c = &cases[i];
+                swg_context *ctx;
+                int64_t n, m;
+                assert_int_equal(swg_context_open(&(swg_context_opts){.threads = 2, .isa = swg__isa_name((swg__isa)isa)}, &ctx), SWG_OK);
+                double *truth = result_of(ctx, c, SWG_F64, true, &n), *got = result_of(ctx, c, SWG_F32, unfused, &m), most = 0;
+                assert_int_equal(n, m);
+                for (int64_t e = 0; e < n; e++)
+                    most = fmax(most, fabs(truth[e]));
+                for (int64_t e = 0; e < n; e++)
+                    if (!(fabs(got[e] - truth[e]) <= c->relative * (fabs(truth[e]) + .1 * most)))
+                        fail_msg("%s, %s%s: element %lld is %.9g, reference %.17g", swg__isa_name((swg__isa)isa), c->name,
+                                 unfused ? ", unfused" : "", (long long)e, got[e], truth[e]);
+                free(truth);
+                free(got);
+                assert_int_equal(swg_context_bytes(ctx), 0);
+                swg_context_close(ctx);
+            }
+}
+
+/* Single elements against libm, relative to the value itself: no hiding behind the largest. */
+static void functions(void **state) {
+    (void)state;
+    static const struct { int op; double low, high, relative; } table[] = {
+        {SWG__EXP, -87, 88, 3e-7}, {SWG__LOG, 1e-37, 1e30, 3e-7}, {SWG__TANH, -9, 9, 4e-7}, {SWG__SIGMOID, -80, 80, 4e-7},
+        {SWG__SOFTPLUS, -60, 80, 8e-7}, {SWG__GELU, -12, 12, 4e-6}, {SWG__LOG1P, -.9, 1e6, 4e-7},
+    };
+    for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
+        const swg__isa_table *t = swg__isa_table_of((swg__isa)isa);
+        for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+            enum { N = 20000 };
+            static float x[N], y[N];
+            for (int j = 0; j < N; j++)
+                x[j] = (float)(table[i].low + (table[i].high - table[i].low) * j / (N - 1));
+            t->ew[table[i].op](y, x, NULL, NULL, N, 0, 0);
+            for (int j = 0; j < N; j++) {
+                double a = (double)x[j], want = 0;
+                switch (table[i].op) {
+                case SWG__EXP: want = exp(a); break;
+                case SWG__LOG: want = log(a); break;
+                case SWG__TANH: want = tanh(a); break;
+                case SWG__SIGMOID: want = 1 / (1 + exp(-a)); break;
+                case SWG__SOFTPLUS: want = fmax(a, 0) + log1p(exp(-fabs(a))); break;
+                case SWG__GELU: want = a * .5 * erfc(-a * M_SQRT1_2); break;
+                case SWG__LOG1P: want = log1p(a); break;
+                }
+                if (!(fabs((double)y[j] - want) <= table[i].relative * fabs(want) + 1e-38))
+                    fail_msg("%s %s(%.9g) = %.9g, expected %.17g", swg__isa_name((swg__isa)isa), swg__ops[table[i].op].text, a,
+                             (double)y[j], want);
+            }
+        }
+        const float special[6] = {NAN, INFINITY, -INFINITY, 0, -1, 1e-42f};
+        float got[6];
+        t->ew[SWG__EXP](got, special, NULL, NULL, 6, 0, 0);
+        assert_true(isnan(got[0]) && isinf(got[1]) && got[2] == 0 && got[3] == 1);
+        t->ew[SWG__LOG](got, special, NULL, NULL, 6, 0, 0);
+        assert_true(isnan(got[0]) && isinf(got[1]) && isnan(got[2]) && isinf(got[3]) && got[3] < 0 && isnan(got[4]));
+        assert_close((double)got[5], log(1e-42), 0, 1e-5);
+        t->ew[SWG__RELU](got, special, NULL, NULL, 6, 0, 0);
+        assert_true(isinf(got[1]) && got[2] == 0);
+    }
+}
+
+/* Known answers of the specification, swae.md section 10. */
+static void gelu_answers(void **state) {
+    swg_context *ctx = *state;
+    static const double x[6] = {-3, -1, -.5, .5, 1, 3};
+    static const double want[6] = {-0.00404969409489, -0.158655253931, -0.154268769363, 0.345731230637, 0.841344746069, 2.99595030591};
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = SWG_F64}, &g));
+    swg_value in = swg_input(g, "x", 1, (int64_t[]){6}), y = swg_gelu(g, in);
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL));
+    memcpy(swg_plan_data(plan, in), x, sizeof x);
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    for (int i = 0; i < 6; i++)
+        assert_close(((double *)swg_plan_data(plan, y))[i], want[i], 1e-14, 1e-11);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
+static void random_bits(void **state) {
+    (void)state;
+    const kernel_case c = {"normal", {{4099}}, 0, 0, 0, build_normal};
+    double *first = NULL;
+    for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
+        swg_context *ctx;
+        int64_t n;
+        assert_int_equal(swg_context_open(&(swg_context_opts){.isa = swg__isa_name((swg__isa)isa)}, &ctx), SWG_OK);
+        double *got = result_of(ctx, &c, SWG_F32, false, &n);
+        if (first)
+            assert_memory_equal(got, first, (size_t)n * sizeof *got);
+        else
+            first = malloc((size_t)n * sizeof *first);
+        memcpy(first, got, (size_t)n * sizeof *got);
+        free(got);
+        swg_context_close(ctx);
+    }
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 4099; i++) {
+        sum += first[i];
+        squares += first[i] * first[i];
+    }
+    assert_close(sum / 4099, 0, .05, 0);
+    assert_close(squares / 4099, 1, .07, 0);
+    free(first);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(against_reference),
+        cmocka_unit_test(functions),
+        cmocka_unit_test_setup_teardown(gelu_answers, testing_open, testing_close),
+        cmocka_unit_test(random_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
