@@ -83,8 +83,8 @@ static swg_status make_layer(swg_config *config, const char *key, const char *te
     swg_status status = SWG_OK;
     swg__node *value, *map, *leaf;
     const char *dot = strrchr(key, '.');
-    if (strlen(key) >= sizeof parent || (dot && !dot[1]))
-        return swg__fail(config->tree.ctx, SWG_EUSAGE, "'%.64s': not the name of a key", key);
+    if (strlen(key) >= sizeof parent || *key == '.' || (dot && !dot[1]) || strstr(key, ".."))
+        return swg__fail(config->tree.ctx, SWG_EUSAGE, "'%.64s': not a key: names are joined by single dots, as in optimizer.lr", key);
     snprintf(parent, sizeof parent, "%.*s", dot ? (int)(dot - key) : 0, key);
     if (!(*layer = swg__node_add(&config->tree, NULL, SWG__NODE_MAP, NULL, place, &status)))
         return status;

@@ -205,7 +205,7 @@ swg_status swg__node_make_map(swg__tree *tree, swg__node *root, const char *path
     while (*path) {
         const char *rest = next_part(path, part, sizeof part);
         if (!rest)
-            return swg__fail(tree->ctx, SWG_EUSAGE, "%s: not a key: names are joined by single dots, as in optimizer.lr", path);
+            return swg__fail(tree->ctx, SWG_EUSAGE, "'%.64s': not the name of a key", path);
         swg__node *child = swg__node_child(root, part);
         if (!child && !(child = swg__node_add(tree, root, SWG__NODE_MAP, part, place, &status)))
             return status;
