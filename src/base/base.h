@@ -72,6 +72,10 @@ const char *swg__nearest(const char *word, const char *const *candidates, size_t
 /* Shell-style match with * and ?. */
 bool swg__glob(const char *pattern, const char *text);
 
+/* Code point at *text, which moves on; -1 if what stands there is not strict UTF-8 (*text stays), or at the end. */
+int32_t swg__utf8_next(const char **text, const char *end);
+bool swg__utf8_valid(const char *text, size_t bytes);
+
 /* ---- files ---- */
 
 /* Whole file into fresh memory (one zero byte behind it). Free with swg__free. */

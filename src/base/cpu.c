@@ -40,7 +40,7 @@ swg__isa swg__isa_best(void) {
 }
 
 void swg__cpu_brand(char *out, int capacity) {
-    unsigned words[12] = {0}, highest = __get_cpuid_max(0x80000000u, NULL);
+    unsigned words[12] = {0}, highest = (unsigned)__get_cpuid_max(0x80000000u, NULL); /* an int in clang */
     if (highest >= 0x80000004u)
         for (unsigned i = 0; i < 3; i++)
             __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);

@@ -1,0 +1,176 @@
+/* args.c - sorts a command's arguments into options, positional arguments and changes of the recipe; prints --help.
+ * In: argv and the command's table. Out: a filled cli, or a message and exit status 2.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "base.h"
+
+static int find_row(const cli_command *command, const char *name, size_t length) {
+    for (int i = 0; command->options && command->options[i].name; i++)
+        if (strlen(command->options[i].name) == length && strncmp(command->options[i].name, name, length) == 0)
+            return i;
+    return -1;
+}
+
+static int find_letter(const cli_command *command, char letter) {
+    for (int i = 0; command->options && command->options[i].name; i++)
+        if (command->options[i].letter == letter)
+            return i;
+    return -1;
+}
+
+bool cli_flag(const cli *c, const char *name) { return cli_value(c, name) != NULL; }
+
+const char *cli_value(const cli *c, const char *name) {
+    int row = find_row(c->command, name, strlen(name));
+    return row < 0 ? NULL : c->values[row];
+}
+
+swg_status cli_fail(cli *c, swg_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->message, sizeof c->message, format, args);
+    va_end(args);
+    return status;
+}
+
+swg_status cli_integer(cli *c, const char *name, int64_t low, int64_t high, int64_t *value) {
+    const char *text = cli_value(c, name);
+    if (!text)
+        return SWG_OK;
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (!*text || *end || errno || number < low || number > high)
+        return cli_fail(c, SWG_EUSAGE, "--%s %s: not an integer from %lld to %lld", name, text, (long long)low, (long long)high);
+    *value = number;
+    return SWG_OK;
+}
+
+static cli_parsed unknown_option(const cli_command *command, const char *arg) {
+    const char *names[CLI_MAX_OPTIONS + 1] = {"help"}, *name = arg + strspn(arg, "-");
+    char word[64];
+    size_t count = 1;
+    for (int i = 0; command->options && command->options[i].name; i++)
+        names[count++] = command->options[i].name;
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(name, "="), name);
+    const char *near = swg__nearest(word, names, count);
+    if (near)
+        cli_say("%s: unknown option; did you mean --%s?", arg, near);
+    else
+        cli_say("%s: unknown option; `swage %s --help` shows what there is", arg, command->name);
+    return CLI_WRONG;
+}
+
+/* key=value, +key=value, ~key: what stands before the = looks like a key, not like a path. */
+static bool is_override(const char *arg) {
+    const char *p = arg + strspn(arg, "+~");
+    if (!isalpha((unsigned char)*p))
+        return false;
+    while (isalnum((unsigned char)*p) || *p == '_' || *p == '.')
+        p++;
+    return *arg == '~' ? !*p : *p == '=';
+}
+
+/* argv[*at] is an option; its value may stand in argv[*at + 1]. */
+static cli_parsed take_option(cli *c, int argc, char **argv, int *at) {
+    const char *arg = argv[*at], *attached = NULL;
+    int row;
+    if (arg[1] == '-') {
+        size_t length = strcspn(arg + 2, "=");
+        row = find_row(c->command, arg + 2, length);
+        attached = arg[2 + length] ? arg + 3 + length : NULL;
+    } else {
+        row = find_letter(c->command, arg[1]);
+        attached = arg[2] ? arg + 2 : NULL;
+    }
+    if (row < 0)
+        return unknown_option(c->command, arg);
+    const cli_option *option = &c->command->options[row];
+    if (c->values[row]) {
+        cli_say("--%s is given twice", option->name);
+        return CLI_WRONG;
+    }
+    if (!option->value && attached) {
+        cli_say("%s: --%s takes no value", arg, option->name);
+        return CLI_WRONG;
+    }
+    if (option->value && !attached && *at + 1 < argc)
+        attached = argv[++*at];
+    if (option->value && !attached) {
+        cli_say("--%s needs a value: --%s %s", option->name, option->name, option->value);
+        return CLI_WRONG;
+    }
+    c->values[row] = attached ? attached : "";
+    return CLI_RUN;
+}
+
+/* Positional arguments move to the front of argv, overrides to the end of what has been read: neither needs memory of its own. */
+cli_parsed cli_parse(cli *c, int argc, char **argv) {
+    bool options = true;
+    int kept = 0;
+    for (int i = 0; i < argc; i++) {
+        char *arg = argv[i];
+        if (options && (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0))
+            return CLI_HELP;
+        if (options && strcmp(arg, "--") == 0) {
+            options = false;
+        } else if (options && *arg == '-' && arg[1]) {
+            if (take_option(c, argc, argv, &i) != CLI_RUN)
+                return CLI_WRONG;
+        } else if (c->command->overrides && is_override(arg)) {
+            argv[kept++] = arg;
+            c->override_count++;
+        } else {
+            /* stands before the overrides read so far */
+            memmove(argv + c->positional_count + 1, argv + c->positional_count, (size_t)c->override_count * sizeof *argv);
+            argv[c->positional_count++] = arg;
+            kept++;
+        }
+    }
+    c->positional = argv;
+    c->overrides = argv + c->positional_count;
+    if (c->positional_count < c->command->least || (c->command->most >= 0 && c->positional_count > c->command->most)) {
+        const char *extra = c->positional_count > c->command->least ? argv[c->positional_count - 1] : NULL;
+        if (extra)
+            cli_say("%s: one argument too many", extra);
+        else
+            cli_say("%s: an argument is missing", c->command->name);
+        fprintf(stderr, "usage: swage %s %s\n", c->command->name, c->command->usage);
+        return CLI_WRONG;
+    }
+    return CLI_RUN;
+}
+
+static void print_line(void *user, const char *text) { fprintf(user, "%s\n", text); }
+
+void cli_print_help(const cli_command *command) {
+    char left[64], pattern[64];
+    printf("usage: swage %s %s\n\n%s\n", command->name, command->usage, command->help);
+    if (command->details)
+        printf("\n%s", command->details);
+    printf("\noptions:\n");
+    for (const cli_option *o = command->options; o && o->name; o++) {
+        snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
+                 o->value ? " " : "", o->value ? o->value : "");
+        printf("  %-22s %s\n", left, o->help);
+    }
+    printf("  %-22s %s\n", "-h, --help", "this text");
+    if (!command->keys)
+        return;
+    printf("\nsettings (in a recipe, or as key=value):\n");
+    for (const char *p = command->keys; *p; p += strcspn(p, " "), p += *p == ' ') {
+        snprintf(pattern, sizeof pattern, "%.*s", (int)strcspn(p, " "), p);
+        swg_config_help(pattern, print_line, stdout);
+    }
+}
+
+swg_status cli_open_config(cli *c, int index, swg_config **config) {
+    const swg_config_opts opts = {.recipes = cli_value(c, "recipes"), .overrides = (const char *const *)c->overrides,
+                                  .override_count = c->override_count};
+    return swg_config_open(c->ctx, c->positional[index], &opts, config);
+}

@@ -1,0 +1,124 @@
+/* schema.c - the table of all settings, their aliases and the groups of recipe files.
+ * In: nothing. Out: constant tables; check.c holds values against them, and help is printed from them.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "config/schema.h"
+
+const swg__config_key swg__config_table[] = {
+    {"run.dir", SWG__STRING, "runs", "", "", "folder that holds the run folders"},
+    {"run.name", SWG__STRING, "null", "", "", "name of the run folder; null: recipe, date and time"},
+    {"resume", SWG__STRING, "none", "", "", "none, auto (go on where the run folder stopped), or the path of a checkpoint"},
+
+    {"data.path", SWG__STRING, "null", "", "", "HDF5 file, or folder whose *.h5 and *.hdf5 are read in order of name"},
+    {"data.vars", SWG__STRING_LIST, "[\"U_*\"]", "", "", "variables to take, with * and ?"},
+    {"data.layout", SWG__CHOICE, "auto", "", "auto vars blocks grid", "how variables lie in the files"},
+    {"data.block", SWG__CHOICE, "center", "", "center tile full", "which values of a 7x7x7 block are taken"},
+    {"data.norm", SWG__CHOICE, "pos_log", "",
+     "pos_log block_scale scaleitup pos_log_std minmax zscore robust asinh symlog adaptive none", "normalisation before the network"},
+    {"data.constant", SWG__CHOICE, "bypass", "", "bypass include", "blocks whose values are all equal: stored exactly, or trained on"},
+    {"data.nonfinite", SWG__CHOICE, "error", "", "error raw", "blocks with NaN or infinity: stop, or store as they are"},
+    {"data.missing", SWG__CHOICE, "error", "", "error skip", "variable that some of the files lack"},
+    {"data.split", SWG__CHOICE, "random", "", "random by-file by-time", "what is held back for validation and test"},
+    {"data.batch_size", SWG__INT, "256", "blocks", "[1,16777216] auto", "blocks per micro-batch; auto: the largest that fits"},
+    {"data.workers", SWG__NOT_YET, "null", "threads", "", "threads that read ahead"},
+    {"data.augment", SWG__NOT_YET, "null", "", "", "random mirroring of blocks"},
+    {"split.rng", SWG__CHOICE, "numpy-legacy", "", "numpy-legacy philox", "generator of the random split; numpy-legacy is the published one"},
+
+    {"model.name", SWG__CHOICE, "mlp", "", "mlp !gmlp !conv !conv-opt !conv7", "family of network"},
+    {"model.hidden", SWG__INT_LIST, "[512]", "", "[1,65536]", "widths of the encoder's hidden layers; the decoder mirrors them"},
+    {"model.act", SWG__CHOICE, "gelu", "", "gelu relu silu tanh", "activation after every layer but the last"},
+    {"model.latent", SWG__INT, "16", "", "[1,65536]", "numbers per block after encoding"},
+    {"model.latent_quant", SWG__NOT_YET, "null", "", "", "integer latents in training"},
+    {"gradient_checkpointing", SWG__NOT_YET, "null", "", "", "recompute activations to save memory"},
+
+    {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust", "reconstruction loss; all add the sliced-Wasserstein term"},
+    {"loss.kind", SWG__CHOICE, "logcosh", "", "logcosh huber mae", "form of the robust loss"},
+    {"loss.lambda", SWG__FLOAT, "1.0; loss.name=log:0.1", "", "[0,1e6]", "weight of the sliced-Wasserstein term"},
+    {"loss.directions", SWG__INT, "50", "", "[1,65536]", "random directions of the sliced-Wasserstein term"},
+    {"loss.log", SWG__BOOL, "true", "", "", "log loss: take logarithms of the two terms"},
+    {"loss.scale", SWG__FLOAT, "1000", "", "(0,1e12]", "log loss: factor before the logarithm"},
+
+    {"trainer.max_epochs", SWG__INT, "80", "epochs", "[1,1000000]", "passes over the training blocks"},
+    {"trainer.max_steps", SWG__INT, "null", "steps", "[1,1000000000000]", "stop after so many optimiser steps; null: no such limit"},
+    {"trainer.precision", SWG__CHOICE, "32", "", "32 f32>32 !64 !f64 !tf32 !tf32-emulate !bf16 !bf16-mixed !16 !fp16 !16-mixed",
+     "arithmetic of the training step"},
+    {"trainer.seed", SWG__INT, "42", "", "[0,9223372036854775807]", "seed of weights, shuffles, directions and the random split"},
+    {"trainer.threads", SWG__INT, "auto", "threads", "[1,4096] auto", "auto: as many as the machine allows; results do not depend on it"},
+    {"trainer.clip_norm", SWG__FLOAT, "1.0", "", "[0,1e12]", "largest norm of all gradients together; 0: no clipping"},
+    {"trainer.accumulate", SWG__INT, "1", "", "[1,65536]", "micro-batches per optimiser step"},
+    {"trainer.log_every", SWG__INT, "50", "steps", "[1,1000000000]", "distance of log lines"},
+    {"trainer.eval_every", SWG__INT, "10", "epochs", "[1,1000000]", "distance of full evaluations of the reconstruction"},
+    {"trainer.check_finite", SWG__BOOL, "true", "", "", "stop when the validation loss is NaN, or after ten skipped steps in a row"},
+    {"trainer.nonfinite", SWG__CHOICE, "stop", "", "stop skip", "batch whose loss is NaN or infinite"},
+
+    {"early_stopping.enabled", SWG__BOOL, "true", "", "", "stop when the validation loss no longer falls"},
+    {"early_stopping.patience", SWG__INT, "40", "validations", "[1,1000000]", "validations without improvement before the stop"},
+    {"early_stopping.min_delta", SWG__FLOAT, "1e-4", "", "[0,1e6]", "smallest fall that counts as improvement"},
+    {"checkpoint.every", SWG__INT, "20", "epochs", "[1,1000000]", "distance of the kept checkpoints"},
+    {"checkpoint.save_top_k", SWG__INT, "1", "", "[0,1000]", "how many of the best checkpoints are kept"},
+
+    {"optimizer.name", SWG__CHOICE, "adam", "", "adam adamw adamw_fused", "adamw and adamw_fused are the same kernel"},
+    {"optimizer.lr", SWG__FLOAT, "2e-4", "", "(0,1e3]", "learning rate"},
+    {"optimizer.betas", SWG__FLOAT_LIST, "[0.9, 0.999]", "", "[0,1) #2", "decay of the first and second moment"},
+    {"optimizer.eps", SWG__FLOAT, "1e-8", "", "(0,1]", "added to the root of the second moment"},
+    {"optimizer.weight_decay", SWG__FLOAT, "0; optimizer.name=adamw:0.01; optimizer.name=adamw_fused:0.01", "", "[0,1e3]",
+     "decoupled for adamw, added to the gradient for adam"},
+    {"scheduler.name", SWG__CHOICE, "step", "", "none step exponential cosine !plateau !onecycle", "course of the learning rate"},
+    {"scheduler.step", SWG__INT, "30", "counts", "[1,1000000000]", "step: counts between two reductions"},
+    {"scheduler.gamma", SWG__FLOAT, "0.5; scheduler.name=exponential:0.995", "", "(0,1]", "step, exponential: factor of a reduction"},
+    {"scheduler.min_lr", SWG__FLOAT, "0", "", "[0,1e3]", "cosine: learning rate at the end"},
+    {"scheduler.warmup", SWG__INT, "0", "counts", "[0,1000000000]", "counts of linear rise at the start"},
+    {"scheduler.interval", SWG__CHOICE, "epoch; scheduler.name=cosine:step", "", "epoch step", "what a count is"},
+
+    {"performance.mode", SWG__CHOICE, "default", "", "default reduce-overhead max-autotune", "how the plan is made"},
+    {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512", "instruction set; auto: the best of this machine"},
+    {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
+    {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
+
+    {"codec.abs", SWG__FLOAT, "null", "", "(0,1e300]", "largest absolute error of a decoded value"},
+    {"codec.rel", SWG__FLOAT, "null", "", "(0,1]", "the same as a part of each variable's range"},
+
+    {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
+};
+const int64_t swg__config_table_size = (int64_t)(sizeof swg__config_table / sizeof *swg__config_table);
+
+const swg__config_alias swg__config_aliases[] = {
+    {"trainer.epochs", "trainer.max_epochs", ""},
+    {"num_workers", "data.workers", ""},
+    {"compile_model", "performance.fusion", ""},
+    {"cudnn_benchmark", "performance.mode", "true>max-autotune false>default"},
+    {"autotune", "performance.mode", "true>max-autotune false>default"},
+    {"remat", "gradient_checkpointing", ""},
+    {"experiment_name", "run.name", ""},
+    {"loss", "loss.name", ""},
+    {"scheduler", "scheduler.name", ""},
+};
+const int64_t swg__config_alias_count = (int64_t)(sizeof swg__config_aliases / sizeof *swg__config_aliases);
+
+const char *const swg__config_groups[] = {"experiment", "model", "data", "trainer", "performance", "optimizer", "logger",
+                                          "callbacks", "paths", NULL};
+
+bool swg__config_is_group(const char *name) {
+    for (const char *const *group = swg__config_groups; *group; group++)
+        if (strcmp(*group, name) == 0)
+            return true;
+    return false;
+}
+
+const char *swg__config_group_package(const char *group) {
+    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 ? "" : group;
+}
+
+const swg__config_key *swg__config_row(const char *key) {
+    for (int64_t i = 0; i < swg__config_table_size; i++) {
+        const char *name = swg__config_table[i].key;
+        size_t length = strlen(name);
+        if (name[length - 1] == '*') {
+            if (strncmp(name, key, length - 1) == 0 && key[length - 1] && !strchr(key + length - 1, '.'))
+                return &swg__config_table[i];
+        } else if (strcmp(name, key) == 0) {
+            return &swg__config_table[i];
+        }
+    }
+    return NULL;
+}
