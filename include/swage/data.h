@@ -161,7 +161,7 @@ int64_t swg_norm_variable(const swg_norm *norm, const char *name);
 /* Bytes of side information per normal block of f32 or f64 input (offset and exponent, the flag not counted). */
 int64_t swg_norm_side_bytes(const swg_norm *norm, swg_element element);
 
-/* Finite block x (count values) to y (f32), in f64 inside. Fills side->offset and exponent; side->flag becomes SWG_BLOCK_RAW and y
+/* Finite block x (count values, at most SWG_EDGE_MAX^3) to y (f32), in f64 inside. Fills side->offset and exponent; side->flag becomes SWG_BLOCK_RAW and y
  * all zeros if any y is not finite, SWG_BLOCK_NORMAL otherwise. */
 void swg_norm_forward(const swg_norm *norm, int64_t variable, swg_element element, const void *x, int64_t count, swg_side *side, float *y);
 /* Back to x, rounded once to `element`. Reads offset and exponent of side. */
@@ -204,6 +204,7 @@ typedef struct swg_split {
 
 /* Splits `count` samples (file and time are read, nothing written). by-time cuts between two times only, so no time is in two parts;
  * by-file likewise with files. Free with swg_split_free.
+ * opts NULL: the published split, seed 42.
  * SWG_EINVAL: unknown word, bad fractions, a sample without time, or a part that would be empty though its fraction is not 0. */
 swg_status swg_split_make(swg_context *ctx, const swg_sample *samples, int64_t count, const swg_split_opts *opts, swg_split *out);
 void swg_split_free(swg_context *ctx, swg_split *split);
@@ -219,17 +220,17 @@ typedef struct swg_samples_opts {
     const char *constant;   /* "bypass" (default): flag 1, not trained on; "include": as any block */
     const char *nonfinite;  /* "error" (default) or "raw": flag 2, not trained on */
     swg_split_opts split;
-    const swg_norm *fitted; /* use these parameters (of a checkpoint) and neither `norm` nor the training part */
+    const swg_norm *fitted; /* use these parameters (of a checkpoint) and neither `norm` nor the training part; must outlive the samples */
     bool no_split;          /* every sample is a test sample; for evaluation */
 } swg_samples_opts;
 
 /* Samples and bytes that swg_samples_open will hold at its peak, without reading a value. */
-swg_status swg_samples_plan(swg_source *source, const swg_samples_opts *opts, int64_t *samples, int64_t *bytes);
+swg_status swg_samples_plan(swg_context *ctx, const swg_source *source, const swg_samples_opts *opts, int64_t *samples, int64_t *bytes);
 
 /* Reads all arrays, cuts, marks constant and non-finite blocks, splits, fits the normaliser on the training part, normalises.
  * The source may be closed afterwards. Same bits for any number of threads. opts may be NULL.
  * SWG_ENONFINITE names file, variable and block. SWG_EINVAL: a part without a usable sample. */
-swg_status swg_samples_open(swg_source *source, const swg_samples_opts *opts, swg_samples **out);
+swg_status swg_samples_open(swg_context *ctx, swg_source *source, const swg_samples_opts *opts, swg_samples **out);
 void swg_samples_close(swg_samples *samples); /* NULL is allowed */
 
 int64_t swg_samples_count(const swg_samples *samples);

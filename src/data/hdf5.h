@@ -17,7 +17,7 @@ typedef struct swg__h5 {
 void swg__h5_enter(swg__h5 *session);
 void swg__h5_leave(const swg__h5 *session);
 
-/* Fails with "<file>: <what>: <innermost reason of the HDF5 error stack>". */
+/* The stack is cleared by the next HDF5 call, so ask before closing anything. Fails with "<file>: <what>: <innermost reason of the HDF5 error stack>". */
 swg_status swg__h5_fail(swg_context *ctx, swg_status status, const char *file, const char *what);
 /* The innermost reason alone, "unknown reason" if the stack is empty. */
 void swg__h5_reason(char *text, size_t capacity);

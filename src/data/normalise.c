@@ -147,6 +147,8 @@ const char *swg_norm_name(const swg_norm *norm) { return norm->method->name; }
 
 bool swg_norm_needs_fit(const swg_norm *norm) { return norm->method->fit != FIT_NONE && norm->method->fit != FIT_NAME; }
 
+bool swg__norm_fitted(const swg_norm *norm) { return norm->fitted; }
+
 int64_t swg_norm_variable(const swg_norm *norm, const char *name) {
     if (!has_variables(norm))
         return 0;
@@ -226,22 +228,21 @@ void swg__norm_forward(const swg_norm *norm, int64_t variable, swg_element eleme
     }
 }
 
+static double restore(const swg_norm *norm, double y, const struct terms *t) { return norm->method->inverse(y * t->b + t->a, t); }
+
 void swg__norm_inverse(const swg_norm *norm, int64_t variable, const swg_side *side, const double *y, int64_t count, double *x) {
     const struct terms t = terms_of(norm, variable, side);
     for (int64_t i = 0; i < count; i++)
-        x[i] = norm->method->inverse(y[i] * t.b + t.a, &t);
+        x[i] = restore(norm, y[i], &t);
 }
 
 enum { PIECE = SWG_EDGE_MAX * SWG_EDGE_MAX * SWG_EDGE_MAX };
 
-void swg_norm_forward(const swg_norm *norm, int64_t variable, swg_element element, const void *x, int64_t count, swg_side *side, float *y) {
-    double block[PIECE];
+void swg__norm_forward_f32(const swg_norm *norm, int64_t variable, swg_element element, double *x, int64_t count, swg_side *side, float *y) {
     bool finite = true;
-    for (int64_t i = 0; i < count; i++)
-        block[i] = element == SWG_ELEMENT_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
-    swg__norm_forward(norm, variable, element, block, count, side, block);
+    swg__norm_forward(norm, variable, element, x, count, side, x);
     for (int64_t i = 0; i < count; i++) {
-        y[i] = (float)block[i];
+        y[i] = (float)x[i];
         finite &= isfinite(y[i]) != 0;
     }
     if (finite && isfinite(side->offset))
@@ -250,17 +251,22 @@ void swg_norm_forward(const swg_norm *norm, int64_t variable, swg_element elemen
     memset(y, 0, (size_t)count * sizeof *y);
 }
 
-void swg_norm_inverse(const swg_norm *norm, int64_t variable, const swg_side *side, const float *y, int64_t count, swg_element element,
-                      void *x) {
+void swg_norm_forward(const swg_norm *norm, int64_t variable, swg_element element, const void *x, int64_t count, swg_side *side, float *y) {
     double block[PIECE];
     for (int64_t i = 0; i < count; i++)
-        block[i] = (double)y[i];
-    swg__norm_inverse(norm, variable, side, block, count, block);
+        block[i] = element == SWG_ELEMENT_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+    swg__norm_forward_f32(norm, variable, element, block, count, side, y);
+}
+
+void swg_norm_inverse(const swg_norm *norm, int64_t variable, const swg_side *side, const float *y, int64_t count, swg_element element,
+                      void *x) {
+    const struct terms t = terms_of(norm, variable, side);
     for (int64_t i = 0; i < count; i++) {
+        double value = restore(norm, (double)y[i], &t);
         if (element == SWG_ELEMENT_F32)
-            ((float *)x)[i] = (float)block[i];
+            ((float *)x)[i] = (float)value;
         else
-            ((double *)x)[i] = block[i];
+            ((double *)x)[i] = value;
     }
 }
 

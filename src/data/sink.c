@@ -36,9 +36,8 @@ swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) {
     swg__h5 session;
     swg__h5_enter(&session);
     swg_status status = SWG_OK;
-    sink->handle = H5Fcreate(sink->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    sink->link_list = H5Pcreate(H5P_LINK_CREATE);
-    if (sink->handle < 0 || sink->link_list < 0 || H5Pset_create_intermediate_group(sink->link_list, 1) < 0)
+    if ((sink->handle = H5Fcreate(sink->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT)) < 0 ||
+        (sink->link_list = H5Pcreate(H5P_LINK_CREATE)) < 0 || H5Pset_create_intermediate_group(sink->link_list, 1) < 0)
         status = swg__h5_fail(ctx, SWG_EIO, path, "cannot create the file");
     swg__h5_leave(&session);
     if (status != SWG_OK) {
@@ -77,11 +76,12 @@ static swg_status put(swg_sink *sink, const char *name, hid_t stored, hid_t nati
     bool ok = space >= 0 && (dataset = H5Dcreate2(sink->handle, name, stored, space, sink->link_list, list, H5P_DEFAULT)) >= 0;
     if (ok && H5Sget_simple_extent_npoints(space) > 0)
         ok = H5Dwrite(dataset, native, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
-    if (dataset >= 0)
-        ok = H5Dclose(dataset) >= 0 && ok;
+    swg_status status = ok ? SWG_OK : fail_write(sink, "dataset", name); /* before the next call clears HDF5's error stack */
+    if (dataset >= 0 && H5Dclose(dataset) < 0 && ok)
+        status = fail_write(sink, "dataset", name);
     if (space >= 0)
         H5Sclose(space);
-    return ok ? SWG_OK : fail_write(sink, "dataset", name);
+    return status;
 }
 
 swg_status swg_sink_put(swg_sink *sink, const char *dataset, swg_element element, int ndim, const int64_t *dims, const void *data,

@@ -88,9 +88,10 @@ static double select_rank(const double *values, int64_t n, int64_t rank, double 
     return found;
 }
 
-double swg__quantile(const double *values, int64_t n, double q) {
-    double position = q * (double)(n - 1), low = floor(position), next;
+double swg__order_at(const double *values, int64_t n, double position) {
+    double low = floor(position), weight = position - low, next;
     double found = select_rank(values, n, (int64_t)low, &next);
-    double weight = position - low;
     return weight > 0 ? found + weight * (next - found) : found;
 }
+
+double swg__quantile(const double *values, int64_t n, double q) { return swg__order_at(values, n, q * (double)(n - 1)); }

@@ -20,8 +20,10 @@ swg__moments swg__moments_merge(swg__moments a, swg__moments b);
 /* Population standard deviation; 0 for the empty set. */
 double swg__moments_sd(swg__moments m);
 
-/* Quantile q in 0..1 with linear interpolation of order statistics, (n - 1) q + 1 counted from the smallest. n >= 1, no NaN.
+/* The value at `position` (0..n-1) in the sorted order, linear between two order statistics. n >= 1, no NaN.
  * Linear time whatever the values, by radix selection; the values stay as they are. */
+double swg__order_at(const double *values, int64_t n, double position);
+/* Quantile q in 0..1: swg__order_at (n - 1) q. */
 double swg__quantile(const double *values, int64_t n, double q);
 
 #endif
