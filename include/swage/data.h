@@ -224,7 +224,7 @@ typedef struct swg_samples_opts {
     bool no_split;          /* every sample is a test sample; for evaluation */
 } swg_samples_opts;
 
-/* Samples and bytes that swg_samples_open will hold at its peak, without reading a value. */
+/* Samples, and bytes that swg_samples_open will hold at most, without reading a value. */
 swg_status swg_samples_plan(swg_context *ctx, const swg_source *source, const swg_samples_opts *opts, int64_t *samples, int64_t *bytes);
 
 /* Reads all arrays, cuts, marks constant and non-finite blocks, splits, fits the normaliser on the training part, normalises.

@@ -396,14 +396,21 @@ swg_status swg__norm_fit_end(swg_norm *norm) {
 
 /* ---- JSON ---- */
 
+/* cJSON would print 15 digits where they are nearly enough; every bit counts here. */
+static bool add_number(cJSON *object, const char *key, double value) {
+    char number[40];
+    snprintf(number, sizeof number, "%.17g", value);
+    return cJSON_AddRawToObject(object, key, number) != NULL;
+}
+
 int64_t swg_norm_json(const swg_norm *norm, char *text, int64_t capacity) {
     cJSON *root = cJSON_CreateObject(), *variables = NULL;
-    bool ok = root && cJSON_AddStringToObject(root, "name", norm->method->name) && cJSON_AddNumberToObject(root, "parameter", norm->method->parameter);
+    bool ok = root && cJSON_AddStringToObject(root, "name", norm->method->name) && add_number(root, "parameter", norm->method->parameter);
     if (swg_norm_needs_fit(norm) && !has_variables(norm))
-        ok = ok && cJSON_AddNumberToObject(root, "a", norm->a) && cJSON_AddNumberToObject(root, "b", norm->b);
+        ok = ok && add_number(root, "a", norm->a) && add_number(root, "b", norm->b);
     ok = ok && (variables = cJSON_AddObjectToObject(root, "variables")) != NULL;
     for (int64_t v = 0; ok && v < norm->count; v++)
-        ok = cJSON_AddNumberToObject(variables, norm->variables[v], norm->per_variable[v]) != NULL;
+        ok = add_number(variables, norm->variables[v], norm->per_variable[v]);
     char *printed = ok ? cJSON_PrintUnformatted(root) : NULL;
     cJSON_Delete(root);
     if (!printed)
