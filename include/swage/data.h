@@ -88,10 +88,11 @@ typedef struct swg_sink_opts {
     bool big_endian; /* byte order in the file */
 } swg_sink_opts;
 
-/* Starts a file under a temporary name beside `path`. */
+/* Starts a file. Its bytes stay in memory (HDF5's own, not the context's) until the commit. SWG_ENOTFOUND, SWG_EIO: `path` cannot be
+ * created. */
 swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out);
 /* Writes one dataset, groups on its path included. dims: ndim extents, 1..8 axes, zero allowed. opts may be NULL.
- * SWG_EINVAL: the name is taken, ndim or a deflate level out of range. SWG_EIO: not written (disk full). */
+ * SWG_EINVAL: ndim, an extent or a deflate level out of range. SWG_EIO: HDF5 refuses, for example because the name is taken. */
 swg_status swg_sink_put(swg_sink *sink, const char *dataset, swg_element element, int ndim, const int64_t *dims, const void *data,
                         const swg_sink_opts *opts);
 /* A 1-D dataset of byte strings, as `vars` is. */
@@ -100,7 +101,7 @@ swg_status swg_sink_put_names(swg_sink *sink, const char *dataset, const char *c
 swg_status swg_sink_text(swg_sink *sink, const char *object, const char *name, const char *text);
 swg_status swg_sink_number(swg_sink *sink, const char *object, const char *name, double value);
 swg_status swg_sink_integers(swg_sink *sink, const char *object, const char *name, const int64_t *values, int64_t count);
-/* Closes, syncs and gives the file its name; the sink is gone afterwards, whatever the status. */
+/* Writes, syncs and names the file; the sink is gone afterwards, whatever the status. SWG_EIO: disk full. */
 swg_status swg_sink_commit(swg_sink *sink);
 /* Drops the file. NULL is allowed. */
 void swg_sink_abort(swg_sink *sink);

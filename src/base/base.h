@@ -91,9 +91,6 @@ swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *p
 swg_status swg__writer_write(swg__writer *writer, const void *data, size_t bytes);
 swg_status swg__writer_commit(swg__writer *writer);
 void swg__writer_abort(swg__writer *writer);                          /* harmless after commit */
-/* The last step for a file that a foreign library wrote under a temporary name beside `path`: fsync, rename, fsync of the folder.
- * On failure the temporary file is still there. */
-swg_status swg__file_publish(swg_context *ctx, const char *temporary, const char *path);
 swg_status swg__file_write(swg_context *ctx, const char *path, const void *data, size_t bytes);
 
 bool swg__is_folder(const char *path);

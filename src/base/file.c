@@ -118,12 +118,6 @@ static swg_status sync_folder(swg_context *ctx, const char *path) {
     return status;
 }
 
-static swg_status take_name(swg_context *ctx, const char *temporary, const char *path) {
-    if (rename(temporary, path) != 0)
-        return fail_errno(ctx, "rename", path);
-    return sync_folder(ctx, path);
-}
-
 swg_status swg__writer_commit(swg__writer *writer) {
     swg_status status = flush(writer);
     if (status == SWG_OK && fsync(writer->fd) != 0)
@@ -131,19 +125,15 @@ swg_status swg__writer_commit(swg__writer *writer) {
     if (writer->fd >= 0 && close(writer->fd) != 0 && status == SWG_OK)
         status = fail_errno(writer->ctx, "write", writer->path);
     writer->fd = -1;
-    if (status == SWG_OK)
-        status = take_name(writer->ctx, writer->temporary, writer->path);
-    swg__writer_abort(writer); /* after a rename there is no temporary file left to remove */
+    if (status == SWG_OK && rename(writer->temporary, writer->path) != 0)
+        status = fail_errno(writer->ctx, "rename", writer->path);
+    if (status == SWG_OK) {
+        swg__free(writer->ctx, writer->temporary);
+        writer->temporary = NULL; /* it has its final name now: abort must not remove it */
+        status = sync_folder(writer->ctx, writer->path);
+    }
+    swg__writer_abort(writer);
     return status;
-}
-
-swg_status swg__file_publish(swg_context *ctx, const char *temporary, const char *path) {
-    int fd = open(temporary, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(ctx, "open", temporary);
-    swg_status status = fsync(fd) != 0 ? fail_errno(ctx, "write", path) : SWG_OK;
-    close(fd);
-    return status == SWG_OK ? take_name(ctx, temporary, path) : status;
 }
 
 void swg__writer_abort(swg__writer *writer) {

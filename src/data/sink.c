@@ -1,20 +1,35 @@
-/* sink.c - writes a new HDF5 file: datasets, names, attributes; under a temporary name until it is whole.
+/* sink.c - writes a new HDF5 file: datasets, names, attributes; built in memory, on disk whole or not at all.
  * In: arrays in memory. Out: a file under its final name, or none.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "hdf5.h"
 
 /* About 1 MiB per chunk: large enough for deflate and few index entries, small enough for random access. */
-enum { AXES_MAX = 8, CHUNK_BYTES = 1 << 20 };
+enum { AXES_MAX = 8, CHUNK_BYTES = 1 << 20, MEMORY_STEP = 4 << 20 };
 
+/* libhdf5 cannot recover from a failing write: it frees the file and meets it again at exit (seen with 1.10.8 and a full disk).
+ * So it writes to memory only, and the bytes go to disk through the writer that all our files go through. */
 struct swg_sink {
     swg_context *ctx;
-    char *path, *temporary;
-    hid_t handle;      /* -1 when closed */
+    swg__writer writer;
+    hid_t handle;      /* of the file in memory */
     hid_t link_list;   /* creates the groups on a path */
 };
+
+static swg_status open_memory(swg_sink *sink) {
+    char name[64];
+    snprintf(name, sizeof name, "swage-sink-%p", (void *)sink); /* any name no other file has */
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    swg_status status = SWG_OK;
+    if (access < 0 || H5Pset_fapl_core(access, MEMORY_STEP, false) < 0 ||
+        (sink->handle = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access)) < 0 || (sink->link_list = H5Pcreate(H5P_LINK_CREATE)) < 0 ||
+        H5Pset_create_intermediate_group(sink->link_list, 1) < 0)
+        status = swg__h5_fail(sink->ctx, SWG_ENOMEM, sink->writer.path, "cannot start an HDF5 file");
+    if (access >= 0)
+        H5Pclose(access);
+    return status;
+}
 
 swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) {
     *out = NULL;
@@ -23,23 +38,13 @@ swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) {
         return swg__fail_memory(ctx, sizeof *sink, path);
     sink->ctx = ctx;
     sink->handle = sink->link_list = -1;
-    size_t bytes = strlen(path) + 32;
-    sink->path = swg__strdup(ctx, path);
-    sink->temporary = swg__alloc(ctx, bytes);
-    if (!sink->path || !sink->temporary) {
-        swg_sink_abort(sink);
-        return swg__fail_memory(ctx, bytes, path);
+    swg_status status = swg__writer_open(&sink->writer, ctx, path);
+    if (status == SWG_OK) {
+        swg__h5 session;
+        swg__h5_enter(&session);
+        status = open_memory(sink);
+        swg__h5_leave(&session);
     }
-    const char *slash = strrchr(path, '/');
-    int folder = slash ? (int)(slash - path + 1) : 0;
-    snprintf(sink->temporary, bytes, "%.*s.%s.%ld.tmp", folder, path, path + folder, (long)getpid());
-    swg__h5 session;
-    swg__h5_enter(&session);
-    swg_status status = SWG_OK;
-    if ((sink->handle = H5Fcreate(sink->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT)) < 0 ||
-        (sink->link_list = H5Pcreate(H5P_LINK_CREATE)) < 0 || H5Pset_create_intermediate_group(sink->link_list, 1) < 0)
-        status = swg__h5_fail(ctx, SWG_EIO, path, "cannot create the file");
-    swg__h5_leave(&session);
     if (status != SWG_OK) {
         swg_sink_abort(sink);
         return status;
@@ -51,7 +56,7 @@ swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) {
 static swg_status fail_write(swg_sink *sink, const char *what, const char *object) {
     char text[400];
     snprintf(text, sizeof text, "cannot write %s \"%.300s\"", what, object);
-    return swg__h5_fail(sink->ctx, SWG_EIO, sink->path, text);
+    return swg__h5_fail(sink->ctx, SWG_EIO, sink->writer.path, text);
 }
 
 /* Chunks are whole slices of the first axis, so that one variable's blocks or one plane are read together. */
@@ -90,11 +95,11 @@ swg_status swg_sink_put(swg_sink *sink, const char *dataset, swg_element element
     opts = opts ? opts : &defaults;
     hsize_t extent[AXES_MAX], total = 1;
     if (!*dataset || ndim < 1 || ndim > AXES_MAX || swg_element_bytes(element) == 0 || opts->deflate < 0 || opts->deflate > 9)
-        return swg__fail(sink->ctx, SWG_EINVAL, "%s: dataset \"%s\": %d axes (1..%d), element type %d, deflate %d (0..9)", sink->path, dataset, ndim,
+        return swg__fail(sink->ctx, SWG_EINVAL, "%s: dataset \"%s\": %d axes (1..%d), element type %d, deflate %d (0..9)", sink->writer.path, dataset, ndim,
                          AXES_MAX, (int)element, opts->deflate);
     for (int i = 0; i < ndim; i++) {
         if (dims[i] < 0)
-            return swg__fail(sink->ctx, SWG_EINVAL, "%s: dataset \"%s\": axis %d has %lld values", sink->path, dataset, i, (long long)dims[i]);
+            return swg__fail(sink->ctx, SWG_EINVAL, "%s: dataset \"%s\": axis %d has %lld values", sink->writer.path, dataset, i, (long long)dims[i]);
         extent[i] = (hsize_t)dims[i];
         total *= extent[i];
     }
@@ -114,7 +119,7 @@ swg_status swg_sink_put(swg_sink *sink, const char *dataset, swg_element element
 
 swg_status swg_sink_put_names(swg_sink *sink, const char *dataset, const char *const *names, int64_t count) {
     if (count < 1)
-        return swg__fail(sink->ctx, SWG_EINVAL, "%s: dataset \"%s\": no name to write", sink->path, dataset);
+        return swg__fail(sink->ctx, SWG_EINVAL, "%s: dataset \"%s\": no name to write", sink->writer.path, dataset);
     size_t longest = 1;
     for (int64_t i = 0; i < count; i++)
         longest = strlen(names[i]) > longest ? strlen(names[i]) : longest;
@@ -184,7 +189,7 @@ swg_status swg_sink_number(swg_sink *sink, const char *object, const char *name,
 
 swg_status swg_sink_integers(swg_sink *sink, const char *object, const char *name, const int64_t *values, int64_t count) {
     if (count < 1)
-        return swg__fail(sink->ctx, SWG_EINVAL, "%s: attribute \"%s\": no value to write", sink->path, name);
+        return swg__fail(sink->ctx, SWG_EINVAL, "%s: attribute \"%s\": no value to write", sink->writer.path, name);
     swg__h5 session;
     swg__h5_enter(&session);
     swg_status status = attribute(sink, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, count, values);
@@ -192,28 +197,23 @@ swg_status swg_sink_integers(swg_sink *sink, const char *object, const char *nam
     return status;
 }
 
-static swg_status close_sink(swg_sink *sink) {
-    swg_status status = SWG_OK;
-    swg__h5 session;
-    swg__h5_enter(&session);
-    if (sink->link_list >= 0)
-        H5Pclose(sink->link_list);
-    if (sink->handle >= 0) {
-        if (H5Fflush(sink->handle, H5F_SCOPE_GLOBAL) < 0)
-            status = swg__h5_fail(sink->ctx, SWG_EIO, sink->path, "cannot write");
-        if (H5Fclose(sink->handle) < 0 && status == SWG_OK)
-            status = swg__h5_fail(sink->ctx, SWG_EIO, sink->path, "cannot write");
-    }
-    H5Eclear2(H5E_DEFAULT);
-    swg__h5_leave(&session);
-    sink->handle = sink->link_list = -1;
-    return status;
+/* The image is complete after a flush; it ends where HDF5 has allocated up to. */
+static swg_status write_image(swg_sink *sink) {
+    void *memory = NULL;
+    ssize_t bytes;
+    if (H5Fflush(sink->handle, H5F_SCOPE_GLOBAL) < 0 || (bytes = H5Fget_file_image(sink->handle, NULL, 0)) <= 0 ||
+        H5Fget_vfd_handle(sink->handle, H5P_DEFAULT, &memory) < 0)
+        return swg__h5_fail(sink->ctx, SWG_EIO, sink->writer.path, "cannot finish the HDF5 file");
+    return swg__writer_write(&sink->writer, *(void **)memory, (size_t)bytes); /* the core driver's handle points to its buffer */
 }
 
 swg_status swg_sink_commit(swg_sink *sink) {
-    swg_status status = close_sink(sink);
+    swg__h5 session;
+    swg__h5_enter(&session);
+    swg_status status = write_image(sink);
+    swg__h5_leave(&session);
     if (status == SWG_OK)
-        status = swg__file_publish(sink->ctx, sink->temporary, sink->path);
+        status = swg__writer_commit(&sink->writer);
     swg_sink_abort(sink);
     return status;
 }
@@ -221,10 +221,13 @@ swg_status swg_sink_commit(swg_sink *sink) {
 void swg_sink_abort(swg_sink *sink) {
     if (!sink)
         return;
-    close_sink(sink);
-    if (sink->temporary)
-        unlink(sink->temporary); /* gone already after a rename */
-    swg__free(sink->ctx, sink->temporary);
-    swg__free(sink->ctx, sink->path);
+    swg__h5 session;
+    swg__h5_enter(&session);
+    if (sink->link_list >= 0)
+        H5Pclose(sink->link_list);
+    if (sink->handle >= 0)
+        H5Fclose(sink->handle);
+    swg__h5_leave(&session);
+    swg__writer_abort(&sink->writer); /* nothing is left to drop after a commit */
     swg__free(sink->ctx, sink);
 }
