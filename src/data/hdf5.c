@@ -1,0 +1,113 @@
+/* hdf5.c - the door to libhdf5: lock, silence, reasons of failure, element types.
+ * In: HDF5 handles. Out: our types and messages.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdio.h>
+#include "hdf5.h"
+
+/* The one mutable global of the library: libhdf5 as distributions build it is not thread safe, and two contexts may run in two threads. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void swg__h5_enter(swg__h5 *session) {
+    pthread_mutex_lock(&lock);
+    H5open();
+    H5Eget_auto2(H5E_DEFAULT, &session->printer, &session->printer_data);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+void swg__h5_leave(const swg__h5 *session) {
+    H5Eset_auto2(H5E_DEFAULT, session->printer, session->printer_data);
+    pthread_mutex_unlock(&lock);
+}
+
+struct reason {
+    char *text;
+    size_t capacity;
+};
+
+static herr_t keep_reason(unsigned depth, const H5E_error2_t *error, void *data) {
+    (void)depth;
+    struct reason *reason = data;
+    if (error->desc && *error->desc)
+        snprintf(reason->text, reason->capacity, "%s", error->desc);
+    return 0;
+}
+
+void swg__h5_reason(char *text, size_t capacity) {
+    snprintf(text, capacity, "unknown reason");
+    struct reason reason = {text, capacity};
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_reason, &reason); /* the last one visited is where it began */
+    H5Eclear2(H5E_DEFAULT);
+}
+
+swg_status swg__h5_fail(swg_context *ctx, swg_status status, const char *file, const char *what) {
+    char reason[300];
+    swg__h5_reason(reason, sizeof reason);
+    return swg__fail(ctx, status, "%s: %s: %s", file, what, reason);
+}
+
+hid_t swg__h5_native(swg_element element) {
+    switch (element) {
+    case SWG_ELEMENT_F32: return H5T_NATIVE_FLOAT;
+    case SWG_ELEMENT_F64: return H5T_NATIVE_DOUBLE;
+    case SWG_ELEMENT_I8: return H5T_NATIVE_INT8;
+    case SWG_ELEMENT_U8: return H5T_NATIVE_UINT8;
+    case SWG_ELEMENT_I32: return H5T_NATIVE_INT32;
+    case SWG_ELEMENT_I64: return H5T_NATIVE_INT64;
+    }
+    return H5I_INVALID_HID;
+}
+
+hid_t swg__h5_stored(swg_element element, bool big_endian) {
+    switch (element) {
+    case SWG_ELEMENT_F32: return big_endian ? H5T_IEEE_F32BE : H5T_IEEE_F32LE;
+    case SWG_ELEMENT_F64: return big_endian ? H5T_IEEE_F64BE : H5T_IEEE_F64LE;
+    case SWG_ELEMENT_I8: return H5T_STD_I8LE;
+    case SWG_ELEMENT_U8: return H5T_STD_U8LE;
+    case SWG_ELEMENT_I32: return big_endian ? H5T_STD_I32BE : H5T_STD_I32LE;
+    case SWG_ELEMENT_I64: return big_endian ? H5T_STD_I64BE : H5T_STD_I64LE;
+    }
+    return H5I_INVALID_HID;
+}
+
+bool swg__h5_element(hid_t type, swg_element *element, bool *big_endian) {
+    static const swg_element tried[] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64};
+    for (int i = 0; i < 4; i++) {
+        if (H5Tequal(type, swg__h5_stored(tried[i / 2], i % 2)) > 0) {
+            *element = tried[i / 2];
+            *big_endian = i % 2;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- names of the small enums of data.h ---- */
+
+static const struct {
+    swg_element element;
+    const char *name;
+    int64_t bytes;
+} elements[] = {
+    {SWG_ELEMENT_F32, "f32", 4}, {SWG_ELEMENT_F64, "f64", 8}, {SWG_ELEMENT_I8, "i8", 1},
+    {SWG_ELEMENT_U8, "u8", 1},   {SWG_ELEMENT_I32, "i32", 4}, {SWG_ELEMENT_I64, "i64", 8},
+};
+
+const char *swg_element_name(swg_element element) {
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
+        if (elements[i].element == element)
+            return elements[i].name;
+    return "?";
+}
+
+int64_t swg_element_bytes(swg_element element) {
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
+        if (elements[i].element == element)
+            return elements[i].bytes;
+    return 0;
+}
+
+const char *swg_layout_name(swg_layout layout) {
+    static const char *const names[] = {"vars", "blocks", "grid"};
+    return layout >= SWG_LAYOUT_VARS && layout <= SWG_LAYOUT_GRID ? names[layout] : "?";
+}
