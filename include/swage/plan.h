@@ -2,7 +2,7 @@
  *
  *     swg_plan_make(g, &(swg_plan_opts){.outputs = &loss, .output_count = 1}, &plan);   no data, no memory yet
  *     printf("%lld bytes\n", swg_plan_memory_of(plan).peak_bytes);
- *     swg_plan_open(plan, weights);                                                     one allocation
+ *     swg_plan_open(plan, weights, NULL);                                               one allocation
  *     memcpy(swg_plan_data(plan, x), batch, bytes);
  *     swg_plan_run(plan, seed, step);                                                   no allocation, ever
  *
@@ -69,9 +69,10 @@ int64_t swg_plan_flops(const swg_plan *plan);                   /* 2 x multiply-
 int swg_plan_steps(const swg_plan *plan);
 void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
 
-/* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters).
- * SWG_EINVAL: the weights are of another model. */
-swg_status swg_plan_open(swg_plan *plan, swg_weights *weights);
+/* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters). With a host, an open plan whose arena
+ * is as large, the two take turns in one arena: running one ends the validity of the other's inputs and outputs.
+ * SWG_EINVAL: the weights are of another model, or the host does not fit. */
+swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host);
 /* Frozen plans: packs the weights again after they changed. */
 void swg_plan_refresh(swg_plan *plan);
 

@@ -335,7 +335,7 @@ static int in_place(const maker *m, const swg__step *s, bool panel) {
         const swg__location *where = &m->plan->where[b];
         const swg__node *in = &m->g->nodes[n->in[j]];
         if (where->kind == SWG__IN_BUFFER && m->last_read[b] == s->time && !m->is_output[b] && m->g->nodes[b].op != SWG__INPUT &&
-            m->g->nodes[b].op != SWG__CONSTANT && swg__node_bytes(in) == swg__node_bytes(n) &&
+            swg__node_bytes(in) == swg__node_bytes(n) &&
             m->plan->buffers[where->buffer].panel == panel)
             return where->buffer;
     }
@@ -353,7 +353,9 @@ static swg_status locate_leaves(maker *m) {
             *where = (swg__location){.kind = SWG__IN_WEIGHTS, .element = n->offset};
         } else if (n->op == SWG__INPUT && plan->bind_inputs) {
             where->kind = SWG__IN_CALLER;
-        } else if (n->op == SWG__INPUT || n->op == SWG__CONSTANT) {
+        } else if (n->op == SWG__CONSTANT) {
+            where->kind = SWG__IN_CONSTANTS;
+        } else if (n->op == SWG__INPUT) {
             *where = (swg__location){.kind = SWG__IN_BUFFER, .buffer = add_buffer(plan, swg__node_bytes(n), SWG__CAT_IO)};
             if (where->buffer < 0)
                 return swg__fail_memory(plan->ctx, 0, "buffers");
@@ -504,7 +506,9 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         m.is_output = swg__calloc(ctx, n, 1);
         plan->where = swg__calloc(ctx, n, sizeof *plan->where);
         plan->caller = swg__calloc(ctx, n, sizeof *plan->caller);
-        if (m.readers && m.order && m.group_of && m.time_of && m.last_read && m.is_output && plan->where && plan->caller) {
+        plan->constants = swg__calloc(ctx, n, sizeof *plan->constants);
+        if (m.readers && m.order && m.group_of && m.time_of && m.last_read && m.is_output && plan->where && plan->caller &&
+            plan->constants) {
             for (size_t v = 0; v < n; v++)
                 m.group_of[v] = m.time_of[v] = m.last_read[v] = -1;
             status = make(&m, opts);

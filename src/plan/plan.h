@@ -31,7 +31,7 @@ typedef struct swg__buffer {
 } swg__buffer;
 
 /* Where a value lies: in a buffer, in a span, or outside. */
-typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_WEIGHTS, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
+typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_WEIGHTS, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
 typedef struct swg__location {
     swg__place_kind kind;
     int buffer;
@@ -76,9 +76,11 @@ struct swg_plan {
     int buffer_count, buffer_capacity;
     swg__location *where;       /* per value of the copy */
     const void **caller;        /* per value: bound pointer */
+    double *constants;          /* per value: room for one number */
     swg_memory memory;
     int64_t flops;
     char *block;                /* the arena's memory */
+    bool shares;                /* block belongs to another plan */
     swg_weights *weights;
 };
 

@@ -17,6 +17,7 @@ static void *address(const swg_plan *plan, swg_value v) {
     int64_t size = (int64_t)swg__dtype_size(plan->g->dtype);
     switch (where->kind) {
     case SWG__IN_BUFFER: return plan->block + plan->buffers[where->buffer].life.offset;
+    case SWG__IN_CONSTANTS: return &plan->constants[base];
     case SWG__IN_WEIGHTS: return plan->weights ? plan->weights->value + where->element * size : NULL;
     case SWG__IN_GRADIENTS:
         return plan->weights && plan->weights->gradient
@@ -89,25 +90,28 @@ static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
     return SWG_OK;
 }
 
-swg_status swg_plan_open(swg_plan *plan, swg_weights *weights) {
+swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host) {
     SWG__TRY(check_weights(plan, weights));
+    if (host && (plan->frozen || !host->block || host->memory.arena_bytes < plan->memory.arena_bytes))
+        return swg__fail(plan->ctx, SWG_EINVAL, "a plan can share the arena of an open plan that needs no less, and not if it is frozen");
     plan->weights = weights;
-    if (!plan->block) {
+    if (host) {
+        plan->block = host->block;
+        plan->shares = true;
+    } else if (!plan->block) {
         size_t bytes = (size_t)(plan->memory.arena_bytes ? plan->memory.arena_bytes : 64);
         plan->block = swg__alloc(plan->ctx, bytes);
         if (!plan->block)
             return swg__fail_memory(plan->ctx, bytes, "the plan's arena");
         memset(plan->block, 0, bytes); /* touched now: the plan's peak is real from the start */
     }
+    for (int64_t v = 1; v < plan->g->count; v++) {
+        double value = plan->g->nodes[v].attr.f[0];
+        float single = (float)value;
+        if (plan->g->nodes[v].op == SWG__CONSTANT)
+            memcpy(&plan->constants[v], plan->g->dtype == SWG_F64 ? (void *)&value : (void *)&single, swg__dtype_size(plan->g->dtype));
+    }
     SWG__TRY(swg__plan_resolve(plan));
-    for (int64_t v = 1; v < plan->g->count; v++)
-        if (plan->g->nodes[v].op == SWG__CONSTANT && plan->where[v].kind == SWG__IN_BUFFER) {
-            void *at = address(plan, (swg_value)v);
-            if (plan->g->dtype == SWG_F64)
-                *(double *)at = plan->g->nodes[v].attr.f[0];
-            else
-                *(float *)at = (float)plan->g->nodes[v].attr.f[0];
-        }
     swg_plan_refresh(plan);
     return SWG_OK;
 }
@@ -116,7 +120,8 @@ void swg_plan_destroy(swg_plan *plan) {
     if (!plan)
         return;
     swg__provider_release(plan);
-    swg__free(plan->ctx, plan->block);
+    swg__free(plan->ctx, plan->shares ? NULL : plan->block);
+    swg__free(plan->ctx, plan->constants);
     swg__free(plan->ctx, plan->buffers);
     swg__free(plan->ctx, plan->where);
     swg__free(plan->ctx, plan->caller);

@@ -175,8 +175,8 @@ static void check(swg_context *ctx, const grad_case *c, bool no_fusion) {
         for (int64_t e = 0; e < swg_elements(g, params[i]); e++)
             w[e] = c->low + (c->high - c->low) * .5 * (w[e] + 1);
     }
-    assert_ok(ctx, swg_plan_open(plan, weights));
-    assert_ok(ctx, swg_plan_open(forward, weights));
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+    assert_ok(ctx, swg_plan_open(forward, weights, NULL));
     assert_ok(ctx, swg_plan_run(plan, 3, 5));
     for (int i = 0; i < count; i++) {
         double *w = swg_weights_value(weights, i);

@@ -142,7 +142,7 @@ static double *result_of(swg_context *ctx, const kernel_case *c, swg_dtype dtype
     swg_plan *plan;
     if (swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .no_fusion = no_fusion}, &plan) != SWG_OK)
         fail_msg("%s: %s", c->name, swg_context_message(ctx));
-    assert_ok(ctx, swg_plan_open(plan, NULL));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
     for (int i = 0; i < 3 && in[i]; i++)
         for (int64_t e = 0; e < swg_elements(g, in[i]); e++) {
             if (dtype == SWG_F64)
@@ -237,7 +237,7 @@ static void gelu_answers(void **state) {
     swg_value in = swg_input(g, "x", 1, (int64_t[]){6}), y = swg_gelu(g, in);
     swg_plan *plan;
     assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
-    assert_ok(ctx, swg_plan_open(plan, NULL));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
     memcpy(swg_plan_data(plan, in), x, sizeof x);
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
     for (int i = 0; i < 6; i++)

@@ -103,7 +103,7 @@ static swg_status open_trainer(trainer *t, const swg_context_opts *opts, const c
     SWG__TRY(swg_plan_make(t->g, &(swg_plan_opts){.outputs = outputs, .output_count = 2, .no_fusion = no_fusion}, &t->plan));
     SWG__TRY(swg_weights_create(t->g, true, &t->weights));
     swg_weights_init(t->weights, 42);
-    SWG__TRY(swg_plan_open(t->plan, t->weights));
+    SWG__TRY(swg_plan_open(t->plan, t->weights, NULL));
     for (int64_t i = 0; i < batch * 125; i++) {
         float value = sinf((float)i * .013f) * cosf((float)(i % 125));
         if (dtype == SWG_F64)
@@ -254,7 +254,7 @@ static void adam_answers(void **state) {
         assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &token, .output_count = 1}, &plan));
         assert_ok(ctx, swg_weights_create(g, true, &weights));
         swg_weights_init(weights, 0);
-        assert_ok(ctx, swg_plan_open(plan, weights));
+        assert_ok(ctx, swg_plan_open(plan, weights, NULL));
         double b1 = 1, b2 = 1;
         for (int t = 0; t < 3; t++) {
             swg_hyper_adam(&(swg_adam_hyper){.lr = .1, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .weight_decay = .01, .grad_scale = 1}, &b1,
@@ -289,11 +289,11 @@ static void wrong_use(void **state) {
     y = swg_linear(g, x, 5, "fc1");
     assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .bind_inputs = true}, &plan));
     assert_int_equal(swg_plan_run(plan, 0, 0), SWG_EINVAL); /* not open */
-    assert_int_equal(swg_plan_open(plan, NULL), SWG_EINVAL);
+    assert_int_equal(swg_plan_open(plan, NULL, NULL), SWG_EINVAL);
     assert_non_null(strstr(swg_context_message(ctx), "fc1/weight"));
     swg_weights *weights;
     assert_ok(ctx, swg_weights_create(g, false, &weights));
-    assert_ok(ctx, swg_plan_open(plan, weights));
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
     assert_int_equal(swg_plan_run(plan, 0, 0), SWG_EINVAL);
     assert_non_null(strstr(swg_context_message(ctx), "\"x\" is not bound"));
     assert_null(swg_plan_data(plan, 12345));
