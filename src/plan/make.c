@@ -197,7 +197,7 @@ static swg_status make_groups(maker *m) {
             i = j > i ? j : i + 1;
             continue;
         }
-        plan->groups[plan->group_count++] = (swg__group){.first = -1, .count = j - i, .rows = rows,
+        plan->groups[plan->group_count++] = (swg__group){.first = -1, .count = j - i, .rows = rows, .memory = -1,
                                                          .panel_rows = rows >= LARGE_ROWS ? PANEL_ROWS_LARGE : PANEL_ROWS};
         i = j;
     }
@@ -389,11 +389,12 @@ static swg_status locate_values(maker *m) {
             int buffer = in_place(m, s, panel);
             if (buffer < 0) {
                 int64_t row = n->ndim ? swg__node_bytes(n) / n->shape[0] : 0;
-                int64_t bytes = panel ? plan->groups[s->group].panel_rows * row * plan->ctx->threads : swg__node_bytes(n);
+                int64_t bytes = panel ? plan->groups[s->group].panel_rows * row : swg__node_bytes(n);
                 buffer = add_buffer(plan, bytes, panel ? SWG__CAT_SCRATCH : SWG__CAT_TRANSIENT);
                 if (buffer < 0)
                     return swg__fail_memory(plan->ctx, 0, "buffers");
                 plan->buffers[buffer].panel = panel;
+                plan->buffers[buffer].group = s->group;
                 plan->buffers[buffer].row_bytes = row;
             }
             *where = (swg__location){.kind = SWG__IN_BUFFER, .buffer = buffer};
@@ -426,18 +427,50 @@ static void extend_packed_inputs(maker *m) {
     }
 }
 
+/* Workers go through a group at their own pace, so each has its panels in memory of its own; there they share by their lives. */
+static swg_status place_panels(maker *m, int group, swg__life *lives) {
+    swg_plan *plan = m->plan;
+    swg__group *g = &plan->groups[group];
+    int64_t bound;
+    int at, count = plan->buffer_count;
+    for (int i = 0; i < count; i++) {
+        bool own = plan->buffers[i].panel && plan->buffers[i].group == group;
+        lives[i] = plan->buffers[i].life;
+        lives[i].offset = own ? 0 : -1;
+    }
+    SWG__TRY(swg__place(plan->ctx, lives, count, plan->times, &g->worker_bytes, &bound, &at));
+    for (int i = 0; i < count; i++)
+        if (lives[i].offset >= 0)
+            plan->buffers[i].life.offset = lives[i].offset;
+    if (g->worker_bytes == 0)
+        return SWG_OK;
+    g->memory = add_buffer(plan, g->worker_bytes * plan->ctx->threads, SWG__CAT_SCRATCH);
+    if (g->memory < 0)
+        return swg__fail_memory(plan->ctx, 0, "row panels");
+    extend(&plan->buffers[g->memory].life, plan->steps[g->first].time, plan->steps[g->first + g->count - 1].time);
+    return SWG_OK;
+}
+
 static swg_status place(maker *m) {
     swg_plan *plan = m->plan;
-    swg__life *lives = swg__calloc(plan->ctx, (size_t)plan->buffer_count + 1, sizeof *lives);
+    swg__life *lives = swg__calloc(plan->ctx, (size_t)(plan->buffer_count + plan->group_count + 1), sizeof *lives);
     if (!lives)
         return swg__fail_memory(plan->ctx, 0, "placing buffers");
-    for (int i = 0; i < plan->buffer_count; i++)
+    swg_status status = SWG_OK;
+    for (int i = 0; i < plan->group_count && status == SWG_OK; i++)
+        status = place_panels(m, i, lives);
+    for (int i = 0; i < plan->buffer_count; i++) {
         lives[i] = plan->buffers[i].life;
+        lives[i].offset = plan->buffers[i].panel ? -1 : 0;
+    }
     swg_memory *memory = &plan->memory;
     int at = 0;
-    swg_status status = swg__place(plan->ctx, lives, plan->buffer_count, plan->times, &memory->arena_bytes, &memory->bound_bytes, &at);
+    if (status == SWG_OK)
+        status = swg__place(plan->ctx, lives, plan->buffer_count, plan->times, &memory->arena_bytes, &memory->bound_bytes, &at);
     int64_t live[SWG__CAT_COUNT] = {0};
     for (int i = 0; i < plan->buffer_count; i++) {
+        if (plan->buffers[i].panel)
+            continue;
         plan->buffers[i].life.offset = lives[i].offset;
         if (lives[i].first <= at && at <= lives[i].last)
             live[plan->buffers[i].category] += (lives[i].bytes + 63) / 64 * 64;

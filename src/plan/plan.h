@@ -26,7 +26,8 @@ typedef enum swg__category { SWG__CAT_SAVED, SWG__CAT_TRANSIENT, SWG__CAT_SCRATC
 typedef struct swg__buffer {
     swg__life life;
     swg__category category;
-    bool panel;         /* holds one row panel per worker */
+    bool panel;         /* a row panel: lies in its group's panel memory, once per worker; life.offset is inside it */
+    int group;          /* panel: whose */
     int64_t row_bytes;  /* panel: distance of rows */
 } swg__buffer;
 
@@ -57,6 +58,8 @@ typedef struct swg__step {
 typedef struct swg__group {
     int first, count;   /* steps */
     int64_t rows, panel_rows;
+    int memory;         /* buffer: worker_bytes for each worker, in which the panels are placed by their lives; -1: none */
+    int64_t worker_bytes;
 } swg__group;
 
 struct swg_plan {

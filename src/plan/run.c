@@ -16,7 +16,10 @@ static void *address(const swg_plan *plan, swg_value v) {
     const swg__location *where = &plan->where[base];
     int64_t size = (int64_t)swg__dtype_size(plan->g->dtype);
     switch (where->kind) {
-    case SWG__IN_BUFFER: return plan->block + plan->buffers[where->buffer].life.offset;
+    case SWG__IN_BUFFER: {
+        const swg__buffer *b = &plan->buffers[where->buffer];
+        return plan->block + b->life.offset + (b->panel ? plan->buffers[plan->groups[b->group].memory].life.offset : 0);
+    }
     case SWG__IN_CONSTANTS: return &plan->constants[base];
     case SWG__IN_WEIGHTS: return plan->weights ? plan->weights->value + where->element * size : NULL;
     case SWG__IN_GRADIENTS:
@@ -176,12 +179,12 @@ static void run_panel(void *arg, int64_t task, int worker) {
         const swg__step *s = &job->plan->steps[i];
         swg__call call = s->call;
         const void *in[SWG__ROW_INPUTS];
-        int64_t shift = worker * group->panel_rows - begin; /* rows from the whole tensor's start to this worker's panel */
+        int64_t shift = worker * group->worker_bytes; /* this worker's memory; then back to where row 0 would be */
         for (int j = 0; j < call.node->inputs; j++)
-            in[j] = s->reads_panel[j] ? (const char *)s->in[j] + shift * s->in_row_bytes[j] : s->in[j];
+            in[j] = s->reads_panel[j] ? (const char *)s->in[j] + shift - begin * s->in_row_bytes[j] : s->in[j];
         call.in = in;
         if (s->writes_panel)
-            call.out = (char *)call.out + shift * s->out_row_bytes;
+            call.out = (char *)call.out + shift - begin * s->out_row_bytes;
         s->kernel->run(&call, begin, end, worker);
     }
 }
