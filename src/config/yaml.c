@@ -81,9 +81,13 @@ bool swg__yaml_reserved(const char *text, size_t bytes) {
 static size_t lower(char *text, size_t length) {
     size_t used = 0;
     for (size_t i = 0; i < length; used++) {
-        bool lifted = is_lifted(text + i, length - i);
-        text[used] = lifted ? (char)((((unsigned char)text[i + 1] & 1) << 6) | ((unsigned char)text[i + 2] & 63)) : text[i];
-        i += lifted ? 3 : 1;
+        char c = text[i];
+        if (is_lifted(text + i, length - i)) {
+            c = (char)(((text[i + 1] & 1) << 6) | (text[i + 2] & 63));
+            i += 2;
+        }
+        text[used] = c;
+        i++;
     }
     return used;
 }

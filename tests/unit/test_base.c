@@ -78,6 +78,15 @@ static void text(void **state) {
     assert_true(swg__glob("*_?HI", "U_CHI"));
     assert_true(swg__glob("*", ""));
     assert_false(swg__glob("U_*", "C_HAM"));
+    static const char *const good[] = {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80", "\xc3", "\xc3(", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(swg__utf8_valid(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(swg__utf8_valid(bad[i], strlen(bad[i])));
+    const char *euro = good[3];
+    assert_int_equal(swg__utf8_next(&euro, euro + 3), 0x20ac);
+    assert_ptr_equal(euro, good[3] + 3);
 }
 
 static void files(void **state) {
