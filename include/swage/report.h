@@ -1,0 +1,67 @@
+/* report.h - a report as one HTML file: text, tables, charts and slices, nothing loaded from outside, readable on a phone and in the dark.
+ * Adding never fails at once: the first failure is kept and told by swg_report_write. All texts are plain and copied; markup in them is shown.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_REPORT_H
+#define SWAGE_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "swage/context.h"
+
+typedef struct swg_report swg_report;
+
+swg_status swg_report_open(swg_context *ctx, const char *title, swg_report **out);
+void swg_report_close(swg_report *report); /* NULL is allowed */
+
+void swg_report_heading(swg_report *report, const char *text);
+void swg_report_paragraph(swg_report *report, const char *text);
+
+/* header: columns texts; cells: rows x columns texts, row after row; NULL cells are empty. Numbers are set to the right. */
+typedef struct swg_table {
+    const char *caption;      /* NULL: none */
+    int64_t columns, rows;
+    const char *const *header;
+    const char *const *cells;
+} swg_table;
+void swg_report_table(swg_report *report, const swg_table *table);
+
+/* One line of a chart: points whose x or y is not finite (or y <= 0 on a logarithmic axis) leave a gap. */
+typedef struct swg_series {
+    const char *name;
+    int64_t count;
+    const double *x;          /* NULL: 0, 1, 2, ... */
+    const double *y;
+} swg_series;
+
+typedef struct swg_chart {
+    const char *title, *x_label, *y_label; /* NULL: none */
+    bool log_y;
+    int64_t count;            /* series; colours repeat after 8 */
+    const swg_series *series;
+} swg_chart;
+void swg_report_chart(swg_report *report, const swg_chart *chart);
+
+/* Shares of a whole, one stacked bar per row: shares is (rows, kinds), each row is scaled to its sum; negative or non-finite count as 0. */
+typedef struct swg_bars {
+    const char *title;        /* NULL: none */
+    int64_t rows, kinds;
+    const char *const *row_names, *const *kind_names;
+    const double *shares;
+} swg_bars;
+void swg_report_bars(swg_report *report, const swg_bars *bars);
+
+/* A plane of values as a picture: row 0 at the bottom, column 0 on the left, NaN transparent. */
+typedef struct swg_slice {
+    const char *title;
+    int64_t rows, columns;
+    const float *values;
+    double low, high;         /* colour range; low >= high: that of the values */
+    bool diverging;           /* blue - white - red, with 0 in the middle if the range is that of the values; for errors */
+} swg_slice;
+/* Several of them side by side, each with its colour bar. caption: NULL for none. */
+void swg_report_slices(swg_report *report, const char *caption, const swg_slice *slices, int64_t count);
+
+/* Writes the file, whole or not at all. More may be added and written again afterwards. SWG_EIO, or the first failure of an addition. */
+swg_status swg_report_write(swg_report *report, const char *path);
+
+#endif

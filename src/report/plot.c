@@ -1,0 +1,192 @@
+/* plot.c - line charts and stacked bars as inline SVG.
+ * In: series of numbers. Out: figures with axes, ticks and a legend.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include "report.h"
+
+/* The drawing in its own units; the style sheet scales it to the page. */
+enum { WIDTH = 480, HEIGHT = 300, LEFT = 62, RIGHT = 12, TOP = 26, BOTTOM = 42 };
+enum { TICKS_MAX = 16, POINTS_MAX = 2000, BAR_HEIGHT = 22, BAR_LEFT = 110 };
+
+/* One axis: values low..high, on a log axis as powers of ten. */
+struct axis {
+    double low, high;
+    bool log;
+    double from, to; /* in the drawing */
+    int ticks;
+    double tick[TICKS_MAX];
+};
+
+static double place(const struct axis *axis, double value) {
+    double v = axis->log ? log10(value) : value;
+    return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
+}
+
+static bool usable(double value, bool log) { return isfinite(value) && (!log || value > 0); }
+
+static double x_of(const swg_series *series, int64_t i) { return series->x ? series->x[i] : (double)i; }
+
+/* Steps of 1, 2 or 5 times a power of ten, at most `wanted` of them over the range. */
+static double nice_step(double range, int wanted) {
+    double rough = range / wanted, power = pow(10, floor(log10(rough)));
+    double part = rough / power;
+    return power * (part <= 1 ? 1 : part <= 2 ? 2 : part <= 5 ? 5 : 10);
+}
+
+static void set_ticks(struct axis *axis, int wanted) {
+    double low = axis->low, high = axis->high;
+    bool decades = axis->log && high - low >= 1.5; /* within one decade or two, even steps of the value itself */
+    if (axis->log && !decades) {
+        low = pow(10, low);
+        high = pow(10, high);
+    }
+    double step = nice_step(high - low, wanted);
+    if (decades && step < 1)
+        step = 1;
+    axis->ticks = 0;
+    for (double t = ceil(low / step - 1e-9); t * step <= high + 1e-9 * step && axis->ticks < TICKS_MAX; t++)
+        axis->tick[axis->ticks++] = decades ? pow(10, t * step) : t == 0 ? 0 : t * step;
+}
+
+/* Range of the points that will be drawn, widened where it is empty. False if there is no point. */
+static bool set_range(const swg_chart *chart, struct axis *x, struct axis *y) {
+    *x = (struct axis){.low = INFINITY, .high = -INFINITY, .from = LEFT, .to = WIDTH - RIGHT};
+    *y = (struct axis){.low = INFINITY, .high = -INFINITY, .from = HEIGHT - BOTTOM, .to = TOP, .log = chart->log_y};
+    for (int64_t s = 0; s < chart->count; s++) {
+        for (int64_t i = 0; i < chart->series[s].count; i++) {
+            double px = x_of(&chart->series[s], i), py = chart->series[s].y[i];
+            if (!usable(px, false) || !usable(py, chart->log_y))
+                continue;
+            py = chart->log_y ? log10(py) : py;
+            x->low = fmin(x->low, px);
+            x->high = fmax(x->high, px);
+            y->low = fmin(y->low, py);
+            y->high = fmax(y->high, py);
+        }
+    }
+    if (!(x->low <= x->high))
+        return false;
+    struct axis *axes[2] = {x, y};
+    for (int a = 0; a < 2; a++) {
+        /* A range below the rounding of its ends cannot be divided into ticks; halves keep the huge ones finite. */
+        double size = fmax(fabs(axes[a]->low), fabs(axes[a]->high));
+        if (axes[a]->high / 2 - axes[a]->low / 2 <= 1e-12 * size) {
+            double room = axes[a]->log ? 0.5 : size > 0 ? size * 0.05 : 0.5;
+            axes[a]->low -= room;
+            axes[a]->high += room;
+        }
+    }
+    double margin = 0.04 * (y->high - y->low);
+    y->low -= margin;
+    y->high += margin;
+    return isfinite(y->high - y->low) && isfinite(x->high - x->low);
+}
+
+static void draw_axes(swg__text *out, const swg_chart *chart, struct axis *x, struct axis *y) {
+    set_ticks(x, 6);
+    set_ticks(y, 6);
+    for (int i = 0; i < y->ticks; i++) {
+        double at = place(y, y->tick[i]);
+        swg__text_printf(out, "<line class=\"g\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, at, at);
+        swg__text_printf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", LEFT - 6, at + 4, y->tick[i]);
+    }
+    for (int i = 0; i < x->ticks; i++) {
+        double at = place(x, x->tick[i]);
+        swg__text_printf(out, "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 4);
+        swg__text_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.5g</text>", at, HEIGHT - BOTTOM + 18, x->tick[i]);
+    }
+    swg__text_printf(out, "<line class=\"g\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+    if (chart->y_label) {
+        swg__text_puts(out, "<text class=\"f\" x=\"2\" y=\"14\">");
+        swg__html_escape(out, chart->y_label);
+        swg__text_puts(out, "</text>");
+    }
+    if (chart->x_label) {
+        swg__text_printf(out, "<text class=\"f\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT, HEIGHT - 6);
+        swg__html_escape(out, chart->x_label);
+        swg__text_puts(out, "</text>");
+    }
+}
+
+/* One path; a gap starts a new piece, and a piece of one point is a short stroke so that it can be seen. */
+static void draw_series(swg__text *out, const swg_series *series, int64_t index, const struct axis *x, const struct axis *y) {
+    int64_t stride = series->count / POINTS_MAX + 1; /* more points than pixels say no more */
+    bool open = false, drawn = false;
+    for (int64_t i = 0; i < series->count; i = i + stride < series->count || i == series->count - 1 ? i + stride : series->count - 1) {
+        double px = x_of(series, i), py = series->y[i];
+        if (!usable(px, false) || !usable(py, y->log)) {
+            open = false;
+            continue;
+        }
+        if (!drawn)
+            swg__text_printf(out, "<path class=\"l\" stroke-linecap=\"round\" stroke=\"var(--s%d)\" d=\"", (int)(index % SWG__COLOURS));
+        drawn = true;
+        swg__text_printf(out, open ? "L%.1f %.1f" : "M%.1f %.1fh.1", place(x, px), place(y, py));
+        open = true;
+    }
+    if (drawn)
+        swg__text_puts(out, "\"/>\n");
+}
+
+static void draw_key(swg__text *out, const char *name, int64_t index) {
+    swg__text_printf(out, "<li><i style=\"background:var(--s%d)\"></i>", (int)(index % SWG__COLOURS));
+    swg__html_escape(out, name);
+    swg__text_puts(out, "</li>");
+}
+
+static void open_figure(swg__text *out, const char *title, int width, int64_t height) {
+    swg__text_puts(out, "<figure>");
+    swg__html_wrap(out, "<figcaption><b>", title, "</b></figcaption>");
+    swg__text_printf(out, "<svg class=\"plot\" role=\"img\" viewBox=\"0 0 %d %lld\">\n", width, (long long)height);
+}
+
+void swg_report_chart(swg_report *report, const swg_chart *chart) {
+    swg__text *out = &report->body;
+    struct axis x, y;
+    open_figure(out, chart->title, WIDTH, HEIGHT);
+    if (set_range(chart, &x, &y)) {
+        draw_axes(out, chart, &x, &y);
+        for (int64_t s = 0; s < chart->count; s++)
+            draw_series(out, &chart->series[s], s, &x, &y);
+    } else {
+        swg__text_printf(out, "<text class=\"f\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">nothing to draw</text>\n", WIDTH / 2, HEIGHT / 2);
+    }
+    swg__text_puts(out, "</svg>\n<ul class=\"key\">");
+    for (int64_t s = 0; s < chart->count; s++)
+        draw_key(out, chart->series[s].name, s);
+    swg__text_puts(out, "</ul></figure>\n");
+}
+
+static double share(const swg_bars *bars, int64_t row, int64_t kind) {
+    double value = bars->shares[row * bars->kinds + kind];
+    return isfinite(value) && value > 0 ? value : 0;
+}
+
+void swg_report_bars(swg_report *report, const swg_bars *bars) {
+    swg__text *out = &report->body;
+    const double length = WIDTH - BAR_LEFT - RIGHT;
+    open_figure(out, bars->title, WIDTH, bars->rows * BAR_HEIGHT + 4);
+    for (int64_t r = 0; r < bars->rows; r++) {
+        double sum = 0, at = BAR_LEFT;
+        for (int64_t k = 0; k < bars->kinds; k++)
+            sum += share(bars, r, k);
+        swg__text_printf(out, "<text x=\"%d\" y=\"%lld\" text-anchor=\"end\">", BAR_LEFT - 6, (long long)(r * BAR_HEIGHT + 16));
+        swg__html_escape(out, bars->row_names[r]);
+        swg__text_puts(out, "</text>");
+        for (int64_t k = 0; sum > 0 && k < bars->kinds; k++) {
+            double part = share(bars, r, k) / sum, width = part * length;
+            if (part > 0) {
+                swg__text_printf(out, "<rect x=\"%.2f\" y=\"%lld\" width=\"%.2f\" height=\"%d\" fill=\"var(--s%d)\"><title>", at,
+                                 (long long)(r * BAR_HEIGHT + 3), width, BAR_HEIGHT - 5, (int)(k % SWG__COLOURS));
+                swg__html_escape(out, bars->kind_names[k]);
+                swg__text_printf(out, " %.1f %%</title></rect>", 100 * part);
+            }
+            at += width;
+        }
+        swg__text_puts(out, "\n");
+    }
+    swg__text_puts(out, "</svg>\n<ul class=\"key\">");
+    for (int64_t k = 0; k < bars->kinds; k++)
+        draw_key(out, bars->kind_names[k], k);
+    swg__text_puts(out, "</ul></figure>\n");
+}
