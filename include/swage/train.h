@@ -1,0 +1,56 @@
+/* train.h - trains a network as a configuration says: one planned graph per step, checkpoints that resume bit for bit.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_TRAIN_H
+#define SWAGE_TRAIN_H
+
+#include <signal.h>
+#include "swage/model.h"
+
+/* Where a run stands; given to the progress hook after every step and after every epoch. */
+typedef struct swg_train_progress {
+    const char *run_dir;
+    int64_t epoch, epochs;              /* epoch counts from 0 */
+    int64_t batch, batches;             /* in this epoch, done so far */
+    int64_t step;                       /* optimiser steps done */
+    double loss;                        /* of the last step; after an epoch, its mean */
+    double val_loss;                    /* NaN before the first validation */
+    double lr, blocks_per_s, data_share, seconds;
+    int64_t memory_bytes;               /* planned peak of the run */
+    bool epoch_end;
+} swg_train_progress;
+
+typedef struct swg_train_hooks {
+    void (*progress)(void *user, const swg_train_progress *progress);
+    void (*note)(void *user, const char *text);     /* remarks worth a line: early stop, batch larger than the data, ... */
+    const volatile sig_atomic_t *stop;              /* not 0: finish the step, save, return SWG_EINTERRUPTED */
+    void *user;
+} swg_train_hooks;
+
+typedef struct swg_train_result {
+    char run_dir[1024];
+    char best[1088], last[1088];        /* checkpoint files; "" if there is none */
+    double best_loss, last_loss;        /* validation loss of the best epoch, training loss of the last */
+    int64_t best_epoch, epochs, steps, skipped;
+    bool early_stop;
+    double seconds;
+    int64_t planned_bytes;              /* weights, arena, samples */
+    int64_t measured_bytes;             /* growth of the peak resident set since the context was opened */
+} swg_train_result;
+
+/* Trains. The run folder (run.dir/run.name) receives config.yaml, log.jsonl, ckpt/last, ckpt/best and ckpt/epoch-NNNN.
+ * resume=auto goes on from ckpt/last if it is there, resume=PATH from that checkpoint; the weights and every logged figure
+ * but times are those of an uninterrupted run. hooks may be NULL. *result is filled also when interrupted.
+ * SWG_EINTERRUPTED: stopped by the hook, checkpoint written. SWG_ENONFINITE: names epoch, batch and the last finite loss. */
+swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result);
+
+/* The plans a training run would make, without data: for `swage plan`. batch 0: as configured. */
+typedef struct swg_train_plan {
+    swg_swae network;
+    int64_t batch, parameters, macs_per_block;
+    int64_t encoder_macs, decoder_macs;
+    swg_memory training, inference;     /* inference: encode and decode of the same batch */
+    int64_t training_flops;             /* per step */
+} swg_train_plan;
+swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
+
+#endif

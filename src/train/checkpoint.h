@@ -1,0 +1,36 @@
+/* checkpoint.h - one safetensors file with everything a run needs to go on, or a model to be used.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_TRAIN_CHECKPOINT_H
+#define SWAGE_TRAIN_CHECKPOINT_H
+
+#include "swage/plan.h"
+#include "swage/safetensors.h"
+
+/* What a run remembers beside its weights and moments. */
+typedef struct swg__run_state {
+    int64_t epoch;          /* the epoch that is running or next */
+    int64_t batch;          /* batches of it already done */
+    int64_t step;           /* optimiser steps done: t - 1 of the next */
+    int64_t skipped, skipped_in_row;
+    double b1_power, b2_power;
+    double loss_sum, reconstruction_sum, distance_sum;  /* of the running epoch, weighted by blocks */
+    int64_t loss_blocks;
+    double best, best_loss, last_loss;                  /* early stopping's best; loss of the best epoch; mean of the last whole epoch */
+    double last_norm, last_lr;                          /* of the last step */
+    int64_t bad, best_epoch;
+    int64_t log_bytes;      /* length of log.jsonl when this was saved */
+    double seconds;
+    int64_t batch_size;
+} swg__run_state;
+
+/* Writes weights, moments, state, configuration (YAML) and normaliser (JSON), atomically, with checksums. */
+swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, const swg__run_state *state,
+                                const char *config, const char *norm, uint64_t seed, const char *provider);
+/* Restores state and, where `weights` have them, moments. Warns through the context's log if instruction set, provider or
+ * version differ: the run goes on, but not bit for bit. */
+swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
+                                   swg__run_state *state, const char *provider);
+/* Only the parameters. SWG_ESHAPE lists what does not fit. */
+swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights);
+
+#endif

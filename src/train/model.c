@@ -1,0 +1,171 @@
+/* model.c - a checkpoint as a network: configuration, weights, normaliser, and plans for a few batch sizes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base.h"
+#include "train/checkpoint.h"
+#include "train/recipe.h"
+
+/* Batches are cut into these sizes; what is left of the smallest is padded with zeros. */
+static const int64_t sizes[] = {4096, 256, 16};
+enum { SIZES = sizeof sizes / sizeof sizes[0], HALVES = 2 };
+
+typedef struct half {
+    swg_plan *plan;
+    swg_value in, out;
+} half;
+
+struct swg_model {
+    swg_context *ctx;
+    char *path;
+    swg_config *config;
+    swg__recipe recipe;
+    swg_weights *weights;
+    swg_norm *norm;
+    int64_t epoch;
+    half plans[HALVES][SIZES];      /* made on first use */
+    pthread_mutex_t lock;           /* plans have one arena each: one caller at a time */
+};
+
+static swg_status locate(swg_context *ctx, const char *path, char *out, size_t capacity) {
+    static const char *const names[] = {"best", "last"};
+    if (!swg__is_folder(path)) {
+        snprintf(out, capacity, "%s", path);
+        return SWG_OK;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(out, capacity, "%s/ckpt/%s.safetensors", path, names[i]);
+        if (swg__exists(out))
+            return SWG_OK;
+    }
+    return swg__fail(ctx, SWG_ENOTFOUND, "%s: has neither ckpt/best.safetensors nor ckpt/last.safetensors; is it a run folder?", path);
+}
+
+/* The graph of one half of the network for `batch` blocks. */
+static swg_status build_half(swg_model *m, int which, int64_t batch, swg_graph **g, half *out) {
+    const swg_swae *n = &m->recipe.network;
+    SWG__TRY(swg_graph_create(m->ctx, NULL, g));
+    swg_value x = swg_input(*g, which ? "z" : "x", 2, (int64_t[]){batch, which ? n->latent : n->input});
+    /* Both halves are built, so that every graph has all parameters in one order; only one is computed. */
+    swg_value z = swg_swae_encode(*g, which ? swg_input(*g, "x", 2, (int64_t[]){batch, n->input}) : x, n);
+    swg_value y = swg_swae_decode(*g, which ? x : z, n);
+    out->in = x;
+    out->out = which ? y : z;
+    return swg_graph_status(*g);
+}
+
+static swg_status read_checkpoint(swg_model *m, const char *path, swg_safetensors *file) {
+    swg_context *ctx = m->ctx;
+    SWG__TRY(swg_safetensors_check(file));
+    const char *config = swg_safetensors_note(file, "config"), *norm = swg_safetensors_note(file, "norm");
+    if (!config || !norm)
+        return swg__fail(ctx, SWG_EFORMAT, "%s: holds no configuration or normaliser: not a checkpoint of swage train", path);
+    SWG__TRY(swg_config_open_text(ctx, config, path, NULL, &m->config));
+    SWG__TRY(swg__recipe_read(ctx, m->config, &m->recipe));
+    SWG__TRY(swg_norm_from_json(ctx, norm, &m->norm));
+    const char *epoch = swg_safetensors_note(file, "run.epoch");
+    m->epoch = epoch ? strtoll(epoch, NULL, 10) : 0;
+    swg_graph *g = NULL;
+    half ignored;
+    swg_status status = build_half(m, 0, 1, &g, &ignored);
+    if (status == SWG_OK)
+        status = swg_weights_create(g, false, &m->weights);
+    swg_graph_destroy(g);
+    return status == SWG_OK ? swg__checkpoint_weights(ctx, file, path, m->weights) : status;
+}
+
+swg_status swg_model_open(swg_context *ctx, const char *path, swg_model **out) {
+    char found[1200];
+    *out = NULL;
+    SWG__TRY(locate(ctx, path, found, sizeof found));
+    swg_safetensors *file;
+    SWG__TRY(swg_safetensors_open(ctx, found, &file));
+    swg_model *m = swg__calloc(ctx, 1, sizeof *m);
+    swg_status status = m ? SWG_OK : swg__fail_memory(ctx, sizeof *m, "a model");
+    if (m) {
+        m->ctx = ctx;
+        pthread_mutex_init(&m->lock, NULL);
+        m->path = swg__strdup(ctx, found);
+        status = m->path ? read_checkpoint(m, found, file) : swg__fail_memory(ctx, strlen(found), "a model");
+    }
+    swg_safetensors_close(file);
+    if (status != SWG_OK) {
+        swg_model_close(m);
+        return status;
+    }
+    *out = m;
+    return SWG_OK;
+}
+
+void swg_model_close(swg_model *m) {
+    if (!m)
+        return;
+    for (int h = 0; h < HALVES; h++)
+        for (int s = 0; s < SIZES; s++)
+            swg_plan_destroy(m->plans[h][s].plan);
+    swg_weights_destroy(m->weights);
+    swg_norm_close(m->norm);
+    swg_config_close(m->config);
+    pthread_mutex_destroy(&m->lock);
+    swg__free(m->ctx, m->path);
+    swg__free(m->ctx, m);
+}
+
+const char *swg_model_path(const swg_model *m) { return m->path; }
+swg_config *swg_model_config(swg_model *m) { return m->config; }
+const swg_swae *swg_model_network(const swg_model *m) { return &m->recipe.network; }
+const swg_norm *swg_model_norm(const swg_model *m) { return m->norm; }
+swg_weights *swg_model_weights(swg_model *m) { return m->weights; }
+int64_t swg_model_edge(const swg_model *m) { return m->recipe.edge; }
+int64_t swg_model_epoch(const swg_model *m) { return m->epoch; }
+
+static swg_status plan_of(swg_model *m, int which, int size, half **out) {
+    *out = &m->plans[which][size];
+    if ((*out)->plan)
+        return SWG_OK;
+    swg_graph *g = NULL;
+    half made = {0};
+    swg_status status = build_half(m, which, sizes[size], &g, &made);
+    if (status == SWG_OK)
+        status = swg_plan_make(g, &(swg_plan_opts){.outputs = &made.out, .output_count = 1, .frozen = true,
+                                                   .provider = m->recipe.provider, .no_fusion = !m->recipe.fusion}, &made.plan);
+    swg_graph_destroy(g);
+    if (status == SWG_OK)
+        status = swg_plan_open(made.plan, m->weights, NULL);
+    if (status != SWG_OK) {
+        swg_plan_destroy(made.plan);
+        return status;
+    }
+    **out = made;
+    return SWG_OK;
+}
+
+static swg_status run_half(swg_model *m, int which, int64_t count, const float *in, float *out) {
+    int64_t in_row = which ? m->recipe.network.latent : m->recipe.network.input;
+    int64_t out_row = which ? m->recipe.network.input : m->recipe.network.latent;
+    swg_status status = SWG_OK;
+    pthread_mutex_lock(&m->lock);
+    for (int64_t done = 0; done < count && status == SWG_OK;) {
+        int size = 0;
+        while (size < SIZES - 1 && count - done < sizes[size])
+            size++;
+        int64_t rows = count - done < sizes[size] ? count - done : sizes[size];
+        half *h;
+        status = plan_of(m, which, size, &h);
+        if (status != SWG_OK)
+            break;
+        float *x = swg_plan_data(h->plan, h->in);
+        memcpy(x, in + done * in_row, (size_t)(rows * in_row) * sizeof *x);
+        memset(x + rows * in_row, 0, (size_t)((sizes[size] - rows) * in_row) * sizeof *x);
+        status = swg_plan_run(h->plan, 0, 0);
+        if (status == SWG_OK)
+            memcpy(out + done * out_row, swg_plan_data(h->plan, h->out), (size_t)(rows * out_row) * sizeof *out);
+        done += rows;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return status;
+}
+
+swg_status swg_model_encode(swg_model *m, int64_t count, const float *blocks, float *latents) { return run_half(m, 0, count, blocks, latents); }
+swg_status swg_model_decode(swg_model *m, int64_t count, const float *latents, float *blocks) { return run_half(m, 1, count, latents, blocks); }

@@ -1,0 +1,109 @@
+/* recipe.c - reads the configuration once, checks what only the trainer can check, builds the step's graph.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "train/recipe.h"
+#include <math.h>
+#include <string.h>
+#include "base.h"
+
+static swg_swae_loss_kind loss_kind(const swg_config *c) {
+    static const struct { const char *name, *kind; swg_swae_loss_kind value; } table[] = {
+        {"mse", NULL, SWG_SWAE_MSE},          {"log", NULL, SWG_SWAE_LOG},          {"relative", NULL, SWG_SWAE_RELATIVE},
+        {"robust", "logcosh", SWG_SWAE_LOGCOSH}, {"robust", "huber", SWG_SWAE_HUBER}, {"robust", "mae", SWG_SWAE_MAE},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (swg_config_is(c, "loss.name", table[i].name) && (!table[i].kind || swg_config_is(c, "loss.kind", table[i].kind)))
+            return table[i].value;
+    return SWG_SWAE_MSE;
+}
+
+static swg__schedule_kind schedule_kind(const swg_config *c) {
+    static const struct { const char *name; swg__schedule_kind value; } table[] = {
+        {"step", SWG__LR_STEP}, {"exponential", SWG__LR_EXPONENTIAL}, {"cosine", SWG__LR_COSINE}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (swg_config_is(c, "scheduler.name", table[i].name))
+            return table[i].value;
+    return SWG__LR_CONSTANT;
+}
+
+swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
+    *r = (swg__recipe){0};
+    int64_t layers = swg_config_count(c, "model.hidden");
+    if (layers < 1 || layers > SWG_SWAE_LAYERS)
+        return swg__fail(ctx, SWG_EUSAGE, "model.hidden: %lld layers, expected 1 to %d", (long long)layers, SWG_SWAE_LAYERS);
+    r->edge = swg_config_is(c, "data.block", "full") ? SWG__EDGE_FULL : SWG__EDGE_CENTER;
+    r->network.input = r->edge * r->edge * r->edge;
+    r->network.latent = swg_config_int(c, "model.latent");
+    r->network.hidden_count = (int)layers;
+    for (int64_t i = 0; i < layers; i++)
+        r->network.hidden[i] = swg_config_int_at(c, "model.hidden", i);
+    const char *act = swg_config_string(c, "model.act");
+    if (!act || !swg_activation_find(act, &r->network.activation))
+        return swg__fail(ctx, SWG_EUSAGE, "model.act: unknown activation \"%s\"", act ? act : "");
+    r->loss = (swg_swae_loss){.kind = loss_kind(c), .lambda = swg_config_float(c, "loss.lambda"),
+                              .directions = swg_config_int(c, "loss.directions"), .scale = swg_config_float(c, "loss.scale"),
+                              .log_off = !swg_config_bool(c, "loss.log")};
+    r->hyper = (swg_adam_hyper){.lr = swg_config_float(c, "optimizer.lr"), .beta1 = swg_config_float_at(c, "optimizer.betas", 0),
+                                .beta2 = swg_config_float_at(c, "optimizer.betas", 1), .eps = swg_config_float(c, "optimizer.eps"),
+                                .weight_decay = swg_config_float(c, "optimizer.weight_decay"),
+                                .clip_norm = swg_config_float(c, "trainer.clip_norm"), .grad_scale = 1};
+    r->adam = (swg_adam_opts){.decoupled = !swg_config_is(c, "optimizer.name", "adam"), .clip = r->hyper.clip_norm > 0};
+    r->max_epochs = swg_config_int(c, "trainer.max_epochs");
+    r->max_steps = swg_config_has(c, "trainer.max_steps") ? swg_config_int(c, "trainer.max_steps") : 0;
+    r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->hyper.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
+                                  .min_lr = swg_config_float(c, "scheduler.min_lr"), .step = swg_config_int(c, "scheduler.step"),
+                                  .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup")};
+    r->schedule_by_step = swg_config_is(c, "scheduler.interval", "step");
+    r->batch = swg_config_is(c, "data.batch_size", "auto") ? 0 : swg_config_int(c, "data.batch_size");
+    r->log_every = swg_config_int(c, "trainer.log_every");
+    r->eval_every = swg_config_int(c, "trainer.eval_every");
+    r->keep_every = swg_config_int(c, "checkpoint.every");
+    r->seed = (uint64_t)swg_config_int(c, "trainer.seed");
+    r->fusion = swg_config_bool(c, "performance.fusion");
+    r->check_finite = swg_config_bool(c, "trainer.check_finite");
+    r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
+    r->provider = swg_config_string(c, "performance.provider");
+    r->early = (swg__early_stop){.enabled = swg_config_bool(c, "early_stopping.enabled"),
+                                 .patience = swg_config_int(c, "early_stopping.patience"),
+                                 .min_delta = swg_config_float(c, "early_stopping.min_delta"), .best = HUGE_VAL};
+    return swg_config_status(c);
+}
+
+swg_status swg__recipe_vars(swg_context *ctx, swg_config *c, char *out, size_t capacity) {
+    size_t used = 0;
+    out[0] = 0;
+    for (int64_t i = 0; i < swg_config_count(c, "data.vars"); i++) {
+        const char *pattern = swg_config_string_at(c, "data.vars", i);
+        int n = snprintf(out + used, capacity - used, "%s%s", i ? "," : "", pattern ? pattern : "");
+        if (n < 0 || (size_t)n >= capacity - used)
+            return swg__fail(ctx, SWG_EUSAGE, "data.vars: the list is too long");
+        used += (size_t)n;
+    }
+    return swg_config_status(c);
+}
+
+void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *out) {
+    *out = (swg_samples_opts){.cut = swg_config_string(c, "data.block"), .edge = r->edge, .norm = swg_config_string(c, "data.norm"),
+                              .constant = swg_config_string(c, "data.constant"), .nonfinite = swg_config_string(c, "data.nonfinite"),
+                              .split = {.mode = swg_config_string(c, "data.split"), .rng = swg_config_string(c, "split.rng"),
+                                        .seed = r->seed}};
+}
+
+swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *r, int64_t batch, bool training, swg__step_graph *s) {
+    *s = (swg__step_graph){0};
+    SWG__TRY(swg_graph_create(ctx, NULL, &s->g));
+    swg_graph *g = s->g;
+    s->x = swg_input(g, "x", 2, (int64_t[]){batch, r->network.input});
+    if (training)
+        s->hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    s->z = swg_swae_encode(g, s->x, &r->network);
+    s->y = swg_swae_decode(g, s->z, &r->network);
+    s->loss = swg_swae_loss_of(g, &r->loss, s->x, s->y, s->z, &s->reconstruction, &s->distance);
+    if (training)
+        s->norm = swg_adam(g, s->loss, s->hyper, &r->adam);
+    swg_status status = swg_graph_status(g);
+    if (status != SWG_OK) {
+        swg_graph_destroy(g);
+        s->g = NULL;
+    }
+    return status;
+}

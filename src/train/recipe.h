@@ -1,0 +1,40 @@
+/* recipe.h - from configuration keys to the structures the graph, the data layer and the optimiser take.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_TRAIN_RECIPE_H
+#define SWAGE_TRAIN_RECIPE_H
+
+#include "swage/train.h"
+#include "train/schedule.h"
+
+enum { SWG__EDGE_CENTER = 5, SWG__EDGE_FULL = 7 };
+
+typedef struct swg__recipe {
+    swg_swae network;
+    swg_swae_loss loss;
+    swg_adam_hyper hyper;
+    swg_adam_opts adam;
+    swg__schedule schedule;
+    bool schedule_by_step;
+    int64_t edge, batch;            /* batch 0: auto */
+    int64_t max_epochs, max_steps;  /* max_steps 0: no limit */
+    int64_t log_every, eval_every, keep_every;
+    uint64_t seed;
+    bool fusion, check_finite, skip_nonfinite;
+    const char *provider;
+    swg__early_stop early;
+} swg__recipe;
+
+swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *out);
+/* Options of the sample set; strings belong to the config. vars receives the joined patterns. */
+void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
+swg_status swg__recipe_vars(swg_context *ctx, swg_config *config, char *out, size_t capacity);
+
+/* Graph of one training step or of a validation pass over `batch` blocks. */
+typedef struct swg__step_graph {
+    swg_graph *g;
+    swg_value x, hyper, z, y;
+    swg_value loss, reconstruction, distance, norm; /* norm: training only */
+} swg__step_graph;
+swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *recipe, int64_t batch, bool training, swg__step_graph *out);
+
+#endif
