@@ -46,8 +46,9 @@ const char *swg_context_isa(const swg_context *ctx);
 uint64_t swg_context_allocations(const swg_context *ctx);
 /* Bytes held now through the allocator, the context itself not counted. */
 uint64_t swg_context_bytes(const swg_context *ctx);
-/* Growth of the process's peak resident set since the context was opened, in bytes; -1 where unknown. */
+/* Growth of the process's peak resident set since the context was opened or the last reset, in bytes; -1 where unknown. */
 int64_t swg_context_peak_rss_growth(const swg_context *ctx);
+void swg_context_peak_rss_reset(swg_context *ctx);
 
 /* "0.1.0" */
 const char *swg_version(void);

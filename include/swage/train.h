@@ -15,7 +15,7 @@ typedef struct swg_train_progress {
     double loss;                        /* of the last step; after an epoch, its mean */
     double val_loss;                    /* NaN before the first validation */
     double lr, blocks_per_s, data_share, seconds;
-    int64_t memory_bytes;               /* planned peak of the run */
+    int64_t memory_bytes;               /* planned peak of the step, the data set not counted */
     bool epoch_end;
 } swg_train_progress;
 
@@ -33,8 +33,8 @@ typedef struct swg_train_result {
     int64_t best_epoch, epochs, steps, skipped;
     bool early_stop;
     double seconds;
-    int64_t planned_bytes;              /* weights, arena, samples */
-    int64_t measured_bytes;             /* growth of the peak resident set since the context was opened */
+    int64_t planned_bytes;              /* weights, gradients, moments and arena */
+    int64_t measured_bytes;             /* growth of the peak resident set from the moment the data were loaded */
 } swg_train_result;
 
 /* Trains. The run folder (run.dir/run.name) receives config.yaml, log.jsonl, ckpt/last, ckpt/best and ckpt/epoch-NNNN.

@@ -33,7 +33,7 @@ typedef struct run {
     swg_weights *weights;
     stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
     int64_t *order;                         /* this epoch's permutation of the training part */
-    int64_t *batch_indices;
+    float *pair;                            /* an original block and its reconstruction */
     swg__run_state state;
     swg__early_stop early;
     swg__run_log log;
@@ -81,9 +81,8 @@ static swg_status stage_make(run *r, stage *s, int64_t batch, bool training) {
     if (batch == 0)
         return SWG_OK;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
-    swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, s->graph.norm};
-    return swg_plan_make(s->graph.g, &(swg_plan_opts){.outputs = outputs, .output_count = training ? 4 : 3,
-                                                      .no_fusion = !r->recipe.fusion, .provider = r->recipe.provider}, &s->plan);
+    swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
+    return swg_plan_make(s->graph.g, &(swg_plan_opts){.outputs = outputs, .output_count = 4, .no_fusion = !r->recipe.fusion, .provider = r->recipe.provider}, &s->plan);
 }
 
 static void stage_free(stage *s) {
@@ -204,8 +203,6 @@ static swg_status restore(run *r, const char *path) {
     return status;
 }
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* All plans of a run take turns in the arena of the largest. */
 static swg_status make_plans(run *r) {
     const swg_split *split = swg_samples_split(r->samples);
@@ -228,6 +225,7 @@ static swg_status make_plans(run *r) {
     for (int i = 0; i < 4; i++)
         if (stages[i]->plan && (!host || swg_plan_memory_of(stages[i]->plan).arena_bytes > swg_plan_memory_of(host->plan).arena_bytes))
             host = stages[i];
+    swg_context_peak_rss_reset(r->ctx); /* the data are in; what grows from here is what was planned */
     SWG__TRY(swg_weights_create(host->graph.g, true, &r->weights));
     swg_weights_init(r->weights, r->recipe.seed);
     SWG__TRY(swg_plan_open(host->plan, r->weights, NULL));
@@ -235,11 +233,10 @@ static swg_status make_plans(run *r) {
         if (stages[i]->plan && stages[i] != host)
             SWG__TRY(swg_plan_open(stages[i]->plan, r->weights, host->plan));
     r->order = swg__calloc(r->ctx, (size_t)n, sizeof *r->order);
-    r->batch_indices = swg__calloc(r->ctx, (size_t)larger(batch, 1), sizeof *r->batch_indices);
-    if (!r->order || !r->batch_indices)
+    r->pair = swg__calloc(r->ctx, (size_t)(2 * r->recipe.network.input), sizeof *r->pair);
+    if (!r->order || !r->pair)
         return swg__fail_memory(r->ctx, (size_t)n * sizeof *r->order, "the order of an epoch");
-    r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights) +
-                       swg_samples_count(r->samples) * (r->recipe.network.input * (int64_t)sizeof(float) + (int64_t)sizeof(swg_sample));
+    r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights);
     return SWG_OK;
 }
 
@@ -346,7 +343,23 @@ static swg_status step(run *r, int64_t batch) {
 
 typedef struct losses { double loss, reconstruction, distance; } losses;
 
-static swg_status validate(run *r, losses *out) {
+/* Originals and reconstructions of one batch, both back in original units, into a comparison. */
+static swg_status compare_batch(run *r, swg_compare *compare, stage *s, const int64_t *indices, int64_t count) {
+    int64_t values = r->recipe.network.input;
+    const swg_norm *norm = swg_samples_norm(r->samples);
+    for (int64_t i = 0; i < count; i++) {
+        const swg_sample *sample = &swg_samples_list(r->samples)[indices[i]];
+        const float *x = swg_samples_values(r->samples) + indices[i] * values;
+        const float *y = (const float *)swg_plan_data(s->plan, s->graph.y) + i * values;
+        swg_norm_inverse(norm, sample->variable, &sample->side, x, values, SWG_ELEMENT_F32, r->pair);
+        swg_norm_inverse(norm, sample->variable, &sample->side, y, values, SWG_ELEMENT_F32, r->pair + values);
+        SWG__TRY(swg_compare_add(compare, SWG_ELEMENT_F32, r->pair, r->pair + values, values));
+    }
+    return SWG_OK;
+}
+
+/* Losses of the validation part; with `compare`, also the reconstruction in original units. */
+static swg_status validate(run *r, losses *out, swg_compare *compare) {
     const swg_split *split = swg_samples_split(r->samples);
     int64_t n = split->count[SWG_VAL];
     *out = (losses){0};
@@ -358,6 +371,8 @@ static swg_status validate(run *r, losses *out) {
         out->loss += (double)scalar_of(s->plan, s->graph.loss) * (double)count;
         out->reconstruction += (double)scalar_of(s->plan, s->graph.reconstruction) * (double)count;
         out->distance += (double)scalar_of(s->plan, s->graph.distance) * (double)count;
+        if (compare)
+            SWG__TRY(compare_batch(r, compare, s, split->indices[SWG_VAL] + first, count));
     }
     double total = n ? (double)n : NAN;
     *out = (losses){out->loss / total, out->reconstruction / total, out->distance / total};
@@ -383,47 +398,18 @@ static swg_status log_losses(run *r, const char *phase, losses l, bool training)
     return swg__run_log_end(&r->log);
 }
 
-/* The reconstruction itself, in original units, over the validation part. */
-static swg_status log_quality(run *r) {
-    const swg_split *split = swg_samples_split(r->samples);
-    int64_t n = split->count[SWG_VAL], values = r->recipe.network.input, batch = r->recipe.batch;
-    const swg_norm *norm = swg_samples_norm(r->samples);
-    swg_compare *compare;
-    swg_metrics metrics;
-    SWG__TRY(swg_compare_open(r->ctx, &(swg_compare_opts){.no_percentiles = true}, &compare));
-    float *pair = swg__alloc(r->ctx, (size_t)(2 * values) * sizeof *pair);
-    swg_status status = SWG_OK;
-    stage quality[2] = {{0}};
-    if (!pair)
-        status = swg__fail_memory(r->ctx, (size_t)values * 8, "a block");
-    for (int64_t first = 0; first < n && status == SWG_OK; first += batch) {
-        int64_t count = n - first < batch ? n - first : batch;
-        stage *s = &quality[count != batch];
-        if (!s->plan) { /* made when needed: every trainer.eval_every epochs */
-            status = swg__step_graph_build(r->ctx, &r->recipe, count, false, &s->graph);
-            if (status == SWG_OK)
-                status = swg_plan_make(s->graph.g, &(swg_plan_opts){.outputs = &s->graph.y, .output_count = 1}, &s->plan);
-            if (status == SWG_OK)
-                status = swg_plan_open(s->plan, r->weights, NULL);
-        }
-        if (status == SWG_OK)
-            status = gather(r, s, split->indices[SWG_VAL] + first, count);
-        if (status == SWG_OK)
-            status = swg_plan_run(s->plan, 0, 0);
-        for (int64_t i = 0; i < count && status == SWG_OK; i++) {
-            const swg_sample *sample = &swg_samples_list(r->samples)[split->indices[SWG_VAL][first + i]];
-            const float *x = swg_samples_values(r->samples) + split->indices[SWG_VAL][first + i] * values;
-            const float *y = (const float *)swg_plan_data(s->plan, s->graph.y) + i * values;
-            swg_norm_inverse(norm, sample->variable, &sample->side, x, values, SWG_ELEMENT_F32, pair);
-            swg_norm_inverse(norm, sample->variable, &sample->side, y, values, SWG_ELEMENT_F32, pair + values);
-            status = swg_compare_add(compare, SWG_ELEMENT_F32, pair, pair + values, values);
-        }
-    }
-    stage_free(&quality[0]);
-    stage_free(&quality[1]);
-    swg__free(r->ctx, pair);
-    if (status == SWG_OK) {
-        static const swg_metric shown[] = {SWG_METRIC_MSE, SWG_METRIC_PSNR_DB, SWG_METRIC_MAX_ABS_ERROR, SWG_METRIC_CORRELATION};
+/* Validation losses, and every trainer.eval_every epochs the figures of the reconstruction itself. */
+static swg_status validate_and_log(run *r, losses *val) {
+    static const swg_metric shown[] = {SWG_METRIC_MSE, SWG_METRIC_PSNR_DB, SWG_METRIC_MAX_ABS_ERROR, SWG_METRIC_CORRELATION};
+    bool quality = (r->state.epoch + 1) % r->recipe.eval_every == 0;
+    swg_compare *compare = NULL;
+    if (quality)
+        SWG__TRY(swg_compare_open(r->ctx, &(swg_compare_opts){.no_percentiles = true}, &compare));
+    swg_status status = validate(r, val, compare);
+    if (status == SWG_OK)
+        status = log_losses(r, "val", *val, false);
+    if (status == SWG_OK && quality) {
+        swg_metrics metrics;
         swg_compare_result(compare, &metrics);
         swg__run_log_begin(&r->log, "quality");
         swg__run_log_integer(&r->log, "epoch", r->state.epoch);
@@ -448,12 +434,9 @@ static swg_status finish_epoch(run *r, bool *stop) {
     double blocks = r->state.loss_blocks ? (double)r->state.loss_blocks : NAN;
     losses train = {r->state.loss_sum / blocks, r->state.reconstruction_sum / blocks, r->state.distance_sum / blocks}, val;
     SWG__TRY(log_losses(r, "train", train, true));
-    SWG__TRY(validate(r, &val));
-    SWG__TRY(log_losses(r, "val", val, false));
+    SWG__TRY(validate_and_log(r, &val));
     if (r->recipe.check_finite && isnan(val.loss))
         return swg__fail(r->ctx, SWG_ENONFINITE, "epoch %lld: the validation loss is NaN", (long long)r->state.epoch);
-    if ((r->state.epoch + 1) % r->recipe.eval_every == 0)
-        SWG__TRY(log_quality(r));
     bool improved;
     *stop = swg__early_stop_check(&r->early, val.loss, &improved);
     if (improved) {
@@ -544,7 +527,7 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
     swg_samples_close(r.samples);
     swg_source_close(r.source);
     swg__free(ctx, r.order);
-    swg__free(ctx, r.batch_indices);
+    swg__free(ctx, r.pair);
     swg__free(ctx, r.norm_json);
     return status;
 }

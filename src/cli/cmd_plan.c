@@ -1,0 +1,95 @@
+/* cmd_plan.c - `swage plan`: parameters, work and memory of a recipe, before anything runs.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include "base.h"
+#include "cli/cli.h"
+#include "swage/train.h"
+
+static const cli_option options[] = {
+    {"batch", 'b', "N", "batch size (default: data.batch_size)"},
+    CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
+    {NULL, 0, NULL, NULL},
+};
+
+/* One table for text and JSON: category, its bytes. */
+static const struct { const char *name; size_t offset; } categories[] = {
+    {"parameters", offsetof(swg_memory, parameters_bytes)}, {"optimiser", offsetof(swg_memory, optimiser_bytes)},
+    {"gradients", offsetof(swg_memory, gradients_bytes)},   {"saved", offsetof(swg_memory, saved_bytes)},
+    {"transient", offsetof(swg_memory, transient_bytes)},   {"scratch", offsetof(swg_memory, scratch_bytes)},
+    {"io", offsetof(swg_memory, io_bytes)},
+};
+enum { CATEGORIES = sizeof categories / sizeof categories[0] };
+
+static int64_t bytes_of(const swg_memory *m, int i) { return *(const int64_t *)((const char *)m + categories[i].offset); }
+
+/* Between the sum of what is live and the arena lies only what best-fit placement could not fill. */
+static int64_t unfilled(const swg_memory *m) { return m->arena_bytes - m->bound_bytes; }
+
+static void print_json(const swg_train_plan *p) {
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "batch", (double)p->batch);
+    cJSON_AddNumberToObject(root, "parameters", (double)p->parameters);
+    cJSON_AddNumberToObject(root, "macs", (double)p->macs_per_block);
+    cJSON_AddNumberToObject(root, "encoder_macs", (double)p->encoder_macs);
+    cJSON_AddNumberToObject(root, "decoder_macs", (double)p->decoder_macs);
+    cJSON_AddNumberToObject(root, "training_flops_per_step", (double)p->training_flops);
+    const swg_memory *sides[2] = {&p->training, &p->inference};
+    static const char *const names[2] = {"training", "inference"};
+    cJSON *peak = cJSON_AddObjectToObject(root, "peak_bytes"), *memory = cJSON_AddObjectToObject(root, "memory");
+    for (int s = 0; s < 2; s++) {
+        cJSON_AddNumberToObject(peak, names[s], (double)sides[s]->peak_bytes);
+        cJSON *own = cJSON_AddObjectToObject(memory, names[s]);
+        for (int i = 0; i < CATEGORIES; i++)
+            cJSON_AddNumberToObject(own, categories[i].name, (double)bytes_of(sides[s], i));
+        cJSON_AddNumberToObject(own, "unfilled", (double)unfilled(sides[s]));
+        cJSON_AddNumberToObject(own, "lower_bound", (double)sides[s]->bound_bytes);
+    }
+    char *text = cJSON_Print(root);
+    puts(text ? text : "{}");
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+static void print_text(const cli *c, const swg_train_plan *p) {
+    printf("%s: blocks of %lld values, latent %lld\n", c->positional[0], (long long)p->network.input, (long long)p->network.latent);
+    printf("parameters            %14lld\n", (long long)p->parameters);
+    printf("multiply-adds / block %14lld  (encoder %lld, decoder %lld; %lld FLOP)\n", (long long)p->macs_per_block,
+           (long long)p->encoder_macs, (long long)p->decoder_macs, 2 * (long long)p->macs_per_block);
+    printf("FLOP / training step  %14lld  (batch %lld)\n\n", (long long)p->training_flops, (long long)p->batch);
+    printf("memory, f32, batch %-6lld      training      inference\n", (long long)p->batch);
+    for (int i = 0; i < CATEGORIES; i++)
+        printf("  %-18s %12.1f KiB %10.1f KiB\n", categories[i].name, (double)bytes_of(&p->training, i) / 1024,
+               (double)bytes_of(&p->inference, i) / 1024);
+    printf("  %-18s %12.1f KiB %10.1f KiB\n", "unfilled", (double)unfilled(&p->training) / 1024, (double)unfilled(&p->inference) / 1024);
+    printf("  %-18s %12.1f KiB %10.1f KiB\n", "peak", (double)p->training.peak_bytes / 1024, (double)p->inference.peak_bytes / 1024);
+    printf("Recomputation is not needed here: parameters and moments dominate. The data set in memory comes on top of a training run.\n");
+}
+
+static swg_status plan(cli *c) {
+    swg_config *config;
+    swg_train_plan p;
+    int64_t batch = 0;
+    SWG__TRY(cli_integer(c, "batch", 1, 1 << 24, &batch));
+    SWG__TRY(cli_open_config(c, 0, &config));
+    swg_status status = swg_train_plan_of(c->ctx, config, batch, &p);
+    if (status == SWG_OK && cli_flag(c, "json"))
+        print_json(&p);
+    else if (status == SWG_OK)
+        print_text(c, &p);
+    swg_config_close(config);
+    return status;
+}
+
+const cli_command cli_cmd_plan = {
+    .name = "plan",
+    .usage = "RECIPE [key=value ...]",
+    .help = "print parameters, work and memory of a recipe without running it",
+    .details = "The peak is what a run will use: nothing is measured and nothing is allocated.\n"
+               "  swage plan swae/mlp-deep data.batch_size=4096",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .overrides = true,
+    .keys = "model.*",
+    .run = plan,
+};

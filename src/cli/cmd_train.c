@@ -1,0 +1,159 @@
+/* cmd_train.c - `swage train`: trains a recipe; progress on a terminal, log.jsonl and checkpoints in the run folder.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+#include "base.h"
+#include "cli/cli.h"
+#include "swage/train.h"
+
+static const cli_option options[] = {
+    {"quiet", 'q', NULL, "print nothing but failures"},
+    CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
+    {NULL, 0, NULL, NULL},
+};
+
+typedef struct screen {
+    cli_progress progress;
+    bool quiet, terminal;
+    int64_t last_line_ns;
+} screen;
+
+/* 4096 -> "4.1 k" */
+static const char *short_number(double value, char *out, size_t capacity) {
+    static const char *const units[] = {"", " k", " M", " G"};
+    int unit = 0;
+    while (value >= 1000 && unit < 3) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(out, capacity, unit ? "%.1f%s" : "%.0f%s", value, units[unit]);
+    return out;
+}
+
+/* Without a terminal: a line now and then, not a line per step. */
+enum { LINE_NS = 2000000000 };
+
+static void on_progress(void *user, const swg_train_progress *p) {
+    screen *s = user;
+    if (s->quiet)
+        return;
+    double done = ((double)p->epoch + (double)p->batch / (double)p->batches) / (double)p->epochs;
+    double eta = done > 0 ? p->seconds * (1 - done) / done : 0;
+    char rate[32], line[256];
+    snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  %.0f%%  loss %.5g  val %.5g  lr %.1e  %s blocks/s  data %.1f%%  mem %.0fM  eta %02d:%02d",
+             (long long)p->epoch + 1, (long long)p->epochs, (long long)p->batch, (long long)p->batches, 100 * done, p->loss, p->val_loss,
+             p->lr, short_number(p->blocks_per_s, rate, sizeof rate), 100 * p->data_share, (double)p->memory_bytes / 1048576,
+             (int)(eta / 60), (int)fmod(eta, 60));
+    int64_t now = swg__now_ns();
+    if (s->terminal) {
+        cli_progress_show(&s->progress, "%s", line);
+    } else if (now - s->last_line_ns > LINE_NS || (p->epoch_end && p->epoch + 1 == p->epochs)) {
+        s->last_line_ns = now;
+        fprintf(stderr, "%s\n", line);
+    }
+}
+
+static void on_note(void *user, const char *text) {
+    screen *s = user;
+    cli_progress_close(&s->progress);
+    if (!s->quiet)
+        cli_say("%s", text);
+}
+
+static void print_result(const cli *c, const swg_train_result *r) {
+    if (cli_flag(c, "json")) {
+        cJSON *root = cJSON_CreateObject();
+        cJSON_AddStringToObject(root, "run", r->run_dir);
+        cJSON_AddStringToObject(root, "best", r->best);
+        cJSON_AddStringToObject(root, "last", r->last);
+        if (isfinite(r->best_loss))
+            cJSON_AddNumberToObject(root, "best_loss", r->best_loss);
+        else
+            cJSON_AddNullToObject(root, "best_loss");
+        cJSON_AddNumberToObject(root, "best_epoch", (double)r->best_epoch);
+        cJSON_AddNumberToObject(root, "epochs", (double)r->epochs);
+        cJSON_AddNumberToObject(root, "steps", (double)r->steps);
+        cJSON_AddNumberToObject(root, "skipped", (double)r->skipped);
+        cJSON_AddBoolToObject(root, "early_stop", r->early_stop);
+        cJSON_AddNumberToObject(root, "seconds", r->seconds);
+        cJSON_AddNumberToObject(root, "planned_bytes", (double)r->planned_bytes);
+        cJSON_AddNumberToObject(root, "measured_bytes", (double)r->measured_bytes);
+        char *text = cJSON_Print(root);
+        puts(text ? text : "{}");
+        cJSON_free(text);
+        cJSON_Delete(root);
+        return;
+    }
+    if (cli_flag(c, "quiet"))
+        return;
+    printf("%lld epochs, %lld steps, %.1f s; best validation loss %.6g in epoch %lld\n", (long long)r->epochs, (long long)r->steps, r->seconds,
+           r->best_loss, (long long)r->best_epoch + 1);
+    printf("memory of a step: planned %.1f MiB, measured %.1f MiB\n", (double)r->planned_bytes / 1048576,
+           (double)r->measured_bytes / 1048576);
+    printf("run folder %s\n", r->run_dir);
+}
+
+/* Threads and instruction set may come from the recipe: then the work runs in a context of its own. */
+static swg_status own_context(cli *c, swg_config *config, swg_context **out) {
+    bool threads = !cli_value(c, "threads") && !swg_config_is(config, "trainer.threads", "auto");
+    bool isa = !cli_value(c, "isa") && !swg_config_is(config, "performance.isa", "auto");
+    *out = NULL;
+    if (!threads && !isa)
+        return SWG_OK;
+    swg_context_opts opts = {.threads = threads ? (int)swg_config_int(config, "trainer.threads") : swg_context_threads(c->ctx),
+                             .isa = isa ? swg_config_string(config, "performance.isa") : swg_context_isa(c->ctx)};
+    swg_status status = swg_context_open(&opts, out);
+    return status == SWG_EINVAL ? cli_fail(c, SWG_EUSAGE, "performance.isa=%s: this machine does not offer it", opts.isa) : status;
+}
+
+static swg_status train(cli *c) {
+    swg_config *config;
+    SWG__TRY(cli_open_config(c, 0, &config));
+    swg_context *own = NULL, *frame = c->ctx;
+    swg_status status = own_context(c, config, &own);
+    if (status == SWG_OK && own) { /* the configuration must belong to the context that trains */
+        swg_config_close(config);
+        config = NULL;
+        c->ctx = own;
+        status = cli_open_config(c, 0, &config);
+    }
+    screen s = {.quiet = cli_flag(c, "quiet"), .terminal = isatty(2)};
+    cli_progress_open(&s.progress, 2);
+    cli_signals_catch();
+    swg_train_result result = {0};
+    if (status == SWG_OK)
+        status = swg_train(c->ctx, config, &(swg_train_hooks){.progress = on_progress, .note = on_note, .stop = cli_signal_flag(), .user = &s},
+                           &result);
+    cli_progress_close(&s.progress);
+    int signal_number = *cli_signal_flag();
+    if (status == SWG_EINTERRUPTED && signal_number && signal_number != SIGINT) {
+        cli_say("%s", swg_context_message(c->ctx)); /* asked to make room (Slurm): saved, and that is success */
+        status = SWG_OK;
+    }
+    if (status == SWG_OK)
+        print_result(c, &result);
+    else if (own)
+        cli_fail(c, status, "%s", swg_context_message(own));
+    swg_config_close(config);
+    c->ctx = frame;
+    swg_context_close(own);
+    return status;
+}
+
+const cli_command cli_cmd_train = {
+    .name = "train",
+    .usage = "RECIPE [key=value ...]",
+    .help = "train a network",
+    .details = "RECIPE is a name (`swage config --list`), a .yaml file or a run folder.\n"
+               "  swage train swae/mlp data.path=samples/bssn trainer.epochs=20\n"
+               "Ctrl-C saves and ends with 130; resume=auto run.dir=... run.name=... goes on bit for bit.",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .overrides = true,
+    .keys = "*",
+    .run = train,
+};
