@@ -1,0 +1,77 @@
+/* archive.h - files in, files out: HDF5 data to one .swz with a guaranteed bound, back to HDF5, and the proof in between.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_ARCHIVE_H
+#define SWAGE_ARCHIVE_H
+
+#include <signal.h>
+#include "swage/codec.h"
+#include "swage/data.h"
+#include "swage/model.h"
+
+/* Called before each array; stop not 0 ends the work with SWG_EINTERRUPTED and nothing half-written. */
+typedef struct swg_archive_hooks {
+    void (*progress)(void *user, int64_t done, int64_t total, const char *source, const char *variable);
+    const volatile sig_atomic_t *stop;
+    void *user;
+} swg_archive_hooks;
+
+/* Figures of one array, and, added up, of a variable or of everything. Errors are of the restored values against the originals. */
+typedef struct swg_archive_row {
+    const char *source, *variable;  /* source NULL: all files */
+    int64_t arrays, values;
+    int64_t bytes_in, bytes_out;    /* bytes_out: all members of the row; the network is counted in the total */
+    double bound;                   /* absolute, in the variable's units; of several arrays the largest; 0: lossless */
+    double max_abs_error;
+    double max_ratio;               /* largest error / bound of any array; 0 without a bound */
+    int64_t violations;             /* values outside their array's bound */
+    double psnr_db;                 /* of the pooled range; NaN where the range is 0, infinite without error */
+    double range_min, range_max, square_sum; /* what psnr_db is made of */
+    double compress_s, decompress_s;
+    int64_t mode_chunks[SWG_MODE_COUNT];
+    int64_t outliers;
+} swg_archive_row;
+
+typedef struct swg_archive_report {
+    swg_context *ctx;
+    int64_t count;                  /* arrays, in file order */
+    swg_archive_row *rows;
+    int64_t variable_count;         /* variables, in order of first appearance */
+    swg_archive_row *variables;
+    swg_archive_row total;
+    int64_t model_bytes, file_bytes;
+    char *names;                    /* storage of the names */
+} swg_archive_report;
+void swg_archive_report_free(swg_archive_report *report); /* NULL is allowed */
+
+typedef struct swg_archive_opts {
+    swg_bound_mode bound;
+    double value;                   /* of the bound */
+    swg_model *model;               /* trained with data.norm=block_scale; NULL: no network */
+    swg_source_opts source;
+    bool no_check;                  /* do not restore and compare after writing */
+} swg_archive_opts;
+
+/* Compresses every array of an HDF5 file or folder into the collection `path`, restores each and compares. Lossless or within the
+ * bound whatever the arrays hold. *report receives the figures (free it); may be NULL.
+ * SWG_EBOUND: the check failed, no file is left. SWG_EINVAL: the model was trained with another normalisation. */
+swg_status swg_archive_compress(swg_context *ctx, const char *input, const char *path, const swg_archive_opts *opts,
+                                const swg_archive_hooks *hooks, swg_archive_report **report);
+
+/* Restores a .swz: one HDF5 file per source under `folder`, datasets, layout and time as they were. */
+swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, const swg_archive_hooks *hooks,
+                               swg_archive_report **report);
+
+/* Checks a .swz: checksums, streams and stored audit; with `original` (HDF5 file or folder) every value against it.
+ * SWG_EBOUND: values outside the bound (the report is filled all the same). */
+swg_status swg_archive_verify(swg_context *ctx, const char *path, const char *original, const swg_archive_hooks *hooks,
+                              swg_archive_report **report);
+
+/* The bound as users write it: "abs:1e-6", "rel:1e-4", "lossless". SWG_EUSAGE with what is allowed. */
+swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *mode, double *value);
+
+/* An HTML page: what was compressed and how well, per-variable table, share of modes, slices (original, restored, error) of up to
+ * `slices` variables, and, with a run folder, the training curve from its log. original: as in verify. */
+swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
+                            const swg_archive_report *report, int slices);
+
+#endif

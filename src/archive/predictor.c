@@ -1,0 +1,105 @@
+/* predictor.c - a trained autoencoder as the codec's predictor: decoder layers, and blocks to calibrate the integers on.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "archive/archive.h"
+
+enum { CALIBRATION = 4096 }; /* blocks */
+
+static swg_status encode(void *user, int64_t count, const float *blocks, float *latents) {
+    return swg_model_encode(user, count, blocks, latents);
+}
+
+static swg_status check_model(swg_context *ctx, swg_model *model) {
+    const char *norm = swg_norm_name(swg_model_norm(model));
+    if (strcmp(norm, "block_scale") != 0)
+        return swg__fail(ctx, SWG_EINVAL,
+                         "%s was trained with data.norm=%s, which has no exact integer inverse; a network for the bounded codec is trained "
+                         "with data.norm=block_scale (for example `swage train codec/swae-mlp data.path=...`)", swg_model_path(model), norm);
+    return SWG_OK;
+}
+
+static swg_status activation_of(swg_context *ctx, swg_model *model, swg_codec_activation *out) {
+    switch (swg_model_network(model)->activation) {
+    case SWG_ACT_RELU: *out = SWG_CODEC_RELU; return SWG_OK;
+    case SWG_ACT_GELU: *out = SWG_CODEC_GELU; return SWG_OK;
+    case SWG_ACT_NONE:
+    case SWG_ACT_SILU:
+    case SWG_ACT_TANH:
+    case SWG_ACT_SIGMOID: break;
+    }
+    return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: the integer decoder has model.act=relu and gelu only", swg_model_path(model));
+}
+
+/* Decoder layers in the order fc1, fc2, ...: weight and bias follow each other in the span's order of creation. */
+static swg_status fill_layers(swg_context *ctx, swg_model *model, swg_codec_network *network) {
+    swg_codec_activation activation;
+    SWG__TRY(activation_of(ctx, model, &activation));
+    swg_weights *w = swg_model_weights(model);
+    for (int i = 0; i + 1 < swg_weights_count(w); i++) {
+        if (strncmp(swg_weights_name(w, i), "decoder.", 8) != 0 || swg_weights_ndim(w, i) != 2)
+            continue;
+        if (network->layer_count == (int)(sizeof network->layers / sizeof network->layers[0]))
+            return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: more decoder layers than a .swz can hold", swg_model_path(model));
+        const int64_t *shape = swg_weights_shape(w, i);
+        network->layers[network->layer_count++] = (swg_codec_layer){.in = (int)shape[1], .out = (int)shape[0], .activation = activation,
+                                                                    .weight = swg_weights_value(w, i), .bias = swg_weights_value(w, i + 1)};
+    }
+    network->layers[network->layer_count - 1].activation = SWG_CODEC_NONE;
+    return SWG_OK;
+}
+
+/* Blocks of all arrays in turn, evenly spaced, normalised, constant ones left out. */
+static swg_status sample_blocks(swg_context *ctx, swg_model *model, swg_source *source, float *out, int64_t *count) {
+    int64_t edge = swg_model_edge(model), values = edge * edge * edge, arrays = swg_source_count(source);
+    int64_t each = CALIBRATION / arrays < 1 ? 1 : CALIBRATION / arrays;
+    const swg_norm *norm = swg_model_norm(model);
+    swg_status status = SWG_OK;
+    *count = 0;
+    for (int64_t a = 0; a < arrays && *count < CALIBRATION && status == SWG_OK; a++) {
+        const swg_array *array = swg_source_array(source, a);
+        swg_blocks blocks;
+        status = swg_blocks_plan(ctx, array->ndim, array->dims, SWG_CUT_TILE, edge, &blocks);
+        if (status != SWG_OK)
+            break;
+        size_t size = (size_t)swg_element_bytes(array->element);
+        char *data = swg__alloc(ctx, (size_t)array->count * size);
+        char *block = swg__alloc(ctx, (size_t)values * size);
+        status = data && block ? swg_source_read(source, a, data) : swg__fail_memory(ctx, (size_t)array->count * size, array->variable);
+        int64_t step = blocks.count / each < 1 ? 1 : blocks.count / each;
+        for (int64_t b = 0; b < blocks.count && *count < CALIBRATION && status == SWG_OK; b += step) {
+            swg_side side;
+            double low = 0, high = 0;
+            bool finite = true;
+            swg_blocks_cut(&blocks, array->element, data, b, 1, block);
+            for (int64_t i = 0; i < values; i++) {
+                double x = array->element == SWG_ELEMENT_F64 ? ((const double *)block)[i] : (double)((const float *)block)[i];
+                low = i == 0 || x < low ? x : low;
+                high = i == 0 || x > high ? x : high;
+                finite = finite && x - x == 0;
+            }
+            if (!finite || low == high)
+                continue;
+            swg_norm_forward(norm, 0, array->element, block, values, &side, out + *count * values);
+            *count += side.flag == SWG_BLOCK_NORMAL;
+        }
+        swg__free(ctx, block);
+        swg__free(ctx, data);
+    }
+    return status;
+}
+
+swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source *source, swg_codec_model **out) {
+    *out = NULL;
+    SWG__TRY(check_model(ctx, model));
+    int64_t edge = swg_model_edge(model), values = edge * edge * edge, count = 0;
+    swg_codec_network network = {.edge = (int)edge, .latents = (int)swg_model_network(model)->latent, .encode = encode, .user = model};
+    SWG__TRY(fill_layers(ctx, model, &network));
+    float *sample = swg__alloc(ctx, (size_t)(CALIBRATION * values) * sizeof *sample);
+    if (!sample)
+        return swg__fail_memory(ctx, (size_t)(CALIBRATION * values) * sizeof *sample, "calibration blocks");
+    swg_status status = sample_blocks(ctx, model, source, sample, &count);
+    if (status == SWG_OK && count) /* nothing but constants or NaN: no network is needed */
+        status = swg_codec_model_make(ctx, &network, sample, count, out, NULL);
+    swg__free(ctx, sample);
+    return status;
+}
