@@ -1,0 +1,254 @@
+/* codec.h - error-bounded compression of arrays to .swz streams, collections of them, and reading them back.
+ *
+ *     swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {64, 64, 64}, .data = values};
+ *     swg_codec_buffer out = {0};
+ *     swg_codec_compress(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-6}, &out, NULL);
+ *
+ *     swg_swz *file = NULL;
+ *     swg_swz_open_memory(ctx, out.data, out.bytes, &file);
+ *     swg_swz_read(file, 0, restored, sizeof restored);
+ *     swg_swz_close(file);
+ *     swg_codec_buffer_free(ctx, &out);
+ *
+ * Whatever the array holds (NaN, infinities, noise), the result is inside the bound and at most 1 KiB larger than the array
+ * (arrays over 2^27 values: 80 bytes more for each further 2^24). The bytes depend on the array, the options, the model and
+ * the version of the library, never on the number of threads. The format is in docs/format.md.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_CODEC_H
+#define SWAGE_CODEC_H
+
+#include <stdbool.h>
+#include "swage/context.h"
+
+/* ---- what is compressed ---- */
+
+typedef enum swg_codec_type { /* the codes of the file format; 3 is reserved for half precision */
+    SWG_CODEC_F32 = 1,
+    SWG_CODEC_F64 = 2,
+    SWG_CODEC_I8 = 4,
+    SWG_CODEC_U8,
+    SWG_CODEC_I16,
+    SWG_CODEC_U16,
+    SWG_CODEC_I32,
+    SWG_CODEC_U32,
+    SWG_CODEC_I64,
+    SWG_CODEC_U64
+} swg_codec_type;
+
+/* "f32", "u8" ...; "?" for an unknown code. Bytes of one value; 0 for an unknown code. */
+const char *swg_codec_type_name(swg_codec_type type);
+int swg_codec_type_bytes(swg_codec_type type);
+
+typedef enum swg_codec_layout {
+    SWG_LAYOUT_GRID,   /* neighbours in the array are neighbours in space */
+    SWG_LAYOUT_BLOCKS  /* (N, n, n, n), 3 <= n <= 9: isolated blocks, block i says nothing of block i + 1 */
+} swg_codec_layout;
+
+typedef struct swg_codec_array {
+    swg_codec_type type;
+    swg_codec_layout layout;
+    int ndim;            /* 1..4 */
+    int64_t dims[4];     /* slowest first, each >= 1, product <= 2^56 */
+    const void *data;    /* C order, this machine's byte order; borrowed for the call */
+} swg_codec_array;
+
+/* ---- how ---- */
+
+typedef enum swg_bound_mode {
+    SWG_BOUND_LOSSLESS,  /* every bit comes back, NaN payloads and the sign of zero included */
+    SWG_BOUND_ABS,       /* |restored - original| <= value */
+    SWG_BOUND_REL,       /* |restored - original| <= value * (largest - smallest finite value of the whole array) */
+    SWG_BOUND_PW_REL,    /* relative to each value: SWG_EUNSUPPORTED in this version */
+    SWG_BOUND_PSNR       /* decibels: SWG_EUNSUPPORTED in this version */
+} swg_bound_mode;
+
+typedef struct swg_codec_model swg_codec_model;
+
+/* Zero is the default everywhere: lossless, chunks chosen, no network. */
+typedef struct swg_codec_opts {
+    swg_bound_mode bound;
+    double value;                 /* of the bound: absolute error or fraction of the range; > 0, finite. 0 means lossless */
+    bool has_range;               /* SWG_BOUND_REL: take the range below (of a whole series, say) instead of the array's own */
+    double range_min, range_max;  /* in the array's units */
+    int64_t chunk[4];             /* values per axis of one chunk, slowest first; all 0: chosen. Product <= 2^24 */
+    const swg_codec_model *model; /* candidate predictor, NULL none; costs nothing where it does not fit */
+    const char *name;             /* UTF-8, stored in the header; NULL none */
+    const char *attributes;       /* UTF-8, stored in the header; NULL none. name + attributes <= 60,000 bytes */
+    uint64_t user_tag;            /* free, stored */
+} swg_codec_opts;
+
+typedef enum swg_codec_mode { /* what a chunk was coded as */
+    SWG_MODE_CONSTANT,  /* all values bit-identical */
+    SWG_MODE_LEVEL,     /* all values on one grid point */
+    SWG_MODE_STENCIL,   /* least-squares causal stencil (W-LS) */
+    SWG_MODE_NETWORK,   /* autoencoder latents + residual (B-SWAE) */
+    SWG_MODE_PLANES,    /* byte planes, entropy-coded */
+    SWG_MODE_STORED,    /* as it stands */
+    SWG_MODE_COUNT
+} swg_codec_mode;
+
+const char *swg_codec_mode_name(swg_codec_mode mode); /* "constant" ...; "?" for an unknown one */
+
+typedef struct swg_codec_stats {
+    int64_t values, chunks;
+    int64_t bytes_in, bytes_out;           /* the array; the stream (in a collection: this member, without the shared network) */
+    int64_t mode_chunks[SWG_MODE_COUNT];
+    int64_t outliers;                      /* values stored verbatim inside lossy chunks */
+    double eb_abs, step;                   /* bound and grid step in the array's units; 0: coded without loss */
+    double range_min, range_max;           /* smallest and largest finite value; 0 if none */
+    double max_ratio;                      /* largest error / eb_abs over all chunks, rounded up; 0 without loss */
+} swg_codec_stats;
+
+typedef struct swg_codec_buffer {
+    uint8_t *data;
+    size_t bytes;
+} swg_codec_buffer;
+
+/* Compresses an array into fresh memory.
+ * array: what to compress
+ * opts: NULL is lossless
+ * out: receives the stream; free with swg_codec_buffer_free. Empty after a failure
+ * stats: may be NULL
+ * SWG_EINVAL: bound negative, NaN or infinite, chunk or text too large. SWG_ESHAPE: no values, bad dims. SWG_EDTYPE.
+ * SWG_EUNSUPPORTED: a bound this version lacks. SWG_ENOMEM. Whatever the network's encode function returns. */
+swg_status swg_codec_compress(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg_codec_buffer *out,
+                              swg_codec_stats *stats);
+void swg_codec_buffer_free(swg_context *ctx, swg_codec_buffer *buffer);
+
+/* The same into a file, which has its name only when it is complete. Also SWG_EIO, SWG_ENOTFOUND (no such folder). */
+swg_status swg_codec_compress_file(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const char *path,
+                                   swg_codec_stats *stats);
+
+/* ---- many arrays in one file, one copy of the network ---- */
+
+typedef struct swg_codec_writer swg_codec_writer;
+
+/* Opens a collection. model: of every member, NULL none; opts.model of the members is not used. Borrowed until commit. */
+swg_status swg_codec_writer_open(swg_context *ctx, const char *path, const swg_codec_model *model, swg_codec_writer **out);
+
+/* Compresses an array as the next member.
+ * source: where it came from, a relative path, say; UTF-8, at most 65,535 bytes
+ * opts.name: name of the variable, at most 65,535 bytes. (source, name) must be unique
+ * stats: final figures of this member if it is coded without the network; may be NULL
+ * After a failure the collection is as before; add more, commit or abort. */
+swg_status swg_codec_writer_add(swg_codec_writer *writer, const char *source, const swg_codec_array *array,
+                                const swg_codec_opts *opts, swg_codec_stats *stats);
+
+/* Writes directory and footer, gives the file its name, frees the writer (also when it fails).
+ * bytes_out: of the whole file, network included; may be NULL */
+swg_status swg_codec_writer_commit(swg_codec_writer *writer, int64_t *bytes_out);
+void swg_codec_writer_abort(swg_codec_writer *writer); /* nothing is left behind; NULL is allowed */
+
+/* ---- the network ---- */
+
+typedef enum swg_codec_activation { SWG_CODEC_NONE, SWG_CODEC_RELU, SWG_CODEC_GELU } swg_codec_activation;
+
+typedef struct swg_codec_layer {
+    int in, out;                     /* 1..1024 */
+    swg_codec_activation activation; /* of the outputs; SWG_CODEC_NONE for the last layer, and only there */
+    const float *weight;             /* (out, in) */
+    const float *bias;               /* (out) */
+} swg_codec_layer;
+
+/* An autoencoder for blocks of edge^3 values. Blocks are normalised as y = (x - mean) / 2^E with E the smallest integer for
+ * which |y| <= 1: the network must have been trained on such blocks. */
+typedef struct swg_codec_network {
+    int edge;                        /* 3..9 */
+    int latents;                     /* 1..64 */
+    int layer_count;                 /* of the decoder, 1..8 */
+    swg_codec_layer layers[8];       /* latents -> ... -> edge^3 */
+    /* Float encoder. blocks: (count, edge^3) normalised; latents: (count, latents). Called by one thread at a time, with
+     * counts up to 65,536; equal blocks must give equal latents whatever the count. */
+    swg_status (*encode)(void *user, int64_t count, const float *blocks, float *latents);
+    void *user;
+} swg_codec_network;
+
+typedef struct swg_codec_model_report {
+    double rms;             /* of the sample blocks themselves */
+    double rms_error_float; /* of the float decoder on unquantised latents */
+    double rms_error;       /* of the integer decoder on quantised latents: what the codec uses */
+    double latent_bits;     /* estimated code length of one block's latents */
+    size_t blob_bytes;      /* what the model adds to a file */
+} swg_codec_model_report;
+
+/* Quantises the decoder half of a network: int8 weights, int8 latents, calibrated on the sample.
+ * sample: (count, edge^3) normalised blocks, count >= 1; a few thousand are enough
+ * model: keeps a copy of the weights and the encode function with its user pointer; free with swg_codec_model_free
+ * report: may be NULL
+ * SWG_ESHAPE: layers do not chain. SWG_ENONFINITE: a weight, block or latent is NaN or infinite. SWG_EINVAL. SWG_ENOMEM. */
+swg_status swg_codec_model_make(swg_context *ctx, const swg_codec_network *network, const float *sample, int64_t count,
+                                swg_codec_model **model, swg_codec_model_report *report);
+void swg_codec_model_free(swg_context *ctx, swg_codec_model *model);
+
+/* The blob as it stands in files, owned by the model, and its SHA-256 (may be NULL). */
+const uint8_t *swg_codec_model_blob(const swg_codec_model *model, size_t *bytes, uint8_t sha256[32]);
+
+/* ---- reading ---- */
+
+typedef struct swg_swz swg_swz;
+
+typedef struct swg_swz_info {
+    const char *source;         /* of a collection's member, "" else; owned by the swg_swz, like the next two */
+    const char *name;           /* "" if none was stored */
+    const char *attributes;
+    swg_codec_type type;
+    swg_codec_layout layout;
+    int ndim;
+    int64_t dims[4], chunk[4];  /* unused axes are 1 */
+    int64_t values, chunks;
+    int64_t bytes_raw, bytes_stored;
+    int64_t mode_chunks[SWG_MODE_COUNT];
+    swg_bound_mode bound;
+    double value;               /* as the user gave it */
+    double eb_abs, step, base;
+    double range_min, range_max;
+    double max_ratio;           /* largest stored error / eb_abs */
+    uint64_t user_tag;
+} swg_swz_info;
+
+/* Opens a stream or a collection: all headers, tables and models are checked, no chunk is decoded yet.
+ * path: read into memory whole. data: borrowed until close.
+ * SWG_EFORMAT: not a .swz. SWG_ECORRUPT: damaged. SWG_EUNSUPPORTED: made by a newer version. SWG_ENOMEM, SWG_EIO. */
+swg_status swg_swz_open(swg_context *ctx, const char *path, swg_swz **out);
+swg_status swg_swz_open_memory(swg_context *ctx, const void *data, size_t bytes, swg_swz **out);
+void swg_swz_close(swg_swz *swz); /* NULL is allowed */
+
+/* Members: 1 for a plain stream, 0 or more for a collection. */
+int64_t swg_swz_count(const swg_swz *swz);
+const swg_swz_info *swg_swz_member(const swg_swz *swz, int64_t member);
+/* Index of the member with this name (and source, unless NULL), -1 if there is none. */
+int64_t swg_swz_find(const swg_swz *swz, const char *source, const char *name);
+
+/* Bytes of the models in the file: count, and of all members but the models, headers included. */
+int64_t swg_swz_model_bytes(const swg_swz *swz);
+
+/* Decompresses a member.
+ * out: info.bytes_raw bytes, C order, this machine's byte order; bytes: its size, checked
+ * SWG_ECORRUPT names the first damaged chunk and the reason; damaged chunks are zero, all others are restored. */
+swg_status swg_swz_read(const swg_swz *swz, int64_t member, void *out, size_t bytes);
+
+/* Decompresses one chunk (row-major number over the chunk grid) into a dense box.
+ * origin, extent: receive the chunk's place, slowest first, unused axes 0 and 1; may be NULL
+ * out: product of the extents values; bytes: its size. On failure it is zeroed. */
+swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t member, int64_t chunk, void *out, size_t bytes, int64_t origin[4],
+                              int64_t extent[4]);
+
+/* Decodes everything and throws it away: checksums, streams, and the stored audit (error / bound of each chunk <= 1). */
+swg_status swg_swz_verify(const swg_swz *swz, int64_t member);
+
+typedef struct swg_codec_gap {
+    int64_t values;
+    int64_t violations;    /* |b - a| > eb in exact arithmetic, or not finite and not bit-identical */
+    int64_t first;         /* index of the first violation, -1 none */
+    double max_abs_error;  /* over pairs of finite values */
+    double rmse;
+    double psnr_db;        /* 20 log10(range of a / rmse); infinity without error */
+} swg_codec_gap;
+
+/* Compares an array with its restored copy.
+ * restored: same type and dims as `original`
+ * eb_abs: absolute bound, 0: only bit-identical values pass */
+swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, const void *restored, double eb_abs,
+                             swg_codec_gap *gap);
+
+#endif

@@ -1,0 +1,292 @@
+/* collection.c - writes and parses the directory around several .swz streams.
+ * In: arrays one after the other. Out: head, members, MODL if any member uses the network, DIRY, footer.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include "collection.h"
+#include "encode.h"
+
+static const uint8_t magic[8] = {0x89, 'S', 'W', 'C', '\r', '\n', 0x1A, '\n'};
+static const uint8_t end_magic[4] = {0x1A, 'C', 'W', 'S'};
+
+/* ---- reading ---- */
+
+bool swg__is_collection(const uint8_t *data, size_t bytes) { return bytes >= 8 && memcmp(data, magic, 8) == 0; }
+
+const char *swg__directory_parse(const uint8_t *data, size_t bytes, swg__directory *d, swg_status *status) {
+    *d = (swg__directory){0};
+    *status = SWG_ECORRUPT;
+    if (bytes < SWG__COLLECTION_HEAD + SWG__COLLECTION_FOOTER)
+        return "ends before its footer";
+    if (swg__load32(data + 12) != swg__crc32c(0, data, 12))
+        return "checksum of the head is wrong";
+    if (swg__load16(data + 8) != 1) {
+        *status = SWG_EUNSUPPORTED;
+        return "has another major version than 1: a newer swage reads it";
+    }
+    const uint64_t own = bytes - SWG__COLLECTION_FOOTER;
+    const uint8_t *at = data + own;
+    if (memcmp(at + 60, end_magic, 4) != 0 || memcmp(at, "SWCF", 4) != 0 || swg__load32(at + 4) != SWG__COLLECTION_FOOTER)
+        return "has no footer: it was cut off, or something was appended";
+    if (swg__load32(at + 56) != swg__crc32c(0, at, 56))
+        return "checksum of the footer is wrong";
+    uint64_t directory = swg__load64(at + 8), directory_bytes = swg__load64(at + 16), models = swg__load64(at + 24);
+    uint64_t models_bytes = swg__load64(at + 32);
+    d->count = swg__load64(at + 40);
+    if (swg__load64(at + 48) != bytes)
+        return "length differs from the one in its footer";
+    if (directory < SWG__COLLECTION_HEAD || directory > own || directory_bytes != own - directory)
+        return "directory is outside the file";
+    d->members_end = directory;
+    if (models) {
+        if (models < SWG__COLLECTION_HEAD || models > directory || models_bytes != directory - models)
+            return "models are outside the file";
+        d->models = (swg__span){data + models, (size_t)models_bytes};
+        d->members_end = models;
+    }
+    swg__span payload;
+    const char *why = swg__section_parse(data + directory, (size_t)directory_bytes, "DIRY", &payload);
+    if (why)
+        return why;
+    enum { ENTRY = 20 };
+    if (payload.bytes < 8 || swg__load64(payload.data) != d->count || d->count > (payload.bytes - 8) / ENTRY)
+        return "directory counts other members than the footer";
+    d->entries = (swg__span){payload.data + 8, payload.bytes - 8};
+    d->previous_end = SWG__COLLECTION_HEAD;
+    return NULL;
+}
+
+const char *swg__directory_next(swg__cursor *in, swg__directory *d, swg__directory_entry *e) {
+    *e = (swg__directory_entry){swg__take64(in), swg__take64(in), {NULL, 0}, {NULL, 0}};
+    e->source.bytes = swg__take16(in);
+    e->name.bytes = swg__take16(in);
+    e->source.data = swg__take(in, e->source.bytes);
+    e->name.data = swg__take(in, e->name.bytes);
+    if (in->bad)
+        return "directory ends inside an entry";
+    if (e->offset < d->previous_end || e->offset > d->members_end || e->bytes > d->members_end - e->offset)
+        return "place is outside the members or overlaps another";
+    d->previous_end = e->offset + e->bytes;
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+typedef struct written {
+    char *source, *name;
+    uint64_t offset, bytes;
+} written;
+
+/* A member that the network makes smaller, held in both forms until all of them together pay for the network. */
+typedef struct pending {
+    swg__text plain, network;
+    int64_t entry;
+    int64_t saving;
+} pending;
+
+struct swg_codec_writer {
+    swg_context *ctx;
+    const swg_codec_model *model;
+    swg__writer file;
+    written *entry;
+    pending *held;
+    int64_t count, capacity, held_count, held_capacity;
+    int64_t saving;        /* of the members held */
+    bool networked;        /* the network has paid for itself: members use it from here on */
+    swg_status broken;     /* a write failed: no commit */
+};
+
+static void writer_free(swg_codec_writer *w) {
+    for (int64_t i = 0; i < w->count; i++) {
+        swg__free(w->ctx, w->entry[i].source);
+        swg__free(w->ctx, w->entry[i].name);
+    }
+    for (int64_t i = 0; i < w->held_count; i++) {
+        swg__text_free(&w->held[i].plain);
+        swg__text_free(&w->held[i].network);
+    }
+    swg__free(w->ctx, w->entry);
+    swg__free(w->ctx, w->held);
+    swg__writer_abort(&w->file);
+    swg__free(w->ctx, w);
+}
+
+swg_status swg_codec_writer_open(swg_context *ctx, const char *path, const swg_codec_model *model, swg_codec_writer **out) {
+    *out = NULL;
+    swg_codec_writer *w = swg__calloc(ctx, 1, sizeof *w);
+    if (!w)
+        return swg__fail_memory(ctx, sizeof *w, path);
+    w->ctx = ctx;
+    w->model = model;
+    swg_status status = swg__writer_open(&w->file, ctx, path);
+    uint8_t head[SWG__COLLECTION_HEAD] = {0};
+    memcpy(head, magic, sizeof magic);
+    swg__store16(head + 8, 1);
+    swg__store32(head + 12, swg__crc32c(0, head, 12));
+    if (status == SWG_OK)
+        status = swg__writer_write(&w->file, head, sizeof head);
+    if (status != SWG_OK) {
+        writer_free(w);
+        return status;
+    }
+    *out = w;
+    return SWG_OK;
+}
+
+static swg_status write_member(swg_codec_writer *w, int64_t entry, const swg__text *stream) {
+    w->entry[entry].offset = w->file.offset;
+    w->entry[entry].bytes = stream->length;
+    w->broken = swg__writer_write(&w->file, stream->data, stream->length);
+    return w->broken;
+}
+
+/* Writes everything held, in one form or the other. */
+static swg_status release(swg_codec_writer *w, bool network) {
+    swg_status status = SWG_OK;
+    for (int64_t i = 0; i < w->held_count; i++) {
+        if (status == SWG_OK)
+            status = write_member(w, w->held[i].entry, network ? &w->held[i].network : &w->held[i].plain);
+        swg__text_free(&w->held[i].plain);
+        swg__text_free(&w->held[i].network);
+    }
+    w->held_count = 0;
+    return status;
+}
+
+/* Room for one more element; false: out of memory. */
+static bool reserve(swg_context *ctx, void **list, int64_t count, int64_t *capacity, size_t size) {
+    if (count < *capacity)
+        return true;
+    int64_t larger = *capacity ? 2 * *capacity : 16;
+    void *grown = swg__grow(ctx, *list, (size_t)larger * size);
+    if (grown) {
+        *list = grown;
+        *capacity = larger;
+    }
+    return grown != NULL;
+}
+
+static swg_status add_coded(swg_codec_writer *w, swg__encoded *coded, int64_t entry, swg_codec_stats *stats) {
+    pending p = {.entry = entry, .saving = coded->saving};
+    swg__text_init(&p.plain, w->ctx);
+    swg__text_init(&p.network, w->ctx);
+    bool useful = coded->saving > 0;
+    swg_status status = SWG_OK;
+    if (useful)
+        status = swg__encoded_write(coded, SWG__MODEL_ENCLOSING, &p.network, stats);
+    if (status == SWG_OK && !(useful && w->networked))
+        status = swg__encoded_write(coded, SWG__MODEL_NONE, &p.plain, useful ? NULL : stats);
+    if (status == SWG_OK && !useful)
+        status = write_member(w, entry, &p.plain);
+    else if (status == SWG_OK && w->networked)
+        status = write_member(w, entry, &p.network);
+    if (status != SWG_OK || !useful || w->networked) {
+        swg__text_free(&p.plain);
+        swg__text_free(&p.network);
+        return status;
+    }
+    w->held[w->held_count++] = p;
+    w->saving += p.saving;
+    if (w->saving > (int64_t)swg__models_bytes(w->model)) {
+        w->networked = true;
+        status = release(w, true);
+    }
+    return status;
+}
+
+swg_status swg_codec_writer_add(swg_codec_writer *w, const char *source, const swg_codec_array *array, const swg_codec_opts *opts,
+                                swg_codec_stats *stats) {
+    const char *name = opts && opts->name ? opts->name : "";
+    source = source ? source : "";
+    if (strlen(source) > 65535 || strlen(name) > 65535)
+        return swg__fail(w->ctx, SWG_EINVAL, "source or name of a member is longer than 65535 bytes");
+    for (int64_t i = 0; i < w->count; i++)
+        if (strcmp(w->entry[i].source, source) == 0 && strcmp(w->entry[i].name, name) == 0)
+            return swg__fail(w->ctx, SWG_EINVAL, "the collection already has a member \"%s\" \"%s\"", source, name);
+    if (!reserve(w->ctx, (void **)&w->entry, w->count, &w->capacity, sizeof *w->entry) ||
+        !reserve(w->ctx, (void **)&w->held, w->held_count, &w->held_capacity, sizeof *w->held))
+        return swg__fail_memory(w->ctx, (size_t)w->capacity * sizeof *w->entry, "the directory");
+    swg__encoded coded;
+    SWG__TRY(swg__encode_array(w->ctx, array, opts, w->model, &coded));
+    written *entry = &w->entry[w->count];
+    *entry = (written){.source = swg__strdup(w->ctx, source), .name = swg__strdup(w->ctx, name)};
+    swg_status status = entry->source && entry->name ? SWG_OK : swg__fail_memory(w->ctx, strlen(source) + strlen(name), "a name");
+    if (status == SWG_OK)
+        status = add_coded(w, &coded, w->count, stats);
+    if (status == SWG_OK) {
+        w->count++;
+    } else {
+        swg__free(w->ctx, entry->source);
+        swg__free(w->ctx, entry->name);
+    }
+    swg__encoded_free(&coded);
+    return status;
+}
+
+static int by_offset(const void *a, const void *b) {
+    uint64_t x = ((const written *)a)->offset, y = ((const written *)b)->offset;
+    return (x > y) - (x < y);
+}
+
+/* Models, directory and footer. */
+static swg_status write_tail(swg_codec_writer *w) {
+    swg__text tail;
+    swg__text_init(&tail, w->ctx);
+    const uint64_t begin = w->file.offset;
+    uint64_t models = 0, models_bytes = 0;
+    if (w->networked) {
+        swg__models_write(w->model, &tail);
+        models = begin;
+        models_bytes = tail.length;
+    }
+    const size_t start = tail.length;
+    uint64_t payload = 8;
+    for (int64_t i = 0; i < w->count; i++)
+        payload += 20 + strlen(w->entry[i].source) + strlen(w->entry[i].name);
+    swg__section_begin(&tail, "DIRY", payload);
+    swg__put64(&tail, (uint64_t)w->count);
+    for (int64_t i = 0; i < w->count; i++) {
+        const written *e = &w->entry[i];
+        size_t source = strlen(e->source), name = strlen(e->name);
+        swg__put64(&tail, e->offset);
+        swg__put64(&tail, e->bytes);
+        swg__put16(&tail, (uint32_t)source);
+        swg__put16(&tail, (uint32_t)name);
+        swg__put(&tail, e->source, source);
+        swg__put(&tail, e->name, name);
+    }
+    swg__section_end(&tail, start);
+    const size_t footer = tail.length;
+    swg__put(&tail, "SWCF", 4);
+    swg__put32(&tail, SWG__COLLECTION_FOOTER);
+    swg__put64(&tail, begin + start);
+    swg__put64(&tail, footer - start);
+    swg__put64(&tail, models);
+    swg__put64(&tail, models_bytes);
+    swg__put64(&tail, (uint64_t)w->count);
+    swg__put64(&tail, begin + footer + SWG__COLLECTION_FOOTER);
+    if (!tail.failed)
+        swg__put32(&tail, swg__crc32c(0, tail.data + footer, 56));
+    swg__put(&tail, end_magic, 4);
+    swg_status status = tail.failed ? swg__fail_memory(w->ctx, tail.length, "the directory") : swg__writer_write(&w->file, tail.data, tail.length);
+    swg__text_free(&tail);
+    return status;
+}
+
+swg_status swg_codec_writer_commit(swg_codec_writer *w, int64_t *bytes_out) {
+    swg_status status = w->broken != SWG_OK ? w->broken : release(w, false); /* together they did not pay for the network */
+    if (w->count && status == SWG_OK)
+        qsort(w->entry, (size_t)w->count, sizeof *w->entry, by_offset);
+    if (status == SWG_OK)
+        status = write_tail(w);
+    if (status == SWG_OK && bytes_out)
+        *bytes_out = (int64_t)w->file.offset;
+    if (status == SWG_OK)
+        status = swg__writer_commit(&w->file);
+    writer_free(w);
+    return status;
+}
+
+void swg_codec_writer_abort(swg_codec_writer *w) {
+    if (w)
+        writer_free(w);
+}

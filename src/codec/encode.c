@@ -1,0 +1,473 @@
+/* encode.c - an array to coded chunks: grid, cutting, competition between network and everything else, the stream's bytes.
+ * In: array, options, model. Out: swg__encoded, then a .swz stream. Chunks are coded in parallel; the bytes do not depend on it.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "context.h"
+#include "encode.h"
+
+enum {
+    CHUNK_TARGET = 1 << 18,   /* values */
+    GROUP_TILES = 1 << 16,    /* tiles whose blocks are held at a time */
+    SAMPLE_EVERY = 16         /* every so many tiles are tried before a chunk is given to the network */
+};
+
+/* ---- cutting ---- */
+
+/* Largest slabs of at most 2^24 values: for data that do not compress. */
+static void slabs(swg__header *h) {
+    int64_t room = SWG__CHUNK_VALUES;
+    for (int i = h->ndim - 1; i >= 0; i--) {
+        h->chunk[i] = h->dims[i] < room ? h->dims[i] : room;
+        room /= h->chunk[i];
+    }
+}
+
+static void choose_chunk(swg__header *h, int edge) {
+    int first = h->layout == SWG_LAYOUT_BLOCKS ? 1 : h->ndim > 3 ? h->ndim - 3 : 0; /* axes cut like space */
+    int64_t start = h->ndim - first >= 3 ? 64 : h->ndim == 2 ? 512 : CHUNK_TARGET, product = 1;
+    for (int i = 0; i < 4; i++) {
+        h->chunk[i] = i < first || i >= h->ndim || h->layout == SWG_LAYOUT_BLOCKS ? 1 : h->dims[i] < start ? h->dims[i] : start;
+        if (h->layout == SWG_LAYOUT_BLOCKS && i > 0)
+            h->chunk[i] = h->dims[i];
+        product *= h->chunk[i];
+    }
+    /* Thin arrays: lengthen the other axes, last first, until a chunk has its usual size. */
+    for (int i = h->ndim - 1; i >= 0; i--)
+        while (2 * product <= CHUNK_TARGET && h->chunk[i] < h->dims[i]) {
+            int64_t longer = 2 * h->chunk[i] < h->dims[i] ? 2 * h->chunk[i] : h->dims[i];
+            product = product / h->chunk[i] * longer;
+            h->chunk[i] = longer;
+        }
+    /* Even pieces instead of a thin rest; whole tiles where a network is in play. */
+    for (int i = 0; i < h->ndim; i++) {
+        int64_t pieces = (h->dims[i] + h->chunk[i] / 2) / h->chunk[i], even = (h->dims[i] + pieces - 1) / pieces;
+        if (i >= first && edge && pieces > 1 && h->layout == SWG_LAYOUT_GRID)
+            even = (even + edge - 1) / edge * edge;
+        h->chunk[i] = even < h->dims[i] ? even : h->dims[i];
+    }
+}
+
+static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const swg_codec_opts *opts, swg__header *h) {
+    if (!swg_codec_type_bytes(a->type))
+        return swg__fail(ctx, SWG_EDTYPE, "element type %d is not one the codec knows", (int)a->type);
+    if (a->ndim < 1 || a->ndim > 4)
+        return swg__fail(ctx, SWG_ESHAPE, "the codec takes 1 to 4 dimensions, not %d", a->ndim);
+    if (!a->data)
+        return swg__fail(ctx, SWG_EINVAL, "no data to compress");
+    *h = (swg__header){.type = a->type, .layout = a->layout, .ndim = (uint8_t)a->ndim, .axis_map = SWG__IDENTITY_MAP};
+    int64_t values = 1, chunk = 1, given = 0;
+    for (int i = 0; i < 4; i++) {
+        h->dims[i] = i < a->ndim ? a->dims[i] : 1;
+        if (h->dims[i] == 0)
+            return swg__fail(ctx, SWG_ESHAPE, "the array is empty: dimension %d is 0", i);
+        if (h->dims[i] < 0 || h->dims[i] > (int64_t)1 << 48 || swg__mul_overflow(values, h->dims[i], &values) || values > SWG__MOST_VALUES)
+            return swg__fail(ctx, SWG_ESHAPE, "dimension %d is %lld: the array would have more than 2^56 values", i, (long long)h->dims[i]);
+        h->chunk[i] = i < a->ndim ? opts->chunk[i] : 1;
+        given += i < a->ndim && opts->chunk[i] != 0;
+    }
+    if (a->layout == SWG_LAYOUT_BLOCKS &&
+        (a->ndim != 4 || a->dims[1] < 3 || a->dims[1] > 9 || a->dims[2] != a->dims[1] || a->dims[3] != a->dims[1]))
+        return swg__fail(ctx, SWG_ESHAPE, "blocks must be (N, n, n, n) with n in 3..9");
+    if (!given)
+        choose_chunk(h, opts->model ? opts->model->net.edge : 0);
+    for (int i = 0; i < a->ndim; i++)
+        if (h->chunk[i] < 1 || h->chunk[i] > h->dims[i] || swg__mul_overflow(chunk, h->chunk[i], &chunk) || chunk > SWG__CHUNK_VALUES ||
+            (a->layout == SWG_LAYOUT_BLOCKS && i && h->chunk[i] != h->dims[i]))
+            return swg__fail(ctx, SWG_EINVAL, "chunk %lld along axis %d: must be 1..%lld, whole blocks, and 2^24 values at most in all",
+                             (long long)h->chunk[i], i, (long long)h->dims[i]);
+    if ((opts->name ? strlen(opts->name) : 0) + (opts->attributes ? strlen(opts->attributes) : 0) > SWG__TEXT_BYTES)
+        return swg__fail(ctx, SWG_EINVAL, "name and attributes are longer than %d bytes", SWG__TEXT_BYTES);
+    return SWG_OK;
+}
+
+/* Unit axes go to the slow end of the coder's axes: the fast ones should have neighbours. */
+static uint8_t map_axes(const swg__header *h) {
+    unsigned map = 0;
+    int place = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int axis = 0; axis < 4; axis++) {
+            int64_t extent = axis < 4 - h->ndim ? 1 : h->dims[axis - (4 - h->ndim)];
+            if ((extent == 1) == (pass == 0))
+                map |= (unsigned)axis << 2 * place++;
+        }
+    return (uint8_t)map;
+}
+
+/* ---- one chunk ---- */
+
+/* Tiles of the chunks of a group in two arrays, so that the float encoder gets them in large calls. */
+typedef struct batch {
+    swg__tile_set *set;       /* of each chunk; count 0: none */
+    float *blocks, *latents;
+    int64_t count;            /* tiles */
+} batch;
+
+typedef struct job {
+    swg_context *ctx;
+    swg__encoded *out;
+    const char *data;
+    bool stored_only;
+    int64_t first, chunks;    /* the group; tasks count from `first` */
+    swg_status *status;       /* of each chunk */
+    batch sample, all;        /* sample: a few tiles of every chunk; all: of the chunks where those promise a gain */
+    bool *wanted;
+} job;
+
+/* Copies between the dataset and a dense chunk. */
+static void gather(const job *j, int64_t index, swg__chunk *chunk) {
+    const swg__layout *l = &j->out->layout;
+    const size_t bytes = (size_t)swg_codec_type_bytes(j->out->header.type);
+    int64_t origin[4];
+    swg__layout_chunk(l, &j->out->header, index, origin, chunk->extent);
+    char *to = chunk->values;
+    for (int64_t w = 0; w < chunk->extent[0]; w++)
+        for (int64_t z = 0; z < chunk->extent[1]; z++)
+            for (int64_t y = 0; y < chunk->extent[2]; y++) {
+                int64_t at = (origin[0] + w) * l->stride[0] + (origin[1] + z) * l->stride[1] + (origin[2] + y) * l->stride[2] +
+                             origin[3] * l->stride[3];
+                if (l->stride[3] == 1) {
+                    memcpy(to, j->data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
+                    to += (size_t)chunk->extent[3] * bytes;
+                    continue;
+                }
+                for (int64_t x = 0; x < chunk->extent[3]; x++, to += bytes)
+                    memcpy(to, j->data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
+            }
+}
+
+static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
+    *chunk = (swg__chunk){.ctx = j->ctx, .kernels = swg__codec_kernels_for(j->ctx->isa), .grid = j->out->header.grid};
+    int64_t origin[4];
+    swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk->extent);
+    chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
+    size_t bytes = (size_t)chunk->count * (size_t)swg_codec_type_bytes(chunk->grid.type);
+    chunk->values = swg__alloc(j->ctx, bytes);
+    if (!chunk->values)
+        return swg__fail_memory(j->ctx, bytes, "a chunk");
+    gather(j, index, chunk);
+    return SWG_OK;
+}
+
+static void code_plain(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    int64_t index = j->first + task;
+    swg__coded *coded = &j->out->chunk[index];
+    swg__chunk chunk;
+    swg__draft draft;
+    swg__draft_init(&draft, j->ctx);
+    swg_status status = open_chunk(j, index, &chunk);
+    if (status == SWG_OK)
+        status = swg__plain_encode(&chunk, j->stored_only, &draft);
+    if (status == SWG_OK) {
+        draft.head.chunk_index = (uint64_t)index;
+        draft.head.n_values = (uint32_t)chunk.count;
+        status = swg__draft_write(&draft, j->ctx, &coded->plain);
+        coded->plain_head = draft.head;
+        coded->plain_outliers = draft.outliers;
+    }
+    if (status == SWG_OK && j->sample.set && j->sample.set[task].count) {
+        swg__tiling tiling;
+        swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
+        swg__tiles_normalise(&chunk, &tiling, &j->sample.set[task]);
+    }
+    swg__draft_free(&draft);
+    swg__free(j->ctx, chunk.values);
+    j->status[task] = status;
+}
+
+/* ---- the network: sampled, then tried in full where the sample says that it pays ---- */
+
+/* Tiles of a chunk, 0 where mode B is not allowed. */
+static int64_t tiles_of(const job *j, int64_t index) {
+    swg__chunk chunk = {0};
+    swg__tiling tiling;
+    int64_t origin[4];
+    swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk.extent);
+    chunk.count = chunk.extent[0] * chunk.extent[1] * chunk.extent[2] * chunk.extent[3];
+    swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
+    return swg__tiling_allowed(&tiling, chunk.count) ? tiling.count : 0;
+}
+
+/* Room for tiles first, first + step, ... of the chunks for which `wanted` (NULL: all) is set. */
+static swg_status open_batch(const job *j, const bool *wanted, int64_t every, batch *out) {
+    const swg__net *net = &j->out->model->net;
+    const size_t values = (size_t)net->edge * (size_t)net->edge * (size_t)net->edge;
+    out->set = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *out->set);
+    if (!out->set)
+        return swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *out->set, "tiles");
+    for (int64_t i = 0; i < j->chunks; i++) {
+        int64_t tiles = wanted && !wanted[i] ? 0 : tiles_of(j, j->first + i);
+        swg__tile_set *s = &out->set[i];
+        s->step = tiles > every * 8 ? every : 1;
+        s->first = s->step / 2;
+        s->count = tiles ? (tiles - s->first + s->step - 1) / s->step : 0;
+        out->count += s->count;
+    }
+    out->blocks = swg__alloc(j->ctx, (size_t)out->count * values * sizeof *out->blocks);
+    out->latents = swg__alloc(j->ctx, (size_t)out->count * (size_t)net->latents * sizeof *out->latents);
+    if (!out->blocks || !out->latents)
+        return swg__fail_memory(j->ctx, (size_t)out->count * values * sizeof *out->blocks, "tiles");
+    int64_t at = 0;
+    for (int64_t i = 0; i < j->chunks; i++) {
+        out->set[i].blocks = out->blocks + (size_t)at * values;
+        out->set[i].latents = out->latents + at * net->latents;
+        at += out->set[i].count;
+    }
+    return SWG_OK;
+}
+
+static void close_batch(swg_context *ctx, batch *b) {
+    swg__free(ctx, b->latents);
+    swg__free(ctx, b->blocks);
+    swg__free(ctx, b->set);
+}
+
+/* Float encoder on a batch, in calls of bounded size. */
+static swg_status run_encoder(const swg_codec_model *model, const batch *b) {
+    const int64_t values = (int64_t)model->net.edge * model->net.edge * model->net.edge;
+    for (int64_t i = 0; i < b->count; i += GROUP_TILES) {
+        int64_t n = b->count - i < GROUP_TILES ? b->count - i : GROUP_TILES;
+        SWG__TRY(model->encode(model->user, n, b->blocks + i * values, b->latents + i * model->net.latents));
+    }
+    return SWG_OK;
+}
+
+static void estimate_network(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    const swg__coded *coded = &j->out->chunk[j->first + task];
+    if (!j->sample.set[task].count || coded->plain_head.mode == SWG__MODE_C)
+        return;
+    swg__chunk chunk;
+    int64_t bytes = 0;
+    swg_status status = open_chunk(j, j->first + task, &chunk);
+    if (status == SWG_OK)
+        status = swg__tiles_estimate(&chunk, j->out->model, &j->sample.set[task], &bytes);
+    j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.length;
+    swg__free(j->ctx, chunk.values);
+    j->status[task] = status;
+}
+
+static void normalise_all(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    if (!j->all.set[task].count)
+        return;
+    swg__chunk chunk;
+    swg__tiling tiling;
+    j->status[task] = open_chunk(j, j->first + task, &chunk);
+    if (j->status[task] == SWG_OK) {
+        swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
+        swg__tiles_normalise(&chunk, &tiling, &j->all.set[task]);
+    }
+    swg__free(j->ctx, chunk.values);
+}
+
+static void code_network(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    swg__coded *coded = &j->out->chunk[j->first + task];
+    if (!j->all.set[task].count)
+        return;
+    swg__chunk chunk;
+    swg__draft draft;
+    swg__draft_init(&draft, j->ctx);
+    swg_status status = open_chunk(j, j->first + task, &chunk);
+    if (status == SWG_OK)
+        status = swg__tiles_encode(&chunk, j->out->model, &j->all.set[task], &draft);
+    /* A learned mode must win by more than half a per cent. */
+    if (status == SWG_OK && (double)swg__draft_bytes(&draft) < 0.995 * (double)coded->plain.length) {
+        draft.head.chunk_index = coded->plain_head.chunk_index;
+        draft.head.n_values = coded->plain_head.n_values;
+        status = swg__draft_write(&draft, j->ctx, &coded->network);
+        coded->network_head = draft.head;
+        coded->network_outliers = draft.outliers;
+    }
+    swg__draft_free(&draft);
+    swg__free(j->ctx, chunk.values);
+    j->status[task] = status;
+}
+
+/* One step of a group in parallel, then the first failure in chunk order. */
+static swg_status step(job *j, swg__task_fn fn) {
+    swg__parallel(j->ctx, j->chunks, fn, j);
+    for (int64_t i = 0; i < j->chunks; i++)
+        if (j->status[i] != SWG_OK)
+            return j->status[i];
+    return SWG_OK;
+}
+
+static swg_status try_network(job *j) {
+    SWG__TRY(run_encoder(j->out->model, &j->sample));
+    SWG__TRY(step(j, estimate_network));
+    SWG__TRY(open_batch(j, j->wanted, 1, &j->all));
+    SWG__TRY(step(j, normalise_all));
+    SWG__TRY(run_encoder(j->out->model, &j->all));
+    return step(j, code_network);
+}
+
+/* Codes the chunks of a group: plain everywhere, network where it pays. */
+static swg_status code_group(job *j, bool network) {
+    swg_status status = SWG_OK;
+    j->sample = j->all = (batch){0};
+    j->status = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->status);
+    j->wanted = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->wanted);
+    if (!j->status || !j->wanted)
+        status = swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *j->status, "a group of chunks");
+    if (status == SWG_OK && network)
+        status = open_batch(j, NULL, SAMPLE_EVERY, &j->sample);
+    if (status == SWG_OK)
+        status = step(j, code_plain);
+    if (status == SWG_OK && network)
+        status = try_network(j);
+    close_batch(j->ctx, &j->all);
+    close_batch(j->ctx, &j->sample);
+    swg__free(j->ctx, j->wanted);
+    swg__free(j->ctx, j->status);
+    return status;
+}
+
+/* ---- the array ---- */
+
+void swg__encoded_free(swg__encoded *e) {
+    for (int64_t i = 0; e->chunk && i < e->layout.count; i++) {
+        swg__text_free(&e->chunk[i].plain);
+        swg__text_free(&e->chunk[i].network);
+    }
+    if (e->ctx)
+        swg__free(e->ctx, e->chunk);
+    *e = (swg__encoded){0};
+}
+
+static swg_status code_all(swg_context *ctx, const swg_codec_array *array, bool stored_only, swg__encoded *out) {
+    if (!swg__layout_make(&out->header, &out->layout))
+        return swg__fail(ctx, SWG_ESHAPE, "the array is too large");
+    out->chunk = swg__calloc(ctx, (size_t)out->layout.count, sizeof *out->chunk);
+    if (!out->chunk)
+        return swg__fail_memory(ctx, (size_t)out->layout.count * sizeof *out->chunk, "chunks");
+    for (int64_t i = 0; i < out->layout.count; i++) {
+        swg__text_init(&out->chunk[i].plain, ctx);
+        swg__text_init(&out->chunk[i].network, ctx);
+    }
+    job j = {.ctx = ctx, .out = out, .data = array->data, .stored_only = stored_only};
+    bool network = out->model && out->header.grid.fine && !stored_only;
+    swg_status status = SWG_OK;
+    for (; j.first < out->layout.count && status == SWG_OK; j.first += j.chunks) {
+        j.chunks = out->layout.count - j.first;
+        if (network) {
+            int64_t tiles = 0, chunks = 0;
+            for (; j.first + chunks < out->layout.count && tiles < GROUP_TILES; chunks++)
+                tiles += tiles_of(&j, j.first + chunks);
+            j.chunks = chunks;
+        }
+        status = code_group(&j, network);
+    }
+    return status;
+}
+
+swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
+                             swg__encoded *out) {
+    static const swg_codec_opts none = {0};
+    swg_codec_opts o = opts ? *opts : none;
+    o.model = model;
+    *out = (swg__encoded){.ctx = ctx, .name = o.name, .attributes = o.attributes, .model = model};
+    swg__header *h = &out->header;
+    bool any;
+    double least, most;
+    SWG__TRY(check_array(ctx, array, &o, h));
+    int64_t count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
+    swg__range(ctx, array->type, array->data, count, &least, &most, &any);
+    SWG__TRY(swg__grid_resolve(ctx, array, count, &o, least, most, &h->grid));
+    h->bound = o.bound;
+    h->value = o.bound == SWG_BOUND_LOSSLESS ? 0 : o.value;
+    h->compat = any ? SWG__COMPAT_RANGE : 0;
+    h->range_min = least;
+    h->range_max = most;
+    h->user_tag = o.user_tag;
+    h->axis_map = map_axes(h);
+    swg_status status = code_all(ctx, array, false, out);
+    int64_t total = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES, raw = count * swg_codec_type_bytes(array->type);
+    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
+        total += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
+        if (out->chunk[i].network.length)
+            out->saving += (int64_t)(out->chunk[i].plain.length - out->chunk[i].network.length);
+    }
+    if (status == SWG_OK && total > raw + 1024) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
+        swg__header header = *h;
+        slabs(&header);
+        if (memcmp(header.chunk, h->chunk, sizeof header.chunk) != 0) {
+            swg__encoded_free(out);
+            *out = (swg__encoded){.ctx = ctx, .header = header, .name = o.name, .attributes = o.attributes};
+            status = code_all(ctx, array, true, out);
+        }
+    }
+    if (status != SWG_OK)
+        swg__encoded_free(out);
+    return status;
+}
+
+/* ---- the stream ---- */
+
+size_t swg__models_bytes(const swg_codec_model *model) { return SWG__FRAME_BYTES + 4 + 40 + (model->blob.length + 3) / 4 * 4; }
+
+void swg__models_write(const swg_codec_model *model, swg__text *out) {
+    size_t start = out->length;
+    swg__section_begin(out, "MODL", swg__models_bytes(model) - SWG__FRAME_BYTES);
+    swg__put32(out, 1);
+    swg__put(out, model->sha256, 32);
+    swg__put16(out, SWG__KIND_SWAE);
+    swg__put16(out, 0);
+    swg__put32(out, (uint32_t)model->blob.length);
+    swg__put(out, model->blob.data, model->blob.length);
+    swg__put_padding(out, out->length - model->blob.length);
+    swg__section_end(out, start);
+}
+
+swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text *out, swg_codec_stats *stats) {
+    const size_t start = out->length;
+    const swg__grid *grid = &e->header.grid;
+    swg_codec_stats s = {.values = e->layout.values, .chunks = e->layout.count, .eb_abs = grid->eb, .step = grid->step,
+                         .range_min = e->header.range_min, .range_max = e->header.range_max};
+    s.bytes_in = s.values * swg_codec_type_bytes(e->header.type);
+    e->header.n_chunks = (uint64_t)e->layout.count;
+    e->header.n_models = place != SWG__MODEL_NONE;
+    e->header.incompat = place == SWG__MODEL_ENCLOSING ? SWG__INCOMPAT_ENCLOSED : 0;
+    e->header.off_models = 0;
+    if (place == SWG__MODEL_INSIDE) { /* the header's length is known once it is written */
+        swg__header_write(&e->header, e->name, e->attributes, out);
+        e->header.off_models = out->length - start;
+        out->length = start;
+    }
+    swg__header_write(&e->header, e->name, e->attributes, out);
+    if (place == SWG__MODEL_INSIDE)
+        swg__models_write(e->model, out);
+    swg__text index;
+    swg__text_init(&index, e->ctx);
+    swg__section_begin(&index, "INDX", 8 + (uint64_t)e->layout.count * SWG__INDEX_ENTRY);
+    swg__put64(&index, (uint64_t)e->layout.count);
+    for (int64_t i = 0; i < e->layout.count; i++) {
+        const swg__coded *c = &e->chunk[i];
+        bool network = place != SWG__MODEL_NONE && c->network.length;
+        const swg__text *record = network ? &c->network : &c->plain;
+        const swg__record_head *head = network ? &c->network_head : &c->plain_head;
+        swg__index_write(&(swg__index_entry){out->length - start, head->record_bytes, head->crc, head->mode, head->submode, head->flags,
+                                             head->max_ratio}, &index);
+        swg__put(out, record->data, record->length);
+        s.mode_chunks[swg__mode_of(head->mode, head->submode)]++;
+        s.outliers += network ? c->network_outliers : c->plain_outliers;
+        s.max_ratio = (double)head->max_ratio > s.max_ratio ? (double)head->max_ratio : s.max_ratio;
+    }
+    swg__section_end(&index, 0);
+    swg__footer footer = {.off_index = out->length - start, .index_bytes = index.length, .n_chunks = (uint64_t)e->layout.count,
+                          .dims0 = (uint64_t)e->header.dims[0]};
+    if (!index.failed)
+        swg__put(out, index.data, index.length);
+    footer.file_bytes = out->length - start + SWG__FOOTER_BYTES;
+    swg__footer_write(&footer, out);
+    bool failed = index.failed || out->failed;
+    swg__text_free(&index);
+    s.bytes_out = (int64_t)(out->length - start);
+    if (stats)
+        *stats = s;
+    return failed ? swg__fail_memory(e->ctx, out->length, "a compressed stream") : SWG_OK;
+}

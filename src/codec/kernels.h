@@ -1,0 +1,50 @@
+/* kernels.h - the codec's inner loops, one table of functions per instruction set (src/kernel/isa/..._codec.c).
+ * Every table gives the same bits: integers throughout, and IEEE f64 without contraction in the quantiser.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_CODEC_KERNELS_H
+#define SWAGE_CODEC_KERNELS_H
+
+#include "cpu.h"
+#include "grid.h"
+#include "rans.h"
+
+enum { SWG__TAPS = 28 }; /* of the causal stencil; tap 0 is the anchor */
+
+/* What a quantised row adds to its chunk's figures. Whole numbers in f64. */
+typedef struct swg__row_extent {
+    double lowest, highest; /* levels */
+    double error;           /* largest accepted one */
+} swg__row_extent;
+
+/* Rows of activations of the integer network are padded to this many int16. */
+enum { SWG__NET_PAD = 32 };
+
+typedef struct swg__codec_kernels {
+    /* Levels of a row on the main grid. False if any value must be looked at again (outlier, tie, out of reach):
+     * then u and extent say nothing of the row. u32: low words. */
+    bool (*quantise_f32_32)(const float *x, int64_t n, const swg__grid *grid, int32_t *u, swg__row_extent *extent);
+    bool (*quantise_f64_32)(const double *x, int64_t n, const swg__grid *grid, int32_t *u, swg__row_extent *extent);
+    bool (*quantise_f32_64)(const float *x, int64_t n, const swg__grid *grid, int64_t *u, swg__row_extent *extent);
+    bool (*quantise_f64_64)(const double *x, int64_t n, const swg__grid *grid, int64_t *u, swg__row_extent *extent);
+
+    /* Stencil: for i < n, d_k = tap[k][i] - tap[0][i]; accumulator[i] = sum w_k d_k, activity[i] = 4 sum |d_k| + 27.
+     * narrow: exact while |d| < 2^13; returns whether any d was outside -8192..8191. wide: saturates d at +-limit. */
+    bool (*stencil_narrow)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int32_t *accumulator,
+                           int32_t *activity);
+    void (*stencil_wide)(const int64_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t least, int64_t most, int64_t n,
+                         int64_t *accumulator, int64_t *activity);
+
+    /* The next n residuals of the stream. phase may be NULL (all 0). */
+    void (*residuals)(swg__rans *r, const uint8_t *bucket, const int8_t *phase, int64_t n, int64_t *e);
+
+    /* y[row][j] = bias[j] + sum_i w[j][i] x[row][i], rows of x and w `stride` int16 apart, stride a multiple of SWG__NET_PAD,
+     * padded with zeros; y rows are `out` apart. |sums| < 2^31 by the model's checks. */
+    void (*linear)(const int16_t *x, int64_t rows, int64_t stride, const int16_t *w, const int32_t *bias, int64_t out, int32_t *y);
+} swg__codec_kernels;
+
+/* The table for an instruction set this build has and this machine can run (ctx->isa is one). */
+const swg__codec_kernels *swg__codec_kernels_for(swg__isa isa);
+
+extern const swg__codec_kernels swg__codec_kernels_scalar, swg__codec_kernels_sse2, swg__codec_kernels_avx2, swg__codec_kernels_avx512;
+
+#endif

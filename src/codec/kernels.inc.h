@@ -1,0 +1,254 @@
+/* kernels.inc.h - the text of the codec's inner loops; an ISA file sets the macros and includes it.
+ * LANES: f64 lanes of a vector. KERNELS: name of the table. find_symbol(start, slot): largest i with start[i] <= slot.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "codec/kernels.h"
+
+typedef double vf64 __attribute__((vector_size(8 * LANES)));
+typedef int64_t vi64 __attribute__((vector_size(8 * LANES)));
+typedef float vf32 __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi32h __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi32 __attribute__((vector_size(8 * LANES)));
+typedef uint32_t vu32 __attribute__((vector_size(8 * LANES)));
+
+/* ---- quantiser ---- */
+
+/* Adding and subtracting 1.5 * 2^52 rounds half to even; the low bits of the sum are the level in two's complement. */
+#define ROUNDER 0x1.8p52
+#define ROUNDER_BITS 0x4338000000000000
+
+static inline vf64 broadcast(double v) { return v - (vf64){0}; }
+static inline vf64 magnitude(vf64 v) { return (vf64)((vi64)v & INT64_MAX); }
+static inline vf64 choose(vi64 mask, vf64 yes, vf64 no) { return (vf64)((mask & (vi64)yes) | (~mask & (vi64)no)); }
+
+typedef struct quantiser {
+    vf64 base, step, inverse, eb, reach, least, lowest, highest, error;
+    vi64 ok;
+} quantiser;
+
+/* x: the values; returns the rounded sums, whose bits hold the levels. single: the array's type is f32 */
+static inline vf64 quantise(quantiser *q, vf64 x, bool single) {
+    vf64 sum = (x - q->base) * q->inverse + ROUNDER, level = sum - ROUNDER;
+    vf64 value = q->base + level * q->step; /* swg__grid_value, in lanes */
+    if (single)
+        value = __builtin_convertvector(__builtin_convertvector(value, vf32), vf64);
+    vf64 error = magnitude(value - x);
+    q->ok &= (error < q->eb) & (magnitude(level) <= q->reach) & ((magnitude(value) >= q->least) | (value == 0));
+    q->error = choose(error > q->error, error, q->error);
+    q->lowest = choose(level < q->lowest, level, q->lowest);
+    q->highest = choose(level > q->highest, level, q->highest);
+    return sum;
+}
+
+static inline quantiser quantiser_open(const swg__grid *grid, double least) {
+    return (quantiser){broadcast(grid->base), broadcast(grid->step), broadcast(1 / grid->step), broadcast(grid->eb),
+                       broadcast(grid->reach), broadcast(least), broadcast(INFINITY), broadcast(-INFINITY), broadcast(0),
+                       (vi64){0} - 1};
+}
+
+static inline bool quantiser_close(const quantiser *q, swg__row_extent *extent) {
+    int64_t ok = -1;
+    for (int i = 0; i < LANES; i++) {
+        ok &= q->ok[i];
+        extent->lowest = q->lowest[i] < extent->lowest ? q->lowest[i] : extent->lowest;
+        extent->highest = q->highest[i] > extent->highest ? q->highest[i] : extent->highest;
+        extent->error = q->error[i] > extent->error ? q->error[i] : extent->error;
+    }
+    return ok == -1;
+}
+
+static inline vf64 load_f32(const float *x) {
+    vf32 v;
+    memcpy(&v, x, sizeof v);
+    return __builtin_convertvector(v, vf64);
+}
+static inline vf64 load_f64(const double *x) {
+    vf64 v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+static inline void store_32(int32_t *u, vf64 sum) {
+    vi32h v = __builtin_convertvector((vi64)sum, vi32h);
+    memcpy(u, &v, sizeof v);
+}
+static inline void store_64(int64_t *u, vf64 sum) {
+    vi64 v = (vi64)sum - ROUNDER_BITS;
+    memcpy(u, &v, sizeof v);
+}
+
+/* The last, partial vector repeats its final value: that changes neither extent nor acceptance. */
+#define QUANTISE(name, type, load, single, least, width, level_type)                                               \
+    static bool name(const type *x, int64_t n, const swg__grid *grid, level_type *u, swg__row_extent *extent) {    \
+        quantiser q = quantiser_open(grid, least);                                                                 \
+        int64_t i = 0;                                                                                             \
+        for (; i + LANES <= n; i += LANES)                                                                         \
+            store_##width(u + i, quantise(&q, load(x + i), single));                                               \
+        if (i < n) {                                                                                               \
+            type rest[LANES];                                                                                      \
+            level_type out[LANES];                                                                                 \
+            for (int64_t j = 0; j < LANES; j++)                                                                    \
+                rest[j] = x[i + j < n ? i + j : n - 1];                                                            \
+            store_##width(out, quantise(&q, load(rest), single));                                                  \
+            memcpy(u + i, out, (size_t)(n - i) * sizeof *u);                                                       \
+        }                                                                                                          \
+        return quantiser_close(&q, extent);                                                                        \
+    }
+QUANTISE(quantise_f32_32, float, load_f32, true, (double)FLT_MIN, 32, int32_t)
+QUANTISE(quantise_f64_32, double, load_f64, false, DBL_MIN, 32, int32_t)
+QUANTISE(quantise_f32_64, float, load_f32, true, (double)FLT_MIN, 64, int64_t)
+QUANTISE(quantise_f64_64, double, load_f64, false, DBL_MIN, 64, int64_t)
+
+/* ---- stencil ---- */
+
+enum { LANES32 = 2 * LANES };
+
+static inline vi32 load_i32(const int32_t *p) {
+    vi32 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Differences wrap at 32 bits, which is exact as long as the levels of a chunk span less than 2^31. */
+static inline vi32 narrow_block(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t i, vi32 *accumulator,
+                                vi32 *activity) {
+    vu32 anchor = (vu32)load_i32(tap[0] + i), outside = {0}, sum = {0}, size = {0};
+    for (int k = 1; k < SWG__TAPS; k++) {
+        vu32 d = (vu32)load_i32(tap[k] + i) - anchor, sign = (vu32)((vi32)d >> 31);
+        sum += d * (uint32_t)w[k];
+        size += (d ^ sign) - sign;
+        outside |= (d + 8192) & ~(uint32_t)16383;
+    }
+    *accumulator = (vi32)sum;
+    *activity = (vi32)(4 * size + 27);
+    return (vi32)outside;
+}
+
+static bool stencil_narrow(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int32_t *accumulator,
+                           int32_t *activity) {
+    vi32 outside = {0}, sum, size;
+    int64_t i = 0;
+    for (; i + LANES32 <= n; i += LANES32) {
+        outside |= narrow_block(tap, w, i, &sum, &size);
+        memcpy(accumulator + i, &sum, sizeof sum);
+        memcpy(activity + i, &size, sizeof size);
+    }
+    if (i < n) {
+        int32_t rest[SWG__TAPS][LANES32] = {0};
+        const int32_t *rest_tap[SWG__TAPS];
+        for (int k = 0; k < SWG__TAPS; k++) {
+            memcpy(rest[k], tap[k] + i, (size_t)(n - i) * sizeof(int32_t));
+            rest_tap[k] = rest[k];
+        }
+        outside |= narrow_block(rest_tap, w, 0, &sum, &size);
+        memcpy(accumulator + i, &sum, (size_t)(n - i) * sizeof(int32_t));
+        memcpy(activity + i, &size, (size_t)(n - i) * sizeof(int32_t));
+    }
+    int32_t any = 0;
+    for (int lane = 0; lane < LANES32; lane++)
+        any |= outside[lane];
+    return any != 0;
+}
+
+static void stencil_wide(const int64_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t least, int64_t most, int64_t n,
+                         int64_t *accumulator, int64_t *activity) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t anchor = tap[0][i], sum = 0, size = 0;
+        for (int k = 1; k < SWG__TAPS; k++) {
+            int64_t d = tap[k][i] - anchor;
+            d = d < least ? least : d > most ? most : d;
+            sum += w[k] * d;
+            size += d < 0 ? -d : d;
+        }
+        accumulator[i] = sum;
+        activity[i] = 4 * size + 27;
+    }
+}
+
+/* ---- entropy decoder ---- */
+
+static void residuals(swg__rans *r, const uint8_t *bucket, const int8_t *phase, int64_t n, int64_t *e) {
+    for (int64_t i = 0; i < n; i++) {
+        int b = bucket[i], phi = phase && b < 28 ? phase[i] : 0;
+        int table = b < 28 ? 9 * b + (phi < 0 ? -phi : phi) : 252 + (b & 3);
+        uint32_t x = r->state[r->lane], slot = x & 32767;
+        int symbol = find_symbol(swg__start[table], slot);
+        swg__rans_step(r, x, slot, swg__frequency[table][symbol], swg__start[table][symbol]);
+        int64_t h = symbol - 15;
+        if (symbol == SWG__ESCAPE)
+            h = swg__rans_escape(r);
+        if (b >= 28) {
+            int low_bits = (b - 28) / 4 + 1;
+            int64_t low = (int64_t)swg__bits_get(&r->raw, low_bits), most = SWG__RESIDUAL_LIMIT >> low_bits;
+            if (h < -most || h > most) {
+                r->bad = true;
+                h = 0;
+            }
+            h = h * ((int64_t)1 << low_bits) + low - ((int64_t)1 << (low_bits - 1));
+        } else if (h < -SWG__RESIDUAL_LIMIT || h > SWG__RESIDUAL_LIMIT) {
+            r->bad = true;
+            h = 0;
+        }
+        e[i] = phi < 0 ? -h : h;
+    }
+}
+
+/* ---- integer network ---- */
+
+/* Four outputs at a time share the loads of x; the compilers turn the int16 products into multiply-add pairs. */
+static void linear(const int16_t *x, int64_t rows, int64_t stride, const int16_t *w, const int32_t *bias, int64_t out, int32_t *y) {
+    int64_t j = 0;
+    for (; j + 4 <= out; j += 4) {
+        const int16_t *w0 = w + j * stride, *w1 = w0 + stride, *w2 = w1 + stride, *w3 = w2 + stride;
+        int64_t row = 0;
+        for (; row + 2 <= rows; row += 2) {
+            const int16_t *a = x + row * stride, *b = a + stride;
+            int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+            for (int64_t i = 0; i < (stride & -SWG__NET_PAD); i++) {
+                a0 += a[i] * w0[i];
+                a1 += a[i] * w1[i];
+                a2 += a[i] * w2[i];
+                a3 += a[i] * w3[i];
+                b0 += b[i] * w0[i];
+                b1 += b[i] * w1[i];
+                b2 += b[i] * w2[i];
+                b3 += b[i] * w3[i];
+            }
+            int32_t *p = y + row * out + j, *q = p + out;
+            p[0] = bias[j] + a0;
+            p[1] = bias[j + 1] + a1;
+            p[2] = bias[j + 2] + a2;
+            p[3] = bias[j + 3] + a3;
+            q[0] = bias[j] + b0;
+            q[1] = bias[j + 1] + b1;
+            q[2] = bias[j + 2] + b2;
+            q[3] = bias[j + 3] + b3;
+        }
+        for (; row < rows; row++) {
+            const int16_t *a = x + row * stride;
+            int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+            for (int64_t i = 0; i < (stride & -SWG__NET_PAD); i++) {
+                a0 += a[i] * w0[i];
+                a1 += a[i] * w1[i];
+                a2 += a[i] * w2[i];
+                a3 += a[i] * w3[i];
+            }
+            int32_t *p = y + row * out + j;
+            p[0] = bias[j] + a0;
+            p[1] = bias[j + 1] + a1;
+            p[2] = bias[j + 2] + a2;
+            p[3] = bias[j + 3] + a3;
+        }
+    }
+    for (; j < out; j++)
+        for (int64_t row = 0; row < rows; row++) {
+            const int16_t *a = x + row * stride, *w0 = w + j * stride;
+            int32_t sum = 0;
+            for (int64_t i = 0; i < (stride & -SWG__NET_PAD); i++)
+                sum += a[i] * w0[i];
+            y[row * out + j] = bias[j] + sum;
+        }
+}
+
+const swg__codec_kernels KERNELS = {
+    quantise_f32_32, quantise_f64_32, quantise_f32_64, quantise_f64_64, stencil_narrow, stencil_wide, residuals, linear,
+};

@@ -1,0 +1,55 @@
+/* plain.c - the competition between the modes that need no network: constant, stencil, byte planes, stored.
+ * In: one chunk. Out: the shortest draft; mode R0 where nothing is shorter.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "encode.h"
+#include "raw.h"
+#include "stencil.h"
+
+static swg_status put_values(const swg__chunk *chunk, int64_t count, swg__draft *draft) {
+    int bytes = swg_codec_type_bytes(chunk->grid.type);
+    swg__text *out = &draft->stream[SWG__PARAM];
+    swg__put(out, chunk->values, (size_t)count * (size_t)bytes);
+    if (out->failed)
+        return swg__fail_memory(chunk->ctx, (size_t)count * (size_t)bytes, "a stored chunk");
+    swg__copy_values(out->data, chunk->values, count, bytes);
+    return SWG_OK;
+}
+
+static void replace(swg__draft *best, swg__draft *other, bool better) {
+    swg__draft loser = better ? *best : *other;
+    if (better)
+        *best = *other;
+    swg__draft_free(&loser);
+}
+
+swg_status swg__plain_encode(const swg__chunk *chunk, bool stored_only, swg__draft *draft) {
+    const size_t bytes = (size_t)swg_codec_type_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
+    const uint8_t *values = chunk->values;
+    swg__draft_init(draft, chunk->ctx);
+    if (memcmp(values, values + bytes, raw - bytes) == 0) {
+        draft->head.mode = SWG__MODE_C;
+        return put_values(chunk, 1, draft);
+    }
+    const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
+    bool coded = false;
+    swg_status status = stored_only ? SWG_OK : swg__stencil_encode(chunk, (int64_t)raw, draft, &coded);
+    if (status == SWG_OK && !stored_only) {
+        int64_t rows = chunk->count / chunk->extent[3];
+        size_t best = coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored;
+        if (swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) < (int64_t)best) {
+            swg__draft planes;
+            swg__draft_init(&planes, chunk->ctx);
+            status = swg__planes_encode(chunk->ctx, chunk->grid.type, values, rows, chunk->extent[3], &planes);
+            bool better = status == SWG_OK && (!coded || swg__draft_bytes(&planes) < swg__draft_bytes(draft));
+            replace(draft, &planes, better);
+            coded = coded || better;
+        }
+    }
+    if (status == SWG_OK && (!coded || swg__draft_bytes(draft) >= stored)) {
+        swg__draft_free(draft);
+        swg__draft_init(draft, chunk->ctx);
+        draft->head.mode = SWG__MODE_R;
+        status = put_values(chunk, chunk->count, draft);
+    }
+    return status;
+}

@@ -1,0 +1,38 @@
+/* stencil.h - mode W-LS: a causal 27-tap least-squares predictor on the integer grid (docs/format.md, "Mode W").
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_CODEC_STENCIL_H
+#define SWAGE_CODEC_STENCIL_H
+
+#include "chunk.h"
+
+typedef struct swg__stencil {
+    int32_t w[SWG__TAPS];      /* Q13; w[0] is not used */
+    uint8_t bucket[128][3];    /* by activity class and class of the residual before */
+    int c_min, c_max;          /* classes stored; others use the nearest end */
+    bool wide;
+} swg__stencil;
+
+/* Offsets (dz, dy, dx) of the taps; tap 0 is the anchor. */
+extern const int8_t swg__tap_offset[SWG__TAPS][3];
+
+/* Activity class of S = 4 sum|d| + 27, quarter octaves. */
+static inline int swg__activity_class(int64_t s, bool wide) {
+    int e = 63 - __builtin_clzll((uint64_t)s), c = 4 * (e - 4) + (int)(s >> (e - 2) & 3), most = wide ? 127 : 63;
+    return c < most ? c : most;
+}
+
+/* Codes the chunk with weights of its own. *coded false: not possible (levels too large) or hopeless (estimate above
+ * limit bytes); the draft is then empty. */
+swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
+
+/* NULL or the reason. */
+const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record);
+
+/* i16 w[27], u16 0, BTAB. */
+void swg__stencil_write(const swg__stencil *model, swg__text *out);
+const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model);
+
+/* Sets weights and buckets from samples. d: (count, 27) differences to the anchor; target: level - anchor. */
+swg_status swg__stencil_weights(swg_context *ctx, const double *d, const double *target, int64_t count, int32_t w[SWG__TAPS]);
+
+#endif

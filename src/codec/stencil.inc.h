@@ -1,0 +1,252 @@
+/* stencil.inc.h - mode W on one type of level, included twice by stencil.c.
+ * LEVEL: int32_t (levels of a chunk span less than 2^31; differences wrap harmlessly) or int64_t. NAME(x): suffix.
+ * ROW_SUMS(tap, n, acc, size, least, most, outside): the kernel.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* ---- encoder: all levels of a slice are known; rows padded by two copies of their end values ---- */
+
+typedef struct NAME(field) {
+    int64_t nz, ny, nx, stride;
+    LEVEL *data;
+} NAME(field);
+
+static LEVEL *NAME(row)(const NAME(field) *f, int64_t z, int64_t y) { return f->data + (z * f->ny + y) * f->stride + 2; }
+
+/* Taps of the points x >= 1 of a row (first false) or of its x = 0 (first true), as pointers to be indexed by x.
+ * False: the very first point of the slice, which has no neighbours. */
+static bool NAME(taps)(const NAME(field) *f, int64_t z, int64_t y, bool first, const LEVEL *tap[SWG__TAPS]) {
+    const LEVEL *anchor = NAME(row)(f, z, y) - 1;
+    if (first)
+        anchor = y ? NAME(row)(f, z, y - 1) : z ? NAME(row)(f, z - 1, 0) : NULL;
+    for (int k = 0; k < SWG__TAPS; k++) {
+        int64_t zz = z + swg__tap_offset[k][0], yy = y + swg__tap_offset[k][1], dx = swg__tap_offset[k][2];
+        zz = zz < 0 ? 0 : zz;
+        yy = yy < 0 ? 0 : yy >= f->ny ? f->ny - 1 : yy;
+        bool before = zz < z || yy < y || (yy == y && dx < 0 && !first);
+        tap[k] = before ? NAME(row)(f, zz, yy) + dx : anchor;
+    }
+    return anchor != NULL;
+}
+
+/* Sums of one point, for the ends of rows. */
+static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const int32_t w[SWG__TAPS], int64_t least, int64_t most,
+                        LEVEL *sum, LEVEL *size, bool *outside) {
+    int64_t total = 0, activity = 0, anchor = tap[0][x];
+    for (int k = 1; k < SWG__TAPS; k++) {
+        int64_t d = DIFFERENCE(tap[k][x], anchor);
+        *outside |= d < least || d > most;
+        d = d < least ? least : d > most ? most : d;
+        total += w[k] * d;
+        activity += d < 0 ? -d : d;
+    }
+    *sum = (LEVEL)total;
+    *size = (LEVEL)(4 * activity + 27);
+}
+
+/* Residuals and contexts (bucket + 128 * (phase + 8)) of a slice, row-major. Returns whether a difference was out of range. */
+static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, LEVEL *sums, LEVEL *sizes,
+                          LEVEL *e, uint16_t *context) {
+    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+    bool outside = false;
+    for (int64_t z = 0; z < f->nz; z++)
+        for (int64_t y = 0; y < f->ny; y++) {
+            const LEVEL *tap[SWG__TAPS], *row = NAME(row)(f, z, y);
+            LEVEL anchor = 0;
+            sums[0] = 0;
+            sizes[0] = 27;
+            if (NAME(taps)(f, z, y, true, tap)) {
+                NAME(point)(tap, 0, model->w, least, most, sums, sizes, &outside);
+                anchor = tap[0][0];
+            }
+            if (f->nx > 1) {
+                NAME(taps)(f, z, y, false, tap);
+                for (int k = 0; k < SWG__TAPS; k++)
+                    tap[k]++;
+                ROW_SUMS(tap, f->nx - 1, sums + 1, sizes + 1, least, most, outside);
+            }
+            int before = 2;
+            for (int64_t x = 0; x < f->nx; x++) {
+                int64_t mu = ((int64_t)sums[x] + 256) >> 9, half = (mu + 8) >> 4;
+                int64_t residual = DIFFERENCE(row[x], anchor) - half;
+                int b = model->bucket[swg__activity_class(sizes[x], model->wide)][before];
+                *e++ = (LEVEL)residual;
+                *context++ = (uint16_t)(b | (int)(mu - 16 * half + 8) << 7);
+                before = residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
+                anchor = row[x];
+            }
+        }
+    return outside;
+}
+
+/* Appends the residuals of a slice in the order of the wavefront t = x + 3y + 7z, ties by z, then y. */
+static void NAME(emit)(const NAME(field) *f, const LEVEL *e, const uint16_t *context, int64_t first, swg__symbols *out) {
+    const int64_t nx = f->nx, ny = f->ny, fronts = (nx - 1) + 3 * (ny - 1) + 7 * (f->nz - 1) + 1;
+    for (int64_t t = 0; t < fronts; t++)
+        for (int64_t z = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7); z < f->nz && 7 * z <= t; z++) {
+            int64_t s = t - 7 * z, y = first_at_least(s - (nx - 1), 3), last = s / 3 < ny - 1 ? s / 3 : ny - 1;
+            int64_t at = (z * ny + y) * nx + s - 3 * y;
+            for (; y <= last; y++, at += nx - 3)
+                swg__residual_put(out, context[at] & 127, (context[at] >> 7) - 8, at ? e[at] : first);
+        }
+}
+
+/* Differences of up to `most` sampled points to their anchors: d (count, 27), target; runs of consecutive x. Returns count. */
+static int64_t NAME(sample)(const NAME(field) *f, int64_t slices, int64_t slice_step, int64_t most, double *d, double *target,
+                            uint8_t *run_start) {
+    if (f->nx < 2)
+        return 0;
+    int64_t length = f->nx - 1 < SAMPLE_RUN ? f->nx - 1 : SAMPLE_RUN, rows = slices * f->nz * f->ny, wanted = most / length;
+    int64_t step = rows > wanted ? (rows + wanted - 1) / wanted : 1, count = 0;
+    for (int64_t r = step / 2; r < rows; r += step) {
+        NAME(field) slice = *f;
+        const LEVEL *tap[SWG__TAPS];
+        slice.data += r / (f->nz * f->ny) * slice_step;
+        int64_t z = r / f->ny % f->nz, y = r % f->ny, x = 1 + (int64_t)((uint64_t)r * 2654435761u % (uint64_t)(f->nx - length));
+        NAME(taps)(&slice, z, y, false, tap);
+        for (int64_t i = 0; i < length; i++, x++, count++) {
+            for (int k = 1; k < SWG__TAPS; k++)
+                d[count * (SWG__TAPS - 1) + k - 1] = (double)DIFFERENCE(tap[k][x], tap[0][x]);
+            target[count] = (double)DIFFERENCE(NAME(row)(&slice, z, y)[x], tap[0][x]);
+            run_start[count] = i == 0;
+        }
+    }
+    return count;
+}
+
+/* ---- decoder: the points of a front are computed together, so they lie together: per plane z a ring of RING fronts of the
+ *      plane's own time s = x + 3y, in each the values by y; borders are copies two deep. The oldest value read is 17 back. ---- */
+
+typedef struct NAME(rings) {
+    int64_t nz, ny, nx, width; /* width = ny + 4 */
+    LEVEL *data;
+    int64_t inner[RING][SWG__TAPS], top[RING][SWG__TAPS]; /* tap offsets by phase of s: planes z > 0, plane 0 */
+} NAME(rings);
+
+static LEVEL *NAME(cell)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x) {
+    return r->data + (z * RING + ((x + 3 * y) & (RING - 1))) * r->width + y + 2;
+}
+
+static void NAME(offsets)(NAME(rings) *r) {
+    for (int64_t s = 0; s < RING; s++)
+        for (int k = 0; k < SWG__TAPS; k++) {
+            int64_t dz = swg__tap_offset[k][0], dy = swg__tap_offset[k][1], dx = swg__tap_offset[k][2];
+            r->inner[s][k] = ((s + dx + 3 * dy) & (RING - 1)) * r->width + dy + 2;
+            if (dz < 0 && (dy > 0 || (dy == 0 && dx >= 0))) {
+                dy = 0;
+                dx = -1;
+            }
+            r->top[s][k] = ((s + dx + 3 * dy) & (RING - 1)) * r->width + dy + 2;
+        }
+}
+
+/* Taps of one point on the border of its plane, by the rule itself. False: the first point. */
+static bool NAME(border_taps)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x, const LEVEL *tap[SWG__TAPS]) {
+    const LEVEL *anchor = x ? NAME(cell)(r, z, y, x - 1) : y ? NAME(cell)(r, z, y - 1, 0) : z ? NAME(cell)(r, z - 1, 0, 0) : NULL;
+    for (int k = 0; k < SWG__TAPS; k++) {
+        int64_t zz = z + swg__tap_offset[k][0], yy = y + swg__tap_offset[k][1], xx = x + swg__tap_offset[k][2];
+        zz = zz < 0 ? 0 : zz;
+        yy = yy < 0 ? 0 : yy >= r->ny ? r->ny - 1 : yy;
+        xx = xx < 0 ? 0 : xx >= r->nx ? r->nx - 1 : xx;
+        bool before = zz < z || yy < y || (yy == y && xx < x);
+        tap[k] = before ? NAME(cell)(r, zz, yy, xx) : anchor;
+    }
+    return anchor != NULL;
+}
+
+/* Stores a value, and its copies beyond the border if it lies on one. */
+static void NAME(place)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x, LEVEL value) {
+    int64_t y0 = y == 0 ? -2 : y, y1 = y == r->ny - 1 ? r->ny + 1 : y, x0 = x == 0 ? -2 : x, x1 = x == r->nx - 1 ? r->nx + 1 : x;
+    for (int64_t yy = y0; yy <= y1; yy++)
+        for (int64_t xx = x0; xx <= x1; xx++)
+            *NAME(cell)(r, z, yy, xx) = value;
+}
+
+typedef struct NAME(front) {
+    LEVEL *sums, *sizes, *guess; /* guess: the anchor, then the whole prediction */
+    uint8_t *bucket;
+    int8_t *phase;
+    int64_t *e;
+} NAME(front);
+
+/* Sums and anchors of the points (y0..y1, z) of a front, y rising; s = t - 7z. Returns whether a difference was out of range. */
+static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, const swg__stencil *model, int64_t z, int64_t s,
+                              int64_t y0, int64_t y1, const NAME(front) *at) {
+    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+    const LEVEL *tap[SWG__TAPS];
+    bool outside = false;
+    int64_t n = 0;
+    for (int64_t y = y0; y <= y1;) {
+        if (y == 0 || s == 3 * y) { /* y = 0 or x = 0 */
+            at->sums[n] = 0;
+            at->sizes[n] = 27;
+            at->guess[n] = 0;
+            if (NAME(border_taps)(r, z, y, s - 3 * y, tap)) {
+                NAME(point)(tap, 0, model->w, least, most, at->sums + n, at->sizes + n, &outside);
+                at->guess[n] = tap[0][0];
+            }
+            n++;
+            y++;
+            continue;
+        }
+        int64_t last = s == 3 * y1 ? y1 - 1 : y1, length = last - y + 1;
+        for (int k = 0; k < SWG__TAPS; k++) {
+            int64_t zz = z + swg__tap_offset[k][0];
+            const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
+            tap[k] = r->data + (zz < 0 ? 0 : zz) * RING * r->width + offset[k] + y;
+        }
+        ROW_SUMS(tap, length, at->sums + n, at->sizes + n, least, most, outside);
+        memcpy(at->guess + n, tap[0], (size_t)length * sizeof(LEVEL));
+        n += length;
+        y = last + 1;
+    }
+    return outside;
+}
+
+/* Decodes one slice. u: (nz, ny, nx) levels less *first. before: (nz, ny) scratch. NULL, the reason, or `beyond`. */
+static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, const swg__stencil *model, swg__rans *in, NAME(front) *f,
+                                      uint8_t *before, LEVEL *u, int64_t *first) {
+    const int64_t nx = r->nx, ny = r->ny, nz = r->nz, fronts = (nx - 1) + 3 * (ny - 1) + 7 * (nz - 1) + 1;
+    memset(before, 2, (size_t)(nz * ny));
+    for (int64_t t = 0; t < fronts; t++) {
+        const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
+        int64_t n = 0;
+        for (int64_t z = z0; z <= z1; z++) {
+            int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
+            NAME(front) at = {f->sums + n, f->sizes + n, f->guess + n, f->bucket + n, f->phase + n, NULL};
+            if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, &at) && sizeof(LEVEL) == 4)
+                return beyond; /* the sums may have wrapped; 64-bit levels saturate as the format says */
+            for (int64_t i = 0; i <= y1 - y0; i++) {
+                LEVEL mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4;
+                at.bucket[i] = model->bucket[swg__activity_class(at.sizes[i], model->wide)][before[z * ny + y0 + i]];
+                at.phase[i] = (int8_t)(mu - 16 * half);
+                at.guess[i] = WRAPPED_SUM(at.guess[i], half);
+            }
+            n += y1 - y0 + 1;
+        }
+        chunk->kernels->residuals(in, f->bucket, f->phase, n, f->e);
+        if (t == 0) {
+            *first = f->e[0];
+            f->e[0] = 0;
+        }
+        n = 0;
+        for (int64_t z = z0; z <= z1; z++) {
+            int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
+            LEVEL *out = u + (z * ny + y0) * nx + s - 3 * y0, *cell = NAME(cell)(r, z, y0, s - 3 * y0);
+            for (int64_t y = y0; y <= y1; y++, n++, cell++, out += nx - 3) {
+                int64_t e = f->e[n], value = f->guess[n] + e;
+                if (value > LEVEL_MOST || value < -LEVEL_MOST)
+                    return beyond;
+                *out = *cell = (LEVEL)value;
+                before[z * ny + y] = e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
+            }
+            if (t == 0)
+                before[0] = (uint8_t)(*first == 0 ? 0 : *first == 1 || *first == -1 ? 1 : 2);
+            for (int64_t y = y0; y <= y1; y++) {
+                int64_t x = s - 3 * y;
+                if (y == 0 || y == ny - 1 || x == 0 || x == nx - 1)
+                    NAME(place)(r, z, y, x, *NAME(cell)(r, z, y, x));
+            }
+        }
+    }
+    return NULL;
+}
