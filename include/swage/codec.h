@@ -1,6 +1,6 @@
 /* codec.h - error-bounded compression of arrays to .swz streams, collections of them, and reading them back.
  *
- *     swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {64, 64, 64}, .data = values};
+ *     swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {64, 64, 64}, .data = values};
  *     swg_codec_buffer out = {0};
  *     swg_codec_compress(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-6}, &out, NULL);
  *
@@ -19,33 +19,17 @@
 
 #include <stdbool.h>
 #include "swage/context.h"
+#include "swage/element.h"
 
 /* ---- what is compressed ---- */
 
-typedef enum swg_codec_type { /* the codes of the file format; 3 is reserved for half precision */
-    SWG_CODEC_F32 = 1,
-    SWG_CODEC_F64 = 2,
-    SWG_CODEC_I8 = 4,
-    SWG_CODEC_U8,
-    SWG_CODEC_I16,
-    SWG_CODEC_U16,
-    SWG_CODEC_I32,
-    SWG_CODEC_U32,
-    SWG_CODEC_I64,
-    SWG_CODEC_U64
-} swg_codec_type;
-
-/* "f32", "u8" ...; "?" for an unknown code. Bytes of one value; 0 for an unknown code. */
-const char *swg_codec_type_name(swg_codec_type type);
-int swg_codec_type_bytes(swg_codec_type type);
-
 typedef enum swg_codec_layout {
-    SWG_LAYOUT_GRID,   /* neighbours in the array are neighbours in space */
-    SWG_LAYOUT_BLOCKS  /* (N, n, n, n), 3 <= n <= 9: isolated blocks, block i says nothing of block i + 1 */
+    SWG_CODEC_GRID,   /* neighbours in the array are neighbours in space */
+    SWG_CODEC_BLOCKS  /* (N, n, n, n), 3 <= n <= 9: isolated blocks, block i says nothing of block i + 1 */
 } swg_codec_layout;
 
 typedef struct swg_codec_array {
-    swg_codec_type type;
+    swg_element type;
     swg_codec_layout layout;
     int ndim;            /* 1..4 */
     int64_t dims[4];     /* slowest first, each >= 1, product <= 2^56 */
@@ -191,7 +175,7 @@ typedef struct swg_swz_info {
     const char *source;         /* of a collection's member, "" else; owned by the swg_swz, like the next two */
     const char *name;           /* "" if none was stored */
     const char *attributes;
-    swg_codec_type type;
+    swg_element type;
     swg_codec_layout layout;
     int ndim;
     int64_t dims[4], chunk[4];  /* unused axes are 1 */

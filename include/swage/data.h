@@ -7,22 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "swage/context.h"
+#include "swage/element.h"
 
-/* ---- element types and layouts ---- */
-
-/* Codes of the container format. Sources deliver f32 and f64 only; sinks write all of them. */
-typedef enum swg_element {
-    SWG_ELEMENT_F32 = 1,
-    SWG_ELEMENT_F64 = 2,
-    SWG_ELEMENT_I8 = 4,
-    SWG_ELEMENT_U8 = 5,
-    SWG_ELEMENT_I32 = 8,
-    SWG_ELEMENT_I64 = 10
-} swg_element;
-
-/* "f32", ...; "?" for a value outside the enum. Bytes of one element, 0 outside the enum. */
-const char *swg_element_name(swg_element element);
-int64_t swg_element_bytes(swg_element element);
+/* ---- layouts ---- */
 
 /* What an array means. vars: one row of `var_data`; with blocks, its dims are (blocks, n, n, n), n in 3..9. grid: (nz, ny, nx). */
 typedef enum swg_layout { SWG_LAYOUT_VARS, SWG_LAYOUT_BLOCKS, SWG_LAYOUT_GRID } swg_layout;

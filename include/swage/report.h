@@ -51,15 +51,15 @@ typedef struct swg_bars {
 void swg_report_bars(swg_report *report, const swg_bars *bars);
 
 /* A plane of values as a picture: row 0 at the bottom, column 0 on the left, NaN transparent. */
-typedef struct swg_slice {
+typedef struct swg_report_slice {
     const char *title;
     int64_t rows, columns;
     const float *values;
     double low, high;         /* colour range; low >= high: that of the values */
     bool diverging;           /* blue - white - red, with 0 in the middle if the range is that of the values; for errors */
-} swg_slice;
+} swg_report_slice;
 /* Several of them side by side, each with its colour bar. caption: NULL for none. */
-void swg_report_slices(swg_report *report, const char *caption, const swg_slice *slices, int64_t count);
+void swg_report_slices(swg_report *report, const char *caption, const swg_report_slice *slices, int64_t count);
 
 /* Writes the file, whole or not at all. More may be added and written again afterwards. SWG_EIO, or the first failure of an addition. */
 swg_status swg_report_write(swg_report *report, const char *path);

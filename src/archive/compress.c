@@ -80,7 +80,7 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
         share_commit(r, (double)(swg__now_ns() - before) * 1e-9);
     }
     swg_codec_writer_abort(writer);
-    swg_codec_model_free(model);
+    swg_codec_model_free(ctx, model);
     swg_source_close(source);
     if (status == SWG_OK && !opts->no_check) {
         status = swg_archive_verify(ctx, path, input, hooks, &checked);

@@ -32,7 +32,7 @@ static swg_status activation_of(swg_context *ctx, swg_model *model, swg_codec_ac
 
 /* Decoder layers in the order fc1, fc2, ...: weight and bias follow each other in the span's order of creation. */
 static swg_status fill_layers(swg_context *ctx, swg_model *model, swg_codec_network *network) {
-    swg_codec_activation activation;
+    swg_codec_activation activation = SWG_CODEC_NONE;
     SWG__TRY(activation_of(ctx, model, &activation));
     swg_weights *w = swg_model_weights(model);
     for (int i = 0; i + 1 < swg_weights_count(w); i++) {

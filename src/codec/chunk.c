@@ -40,7 +40,7 @@ static int by_position(const void *a, const void *b) {
 
 swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg__draft *draft) {
     swg__text *out = &draft->stream[SWG__OUTLIERS];
-    size_t size = (size_t)swg_codec_type_bytes(chunk->grid.type);
+    size_t size = (size_t)swg_element_bytes(chunk->grid.type);
     if (list->failed)
         return swg__fail_memory(chunk->ctx, (size_t)list->capacity * 8, "outliers");
     draft->outliers = list->count;
@@ -68,7 +68,7 @@ swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg
 
 const char *swg__outliers_read(const swg__chunk *chunk, swg__span stream) {
     swg__cursor gaps = {.at = stream.data, .end = stream.data + stream.bytes};
-    size_t size = (size_t)swg_codec_type_bytes(chunk->grid.type);
+    size_t size = (size_t)swg_element_bytes(chunk->grid.type);
     uint32_t count = swg__take32(&gaps);
     if (!swg__is_float(chunk->grid.type) || count == 0 || count > (uint64_t)chunk->count || swg__left(&gaps) < count * (1 + size))
         return "number of outliers is impossible";
@@ -97,15 +97,15 @@ const char *swg__levels_store(const swg__chunk *chunk, int shift, const int64_t 
         beyond |= (u[i] > SWG__LEVEL_LIMIT) | (u[i] < -SWG__LEVEL_LIMIT);
     if (beyond)
         return "level beyond 2^45";
-    if (grid->type == SWG_CODEC_F32 && grid->step > 0) {
+    if (grid->type == SWG_ELEMENT_F32 && grid->step > 0) {
         float *out = (float *)chunk->values + first;
         for (int64_t i = 0; i < n; i++)
             out[i] = (float)swg__grid_value(base, step, (double)u[i]);
-    } else if (grid->type == SWG_CODEC_F64) {
+    } else if (grid->type == SWG_ELEMENT_F64) {
         double *out = (double *)chunk->values + first;
         for (int64_t i = 0; i < n; i++)
             out[i] = swg__grid_value(base, step, (double)u[i]);
-    } else if (grid->type == SWG_CODEC_F32) {
+    } else if (grid->type == SWG_ELEMENT_F32) {
         uint32_t *out = (uint32_t *)chunk->values + first;
         for (int64_t i = 0; i < n; i++) {
             beyond |= (u[i] > INT32_MAX) | (u[i] < INT32_MIN);

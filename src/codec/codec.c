@@ -64,9 +64,9 @@ typedef struct compare_job {
 /* Error of a pair of integers as f64, and whether it is inside the bound, in exact arithmetic. */
 static double integer_gap(const compare_job *job, int64_t i, bool *inside, double *value) {
     bool above_a, above_b;
-    swg_codec_type type = job->original->type;
+    swg_element type = job->original->type;
     int64_t a = swg__integer_load(type, job->original->data, i, &above_a), b = swg__integer_load(type, job->restored, i, &above_b);
-    bool order = above_a != above_b ? above_b : type == SWG_CODEC_U64 && above_a ? (uint64_t)b >= (uint64_t)a : b >= a;
+    bool order = above_a != above_b ? above_b : type == SWG_ELEMENT_U64 && above_a ? (uint64_t)b >= (uint64_t)a : b >= a;
     uint64_t gap = order ? (uint64_t)b - (uint64_t)a : (uint64_t)a - (uint64_t)b;
     *value = above_a ? (double)(uint64_t)a : (double)a;
     *inside = gap == 0 || (job->eb >= 0x1p64 || gap <= (uint64_t)job->eb); /* truncation: an integer gap <= eb iff <= floor(eb) */
@@ -76,8 +76,8 @@ static double integer_gap(const compare_job *job, int64_t i, bool *inside, doubl
 static void compare_piece(void *arg, int64_t task, int worker) {
     (void)worker;
     const compare_job *job = arg;
-    const swg_codec_type type = job->original->type;
-    const size_t bytes = (size_t)swg_codec_type_bytes(type);
+    const swg_element type = job->original->type;
+    const size_t bytes = (size_t)swg_element_bytes(type);
     piece p = {.first = -1, .least = INFINITY, .most = -INFINITY};
     int64_t end = (task + 1) * COMPARE_PIECE < job->count ? (task + 1) * COMPARE_PIECE : job->count;
     for (int64_t i = task * COMPARE_PIECE; i < end; i++) {
@@ -108,7 +108,7 @@ static void compare_piece(void *arg, int64_t task, int worker) {
 
 swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, const void *restored, double eb_abs, swg_codec_gap *gap) {
     int64_t count = 1;
-    if (!swg_codec_type_bytes(original->type) || original->ndim < 1 || original->ndim > 4 || !(eb_abs >= 0))
+    if (!swg_element_bytes(original->type) || original->ndim < 1 || original->ndim > 4 || !(eb_abs >= 0))
         return swg__fail(ctx, SWG_EINVAL, "comparison needs a known element type, 1 to 4 dimensions and a bound >= 0");
     for (int i = 0; i < original->ndim; i++)
         if (swg__mul_overflow(count, original->dims[i], &count))

@@ -164,9 +164,9 @@ static const char *check_shape(swg__header *h) {
         if (swg__mul_overflow(chunk, h->chunk[i], &chunk) || chunk > SWG__CHUNK_VALUES)
             return "chunk has more than 2^24 values";
     }
-    if (h->layout != SWG_LAYOUT_GRID && h->layout != SWG_LAYOUT_BLOCKS)
+    if (h->layout != SWG_CODEC_GRID && h->layout != SWG_CODEC_BLOCKS)
         return "layout is unknown";
-    if (h->layout == SWG_LAYOUT_BLOCKS &&
+    if (h->layout == SWG_CODEC_BLOCKS &&
         (h->ndim != 4 || h->dims[1] < 3 || h->dims[1] > 9 || h->dims[2] != h->dims[1] || h->dims[3] != h->dims[1] ||
          h->chunk[1] != h->dims[1] || h->chunk[2] != h->dims[1] || h->chunk[3] != h->dims[1]))
         return "blocks are not cubes of edge 3..9";
@@ -202,7 +202,7 @@ const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *h,
     in.end = data + h->header_bytes - 4;
     h->incompat = swg__take32(&in);
     h->compat = swg__take32(&in);
-    h->type = (swg_codec_type)swg__take8(&in);
+    h->type = (swg_element)swg__take8(&in);
     h->ndim = (uint8_t)swg__take8(&in);
     h->bound = (swg_bound_mode)swg__take8(&in);
     h->layout = (swg_codec_layout)swg__take8(&in);
@@ -234,7 +234,7 @@ const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *h,
         *status = SWG_EUNSUPPORTED;
         return "uses a feature this version does not know";
     }
-    if (!swg_codec_type_bytes(h->type))
+    if (!swg_element_bytes(h->type))
         return "element type is unknown";
     if (h->bound > SWG_BOUND_PSNR)
         return "bound mode is unknown";

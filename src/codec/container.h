@@ -30,7 +30,7 @@ enum { SWG__IDENTITY_MAP = 0xE4 };
 
 typedef struct swg__header {
     uint32_t header_bytes, incompat, compat;
-    swg_codec_type type;
+    swg_element type;
     swg_bound_mode bound;
     swg_codec_layout layout;
     uint8_t ndim, axis_map, fill_mode, source_order;

@@ -22,11 +22,11 @@ static void slabs(swg__header *h) {
 }
 
 static void choose_chunk(swg__header *h, int edge) {
-    int first = h->layout == SWG_LAYOUT_BLOCKS ? 1 : h->ndim > 3 ? h->ndim - 3 : 0; /* axes cut like space */
+    int first = h->layout == SWG_CODEC_BLOCKS ? 1 : h->ndim > 3 ? h->ndim - 3 : 0; /* axes cut like space */
     int64_t start = h->ndim - first >= 3 ? 64 : h->ndim == 2 ? 512 : CHUNK_TARGET, product = 1;
     for (int i = 0; i < 4; i++) {
-        h->chunk[i] = i < first || i >= h->ndim || h->layout == SWG_LAYOUT_BLOCKS ? 1 : h->dims[i] < start ? h->dims[i] : start;
-        if (h->layout == SWG_LAYOUT_BLOCKS && i > 0)
+        h->chunk[i] = i < first || i >= h->ndim || h->layout == SWG_CODEC_BLOCKS ? 1 : h->dims[i] < start ? h->dims[i] : start;
+        if (h->layout == SWG_CODEC_BLOCKS && i > 0)
             h->chunk[i] = h->dims[i];
         product *= h->chunk[i];
     }
@@ -40,14 +40,14 @@ static void choose_chunk(swg__header *h, int edge) {
     /* Even pieces instead of a thin rest; whole tiles where a network is in play. */
     for (int i = 0; i < h->ndim; i++) {
         int64_t pieces = (h->dims[i] + h->chunk[i] / 2) / h->chunk[i], even = (h->dims[i] + pieces - 1) / pieces;
-        if (i >= first && edge && pieces > 1 && h->layout == SWG_LAYOUT_GRID)
+        if (i >= first && edge && pieces > 1 && h->layout == SWG_CODEC_GRID)
             even = (even + edge - 1) / edge * edge;
         h->chunk[i] = even < h->dims[i] ? even : h->dims[i];
     }
 }
 
 static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const swg_codec_opts *opts, swg__header *h) {
-    if (!swg_codec_type_bytes(a->type))
+    if (!swg_element_bytes(a->type))
         return swg__fail(ctx, SWG_EDTYPE, "element type %d is not one the codec knows", (int)a->type);
     if (a->ndim < 1 || a->ndim > 4)
         return swg__fail(ctx, SWG_ESHAPE, "the codec takes 1 to 4 dimensions, not %d", a->ndim);
@@ -64,14 +64,14 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
         h->chunk[i] = i < a->ndim ? opts->chunk[i] : 1;
         given += i < a->ndim && opts->chunk[i] != 0;
     }
-    if (a->layout == SWG_LAYOUT_BLOCKS &&
+    if (a->layout == SWG_CODEC_BLOCKS &&
         (a->ndim != 4 || a->dims[1] < 3 || a->dims[1] > 9 || a->dims[2] != a->dims[1] || a->dims[3] != a->dims[1]))
         return swg__fail(ctx, SWG_ESHAPE, "blocks must be (N, n, n, n) with n in 3..9");
     if (!given)
         choose_chunk(h, opts->model ? opts->model->net.edge : 0);
     for (int i = 0; i < a->ndim; i++)
         if (h->chunk[i] < 1 || h->chunk[i] > h->dims[i] || swg__mul_overflow(chunk, h->chunk[i], &chunk) || chunk > SWG__CHUNK_VALUES ||
-            (a->layout == SWG_LAYOUT_BLOCKS && i && h->chunk[i] != h->dims[i]))
+            (a->layout == SWG_CODEC_BLOCKS && i && h->chunk[i] != h->dims[i]))
             return swg__fail(ctx, SWG_EINVAL, "chunk %lld along axis %d: must be 1..%lld, whole blocks, and 2^24 values at most in all",
                              (long long)h->chunk[i], i, (long long)h->dims[i]);
     if ((opts->name ? strlen(opts->name) : 0) + (opts->attributes ? strlen(opts->attributes) : 0) > SWG__TEXT_BYTES)
@@ -115,7 +115,7 @@ typedef struct job {
 /* Copies between the dataset and a dense chunk. */
 static void gather(const job *j, int64_t index, swg__chunk *chunk) {
     const swg__layout *l = &j->out->layout;
-    const size_t bytes = (size_t)swg_codec_type_bytes(j->out->header.type);
+    const size_t bytes = (size_t)swg_element_bytes(j->out->header.type);
     int64_t origin[4];
     swg__layout_chunk(l, &j->out->header, index, origin, chunk->extent);
     char *to = chunk->values;
@@ -139,7 +139,7 @@ static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
     int64_t origin[4];
     swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
-    size_t bytes = (size_t)chunk->count * (size_t)swg_codec_type_bytes(chunk->grid.type);
+    size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     chunk->values = swg__alloc(j->ctx, bytes);
     if (!chunk->values)
         return swg__fail_memory(j->ctx, bytes, "a chunk");
@@ -386,7 +386,7 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     h->user_tag = o.user_tag;
     h->axis_map = map_axes(h);
     swg_status status = code_all(ctx, array, false, out);
-    int64_t total = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES, raw = count * swg_codec_type_bytes(array->type);
+    int64_t total = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES, raw = count * swg_element_bytes(array->type);
     for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
         total += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
         if (out->chunk[i].network.length)
@@ -428,7 +428,7 @@ swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text
     const swg__grid *grid = &e->header.grid;
     swg_codec_stats s = {.values = e->layout.values, .chunks = e->layout.count, .eb_abs = grid->eb, .step = grid->step,
                          .range_min = e->header.range_min, .range_max = e->header.range_max};
-    s.bytes_in = s.values * swg_codec_type_bytes(e->header.type);
+    s.bytes_in = s.values * swg_element_bytes(e->header.type);
     e->header.n_chunks = (uint64_t)e->layout.count;
     e->header.n_models = place != SWG__MODEL_NONE;
     e->header.incompat = place == SWG__MODEL_ENCLOSING ? SWG__INCOMPAT_ENCLOSED : 0;

@@ -4,45 +4,35 @@
 #include <string.h>
 #include "grid.h"
 
-static const struct {
-    const char *name;
-    int bytes;
-    int64_t least, most;   /* of the signed types and of the unsigned ones that fit */
-} types[] = {
-    [SWG_CODEC_F32] = {"f32", 4, 0, 0},
-    [SWG_CODEC_F64] = {"f64", 8, 0, 0},
-    [SWG_CODEC_I8] = {"i8", 1, INT8_MIN, INT8_MAX},
-    [SWG_CODEC_U8] = {"u8", 1, 0, UINT8_MAX},
-    [SWG_CODEC_I16] = {"i16", 2, INT16_MIN, INT16_MAX},
-    [SWG_CODEC_U16] = {"u16", 2, 0, UINT16_MAX},
-    [SWG_CODEC_I32] = {"i32", 4, INT32_MIN, INT32_MAX},
-    [SWG_CODEC_U32] = {"u32", 4, 0, UINT32_MAX},
-    [SWG_CODEC_I64] = {"i64", 8, INT64_MIN, INT64_MAX},
-    [SWG_CODEC_U64] = {"u64", 8, 0, INT64_MAX},
+/* Range of the integer types; of u64 the part that fits. */
+static const struct { int64_t least, most; } types[] = {
+    [SWG_ELEMENT_I8] = {INT8_MIN, INT8_MAX},
+    [SWG_ELEMENT_U8] = {0, UINT8_MAX},
+    [SWG_ELEMENT_I16] = {INT16_MIN, INT16_MAX},
+    [SWG_ELEMENT_U16] = {0, UINT16_MAX},
+    [SWG_ELEMENT_I32] = {INT32_MIN, INT32_MAX},
+    [SWG_ELEMENT_U32] = {0, UINT32_MAX},
+    [SWG_ELEMENT_I64] = {INT64_MIN, INT64_MAX},
+    [SWG_ELEMENT_U64] = {0, INT64_MAX},
 };
-
-static bool type_known(swg_codec_type type) { return (size_t)type < sizeof types / sizeof types[0] && types[type].name; }
-
-const char *swg_codec_type_name(swg_codec_type type) { return type_known(type) ? types[type].name : "?"; }
-int swg_codec_type_bytes(swg_codec_type type) { return type_known(type) ? types[type].bytes : 0; }
 
 /* ---- integers ---- */
 
-int64_t swg__integer_load(swg_codec_type type, const void *data, int64_t i, bool *above) {
+int64_t swg__integer_load(swg_element type, const void *data, int64_t i, bool *above) {
     *above = false;
     switch (type) {
-    case SWG_CODEC_I8: return ((const int8_t *)data)[i];
-    case SWG_CODEC_U8: return ((const uint8_t *)data)[i];
-    case SWG_CODEC_I16: return ((const int16_t *)data)[i];
-    case SWG_CODEC_U16: return ((const uint16_t *)data)[i];
-    case SWG_CODEC_I32: return ((const int32_t *)data)[i];
-    case SWG_CODEC_U32: return ((const uint32_t *)data)[i];
-    case SWG_CODEC_U64: *above = ((const uint64_t *)data)[i] > INT64_MAX; return (int64_t)((const uint64_t *)data)[i];
+    case SWG_ELEMENT_I8: return ((const int8_t *)data)[i];
+    case SWG_ELEMENT_U8: return ((const uint8_t *)data)[i];
+    case SWG_ELEMENT_I16: return ((const int16_t *)data)[i];
+    case SWG_ELEMENT_U16: return ((const uint16_t *)data)[i];
+    case SWG_ELEMENT_I32: return ((const int32_t *)data)[i];
+    case SWG_ELEMENT_U32: return ((const uint32_t *)data)[i];
+    case SWG_ELEMENT_U64: *above = ((const uint64_t *)data)[i] > INT64_MAX; return (int64_t)((const uint64_t *)data)[i];
     default: return ((const int64_t *)data)[i];
     }
 }
 
-bool swg__integer_level(swg_codec_type type, const void *data, int64_t i, int64_t m, int64_t *u) {
+bool swg__integer_level(swg_element type, const void *data, int64_t i, int64_t m, int64_t *u) {
     bool above;
     int64_t x = swg__integer_load(type, data, i, &above), level, rest;
     if (above) {
@@ -58,8 +48,8 @@ bool swg__integer_level(swg_codec_type type, const void *data, int64_t i, int64_
     return true;
 }
 
-void swg__integer_store(swg_codec_type type, void *data, int64_t i, int64_t m, int64_t u) {
-    if (type == SWG_CODEC_U64) {
+void swg__integer_store(swg_element type, void *data, int64_t i, int64_t m, int64_t u) {
+    if (type == SWG_ELEMENT_U64) {
         uint64_t value = 0;
         if (u > 0 && __builtin_mul_overflow((uint64_t)u, (uint64_t)m, &value))
             value = UINT64_MAX;
@@ -71,12 +61,12 @@ void swg__integer_store(swg_codec_type type, void *data, int64_t i, int64_t m, i
         value = u < 0 ? INT64_MIN : INT64_MAX;
     value = value < types[type].least ? types[type].least : value > types[type].most ? types[type].most : value;
     switch (type) {
-    case SWG_CODEC_I8: ((int8_t *)data)[i] = (int8_t)value; break;
-    case SWG_CODEC_U8: ((uint8_t *)data)[i] = (uint8_t)value; break;
-    case SWG_CODEC_I16: ((int16_t *)data)[i] = (int16_t)value; break;
-    case SWG_CODEC_U16: ((uint16_t *)data)[i] = (uint16_t)value; break;
-    case SWG_CODEC_I32: ((int32_t *)data)[i] = (int32_t)value; break;
-    case SWG_CODEC_U32: ((uint32_t *)data)[i] = (uint32_t)value; break;
+    case SWG_ELEMENT_I8: ((int8_t *)data)[i] = (int8_t)value; break;
+    case SWG_ELEMENT_U8: ((uint8_t *)data)[i] = (uint8_t)value; break;
+    case SWG_ELEMENT_I16: ((int16_t *)data)[i] = (int16_t)value; break;
+    case SWG_ELEMENT_U16: ((uint16_t *)data)[i] = (uint16_t)value; break;
+    case SWG_ELEMENT_I32: ((int32_t *)data)[i] = (int32_t)value; break;
+    case SWG_ELEMENT_U32: ((uint32_t *)data)[i] = (uint32_t)value; break;
     default: ((int64_t *)data)[i] = value; break;
     }
 }
@@ -86,7 +76,7 @@ void swg__integer_store(swg_codec_type type, void *data, int64_t i, int64_t m, i
 enum { RANGE_PIECE = 1 << 18 };
 
 struct range_job {
-    swg_codec_type type;
+    swg_element type;
     const void *data;
     int64_t count;
     double least, most;
@@ -114,11 +104,11 @@ static void range_f32(const uint32_t *bits, int64_t n, struct range_job *out) {
     }
 }
 
-static void range_other(swg_codec_type type, const void *data, int64_t n, struct range_job *out) {
+static void range_other(swg_element type, const void *data, int64_t n, struct range_job *out) {
     double least = INFINITY, most = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
         double x;
-        if (type == SWG_CODEC_F64) {
+        if (type == SWG_ELEMENT_F64) {
             x = ((const double *)data)[i];
         } else {
             bool above;
@@ -139,9 +129,9 @@ static void range_piece(void *arg, int64_t task, int worker) {
     (void)worker;
     struct range_job *job = arg;
     int64_t first = task * RANGE_PIECE, n = job->count - first < RANGE_PIECE ? job->count - first : RANGE_PIECE;
-    const char *data = (const char *)job->data + first * swg_codec_type_bytes(job->type);
+    const char *data = (const char *)job->data + first * swg_element_bytes(job->type);
     struct range_job piece = {0};
-    if (job->type == SWG_CODEC_F32)
+    if (job->type == SWG_ELEMENT_F32)
         range_f32((const uint32_t *)(const void *)data, n, &piece);
     else
         range_other(job->type, data, n, &piece);
@@ -156,7 +146,7 @@ static void range_piece(void *arg, int64_t task, int worker) {
     }
 }
 
-void swg__range(swg_context *ctx, swg_codec_type type, const void *data, int64_t count, double *least, double *most, bool *any) {
+void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t count, double *least, double *most, bool *any) {
     int64_t tasks = (count + RANGE_PIECE - 1) / RANGE_PIECE;
     struct range_job job = {.type = type, .data = data, .count = count};
     struct range_job *pieces = tasks > 1 ? swg__calloc(ctx, (size_t)tasks, sizeof *pieces) : NULL;
@@ -247,7 +237,7 @@ static double step_cost(const swg__grid *grid, const swg_codec_array *array, int
 static void choose_step(swg__grid *grid, const swg_codec_array *array, int64_t count, double least, double most) {
     double reach = fabs(least - grid->base) > fabs(most - grid->base) ? fabs(least - grid->base) : fabs(most - grid->base);
     double top = fabs(least) > fabs(most) ? fabs(least) : fabs(most);
-    double ulp = array->type == SWG_CODEC_F32 ? (double)(nextafterf((float)top, INFINITY) - (float)top) : nextafter(top, INFINITY) - top;
+    double ulp = array->type == SWG_ELEMENT_F32 ? (double)(nextafterf((float)top, INFINITY) - (float)top) : nextafter(top, INFINITY) - top;
     if (!(ulp > grid->eb / 64) || !isfinite(ulp))
         return;
     swg__grid best = *grid;
@@ -321,7 +311,7 @@ swg_status swg__grid_resolve(swg_context *ctx, const swg_codec_array *array, int
         return SWG_OK;
     }
     double reach = fabs(least) > fabs(most) ? fabs(least) : fabs(most), middle = least / 2 + most / 2;
-    middle = array->type == SWG_CODEC_F32 ? (double)(float)middle : middle;
+    middle = array->type == SWG_ELEMENT_F32 ? (double)(float)middle : middle;
     double about = most - middle > middle - least ? most - middle : middle - least;
     bool ok = significant_bits(reach, eb, 16) >= 12 && set_grid(grid, 0, reach);
     ok = ok || (isfinite(middle) && set_grid(grid, middle, about));

@@ -16,7 +16,7 @@ _Static_assert(-257 >> 8 == -2, "the format needs arithmetic right shifts");
 #define SWG__LEVEL_LIMIT ((int64_t)1 << 45) /* |u| on the grid of any mode */
 
 typedef struct swg__grid {
-    swg_codec_type type;
+    swg_element type;
     double eb;      /* resolved absolute bound; 0: lossless */
     double step;    /* of the main grid; integers: odd, >= 1; 0: lossless */
     double base;
@@ -43,18 +43,18 @@ static inline bool swg__accept(double value, double x, double eb) {
     return d > 0 ? tail <= 0 : tail >= 0;
 }
 
-static inline bool swg__is_float(swg_codec_type type) { return type == SWG_CODEC_F32 || type == SWG_CODEC_F64; }
+static inline bool swg__is_float(swg_element type) { return type == SWG_ELEMENT_F32 || type == SWG_ELEMENT_F64; }
 
 /* A float of either type as f64; the integer types have their own functions. */
-static inline double swg__load_value(swg_codec_type type, const void *data, int64_t i) {
-    return type == SWG_CODEC_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+static inline double swg__load_value(swg_element type, const void *data, int64_t i) {
+    return type == SWG_ELEMENT_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
 }
 
 /* Grid value in the array's type (as f64), and whether the type may hold it: subnormal results depend on flush-to-zero. */
 static inline double swg__typed_value(const swg__grid *grid, int shift, int64_t u, bool *usable) {
     double exact = swg__grid_value(grid->base, swg__grid_step(grid, shift), (double)u);
-    double value = grid->type == SWG_CODEC_F32 ? (double)(float)exact : exact;
-    double least = grid->type == SWG_CODEC_F32 ? (double)FLT_MIN : DBL_MIN;
+    double value = grid->type == SWG_ELEMENT_F32 ? (double)(float)exact : exact;
+    double least = grid->type == SWG_ELEMENT_F32 ? (double)FLT_MIN : DBL_MIN;
     *usable = value == 0 || (fabs(value) >= least && isfinite(value));
     return value;
 }
@@ -63,9 +63,9 @@ static inline double swg__typed_value(const swg__grid *grid, int shift, int64_t 
 bool swg__level_find(const swg__grid *grid, int shift, int64_t stride, double x, int64_t *u, double *error);
 
 /* Integers of up to 64 bits: level <-> value with the odd step m. */
-int64_t swg__integer_load(swg_codec_type type, const void *data, int64_t i, bool *above); /* above: u64 >= 2^63, returned as its bits */
-bool swg__integer_level(swg_codec_type type, const void *data, int64_t i, int64_t m, int64_t *u); /* false: |u| too large */
-void swg__integer_store(swg_codec_type type, void *data, int64_t i, int64_t m, int64_t u);       /* clamps to the type */
+int64_t swg__integer_load(swg_element type, const void *data, int64_t i, bool *above); /* above: u64 >= 2^63, returned as its bits */
+bool swg__integer_level(swg_element type, const void *data, int64_t i, int64_t m, int64_t *u); /* false: |u| too large */
+void swg__integer_store(swg_element type, void *data, int64_t i, int64_t m, int64_t u);       /* clamps to the type */
 
 /* Lossless f32: the monotone key of the bits, and back. */
 static inline int32_t swg__key32(uint32_t bits) { return (int32_t)(bits ^ ((uint32_t)((int32_t)bits >> 31) & 0x7FFFFFFFu)); }
@@ -73,7 +73,7 @@ static inline uint32_t swg__unkey32(int32_t key) { return (uint32_t)key ^ ((uint
 static inline uint64_t swg__key64(uint64_t bits) { return bits ^ ((uint64_t)((int64_t)bits >> 63) & 0x7FFFFFFFFFFFFFFFu); }
 
 /* Smallest and largest finite value of an array; *any false if there is none. */
-void swg__range(swg_context *ctx, swg_codec_type type, const void *data, int64_t count, double *least, double *most, bool *any);
+void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t count, double *least, double *most, bool *any);
 
 /* Short step: the largest f64 <= 2 * eb with at most `sig` significant bits. */
 double swg__short_step(double eb, int sig);

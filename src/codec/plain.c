@@ -6,7 +6,7 @@
 #include "stencil.h"
 
 static swg_status put_values(const swg__chunk *chunk, int64_t count, swg__draft *draft) {
-    int bytes = swg_codec_type_bytes(chunk->grid.type);
+    int bytes = swg_element_bytes(chunk->grid.type);
     swg__text *out = &draft->stream[SWG__PARAM];
     swg__put(out, chunk->values, (size_t)count * (size_t)bytes);
     if (out->failed)
@@ -23,7 +23,7 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
 }
 
 swg_status swg__plain_encode(const swg__chunk *chunk, bool stored_only, swg__draft *draft) {
-    const size_t bytes = (size_t)swg_codec_type_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
     const uint8_t *values = chunk->values;
     swg__draft_init(draft, chunk->ctx);
     if (memcmp(values, values + bytes, raw - bytes) == 0) {

@@ -9,23 +9,23 @@ enum { PLANE_LANES = 4, TOTAL = 1 << SWG__RANS_BITS };
 
 /* ---- keys: one byte-order-free number per value, differences of smooth data have small high bytes ---- */
 
-static uint64_t key_load(swg_codec_type type, int bytes, const void *values, int64_t i) {
+static uint64_t key_load(swg_element type, int bytes, const void *values, int64_t i) {
     switch (bytes) {
     case 1: return ((const uint8_t *)values)[i];
     case 2: return ((const uint16_t *)values)[i];
     case 4: {
         uint32_t bits = ((const uint32_t *)values)[i];
-        return type == SWG_CODEC_F32 ? (uint32_t)swg__key32(bits) : bits;
+        return type == SWG_ELEMENT_F32 ? (uint32_t)swg__key32(bits) : bits;
     }
     default: {
         uint64_t bits = ((const uint64_t *)values)[i];
-        return type == SWG_CODEC_F64 ? swg__key64(bits) : bits;
+        return type == SWG_ELEMENT_F64 ? swg__key64(bits) : bits;
     }
     }
 }
 
 /* Differences of row `row`: to the value before; the first one to the first of the row before, 0 for the first of all. */
-static void row_differences(swg_codec_type type, int bytes, const void *values, int64_t row, int64_t n, uint64_t *d) {
+static void row_differences(swg_element type, int bytes, const void *values, int64_t row, int64_t n, uint64_t *d) {
     uint64_t before = row ? key_load(type, bytes, values, (row - 1) * n) : 0;
     for (int64_t x = 0; x < n; x++) {
         uint64_t key = key_load(type, bytes, values, row * n + x);
@@ -42,10 +42,10 @@ static double entropy_bytes(const uint32_t histogram[256], double total) {
     return bits / 8;
 }
 
-int64_t swg__planes_estimate(swg_codec_type type, const void *values, int64_t rows, int64_t n) {
+int64_t swg__planes_estimate(swg_element type, const void *values, int64_t rows, int64_t n) {
     enum { PIECE = 256 };
     uint32_t histogram[8][256] = {0};
-    int bytes = swg_codec_type_bytes(type);
+    int bytes = swg_element_bytes(type);
     int64_t count = rows * n, pieces = (count + PIECE - 1) / PIECE, stride = count > 16384 ? 16 : 1, seen = 0;
     for (int64_t p = 0; p < pieces; p += stride)
         for (int64_t i = p * PIECE; i < count && i < (p + 1) * PIECE; i++, seen++) {
@@ -173,8 +173,8 @@ static const char *plane_decode(swg__cursor *in, uint8_t *plane, int64_t count, 
 
 /* ---- all planes ---- */
 
-swg_status swg__planes_encode(swg_context *ctx, swg_codec_type type, const void *values, int64_t rows, int64_t n, swg__draft *draft) {
-    int bytes = swg_codec_type_bytes(type);
+swg_status swg__planes_encode(swg_context *ctx, swg_element type, const void *values, int64_t rows, int64_t n, swg__draft *draft) {
+    int bytes = swg_element_bytes(type);
     size_t count = (size_t)(rows * n), need = count * (size_t)bytes;
     uint8_t *planes = swg__alloc(ctx, need);
     uint16_t *words = swg__alloc(ctx, (count + 1) * sizeof *words);
@@ -200,17 +200,17 @@ swg_status swg__planes_encode(swg_context *ctx, swg_codec_type type, const void 
     return status;
 }
 
-static void key_store(swg_codec_type type, int bytes, void *values, int64_t i, uint64_t key) {
+static void key_store(swg_element type, int bytes, void *values, int64_t i, uint64_t key) {
     switch (bytes) {
     case 1: ((uint8_t *)values)[i] = (uint8_t)key; break;
     case 2: ((uint16_t *)values)[i] = (uint16_t)key; break;
-    case 4: ((uint32_t *)values)[i] = type == SWG_CODEC_F32 ? swg__unkey32((int32_t)(uint32_t)key) : (uint32_t)key; break;
-    default: ((uint64_t *)values)[i] = type == SWG_CODEC_F64 ? swg__key64(key) : key; break; /* key64 is its own inverse */
+    case 4: ((uint32_t *)values)[i] = type == SWG_ELEMENT_F32 ? swg__unkey32((int32_t)(uint32_t)key) : (uint32_t)key; break;
+    default: ((uint64_t *)values)[i] = type == SWG_ELEMENT_F64 ? swg__key64(key) : key; break; /* key64 is its own inverse */
     }
 }
 
-const char *swg__planes_decode(swg_context *ctx, swg_codec_type type, swg__span param, int64_t rows, int64_t n, void *values) {
-    int bytes = swg_codec_type_bytes(type);
+const char *swg__planes_decode(swg_context *ctx, swg_element type, swg__span param, int64_t rows, int64_t n, void *values) {
+    int bytes = swg_element_bytes(type);
     size_t count = (size_t)(rows * n);
     swg__cursor in = {.at = param.data, .end = param.data + param.bytes};
     uint8_t *planes = swg__alloc(ctx, count * (size_t)bytes), *lookup = swg__alloc(ctx, TOTAL);

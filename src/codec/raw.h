@@ -7,12 +7,12 @@
 #include "swage/codec.h"
 
 /* Estimated payload of mode R1 in bytes, on a sample of the rows. rows of n values. */
-int64_t swg__planes_estimate(swg_codec_type type, const void *values, int64_t rows, int64_t n);
+int64_t swg__planes_estimate(swg_element type, const void *values, int64_t rows, int64_t n);
 
 /* R1 into draft PARAM. */
-swg_status swg__planes_encode(swg_context *ctx, swg_codec_type type, const void *values, int64_t rows, int64_t n, swg__draft *draft);
+swg_status swg__planes_encode(swg_context *ctx, swg_element type, const void *values, int64_t rows, int64_t n, swg__draft *draft);
 
 /* NULL or the reason. */
-const char *swg__planes_decode(swg_context *ctx, swg_codec_type type, swg__span param, int64_t rows, int64_t n, void *values);
+const char *swg__planes_decode(swg_context *ctx, swg_element type, swg__span param, int64_t rows, int64_t n, void *values);
 
 #endif

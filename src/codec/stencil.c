@@ -99,10 +99,10 @@ static bool fast_row(const swg__chunk *chunk, int64_t position, int64_t n, bool 
     const swg__codec_kernels *k = chunk->kernels;
     swg__row_extent row = *extent;
     bool ok = false;
-    if (chunk->grid.step > 0 && chunk->grid.type == SWG_CODEC_F32) {
+    if (chunk->grid.step > 0 && chunk->grid.type == SWG_ELEMENT_F32) {
         const float *x = (const float *)chunk->values + position;
         ok = wide ? k->quantise_f32_64(x, n, &chunk->grid, u, &row) : k->quantise_f32_32(x, n, &chunk->grid, u, &row);
-    } else if (chunk->grid.step > 0 && chunk->grid.type == SWG_CODEC_F64) {
+    } else if (chunk->grid.step > 0 && chunk->grid.type == SWG_ELEMENT_F64) {
         const double *x = (const double *)chunk->values + position;
         ok = wide ? k->quantise_f64_64(x, n, &chunk->grid, u, &row) : k->quantise_f64_32(x, n, &chunk->grid, u, &row);
     }
@@ -358,7 +358,7 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
     *coded = false;
     const swg__grid *grid = &chunk->grid;
-    if (grid->step == 0 && grid->type == SWG_CODEC_F64)
+    if (grid->step == 0 && grid->type == SWG_ELEMENT_F64)
         return SWG_OK;
     levels l = {.slices = chunk->extent[0]};
     swg_status status = SWG_OK;
@@ -440,7 +440,7 @@ const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *reco
         return swg__why_unsupported; /* weights from a model of kind 1 */
     if (!record->stream[SWG__PARAM].data || !record->stream[SWG__RANS].data)
         return "stencil parameters or symbols are missing";
-    if (chunk->grid.type == SWG_CODEC_F64 && chunk->grid.step == 0)
+    if (chunk->grid.type == SWG_ELEMENT_F64 && chunk->grid.step == 0)
         return "lossless f64 cannot be in mode W";
     const char *why = swg__stencil_read(record->stream[SWG__PARAM], (record->head.flags & SWG__FLAG_WIDE) != 0, &model);
     if (!why)

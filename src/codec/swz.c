@@ -160,7 +160,7 @@ static void fill_info(swz_member *m) {
         info->dims[i] = h->dims[i];
         info->chunk[i] = h->chunk[i];
     }
-    info->bytes_raw = info->values * swg_codec_type_bytes(h->type);
+    info->bytes_raw = info->values * swg_element_bytes(h->type);
     info->bytes_stored = (int64_t)m->stream.bytes;
     for (int64_t i = 0; i < m->layout.count; i++) {
         swg__index_entry e;
@@ -322,7 +322,7 @@ int64_t swg_swz_model_bytes(const swg_swz *swz) { return swz->model_bytes; }
 
 static const char *decode_constant(const swg__chunk *chunk, const swg__record *record) {
     const swg__span param = record->stream[SWG__PARAM];
-    const size_t bytes = (size_t)swg_codec_type_bytes(chunk->grid.type);
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
     if (record->head.submode == 1) {
         if (param.bytes != 8)
             return "constant has the wrong length";
@@ -363,7 +363,7 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
         if (head->submode == 1) {
             why = swg__planes_decode(chunk->ctx, chunk->grid.type, param, rows, nx, chunk->values);
         } else {
-            const int bytes = swg_codec_type_bytes(chunk->grid.type);
+            const int bytes = swg_element_bytes(chunk->grid.type);
             if (param.bytes != (size_t)chunk->count * (size_t)bytes)
                 return "stored values have the wrong length";
             swg__copy_values(chunk->values, param.data, chunk->count, bytes);
@@ -378,7 +378,7 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
 static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t index, const swg__chunk *chunk) {
     swg__index_entry e;
     swg__record record;
-    const size_t bytes = (size_t)chunk->count * (size_t)swg_codec_type_bytes(chunk->grid.type);
+    const size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     swg__index_read(m->index.data, index, &e);
     const char *why = NULL;
     if (e.offset == 0 && e.record_bytes == 0) { /* a chunk never written */
@@ -405,7 +405,7 @@ static void open_chunk(const swg_swz *swz, const swz_member *m, int64_t index, i
 /* Dense chunk to its place in the dataset. */
 static void scatter(const swz_member *m, const int64_t origin[4], const swg__chunk *chunk, char *out) {
     const swg__layout *l = &m->layout;
-    const size_t bytes = (size_t)swg_codec_type_bytes(m->header.type);
+    const size_t bytes = (size_t)swg_element_bytes(m->header.type);
     const char *from = chunk->values;
     for (int64_t w = 0; w < chunk->extent[0]; w++)
         for (int64_t z = 0; z < chunk->extent[1]; z++)
@@ -435,7 +435,7 @@ static void read_one(void *arg, int64_t index, int worker) {
     swg__chunk chunk;
     int64_t origin[4];
     open_chunk(job->swz, job->m, index, origin, &chunk);
-    chunk.values = swg__alloc(job->swz->ctx, (size_t)chunk.count * (size_t)swg_codec_type_bytes(chunk.grid.type));
+    chunk.values = swg__alloc(job->swz->ctx, (size_t)chunk.count * (size_t)swg_element_bytes(chunk.grid.type));
     if (!chunk.values) {
         job->why[index] = swg__why_memory;
         return;
@@ -491,7 +491,7 @@ swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t index, int64_t number,
         return swg__fail(swz->ctx, SWG_EINVAL, "chunk %lld of %lld does not exist", (long long)number, (long long)m->layout.count);
     swg__chunk chunk;
     int64_t from[4];
-    const size_t size = (size_t)swg_codec_type_bytes(m->header.type);
+    const size_t size = (size_t)swg_element_bytes(m->header.type);
     open_chunk(swz, m, number, from, &chunk);
     if (bytes != (size_t)chunk.count * size)
         return swg__fail(swz->ctx, SWG_ESHAPE, "%zu bytes given for a chunk of %lld", bytes, (long long)chunk.count * (long long)size);

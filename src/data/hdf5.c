@@ -52,8 +52,12 @@ hid_t swg__h5_native(swg_element element) {
     case SWG_ELEMENT_F64: return H5T_NATIVE_DOUBLE;
     case SWG_ELEMENT_I8: return H5T_NATIVE_INT8;
     case SWG_ELEMENT_U8: return H5T_NATIVE_UINT8;
+    case SWG_ELEMENT_I16: return H5T_NATIVE_INT16;
+    case SWG_ELEMENT_U16: return H5T_NATIVE_UINT16;
     case SWG_ELEMENT_I32: return H5T_NATIVE_INT32;
+    case SWG_ELEMENT_U32: return H5T_NATIVE_UINT32;
     case SWG_ELEMENT_I64: return H5T_NATIVE_INT64;
+    case SWG_ELEMENT_U64: return H5T_NATIVE_UINT64;
     }
     return H5I_INVALID_HID;
 }
@@ -64,7 +68,11 @@ hid_t swg__h5_stored(swg_element element, bool big_endian) {
     case SWG_ELEMENT_F64: return big_endian ? H5T_IEEE_F64BE : H5T_IEEE_F64LE;
     case SWG_ELEMENT_I8: return H5T_STD_I8LE;
     case SWG_ELEMENT_U8: return H5T_STD_U8LE;
+    case SWG_ELEMENT_I16: return big_endian ? H5T_STD_I16BE : H5T_STD_I16LE;
+    case SWG_ELEMENT_U16: return big_endian ? H5T_STD_U16BE : H5T_STD_U16LE;
+    case SWG_ELEMENT_U32: return big_endian ? H5T_STD_U32BE : H5T_STD_U32LE;
     case SWG_ELEMENT_I32: return big_endian ? H5T_STD_I32BE : H5T_STD_I32LE;
+    case SWG_ELEMENT_U64: return big_endian ? H5T_STD_U64BE : H5T_STD_U64LE;
     case SWG_ELEMENT_I64: return big_endian ? H5T_STD_I64BE : H5T_STD_I64LE;
     }
     return H5I_INVALID_HID;
@@ -80,31 +88,6 @@ bool swg__h5_element(hid_t type, swg_element *element, bool *big_endian) {
         }
     }
     return false;
-}
-
-/* ---- names of the small enums of data.h ---- */
-
-static const struct {
-    swg_element element;
-    const char *name;
-    int64_t bytes;
-} elements[] = {
-    {SWG_ELEMENT_F32, "f32", 4}, {SWG_ELEMENT_F64, "f64", 8}, {SWG_ELEMENT_I8, "i8", 1},
-    {SWG_ELEMENT_U8, "u8", 1},   {SWG_ELEMENT_I32, "i32", 4}, {SWG_ELEMENT_I64, "i64", 8},
-};
-
-const char *swg_element_name(swg_element element) {
-    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
-        if (elements[i].element == element)
-            return elements[i].name;
-    return "?";
-}
-
-int64_t swg_element_bytes(swg_element element) {
-    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
-        if (elements[i].element == element)
-            return elements[i].bytes;
-    return 0;
 }
 
 const char *swg_layout_name(swg_layout layout) {

@@ -129,7 +129,7 @@ void swg__png_uri(swg__text *out, const uint8_t *indices, int64_t rows, int64_t 
 
 /* ---- slices ---- */
 
-static void find_range(const swg_slice *slice, double *low, double *high) {
+static void find_range(const swg_report_slice *slice, double *low, double *high) {
     *low = slice->low;
     *high = slice->high;
     if (slice->low < slice->high)
@@ -167,7 +167,7 @@ static void draw_image(swg__text *out, const uint8_t *indices, int64_t rows, int
     swg__text_puts(out, "\"/>\n");
 }
 
-static void draw_slice(swg_report *report, const swg_slice *slice) {
+static void draw_slice(swg_report *report, const swg_report_slice *slice) {
     swg__text *out = &report->body;
     double low, high;
     find_range(slice, &low, &high);
@@ -194,7 +194,7 @@ static void draw_slice(swg_report *report, const swg_slice *slice) {
     swg__free(report->ctx, indices);
 }
 
-void swg_report_slices(swg_report *report, const char *caption, const swg_slice *slices, int64_t count) {
+void swg_report_slices(swg_report *report, const char *caption, const swg_report_slice *slices, int64_t count) {
     swg__text *out = &report->body;
     for (int64_t i = 0; i < count && report->status == SWG_OK; i++)
         if (slices[i].rows < 1 || slices[i].columns < 1 || slices[i].rows > EXTENT_MAX || slices[i].columns > EXTENT_MAX)

@@ -259,7 +259,7 @@ static void slices(void **state) {
     float *large = malloc(300 * 400 * sizeof *large);
     for (int i = 0; i < 300 * 400; i++)
         large[i] = (float)(i % 400);
-    const swg_slice row[] = {{.title = "<original>", .rows = 2, .columns = 3, .values = small},
+    const swg_report_slice row[] = {{.title = "<original>", .rows = 2, .columns = 3, .values = small},
                              {.title = "error x bound", .rows = 2, .columns = 2, .values = error, .low = -2e-6, .high = 2e-6, .diverging = true},
                              {.title = "large", .rows = 300, .columns = 400, .values = large},
                              {.title = "symmetric", .rows = 2, .columns = 2, .values = error, .diverging = true},
@@ -302,7 +302,7 @@ static void slices(void **state) {
     free(png);
     swg__free(ctx, page);
     /* A bad slice is told when the report is written. */
-    swg_report_slices(report, NULL, &(swg_slice){.title = "bad", .rows = 0, .columns = 3, .values = small}, 1);
+    swg_report_slices(report, NULL, &(swg_report_slice){.title = "bad", .rows = 0, .columns = 3, .values = small}, 1);
     swg_report_paragraph(report, "after");
     assert_int_equal(swg_report_write(report, "/tmp/never-written.html"), SWG_ESHAPE);
     assert_message(ctx, "\"bad\"", "0 x 3");
@@ -330,7 +330,7 @@ static void survives_failing_allocations(void **state) {
         if (status == SWG_OK) {
             swg_report_heading(report, "h");
             swg_report_chart(report, &(swg_chart){.count = 1, .series = &(swg_series){"s", 3, NULL, y}});
-            swg_report_slices(report, NULL, &(swg_slice){.title = "p", .rows = 2, .columns = 2, .values = plane}, 1);
+            swg_report_slices(report, NULL, &(swg_report_slice){.title = "p", .rows = 2, .columns = 2, .values = plane}, 1);
             status = swg_report_write(report, scratch_path(&s, "r.html"));
         }
         assert_true(status == SWG_OK || status == SWG_ENOMEM);

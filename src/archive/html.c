@@ -1,0 +1,229 @@
+/* html.c - the page that shows what a compression kept and cost.
+ * In: a collection, its originals, the figures of a verification, optionally a run folder. Out: one HTML file.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <string.h>
+#include "archive/archive.h"
+#include "swage/report.h"
+
+/* ---- training curve, from log.jsonl ---- */
+
+typedef struct curve { double *x, *y; int64_t count; } curve;
+
+/* Lines {"phase": phase, "epoch": e, key: value} of the log; memory of the context. */
+static swg_status read_curve(swg_context *ctx, const char *text, const char *phase, const char *key, curve *out) {
+    int64_t lines = 1;
+    for (const char *p = text; *p; p++)
+        lines += *p == '\n';
+    out->x = swg__calloc(ctx, (size_t)lines, sizeof *out->x);
+    out->y = swg__calloc(ctx, (size_t)lines, sizeof *out->y);
+    out->count = 0;
+    if (!out->x || !out->y)
+        return swg__fail_memory(ctx, (size_t)lines * 16, "the training curve");
+    for (const char *line = text; *line;) {
+        const char *end = strchr(line, '\n');
+        cJSON *object = cJSON_ParseWithLength(line, end ? (size_t)(end - line) : strlen(line));
+        const cJSON *p = cJSON_GetObjectItem(object, "phase"), *e = cJSON_GetObjectItem(object, "epoch"), *v = cJSON_GetObjectItem(object, key);
+        if (cJSON_IsString(p) && strcmp(p->valuestring, phase) == 0 && cJSON_IsNumber(e) && cJSON_IsNumber(v)) {
+            out->x[out->count] = e->valuedouble + 1;
+            out->y[out->count++] = v->valuedouble;
+        }
+        cJSON_Delete(object);
+        line = end ? end + 1 : line + strlen(line);
+    }
+    return SWG_OK;
+}
+
+static swg_status add_training(swg_context *ctx, swg_report *page, const char *run) {
+    static const struct { const char *phase, *key, *name; } wanted[] = {
+        {"train", "loss", "training, total"},          {"val", "loss", "validation, total"},
+        {"val", "reconstruction", "validation, reconstruction"}, {"val", "distance", "validation, sliced-Wasserstein"}};
+    enum { CURVES = sizeof wanted / sizeof wanted[0] };
+    char path[1200];
+    uint8_t *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/log.jsonl", run);
+    if (!swg__exists(path))
+        return SWG_OK; /* a single checkpoint has no log */
+    SWG__TRY(swg__file_read(ctx, path, &text, &bytes));
+    curve curves[CURVES] = {{0}};
+    swg_series series[CURVES];
+    swg_status status = SWG_OK;
+    for (int i = 0; i < CURVES && status == SWG_OK; i++) {
+        status = read_curve(ctx, (const char *)text, wanted[i].phase, wanted[i].key, &curves[i]);
+        series[i] = (swg_series){.name = wanted[i].name, .count = curves[i].count, .x = curves[i].x, .y = curves[i].y};
+    }
+    if (status == SWG_OK) {
+        swg_report_heading(page, "Training");
+        swg_report_chart(page, &(swg_chart){.title = "loss", .x_label = "epoch", .y_label = "loss", .log_y = true, .count = CURVES, .series = series});
+    }
+    for (int i = 0; i < CURVES; i++) {
+        swg__free(ctx, curves[i].x);
+        swg__free(ctx, curves[i].y);
+    }
+    swg__free(ctx, text);
+    return status;
+}
+
+/* ---- table and modes ---- */
+
+enum { COLUMNS = 8, CELL = 32 };
+
+static void cell(char *out, const char *format, double value) {
+    if (isnan(value))
+        snprintf(out, CELL, "n/a");
+    else if (isinf(value))
+        snprintf(out, CELL, "exact");
+    else
+        snprintf(out, CELL, format, value);
+}
+
+static double rate(int64_t bytes, double seconds) { return seconds > 0 ? (double)bytes * 1e-6 / seconds : NAN; }
+
+static swg_status add_table(swg_context *ctx, swg_report *page, const swg_archive_report *r) {
+    static const char *const header[COLUMNS] = {"variable", "values", "ratio", "bound", "max error / bound", "PSNR dB", "compress MB/s",
+                                                "decompress MB/s"};
+    int64_t rows = r->variable_count + 1;
+    char (*texts)[CELL] = swg__calloc(ctx, (size_t)(rows * COLUMNS), CELL);
+    const char **cells = swg__calloc(ctx, (size_t)(rows * COLUMNS), sizeof *cells);
+    swg_status status = texts && cells ? SWG_OK : swg__fail_memory(ctx, (size_t)rows * COLUMNS * CELL, "the report's table");
+    for (int64_t i = 0; i < rows && status == SWG_OK; i++) {
+        const swg_archive_row *v = i < r->variable_count ? &r->variables[i] : &r->total;
+        char (*t)[CELL] = texts + i * COLUMNS;
+        snprintf(t[0], CELL, "%s", v->variable);
+        snprintf(t[1], CELL, "%lld", (long long)v->values);
+        cell(t[2], "%.2f", (double)v->bytes_in / (double)v->bytes_out);
+        cell(t[3], "%.3g", i < r->variable_count ? v->bound : NAN);
+        cell(t[4], "%.4f", v->bound > 0 ? v->max_ratio : NAN);
+        cell(t[5], "%.1f", v->psnr_db);
+        cell(t[6], "%.0f", rate(v->bytes_in, v->compress_s));
+        cell(t[7], "%.0f", rate(v->bytes_in, v->decompress_s));
+        for (int c = 0; c < COLUMNS; c++)
+            cells[i * COLUMNS + c] = t[c];
+    }
+    if (status == SWG_OK)
+        swg_report_table(page, &(swg_table){.caption = "one row per variable, all files together", .columns = COLUMNS, .rows = rows,
+                                            .header = header, .cells = cells});
+    swg__free(ctx, cells);
+    swg__free(ctx, texts);
+    return status;
+}
+
+static swg_status add_modes(swg_context *ctx, swg_report *page, const swg_archive_report *r) {
+    const char *kinds[SWG_MODE_COUNT];
+    for (int m = 0; m < SWG_MODE_COUNT; m++)
+        kinds[m] = swg_codec_mode_name((swg_codec_mode)m);
+    const char **names = swg__calloc(ctx, (size_t)r->variable_count + 1, sizeof *names);
+    double *shares = swg__calloc(ctx, (size_t)(r->variable_count + 1) * SWG_MODE_COUNT, sizeof *shares);
+    if (names && shares) {
+        for (int64_t v = 0; v < r->variable_count; v++) {
+            names[v] = r->variables[v].variable;
+            for (int m = 0; m < SWG_MODE_COUNT; m++)
+                shares[v * SWG_MODE_COUNT + m] = (double)r->variables[v].mode_chunks[m];
+        }
+        swg_report_bars(page, &(swg_bars){.title = "how the chunks were coded", .rows = r->variable_count, .kinds = SWG_MODE_COUNT,
+                                          .row_names = names, .kind_names = kinds, .shares = shares});
+    }
+    bool ok = names && shares;
+    swg__free(ctx, names);
+    swg__free(ctx, shares);
+    return ok ? SWG_OK : swg__fail_memory(ctx, 0, "the report");
+}
+
+/* ---- slices ---- */
+
+static double value_at(swg_element element, const void *data, int64_t i) {
+    return element == SWG_ELEMENT_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
+}
+
+/* The middle plane of the slowest grid axis: original, restored, error over bound. */
+static swg_status add_slice(swg_context *ctx, swg_report *page, const swg_swz *swz, int64_t member, swg_source *source, int64_t index) {
+    const swg_swz_info *info = swg_swz_member(swz, member);
+    const swg_array *array = swg_source_array(source, index);
+    int64_t rows = info->dims[info->ndim - 2], columns = info->dims[info->ndim - 1], plane = rows * columns;
+    int64_t first = info->values / plane / 2 * plane;
+    char *restored = swg__alloc(ctx, (size_t)info->bytes_raw), *original = swg__alloc(ctx, (size_t)info->bytes_raw);
+    float *planes = swg__alloc(ctx, (size_t)(3 * plane) * sizeof *planes);
+    swg_status status = restored && original && planes ? SWG_OK : swg__fail_memory(ctx, (size_t)info->bytes_raw, "slices");
+    if (status == SWG_OK)
+        status = swg_swz_read(swz, member, restored, (size_t)info->bytes_raw);
+    if (status == SWG_OK)
+        status = swg_source_read(source, index, original);
+    if (status == SWG_OK) {
+        double low = INFINITY, high = -INFINITY;
+        for (int64_t i = 0; i < plane; i++) {
+            double a = value_at(array->element, original, first + i), b = value_at(array->element, restored, first + i);
+            planes[i] = (float)a;
+            planes[plane + i] = (float)b;
+            planes[2 * plane + i] = (float)(info->eb_abs > 0 ? (b - a) / info->eb_abs : b - a);
+            low = fmin(low, a);
+            high = fmax(high, a);
+        }
+        const swg_report_slice slices[3] = {
+            {.title = "original", .rows = rows, .columns = columns, .values = planes, .low = low, .high = high},
+            {.title = "restored", .rows = rows, .columns = columns, .values = planes + plane, .low = low, .high = high},
+            {.title = "error / bound", .rows = rows, .columns = columns, .values = planes + 2 * plane, .low = -1, .high = 1, .diverging = true}};
+        char caption[256];
+        snprintf(caption, sizeof caption, "%s of %s, middle plane", info->name, info->source);
+        swg_report_slices(page, caption, slices, 3);
+    }
+    swg__free(ctx, planes);
+    swg__free(ctx, original);
+    swg__free(ctx, restored);
+    return status;
+}
+
+/* The last grid of each variable (the latest time), up to `most` variables evenly chosen; blocks if there is no grid. */
+static swg_status add_slices(swg_context *ctx, swg_report *page, const char *path, const char *original, const swg_archive_report *r, int most) {
+    swg_swz *swz;
+    swg_source *source = NULL;
+    SWG__TRY(swg_swz_open(ctx, path, &swz));
+    swg_status status = SWG_OK;
+    int64_t step = most > 0 && r->variable_count > most ? r->variable_count / most : 1;
+    if (most > 0)
+        swg_report_heading(page, "Slices");
+    for (int64_t v = 0, shown = 0; v < r->variable_count && shown < most && status == SWG_OK; v += step, shown++) {
+        const char *name = r->variables[v].variable;
+        int64_t chosen = -1;
+        for (int64_t i = 0; i < swg_swz_count(swz); i++)
+            if (strcmp(swg_swz_member(swz, i)->name, name) == 0 && (chosen < 0 || swg_swz_member(swz, i)->layout == SWG_CODEC_GRID))
+                chosen = i;
+        status = swg_source_open(ctx, original, &(swg_source_opts){.vars = name, .missing = "skip"}, &source);
+        for (int64_t i = 0; status == SWG_OK && i < swg_source_count(source); i++)
+            if (strcmp(swg__relative_source(original, swg_source_array(source, i)->file), swg_swz_member(swz, chosen)->source) == 0) {
+                status = add_slice(ctx, page, swz, chosen, source, i);
+                break;
+            }
+        swg_source_close(source);
+        source = NULL;
+    }
+    swg_swz_close(swz);
+    return status;
+}
+
+swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
+                            const swg_archive_report *r, int slices) {
+    swg_report *page;
+    char text[512];
+    SWG__TRY(swg_report_open(ctx, "Swage: compression report", &page));
+    snprintf(text, sizeof text, "%s: %lld arrays, %.2f MB became %.2f MB, %.2f : 1, network included (%.1f kB). Largest error over bound %.4f; "
+             "%lld of %lld values outside the bound.", path, (long long)r->count, (double)r->total.bytes_in * 1e-6,
+             (double)r->total.bytes_out * 1e-6, (double)r->total.bytes_in / (double)r->total.bytes_out, (double)r->model_bytes * 1e-3,
+             r->total.max_ratio, (long long)r->total.violations, (long long)r->total.values);
+    swg_report_paragraph(page, text);
+    swg_status status = add_table(ctx, page, r);
+    if (status == SWG_OK)
+        status = add_modes(ctx, page, r);
+    if (status == SWG_OK && original)
+        status = add_slices(ctx, page, path, original, r, slices);
+    if (status == SWG_OK && run)
+        status = add_training(ctx, page, run);
+    snprintf(text, sizeof text, "swage %s, %s, %d threads. Speeds are of this run on this machine: encoding and decoding in memory, "
+             "reading and writing HDF5 not counted.", swg_version(), swg_context_isa(ctx), swg_context_threads(ctx));
+    swg_report_paragraph(page, text);
+    if (status == SWG_OK)
+        status = swg_report_write(page, html);
+    swg_report_close(page);
+    return status;
+}

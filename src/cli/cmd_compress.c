@@ -1,0 +1,79 @@
+/* cmd_compress.c - `swage compress`: HDF5 file or folder into one .swz, restored and checked before it is called done.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "base.h"
+#include "cli/archive_out.h"
+
+static const cli_option options[] = {
+    {"error", 'e', "BOUND", "abs:NUMBER (in the data's units), rel:NUMBER (of each array's value range) or lossless; required"},
+    {"model", 'm', "RUN", "run folder or checkpoint of a network trained with data.norm=block_scale; without it no network is tried"},
+    {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
+    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*)"},
+    {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
+    {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
+    {"no-check", 0, NULL, "do not restore and compare after writing"},
+    {"report", 0, "FILE", "also write an HTML report"},
+    {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},
+    CLI_THREADS, CLI_ISA, CLI_JSON,
+    {NULL, 0, NULL, NULL},
+};
+
+/* "run/" -> "run.swz", "x.h5" -> "x.swz" */
+static void default_output(const char *input, char *out, size_t capacity) {
+    snprintf(out, capacity - 4, "%s", input);
+    size_t length = strlen(out);
+    while (length > 1 && out[length - 1] == '/')
+        out[--length] = 0;
+    char *dot = strrchr(out, '.'), *slash = strrchr(out, '/');
+    if (dot && dot > (slash ? slash + 1 : out))
+        *dot = 0;
+    strcat(out, ".swz");
+}
+
+static swg_status run(cli *c) {
+    const char *input = c->positional[0], *bound = cli_value(c, "error"), *model_path = cli_value(c, "model");
+    char output[4096];
+    swg_archive_opts opts = {.no_check = cli_flag(c, "no-check")};
+    int64_t slices = 4;
+    if (!bound)
+        return cli_fail(c, SWG_EUSAGE, "say how large an error may be: -e abs:NUMBER, -e rel:NUMBER or -e lossless");
+    SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
+    SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
+    default_output(input, output, sizeof output);
+    if (cli_value(c, "output"))
+        snprintf(output, sizeof output, "%s", cli_value(c, "output"));
+    opts.source = (swg_source_opts){.vars = cli_value(c, "vars"), .layout = cli_value(c, "layout"),
+                                    .missing = cli_flag(c, "skip-missing") ? "skip" : NULL};
+    if (model_path)
+        SWG__TRY(swg_model_open(c->ctx, model_path, &opts.model));
+    cli_progress progress;
+    swg_archive_hooks hooks = cli_archive_hooks(&progress);
+    swg_archive_report *report = NULL;
+    swg_status status = swg_archive_compress(c->ctx, input, output, &opts, &hooks, &report);
+    cli_progress_close(&progress);
+    if (status == SWG_OK && cli_value(c, "report"))
+        status = swg_archive_html(c->ctx, cli_value(c, "report"), output, input, model_path, report, (int)slices);
+    if (report && cli_flag(c, "json")) {
+        cli_archive_json(report, !opts.no_check);
+    } else if (report) {
+        cli_archive_table(report, !opts.no_check);
+        printf("wrote %s\n", output);
+        if (cli_value(c, "report"))
+            printf("report %s\n", cli_value(c, "report"));
+    }
+    swg_archive_report_free(report);
+    swg_model_close(opts.model);
+    return status;
+}
+
+const cli_command cli_cmd_compress = {
+    .name = "compress",
+    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE]",
+    .help = "compress HDF5 data within a guaranteed error bound",
+    .details = "Every array is restored and compared before the command succeeds.\n"
+               "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};

@@ -1,0 +1,119 @@
+/* cmd_info.c - `swage info`: what a .swz or a checkpoint holds.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <string.h>
+#include "base.h"
+#include "cli/cli.h"
+#include "swage/codec.h"
+#include "swage/model.h"
+
+static const cli_option options[] = {
+    CLI_JSON,
+    {NULL, 0, NULL, NULL},
+};
+
+static const char *const bounds[] = {"lossless", "abs", "rel", "pw", "psnr"};
+
+static void print_json(cJSON *root) {
+    char *text = cJSON_Print(root);
+    puts(text ? text : "{}");
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+static swg_status show_swz(cli *c, const char *path) {
+    swg_swz *swz;
+    SWG__TRY(swg_swz_open(c->ctx, path, &swz));
+    bool json = cli_flag(c, "json");
+    cJSON *root = json ? cJSON_CreateObject() : NULL, *members = json ? cJSON_AddArrayToObject(root, "members") : NULL;
+    if (json)
+        cJSON_AddNumberToObject(root, "model_bytes", (double)swg_swz_model_bytes(swz));
+    else
+        printf("%-28s %-10s %-5s %-18s %-14s %10s %10s %7s\n", "file", "variable", "type", "shape", "bound", "raw", "stored", "ratio");
+    for (int64_t i = 0; i < swg_swz_count(swz); i++) {
+        const swg_swz_info *m = swg_swz_member(swz, i);
+        char shape[96] = "", bound[48];
+        for (int d = 0; d < m->ndim; d++)
+            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", d ? "x" : "", (long long)m->dims[d]);
+        snprintf(bound, sizeof bound, m->bound == SWG_BOUND_LOSSLESS ? "%s" : "%s:%g", bounds[m->bound], m->value);
+        if (!json) {
+            printf("%-28s %-10s %-5s %-18s %-14s %10lld %10lld %7.2f\n", *m->source ? m->source : "-", *m->name ? m->name : "-",
+                   swg_element_name(m->type), shape, bound, (long long)m->bytes_raw, (long long)m->bytes_stored,
+                   (double)m->bytes_raw / (double)m->bytes_stored);
+            continue;
+        }
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "source", m->source);
+        cJSON_AddStringToObject(o, "variable", m->name);
+        cJSON_AddStringToObject(o, "type", swg_element_name(m->type));
+        cJSON_AddStringToObject(o, "shape", shape);
+        cJSON_AddStringToObject(o, "bound_as_given", bound);
+        cJSON_AddNumberToObject(o, "bound", m->eb_abs);
+        cJSON_AddNumberToObject(o, "bytes_in", (double)m->bytes_raw);
+        cJSON_AddNumberToObject(o, "bytes_out", (double)m->bytes_stored);
+        cJSON_AddNumberToObject(o, "max_error_over_bound", m->max_ratio);
+        cJSON *modes = cJSON_AddObjectToObject(o, "chunks");
+        for (int k = 0; k < SWG_MODE_COUNT; k++)
+            cJSON_AddNumberToObject(modes, swg_codec_mode_name((swg_codec_mode)k), (double)m->mode_chunks[k]);
+        cJSON_AddItemToArray(members, o);
+    }
+    if (json)
+        print_json(root);
+    else
+        printf("network in the file: %lld bytes\n", (long long)swg_swz_model_bytes(swz));
+    swg_swz_close(swz);
+    return SWG_OK;
+}
+
+static swg_status show_model(cli *c, const char *path) {
+    swg_model *model;
+    SWG__TRY(swg_model_open(c->ctx, path, &model));
+    swg_weights *w = swg_model_weights(model);
+    int64_t parameters = 0;
+    for (int i = 0; i < swg_weights_count(w); i++) {
+        int64_t n = 1;
+        for (int d = 0; d < swg_weights_ndim(w, i); d++)
+            n *= swg_weights_shape(w, i)[d];
+        parameters += n;
+    }
+    const swg_swae *n = swg_model_network(model);
+    if (cli_flag(c, "json")) {
+        cJSON *root = cJSON_CreateObject();
+        cJSON_AddStringToObject(root, "checkpoint", swg_model_path(model));
+        cJSON_AddNumberToObject(root, "parameters", (double)parameters);
+        cJSON_AddNumberToObject(root, "input", (double)n->input);
+        cJSON_AddNumberToObject(root, "latent", (double)n->latent);
+        cJSON_AddNumberToObject(root, "epochs", (double)swg_model_epoch(model));
+        cJSON_AddStringToObject(root, "norm", swg_norm_name(swg_model_norm(model)));
+        print_json(root);
+    } else {
+        printf("checkpoint  %s\nnetwork     %lld values -> %lld latents and back, %lld parameters\nnormalised  %s\ntrained     %lld epochs\n",
+               swg_model_path(model), (long long)n->input, (long long)n->latent, (long long)parameters,
+               swg_norm_name(swg_model_norm(model)), (long long)swg_model_epoch(model));
+        for (int i = 0; i < swg_weights_count(w); i++) {
+            printf("  %-28s", swg_weights_name(w, i));
+            for (int d = 0; d < swg_weights_ndim(w, i); d++)
+                printf("%s%lld", d ? " x " : " ", (long long)swg_weights_shape(w, i)[d]);
+            printf("\n");
+        }
+    }
+    swg_model_close(model);
+    return SWG_OK;
+}
+
+static swg_status run(cli *c) {
+    const char *path = c->positional[0];
+    size_t length = strlen(path);
+    bool model = swg__is_folder(path) || (length > 12 && strcmp(path + length - 12, ".safetensors") == 0);
+    return model ? show_model(c, path) : show_swz(c, path);
+}
+
+const cli_command cli_cmd_info = {
+    .name = "info",
+    .usage = "FILE.swz | RUN | CHECKPOINT",
+    .help = "show what a compressed file or a checkpoint holds",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};
