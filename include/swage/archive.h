@@ -48,6 +48,7 @@ typedef struct swg_archive_opts {
     double value;                   /* of the bound */
     swg_model *model;               /* trained with data.norm=block_scale; NULL: no network */
     swg_source_opts source;
+    uint32_t without;               /* modes not tried, bits 1 << SWG_MODE_... */
     bool no_check;                  /* do not restore and compare after writing */
 } swg_archive_opts;
 

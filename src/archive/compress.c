@@ -27,7 +27,7 @@ static swg_status add_array(swg_context *ctx, swg_source *source, int64_t index,
     swg_status status = swg_source_read(source, index, data);
     if (status == SWG_OK) {
         swg_codec_array a = swg__codec_array_of(array, data);
-        swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .name = array->variable, .attributes = facts};
+        swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .without = opts->without, .name = array->variable, .attributes = facts};
         int64_t before = swg__now_ns();
         status = swg_codec_writer_add(writer, swg__relative_source(root, array->file), &a, &codec, NULL);
         row->compress_s = (double)(swg__now_ns() - before) * 1e-9;

@@ -105,7 +105,7 @@ typedef struct job {
     swg_context *ctx;
     swg__encoded *out;
     const char *data;
-    bool stored_only;
+    uint32_t without;         /* modes not tried, bits 1 << SWG_MODE_... */
     int64_t first, chunks;    /* the group; tasks count from `first` */
     swg_status *status;       /* of each chunk */
     batch sample, all;        /* sample: a few tiles of every chunk; all: of the chunks where those promise a gain */
@@ -157,7 +157,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
     swg__draft_init(&draft, j->ctx);
     swg_status status = open_chunk(j, index, &chunk);
     if (status == SWG_OK)
-        status = swg__plain_encode(&chunk, j->stored_only, &draft);
+        status = swg__plain_encode(&chunk, j->without, &draft);
     if (status == SWG_OK) {
         draft.head.chunk_index = (uint64_t)index;
         draft.head.n_values = (uint32_t)chunk.count;
@@ -339,7 +339,7 @@ void swg__encoded_free(swg__encoded *e) {
     *e = (swg__encoded){0};
 }
 
-static swg_status code_all(swg_context *ctx, const swg_codec_array *array, bool stored_only, swg__encoded *out) {
+static swg_status code_all(swg_context *ctx, const swg_codec_array *array, uint32_t without, swg__encoded *out) {
     if (!swg__layout_make(&out->header, &out->layout))
         return swg__fail(ctx, SWG_ESHAPE, "the array is too large");
     out->chunk = swg__calloc(ctx, (size_t)out->layout.count, sizeof *out->chunk);
@@ -349,8 +349,8 @@ static swg_status code_all(swg_context *ctx, const swg_codec_array *array, bool 
         swg__text_init(&out->chunk[i].plain, ctx);
         swg__text_init(&out->chunk[i].network, ctx);
     }
-    job j = {.ctx = ctx, .out = out, .data = array->data, .stored_only = stored_only};
-    bool network = out->model && out->header.grid.fine && !stored_only;
+    job j = {.ctx = ctx, .out = out, .data = array->data, .without = without};
+    bool network = out->model && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1);
     swg_status status = SWG_OK;
     for (; j.first < out->layout.count && status == SWG_OK; j.first += j.chunks) {
         j.chunks = out->layout.count - j.first;
@@ -385,7 +385,7 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     h->range_max = most;
     h->user_tag = o.user_tag;
     h->axis_map = map_axes(h);
-    swg_status status = code_all(ctx, array, false, out);
+    swg_status status = code_all(ctx, array, o.without, out);
     int64_t total = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES, raw = count * swg_element_bytes(array->type);
     for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
         total += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
@@ -398,7 +398,7 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
         if (memcmp(header.chunk, h->chunk, sizeof header.chunk) != 0) {
             swg__encoded_free(out);
             *out = (swg__encoded){.ctx = ctx, .header = header, .name = o.name, .attributes = o.attributes};
-            status = code_all(ctx, array, true, out);
+            status = code_all(ctx, array, ~0u, out);
         }
     }
     if (status != SWG_OK)

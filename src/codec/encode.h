@@ -39,6 +39,6 @@ void swg__models_write(const swg_codec_model *model, swg__text *out);
 size_t swg__models_bytes(const swg_codec_model *model);
 
 /* The best coding of one chunk without a network. */
-swg_status swg__plain_encode(const swg__chunk *chunk, bool stored_only, swg__draft *draft);
+swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft);
 
 #endif

@@ -22,7 +22,7 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
     swg__draft_free(&loser);
 }
 
-swg_status swg__plain_encode(const swg__chunk *chunk, bool stored_only, swg__draft *draft) {
+swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft) {
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
     const uint8_t *values = chunk->values;
     swg__draft_init(draft, chunk->ctx);
@@ -32,8 +32,8 @@ swg_status swg__plain_encode(const swg__chunk *chunk, bool stored_only, swg__dra
     }
     const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
     bool coded = false;
-    swg_status status = stored_only ? SWG_OK : swg__stencil_encode(chunk, (int64_t)raw, draft, &coded);
-    if (status == SWG_OK && !stored_only) {
+    swg_status status = without >> SWG_MODE_STENCIL & 1 ? SWG_OK : swg__stencil_encode(chunk, (int64_t)raw, draft, &coded);
+    if (status == SWG_OK && !(without >> SWG_MODE_PLANES & 1)) {
         int64_t rows = chunk->count / chunk->extent[3];
         size_t best = coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored;
         if (swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) < (int64_t)best) {
