@@ -45,7 +45,7 @@ const swg__config_key swg__config_table[] = {
     {"trainer.seed", SWG__INT, "42", "", "[0,9223372036854775807]", "seed of weights, shuffles, directions and the random split"},
     {"trainer.threads", SWG__INT, "auto", "threads", "[1,4096] auto", "auto: as many as the machine allows; results do not depend on it"},
     {"trainer.clip_norm", SWG__FLOAT, "1.0", "", "[0,1e12]", "largest norm of all gradients together; 0: no clipping"},
-    {"trainer.accumulate", SWG__INT, "1", "", "[1,65536]", "micro-batches per optimiser step"},
+    {"trainer.accumulate", SWG__NOT_YET, "null", "", "", "micro-batches per optimiser step"},
     {"trainer.log_every", SWG__INT, "50", "steps", "[1,1000000000]", "distance of log lines"},
     {"trainer.eval_every", SWG__INT, "10", "epochs", "[1,1000000]", "distance of full evaluations of the reconstruction"},
     {"trainer.check_finite", SWG__BOOL, "true", "", "", "stop when the validation loss is NaN, or after ten skipped steps in a row"},
@@ -55,7 +55,7 @@ const swg__config_key swg__config_table[] = {
     {"early_stopping.patience", SWG__INT, "40", "validations", "[1,1000000]", "validations without improvement before the stop"},
     {"early_stopping.min_delta", SWG__FLOAT, "1e-4", "", "[0,1e6]", "smallest fall that counts as improvement"},
     {"checkpoint.every", SWG__INT, "20", "epochs", "[1,1000000]", "distance of the kept checkpoints"},
-    {"checkpoint.save_top_k", SWG__INT, "1", "", "[0,1000]", "how many of the best checkpoints are kept"},
+    {"checkpoint.save_top_k", SWG__NOT_YET, "null", "", "", "how many of the best checkpoints are kept; today one, as best"},
 
     {"optimizer.name", SWG__CHOICE, "adam", "", "adam adamw adamw_fused", "adamw and adamw_fused are the same kernel"},
     {"optimizer.lr", SWG__FLOAT, "2e-4", "", "(0,1e3]", "learning rate"},
@@ -70,13 +70,10 @@ const swg__config_key swg__config_table[] = {
     {"scheduler.warmup", SWG__INT, "0", "counts", "[0,1000000000]", "counts of linear rise at the start"},
     {"scheduler.interval", SWG__CHOICE, "epoch; scheduler.name=cosine:step", "", "epoch step", "what a count is"},
 
-    {"performance.mode", SWG__CHOICE, "default", "", "default reduce-overhead max-autotune", "how the plan is made"},
+    {"performance.mode", SWG__CHOICE, "default", "", "default !reduce-overhead !max-autotune", "how the plan is made"},
     {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512", "instruction set; auto: the best of this machine"},
     {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
     {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
-
-    {"codec.abs", SWG__FLOAT, "null", "", "(0,1e300]", "largest absolute error of a decoded value"},
-    {"codec.rel", SWG__FLOAT, "null", "", "(0,1]", "the same as a part of each variable's range"},
 
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
 };

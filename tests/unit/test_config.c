@@ -76,7 +76,7 @@ static void overrides(void **state) {
     swg_context *ctx = *state;
     const char *const changes[] = {"data.path=/data/run 1",  "model.hidden=[64, 32]", "trainer.epochs=5",     "optimizer=adamw",
                                    "data.vars=*",            "+trainer.max_steps=7",  "++optimizer.lr=1e-3",  "~trainer.clip_norm",
-                                   "data.batch_size=auto",   "loss=log",              "cudnn_benchmark=True", "compile_model=no",
+                                   "data.batch_size=auto",   "loss=log",              "autotune=False", "compile_model=no",
                                    "run.name='a, b: #c'"};
     swg_config *c;
     assert_ok(ctx, swg_config_open(ctx, "swae/mlp", &(swg_config_opts){.overrides = changes, .override_count = 13}, &c));
@@ -94,7 +94,7 @@ static void overrides(void **state) {
     assert_true(swg_config_is(c, "data.batch_size", "auto"));
     assert_true(swg_config_is(c, "loss.name", "log"));
     assert_close(swg_config_float(c, "loss.lambda"), 0.1, 0, 0); /* default of the log loss */
-    assert_true(swg_config_is(c, "performance.mode", "max-autotune"));
+    assert_true(swg_config_is(c, "performance.mode", "default")); /* from the alias autotune=false */
     assert_false(swg_config_bool(c, "performance.fusion"));
     assert_string_equal(swg_config_string(c, "run.name"), "a, b: #c");
     assert_ok(ctx, swg_config_status(c));
@@ -343,7 +343,7 @@ static void files(void **state) {
 static void round_trip(void **state) {
     swg_context *ctx = *state;
     static const char *const changes[] = {"data.path=/a b/#c: 'd'", "run.name=null and void", "data.vars=[U_*, '*', \"1\", '', ä]",
-                                          "trainer.max_steps=12", "+paths.data=/x/${run.dir}", "+paths.t='true'", "codec.abs=1e-6"};
+                                          "trainer.max_steps=12", "+paths.data=/x/${run.dir}", "+paths.t='true'", "scheduler.min_lr=1e-6"};
     swg_config *a, *b;
     const char *text, *again;
     assert_ok(ctx, swg_config_open(ctx, "swae/mlp-deep", &(swg_config_opts){.overrides = changes, .override_count = 7}, &a));
