@@ -66,6 +66,42 @@ static swg_status add_training(swg_context *ctx, swg_report *page, const char *r
     return status;
 }
 
+/* ---- what the network alone makes of an array: encode, decode, no residual, no bound ---- */
+
+static swg_status network_alone(swg_context *ctx, swg_model *model, const swg_array *array, const void *original, void *restored) {
+    int64_t edge = swg_model_edge(model), values = edge * edge * edge;
+    size_t size = (size_t)swg_element_bytes(array->element);
+    const swg_norm *norm = swg_model_norm(model);
+    int64_t variable = swg_norm_variable(norm, array->variable);
+    swg_blocks blocks;
+    if (variable < 0)
+        return swg__fail(ctx, SWG_ENOTFOUND, "the network's normaliser does not know variable \"%s\"", array->variable);
+    SWG__TRY(swg_blocks_plan(ctx, array->ndim, array->dims, SWG_CUT_TILE, edge, &blocks));
+    char *cut = swg__alloc(ctx, (size_t)(blocks.count * values) * size);
+    float *y = swg__alloc(ctx, (size_t)(blocks.count * values) * sizeof *y);
+    float *z = swg__alloc(ctx, (size_t)(blocks.count * swg_model_network(model)->latent) * sizeof *z);
+    swg_side *sides = swg__calloc(ctx, (size_t)blocks.count, sizeof *sides);
+    swg_status status = cut && y && z && sides ? SWG_OK : swg__fail_memory(ctx, (size_t)(blocks.count * values) * size, "blocks");
+    if (status == SWG_OK) {
+        swg_blocks_cut(&blocks, array->element, original, 0, blocks.count, cut);
+        for (int64_t b = 0; b < blocks.count; b++)
+            swg_norm_forward(norm, variable, array->element, cut + (size_t)(b * values) * size, values, &sides[b], y + b * values);
+        status = swg_model_encode(model, blocks.count, y, z);
+    }
+    if (status == SWG_OK)
+        status = swg_model_decode(model, blocks.count, z, y);
+    for (int64_t b = 0; b < blocks.count && status == SWG_OK; b++)
+        if (sides[b].flag == SWG_BLOCK_NORMAL)
+            swg_norm_inverse(norm, variable, &sides[b], y + b * values, values, array->element, cut + (size_t)(b * values) * size);
+    if (status == SWG_OK)
+        swg_blocks_join(&blocks, array->element, cut, 0, blocks.count, restored);
+    swg__free(ctx, sides);
+    swg__free(ctx, z);
+    swg__free(ctx, y);
+    swg__free(ctx, cut);
+    return status;
+}
+
 /* ---- table and modes ---- */
 
 enum { COLUMNS = 8, CELL = 32 };
@@ -137,45 +173,60 @@ static double value_at(swg_element element, const void *data, int64_t i) {
     return element == SWG_ELEMENT_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
 }
 
-/* The middle plane of the slowest grid axis: original, restored, error over bound. */
-static swg_status add_slice(swg_context *ctx, swg_report *page, const swg_swz *swz, int64_t member, swg_source *source, int64_t index) {
+/* The middle plane of the slowest axis: original, restored, and their difference over `unit` (in [-1, 1]; 0: as it is). */
+static swg_status add_planes(swg_context *ctx, swg_report *page, const char *caption, const char *second, const swg_array *array,
+                             const void *original, const void *restored, double unit) {
+    int64_t rows = array->dims[array->ndim - 2], columns = array->dims[array->ndim - 1], plane = rows * columns;
+    int64_t first = array->count / plane / 2 * plane;
+    float *planes = swg__alloc(ctx, (size_t)(3 * plane) * sizeof *planes);
+    if (!planes)
+        return swg__fail_memory(ctx, (size_t)(3 * plane) * sizeof *planes, "slices");
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; i < plane; i++) {
+        double a = value_at(array->element, original, first + i), b = value_at(array->element, restored, first + i);
+        planes[i] = (float)a;
+        planes[plane + i] = (float)b;
+        planes[2 * plane + i] = (float)(unit > 0 ? (b - a) / unit : b - a);
+        low = fmin(low, a);
+        high = fmax(high, a);
+    }
+    const swg_report_slice slices[3] = {
+        {.title = "original", .rows = rows, .columns = columns, .values = planes, .low = low, .high = high},
+        {.title = second, .rows = rows, .columns = columns, .values = planes + plane, .low = low, .high = high},
+        {.title = unit > 0 ? "error / bound" : "error", .rows = rows, .columns = columns, .values = planes + 2 * plane,
+         .low = unit > 0 ? -1 : 0, .high = unit > 0 ? 1 : 0, .diverging = true}};
+    swg_report_slices(page, caption, slices, 3);
+    swg__free(ctx, planes);
+    return SWG_OK;
+}
+
+static swg_status add_slice(swg_context *ctx, swg_report *page, const swg_swz *swz, int64_t member, swg_source *source, int64_t index,
+                            swg_model *model) {
     const swg_swz_info *info = swg_swz_member(swz, member);
     const swg_array *array = swg_source_array(source, index);
-    int64_t rows = info->dims[info->ndim - 2], columns = info->dims[info->ndim - 1], plane = rows * columns;
-    int64_t first = info->values / plane / 2 * plane;
     char *restored = swg__alloc(ctx, (size_t)info->bytes_raw), *original = swg__alloc(ctx, (size_t)info->bytes_raw);
-    float *planes = swg__alloc(ctx, (size_t)(3 * plane) * sizeof *planes);
-    swg_status status = restored && original && planes ? SWG_OK : swg__fail_memory(ctx, (size_t)info->bytes_raw, "slices");
+    swg_status status = restored && original ? SWG_OK : swg__fail_memory(ctx, (size_t)info->bytes_raw, "slices");
     if (status == SWG_OK)
         status = swg_swz_read(swz, member, restored, (size_t)info->bytes_raw);
     if (status == SWG_OK)
         status = swg_source_read(source, index, original);
-    if (status == SWG_OK) {
-        double low = INFINITY, high = -INFINITY;
-        for (int64_t i = 0; i < plane; i++) {
-            double a = value_at(array->element, original, first + i), b = value_at(array->element, restored, first + i);
-            planes[i] = (float)a;
-            planes[plane + i] = (float)b;
-            planes[2 * plane + i] = (float)(info->eb_abs > 0 ? (b - a) / info->eb_abs : b - a);
-            low = fmin(low, a);
-            high = fmax(high, a);
-        }
-        const swg_report_slice slices[3] = {
-            {.title = "original", .rows = rows, .columns = columns, .values = planes, .low = low, .high = high},
-            {.title = "restored", .rows = rows, .columns = columns, .values = planes + plane, .low = low, .high = high},
-            {.title = "error / bound", .rows = rows, .columns = columns, .values = planes + 2 * plane, .low = -1, .high = 1, .diverging = true}};
-        char caption[256];
-        snprintf(caption, sizeof caption, "%s of %s, middle plane", info->name, info->source);
-        swg_report_slices(page, caption, slices, 3);
-    }
-    swg__free(ctx, planes);
+    char caption[256];
+    snprintf(caption, sizeof caption, "%s of %s, middle plane: the compressed file", info->name, info->source);
+    if (status == SWG_OK)
+        status = add_planes(ctx, page, caption, "restored", array, original, restored, info->eb_abs);
+    if (status == SWG_OK && model)
+        status = network_alone(ctx, model, array, original, restored);
+    snprintf(caption, sizeof caption, "%s of %s, middle plane: the autoencoder alone, without residual and without a bound", info->name, info->source);
+    if (status == SWG_OK && model)
+        status = add_planes(ctx, page, caption, "reconstruction", array, original, restored, 0);
     swg__free(ctx, original);
     swg__free(ctx, restored);
     return status;
 }
 
 /* The last grid of each variable (the latest time), up to `most` variables evenly chosen; blocks if there is no grid. */
-static swg_status add_slices(swg_context *ctx, swg_report *page, const char *path, const char *original, const swg_archive_report *r, int most) {
+static swg_status add_slices(swg_context *ctx, swg_report *page, const char *path, const char *original, swg_model *model,
+                             const swg_archive_report *r, int most) {
     swg_swz *swz;
     swg_source *source = NULL;
     SWG__TRY(swg_swz_open(ctx, path, &swz));
@@ -192,7 +243,7 @@ static swg_status add_slices(swg_context *ctx, swg_report *page, const char *pat
         status = swg_source_open(ctx, original, &(swg_source_opts){.vars = name, .missing = "skip"}, &source);
         for (int64_t i = 0; status == SWG_OK && i < swg_source_count(source); i++)
             if (strcmp(swg__relative_source(original, swg_source_array(source, i)->file), swg_swz_member(swz, chosen)->source) == 0) {
-                status = add_slice(ctx, page, swz, chosen, source, i);
+                status = add_slice(ctx, page, swz, chosen, source, i, model);
                 break;
             }
         swg_source_close(source);
@@ -212,11 +263,14 @@ swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path
              (double)r->total.bytes_out * 1e-6, (double)r->total.bytes_in / (double)r->total.bytes_out, (double)r->model_bytes * 1e-3,
              r->total.max_ratio, (long long)r->total.violations, (long long)r->total.values);
     swg_report_paragraph(page, text);
-    swg_status status = add_table(ctx, page, r);
+    swg_model *model = NULL;
+    swg_status status = run ? swg_model_open(ctx, run, &model) : SWG_OK;
+    if (status == SWG_OK)
+        status = add_table(ctx, page, r);
     if (status == SWG_OK)
         status = add_modes(ctx, page, r);
     if (status == SWG_OK && original)
-        status = add_slices(ctx, page, path, original, r, slices);
+        status = add_slices(ctx, page, path, original, model, r, slices);
     if (status == SWG_OK && run)
         status = add_training(ctx, page, run);
     snprintf(text, sizeof text, "swage %s, %s, %d threads. Speeds are of this run on this machine: encoding and decoding in memory, "
@@ -225,5 +279,6 @@ swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path
     if (status == SWG_OK)
         status = swg_report_write(page, html);
     swg_report_close(page);
+    swg_model_close(model);
     return status;
 }
