@@ -44,6 +44,8 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         else
             live[opts->outputs[i]] = 1;
     }
+    for (int64_t v = 1; v < g->count && status == SWG_OK; v++) /* an input that nothing reads may still be bound */
+        live[v] |= g->nodes[v].op == SWG__INPUT;
     plan->map_count = g->count;
     for (int64_t v = g->count - 1; v > 0 && status == SWG_OK; v--)
         for (int j = 0; live[v] && j < g->nodes[v].inputs; j++)
