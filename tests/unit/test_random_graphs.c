@@ -41,7 +41,7 @@ static void keep(maker *m, swg_value v, double bound) {
 }
 
 static swg_value fresh_leaf(maker *m, int ndim, const int64_t *shape) {
-    char name[16];
+    char name[24];
     snprintf(name, sizeof name, "leaf%d", m->leaves);
     if (m->leaves == POOL)
         return SWG_NONE;
@@ -309,7 +309,7 @@ static swg_value loss_of(maker *m) {
         for (int i = 0; i < m->g->nodes[v].inputs; i++)
             read[m->g->nodes[v].in[i]] = m->g->nodes[v].op != SWG__DETACH; /* a parameter must reach the loss */
     for (int i = 0; i < m->count; i++) {
-        char name[16];
+        char name[24];
         swg_value v = m->pool[i];
         if (read[v] && i < m->count - 1)
             continue;
@@ -399,7 +399,7 @@ static swg_status open_job(job *j, const setup *s) {
                                                     .frozen = s->frozen && !j->hyper, .bind_inputs = s->bound}, &j->plan));
     SWG__TRY(swg_weights_create(j->m.g, j->hyper != SWG_NONE, &j->weights));
     swg_weights_init(j->weights, s->seed);
-    SWG__TRY(swg_plan_open(j->plan, j->weights));
+    SWG__TRY(swg_plan_open(j->plan, j->weights, NULL));
     return fill_inputs(j, s);
 }
 
@@ -419,11 +419,12 @@ static void open_or_fail(job *j, const setup *s) {
         fail_msg("graph %llu: %s", (unsigned long long)s->seed, swg_context_message(j->ctx));
 }
 
-/* Everything a run may not rely on becomes NaN (or index -1): all buffers but inputs, constants and frozen panels. */
+/* Everything a run may not rely on becomes NaN (or index -1): all buffers but inputs and frozen weights. A row panel lies in
+ * the buffer of its group. */
 static void poison(const swg_plan *plan) {
     for (int b = 0; b < plan->buffer_count; b++) {
         const swg__buffer *buffer = &plan->buffers[b];
-        bool kept = buffer->category == SWG__CAT_IO;
+        bool kept = buffer->category == SWG__CAT_IO || buffer->panel;
         for (int i = 0; i < plan->step_count; i++)
             kept = kept || (plan->steps[i].frozen && plan->steps[i].scratch == b);
         if (!kept)
@@ -540,31 +541,45 @@ static void check(const setup *s, double f32_tolerance) {
 
 static void values(void **state) {
     (void)state;
-    for (uint64_t seed = 1; seed <= 150; seed++)
+    for (uint64_t seed = 1; seed <= 600; seed++)
         check(&(setup){.seed = seed, .most = 5000}, 2e-5);
 }
 
 static void gradients_of_smooth_graphs(void **state) {
     (void)state;
-    for (uint64_t seed = 1001; seed <= 1060; seed++)
+    for (uint64_t seed = 1001; seed <= 1200; seed++)
         check(&(setup){.seed = seed, .most = 3000, .train = true, .smooth = true}, 1e-4);
 }
 
 static void gradients_of_any_graph(void **state) {
     (void)state;
-    for (uint64_t seed = 2001; seed <= 2060; seed++)
+    for (uint64_t seed = 2001; seed <= 2200; seed++)
         check(&(setup){.seed = seed, .most = 3000, .train = true}, 0);
 }
 
 static void updates(void **state) {
     (void)state;
-    for (uint64_t seed = 3001; seed <= 3060; seed++)
-        check(&(setup){.seed = seed, .most = 2000, .train = true, .update = true}, 0);
+    for (uint64_t seed = 3001; seed <= 3200; seed++) {
+        setup s = {.seed = seed, .most = 2000, .train = true, .update = true}, of_update = variant(&s, SWG_F64, 1, false),
+              of_gradients = of_update;
+        job update, gradients;
+        check(&s, 0);
+        of_gradients.update = false;
+        open_or_fail(&update, &of_update);
+        open_or_fail(&gradients, &of_gradients);
+        run(&update, 0);
+        run(&gradients, 0);
+        for (int i = 0; i < gradients.m.leaves; i++)
+            compare_tensors(&s, "gradient", i, swg_elements(gradients.m.g, gradients.m.leaf[i]), swg_weights_gradient(update.weights, i),
+                            SWG_F64, swg_plan_data(gradients.plan, gradients.gradients[i]), SWG_F64, 1e-12, 1e-6);
+        close_job(&update);
+        close_job(&gradients);
+    }
 }
 
 static void central_differences(void **state) {
     (void)state;
-    for (uint64_t seed = 4001; seed <= 4100; seed++) {
+    for (uint64_t seed = 4001; seed <= 4150; seed++) {
         setup s = {.seed = seed, .dtype = SWG_F64, .threads = 1, .most = 200, .train = true};
         job j;
         open_or_fail(&j, &s);
