@@ -43,7 +43,7 @@ void swg_scope_pop(swg_graph *g);
 /* ---- inspection ---- */
 
 int swg_ndim(const swg_graph *g, swg_value v);
-const int64_t *swg_shape(const swg_graph *g, swg_value v);   /* swg_ndim numbers; NULL for SWG_NONE */
+const int64_t *swg_shape(const swg_graph *g, swg_value v);   /* swg_ndim numbers, valid as long as the graph; NULL for SWG_NONE */
 int64_t swg_elements(const swg_graph *g, swg_value v);
 swg_dtype swg_value_dtype(const swg_graph *g, swg_value v);
 int64_t swg_graph_nodes(const swg_graph *g);

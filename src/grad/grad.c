@@ -1,7 +1,6 @@
 /* grad.c - reverse mode: appends the backward graph of a scalar; one short rule per operation.
  * In: a graph, a loss, parameters. Out: a value per parameter; swg_adam adds the update of the whole span.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
 #include "ir/ir.h"
 
 /* What a rule sees: the node (a copy: appending may move the array), its value and the gradient of its result. */
@@ -42,9 +41,7 @@ static swg_value fit(rule_args *r, swg_value gradient, int i) {
     if (!gradient)
         return SWG_NONE;
     const swg__node *in = &G->nodes[r->x[i]];
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, in->shape, sizeof shape);
-    return swg__sum_to(G, gradient, in->ndim, shape);
+    return swg__sum_to(G, gradient, in->ndim, in->shape);
 }
 #define TWO(a, b) (r->dx[0] = fit(r, a, 0), r->dx[1] = fit(r, b, 1))
 
@@ -70,12 +67,7 @@ RULE(where) {
     r->dx[2] = fit(r, swg_where(G, X, none, DY), 2);
 }
 
-RULE(reshape) {
-    const swg__node *in = &G->nodes[X];
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, in->shape, sizeof shape);
-    ONE(swg_reshape(G, DY, in->ndim, shape));
-}
+RULE(reshape) { ONE(swg_reshape(G, DY, swg_ndim(G, X), swg_shape(G, X))); }
 RULE(permute) {
     int inverse[SWG_MAX_DIMS];
     for (int i = 0; i < r->n.ndim; i++)
@@ -90,25 +82,17 @@ RULE(slice) {
         after[i] = in->shape[i] - r->n.attr.begin[i] - r->n.shape[i];
     ONE(swg_pad(G, DY, r->n.attr.begin, after));
 }
-RULE(pad) {
-    int64_t extent[SWG_MAX_DIMS];
-    memcpy(extent, G->nodes[X].shape, sizeof extent);
-    ONE(swg_slice(G, DY, r->n.attr.begin, extent));
-}
+RULE(pad) { ONE(swg_slice(G, DY, r->n.attr.begin, swg_shape(G, X))); }
 RULE(concat) {
-    int64_t begin[SWG_MAX_DIMS] = {0}, extent[SWG_MAX_DIMS];
+    int64_t begin[SWG_MAX_DIMS] = {0};
     for (int i = 0; i < r->n.inputs; i++) {
-        memcpy(extent, G->nodes[r->x[i]].shape, sizeof extent);
+        const int64_t *extent = swg_shape(G, r->x[i]);
         r->dx[i] = swg_slice(G, DY, begin, extent);
         begin[r->n.attr.axis] += extent[r->n.attr.axis];
     }
 }
 /* dy has extent 1 on the reduced axes; multiplying by a tensor of ones is what expand is for. */
-RULE(sum) {
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, G->nodes[X].shape, sizeof shape);
-    ONE(swg_expand(G, swg_affine(G, DY, r->n.attr.f[0], 0), r->n.ndim, shape));
-}
+RULE(sum) { ONE(swg_expand(G, swg_affine(G, DY, r->n.attr.f[0], 0), r->n.ndim, swg_shape(G, X))); }
 RULE(reduce_max) {
     swg_value at = swg__ew(G, SWG__EQUAL, 0, 0, 2, X, r->y, 0);
     ONE(swg_mul(G, at, swg_div(G, DY, swg_sum(G, at, r->n.attr.axes))));
@@ -168,10 +152,7 @@ swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, 
     }
     mark_dependent(g, loss, params, count, depends);
     g->in_backward = true;
-    swg_value one = swg_constant(g, 1);
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, g->nodes[loss].shape, sizeof shape);
-    adjoint[loss] = swg_reshape(g, one, g->nodes[loss].ndim, shape);
+    adjoint[loss] = swg_reshape(g, swg_constant(g, 1), swg_ndim(g, loss), swg_shape(g, loss));
     for (swg_value v = loss; v > 0 && g->status == SWG_OK; v--) {
         if (!depends[v] || !adjoint[v] || g->nodes[v].inputs == 0)
             continue;

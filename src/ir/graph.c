@@ -115,14 +115,15 @@ swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
     swg__node *n = &g->nodes[g->count];
     *n = (swg__node){.op = (uint8_t)op, .dtype = (uint8_t)dtype, .ndim = ndim, .inputs = inputs, .backward = g->in_backward};
-    if (ndim)
-        memcpy(n->shape, shape, (size_t)ndim * sizeof *shape);
     if (attr)
         n->attr = *attr;
+    n->shape = swg__arena_alloc(&g->arena, SWG_MAX_DIMS * sizeof *n->shape);
     n->in = swg__arena_alloc(&g->arena, (size_t)(inputs ? inputs : 1) * sizeof *in);
     n->name = swg__arena_strdup(&g->arena, g->scope.data ? g->scope.data : "");
-    if (!n->in || !n->name)
+    if (!n->shape || !n->in || !n->name)
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
+    if (ndim)
+        memcpy(n->shape, shape, (size_t)ndim * sizeof *shape);
     if (inputs)
         memcpy(n->in, in, (size_t)inputs * sizeof *in);
     return (swg_value)g->count++;

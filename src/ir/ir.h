@@ -44,7 +44,7 @@ typedef struct swg__node {
     uint8_t op, dtype;
     uint8_t backward;               /* made by swg_gradients or later */
     int ndim, inputs;
-    int64_t shape[SWG_MAX_DIMS];
+    int64_t *shape;                 /* room for SWG_MAX_DIMS, in the arena: it stays where it is when the array of nodes moves */
     swg_value *in;
     swg__attr attr;
     const char *name;               /* leaves: full path; others: scope path, "" at the top */
