@@ -271,7 +271,7 @@ static swg_status add_node_step(maker *m, swg_value v, int group, int packed) {
             return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     }
     m->time_of[v] = plan->times++;
-    plan->flops += 2 * swg__node_macs(m->g, &m->g->nodes[v]);
+    plan->flops = swg__add_most(plan->flops, 2 * swg__node_macs(m->g, &m->g->nodes[v]));
     return SWG_OK;
 }
 
