@@ -135,12 +135,13 @@ static swg_status check_asked(swg_graph *g, swg_value loss, const swg_value *par
         return swg__fail(g->ctx, SWG_EINVAL, "gradients: the loss must be one number");
     for (int i = 0; i < count; i++)
         if (params[i] == SWG_NONE || params[i] > loss)
-            return swg__fail(g->ctx, SWG_EINVAL, "gradients: parameter %d is not part of the loss's graph", i);
+            return swg__fail(g->ctx, SWG_EINVAL, "gradients: parameter %d \"%s\" is no value, or was made after the loss", i,
+                             params[i] < g->count ? g->nodes[params[i]].name : "");
     return SWG_OK;
 }
 
 swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, int count, swg_value *grads) {
-    SWG__TRY(g->status);
+    SWG__TRY(swg_graph_status(g));
     SWG__TRY(check_asked(g, loss, params, count));
     size_t nodes = (size_t)loss + 1;
     uint8_t *depends = swg__calloc(g->ctx, nodes, 1);
@@ -185,6 +186,18 @@ done:
     return status;
 }
 
+/* Every gradient is written to a place of its own: one that is a leaf, or that of an earlier parameter too, is copied. */
+static void give_places(swg_graph *g, swg_value *grads, int count) {
+    for (int i = 0; i < count; i++) {
+        swg_value base = swg__base_of(g, grads[i]);
+        bool shared = g->nodes[base].inputs == 0;
+        for (int j = 0; j < i && !shared; j++)
+            shared = swg__base_of(g, grads[j]) == base;
+        if (shared)
+            grads[i] = swg__ew(g, SWG__DETACH, 0, 0, 1, grads[i], 0, 0);
+    }
+}
+
 /* ADAM's inputs: norm, hyper, then one gradient per parameter in order of creation; the planner places each gradient
  * in the gradient span at its parameter's offset, so the kernel sees three spans and no list. */
 swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts) {
@@ -192,18 +205,20 @@ swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam
     int count = g->param_count;
     if (g->status != SWG_OK)
         return SWG_NONE;
-    if (hyper == SWG_NONE || hyper >= g->count || swg_elements(g, hyper) != SWG_HYPER_COUNT)
+    if (swg_elements(g, hyper) != SWG_HYPER_COUNT || g->nodes[hyper].op != SWG__INPUT)
         return swg__graph_fail(g, SWG_EINVAL, "adam: hyper must be an input of %d numbers", SWG_HYPER_COUNT);
+    for (int64_t v = 1; v < g->count; v++)
+        if (g->nodes[v].op == SWG__ADAM)
+            return swg__graph_fail(g, SWG_EINVAL, "adam: the graph updates its parameters already");
     swg_value *in = swg__arena_alloc(&g->arena, (size_t)(count + 2) * sizeof *in);
     if (!in)
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory for the optimiser");
     swg_status status = swg_gradients(g, loss, g->params, count, in + 2);
-    if (status != SWG_OK) {
-        g->status = status; /* the message is in the context already */
-        return SWG_NONE;
-    }
+    if (status != SWG_OK)
+        return swg__graph_fail(g, status, "%s", swg_context_message(g->ctx));
     g->in_backward = true;
     in[1] = hyper;
+    give_places(g, in + 2, count);
     swg__attr attr = {.decoupled = (opts ? opts : &none)->decoupled, .clip = (opts ? opts : &none)->clip};
     in[0] = swg__append(g, SWG__GRAD_NORM, g->dtype, 1, (int64_t[]){1}, count + 1, in + 1, &attr);
     swg_value token = in[0] ? swg__append(g, SWG__ADAM, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;

@@ -120,6 +120,12 @@ bool swg__same_name(const char *a, const char *b) {
     return *a == *b;
 }
 
+swg_value swg__base_of(const swg_graph *g, swg_value v) {
+    while (g->nodes[v].op == SWG__RESHAPE)
+        v = g->nodes[v].in[0];
+    return v;
+}
+
 bool swg__same_shape(const swg__node *a, const swg__node *b) {
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
 }

@@ -85,6 +85,8 @@ swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64
 bool swg__check(swg_graph *g, const char *what, swg_value v);
 /* Of two leaves: scopes end in '/' in a graph and in '.' in a checkpoint, so the two are one. */
 bool swg__same_name(const char *a, const char *b);
+/* What `v` is a view of: reshapes share the memory of their input. */
+swg_value swg__base_of(const swg_graph *g, swg_value v);
 bool swg__same_shape(const swg__node *a, const swg__node *b);
 /* Latches an error, the message prefixed with the scope path; returns SWG_NONE. */
 swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) SWG__PRINTF(3, 4);
