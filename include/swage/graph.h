@@ -144,7 +144,7 @@ typedef struct swg_adam_opts {
 } swg_adam_opts;
 
 /* What the host sets before each step, as f32 (f64 in an f64 graph). swg_hyper_adam fills them. */
-enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_BETA1, SWG_HYPER_BETA2,
+enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_RATE1, SWG_HYPER_RATE2,
        SWG_HYPER_EPS, SWG_HYPER_CLIP, SWG_HYPER_GRAD_SCALE, SWG_HYPER_COUNT };
 
 /* Appends gradients, global norm and one fused Adam update over the whole parameter span.

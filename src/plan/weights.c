@@ -96,7 +96,7 @@ void swg_hyper_adam(const swg_adam_hyper *h, double *b1_power, double *b2_power,
     double values[SWG_HYPER_COUNT] = {
         [SWG_HYPER_STEP_SIZE] = h->lr / (1 - *b1_power), [SWG_HYPER_RSQRT_C2] = 1 / sqrt(1 - *b2_power),
         [SWG_HYPER_KEEP] = 1 - h->lr * h->weight_decay,  [SWG_HYPER_DECAY] = h->weight_decay,
-        [SWG_HYPER_BETA1] = h->beta1,                    [SWG_HYPER_BETA2] = h->beta2,
+        [SWG_HYPER_RATE1] = 1 - h->beta1,                [SWG_HYPER_RATE2] = 1 - h->beta2,
         [SWG_HYPER_EPS] = h->eps,                        [SWG_HYPER_CLIP] = h->clip_norm,
         [SWG_HYPER_GRAD_SCALE] = h->grad_scale,
     };
