@@ -33,22 +33,22 @@ typedef struct swg_graph_opts {
 swg_status swg_graph_create(swg_context *ctx, const swg_graph_opts *opts, swg_graph **out);
 void swg_graph_destroy(swg_graph *g);
 
-/* The first error latched by a builder; the message is in the context. */
+/* The first error latched by a builder, its message put into the context again. */
 swg_status swg_graph_status(const swg_graph *g);
 
-/* Names of nodes made between push and pop begin with "name/". */
+/* Names of nodes made between push and pop begin with "name/"; pushes nest. */
 void swg_scope_push(swg_graph *g, const char *name);
 void swg_scope_pop(swg_graph *g);
 
 /* ---- inspection ---- */
 
 int swg_ndim(const swg_graph *g, swg_value v);
-const int64_t *swg_shape(const swg_graph *g, swg_value v);   /* swg_ndim numbers; NULL for SWG_NONE */
-int64_t swg_elements(const swg_graph *g, swg_value v);
+const int64_t *swg_shape(const swg_graph *g, swg_value v);   /* swg_ndim numbers, valid as long as the graph; NULL for SWG_NONE */
+int64_t swg_elements(const swg_graph *g, swg_value v);       /* 0 for SWG_NONE */
 swg_dtype swg_value_dtype(const swg_graph *g, swg_value v);
 int64_t swg_graph_nodes(const swg_graph *g);
 int64_t swg_graph_parameters(const swg_graph *g);            /* trainable numbers */
-int64_t swg_graph_macs(const swg_graph *g, swg_value v);     /* multiply-adds of all contractions `v` depends on */
+int64_t swg_graph_macs(const swg_graph *g, swg_value v);     /* multiply-adds of all contractions `v` depends on; -1: out of memory */
 void swg_graph_print(const swg_graph *g, FILE *file);        /* one line per node */
 
 /* ---- leaves ---- */
@@ -117,7 +117,7 @@ swg_value swg_reduce_max(swg_graph *g, swg_value x, uint32_t axes);  /* ties sha
 swg_value swg_softmax(swg_graph *g, swg_value x);                    /* over the last axis */
 swg_value swg_log_softmax(swg_graph *g, swg_value x);
 swg_value swg_argsort(swg_graph *g, swg_value x, int axis);          /* SWG_I32, ascending, stable; NaN last */
-swg_value swg_take_along(swg_graph *g, swg_value x, swg_value index, int axis); /* index: permutation along axis */
+swg_value swg_take_along(swg_graph *g, swg_value x, swg_value index, int axis); /* index: of swg_argsort along axis */
 swg_value swg_sort(swg_graph *g, swg_value x, int axis);
 
 /* ---- contraction ---- */
@@ -144,7 +144,7 @@ typedef struct swg_adam_opts {
 } swg_adam_opts;
 
 /* What the host sets before each step, as f32 (f64 in an f64 graph). swg_hyper_adam fills them. */
-enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_BETA1, SWG_HYPER_BETA2,
+enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_RATE1, SWG_HYPER_RATE2,
        SWG_HYPER_EPS, SWG_HYPER_CLIP, SWG_HYPER_GRAD_SCALE, SWG_HYPER_COUNT };
 
 /* Appends gradients, global norm and one fused Adam update over the whole parameter span.

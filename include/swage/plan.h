@@ -71,7 +71,7 @@ void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per 
 
 /* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters). With a host, an open plan whose arena
  * is as large, the two take turns in one arena: running one ends the validity of the other's inputs and outputs.
- * SWG_EINVAL: the weights are of another model, or the host does not fit. */
+ * The host must stay open as long. SWG_EINVAL: the weights are of another model or type, or the host does not fit. */
 swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host);
 /* Frozen plans: packs the weights again after they changed. */
 void swg_plan_refresh(swg_plan *plan);

@@ -11,7 +11,7 @@ enum { SWG_SWAE_LAYERS = 8 };
 typedef struct swg_swae {
     int64_t input;                      /* values per block: 125 for 5^3 */
     int64_t latent;                     /* numbers per latent vector */
-    int hidden_count;                   /* hidden layers of the encoder; the decoder mirrors them */
+    int hidden_count;                   /* hidden layers of the encoder, 0 to SWG_SWAE_LAYERS; the decoder mirrors them */
     int64_t hidden[SWG_SWAE_LAYERS];
     swg_activation activation;          /* after each linear layer but the last */
 } swg_swae;
@@ -32,7 +32,8 @@ typedef struct swg_swae_loss {
     bool log_off;
 } swg_swae_loss;
 
-/* Total loss {1} of reconstruction y of x with latents z. reconstruction and distance receive the two terms before weighting. */
+/* Total loss {1} of reconstruction y of x with latents z. reconstruction and distance receive the two terms before
+ * weighting; either may be NULL. */
 swg_value swg_swae_loss_of(swg_graph *g, const swg_swae_loss *loss, swg_value x, swg_value y, swg_value z, swg_value *reconstruction,
                            swg_value *distance);
 

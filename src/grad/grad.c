@@ -1,7 +1,6 @@
 /* grad.c - reverse mode: appends the backward graph of a scalar; one short rule per operation.
  * In: a graph, a loss, parameters. Out: a value per parameter; swg_adam adds the update of the whole span.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
 #include "ir/ir.h"
 
 /* What a rule sees: the node (a copy: appending may move the array), its value and the gradient of its result. */
@@ -42,9 +41,7 @@ static swg_value fit(rule_args *r, swg_value gradient, int i) {
     if (!gradient)
         return SWG_NONE;
     const swg__node *in = &G->nodes[r->x[i]];
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, in->shape, sizeof shape);
-    return swg__sum_to(G, gradient, in->ndim, shape);
+    return swg__sum_to(G, gradient, in->ndim, in->shape);
 }
 #define TWO(a, b) (r->dx[0] = fit(r, a, 0), r->dx[1] = fit(r, b, 1))
 
@@ -70,12 +67,7 @@ RULE(where) {
     r->dx[2] = fit(r, swg_where(G, X, none, DY), 2);
 }
 
-RULE(reshape) {
-    const swg__node *in = &G->nodes[X];
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, in->shape, sizeof shape);
-    ONE(swg_reshape(G, DY, in->ndim, shape));
-}
+RULE(reshape) { ONE(swg_reshape(G, DY, swg_ndim(G, X), swg_shape(G, X))); }
 RULE(permute) {
     int inverse[SWG_MAX_DIMS];
     for (int i = 0; i < r->n.ndim; i++)
@@ -90,25 +82,17 @@ RULE(slice) {
         after[i] = in->shape[i] - r->n.attr.begin[i] - r->n.shape[i];
     ONE(swg_pad(G, DY, r->n.attr.begin, after));
 }
-RULE(pad) {
-    int64_t extent[SWG_MAX_DIMS];
-    memcpy(extent, G->nodes[X].shape, sizeof extent);
-    ONE(swg_slice(G, DY, r->n.attr.begin, extent));
-}
+RULE(pad) { ONE(swg_slice(G, DY, r->n.attr.begin, swg_shape(G, X))); }
 RULE(concat) {
-    int64_t begin[SWG_MAX_DIMS] = {0}, extent[SWG_MAX_DIMS];
+    int64_t begin[SWG_MAX_DIMS] = {0};
     for (int i = 0; i < r->n.inputs; i++) {
-        memcpy(extent, G->nodes[r->x[i]].shape, sizeof extent);
+        const int64_t *extent = swg_shape(G, r->x[i]);
         r->dx[i] = swg_slice(G, DY, begin, extent);
         begin[r->n.attr.axis] += extent[r->n.attr.axis];
     }
 }
 /* dy has extent 1 on the reduced axes; multiplying by a tensor of ones is what expand is for. */
-RULE(sum) {
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, G->nodes[X].shape, sizeof shape);
-    ONE(swg_expand(G, swg_affine(G, DY, r->n.attr.f[0], 0), r->n.ndim, shape));
-}
+RULE(sum) { ONE(swg_expand(G, swg_affine(G, DY, r->n.attr.f[0], 0), r->n.ndim, swg_shape(G, X))); }
 RULE(reduce_max) {
     swg_value at = swg__ew(G, SWG__EQUAL, 0, 0, 2, X, r->y, 0);
     ONE(swg_mul(G, at, swg_div(G, DY, swg_sum(G, at, r->n.attr.axes))));
@@ -151,12 +135,13 @@ static swg_status check_asked(swg_graph *g, swg_value loss, const swg_value *par
         return swg__fail(g->ctx, SWG_EINVAL, "gradients: the loss must be one number");
     for (int i = 0; i < count; i++)
         if (params[i] == SWG_NONE || params[i] > loss)
-            return swg__fail(g->ctx, SWG_EINVAL, "gradients: parameter %d is not part of the loss's graph", i);
+            return swg__fail(g->ctx, SWG_EINVAL, "gradients: parameter %d \"%s\" is no value, or was made after the loss", i,
+                             params[i] < g->count ? g->nodes[params[i]].name : "");
     return SWG_OK;
 }
 
 swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, int count, swg_value *grads) {
-    SWG__TRY(g->status);
+    SWG__TRY(swg_graph_status(g));
     SWG__TRY(check_asked(g, loss, params, count));
     size_t nodes = (size_t)loss + 1;
     uint8_t *depends = swg__calloc(g->ctx, nodes, 1);
@@ -168,10 +153,7 @@ swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, 
     }
     mark_dependent(g, loss, params, count, depends);
     g->in_backward = true;
-    swg_value one = swg_constant(g, 1);
-    int64_t shape[SWG_MAX_DIMS];
-    memcpy(shape, g->nodes[loss].shape, sizeof shape);
-    adjoint[loss] = swg_reshape(g, one, g->nodes[loss].ndim, shape);
+    adjoint[loss] = swg_reshape(g, swg_constant(g, 1), swg_ndim(g, loss), swg_shape(g, loss));
     for (swg_value v = loss; v > 0 && g->status == SWG_OK; v--) {
         if (!depends[v] || !adjoint[v] || g->nodes[v].inputs == 0)
             continue;
@@ -204,6 +186,18 @@ done:
     return status;
 }
 
+/* Every gradient is written to a place of its own: one that is a leaf, or that of an earlier parameter too, is copied. */
+static void give_places(swg_graph *g, swg_value *grads, int count) {
+    for (int i = 0; i < count; i++) {
+        swg_value base = swg__base_of(g, grads[i]);
+        bool shared = g->nodes[base].inputs == 0;
+        for (int j = 0; j < i && !shared; j++)
+            shared = swg__base_of(g, grads[j]) == base;
+        if (shared)
+            grads[i] = swg__ew(g, SWG__DETACH, 0, 0, 1, grads[i], 0, 0);
+    }
+}
+
 /* ADAM's inputs: norm, hyper, then one gradient per parameter in order of creation; the planner places each gradient
  * in the gradient span at its parameter's offset, so the kernel sees three spans and no list. */
 swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts) {
@@ -211,18 +205,20 @@ swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam
     int count = g->param_count;
     if (g->status != SWG_OK)
         return SWG_NONE;
-    if (hyper == SWG_NONE || hyper >= g->count || swg_elements(g, hyper) != SWG_HYPER_COUNT)
+    if (swg_elements(g, hyper) != SWG_HYPER_COUNT || g->nodes[hyper].op != SWG__INPUT)
         return swg__graph_fail(g, SWG_EINVAL, "adam: hyper must be an input of %d numbers", SWG_HYPER_COUNT);
+    for (int64_t v = 1; v < g->count; v++)
+        if (g->nodes[v].op == SWG__ADAM)
+            return swg__graph_fail(g, SWG_EINVAL, "adam: the graph updates its parameters already");
     swg_value *in = swg__arena_alloc(&g->arena, (size_t)(count + 2) * sizeof *in);
     if (!in)
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory for the optimiser");
     swg_status status = swg_gradients(g, loss, g->params, count, in + 2);
-    if (status != SWG_OK) {
-        g->status = status; /* the message is in the context already */
-        return SWG_NONE;
-    }
+    if (status != SWG_OK)
+        return swg__graph_fail(g, status, "%s", swg_context_message(g->ctx));
     g->in_backward = true;
     in[1] = hyper;
+    give_places(g, in + 2, count);
     swg__attr attr = {.decoupled = (opts ? opts : &none)->decoupled, .clip = (opts ? opts : &none)->clip};
     in[0] = swg__append(g, SWG__GRAD_NORM, g->dtype, 1, (int64_t[]){1}, count + 1, in + 1, &attr);
     swg_value token = in[0] ? swg__append(g, SWG__ADAM, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;

@@ -14,10 +14,25 @@ static const char *shape_text(const swg__node *n, char *out, size_t capacity) {
     return out;
 }
 
-static bool usable(swg_graph *g, swg_value v) { return g->status == SWG_OK && v != SWG_NONE && v < g->count; }
+/* May `v` be an input at all? */
+static bool exists(swg_graph *g, const char *what, swg_value v) {
+    if (g->status == SWG_OK && (v == SWG_NONE || v >= g->count))
+        swg__graph_fail(g, SWG_EINVAL, "%s: an input is SWG_NONE or of another graph", what);
+    return g->status == SWG_OK;
+}
 
-static swg_value unusable(swg_graph *g, swg__op op) {
-    return swg__graph_fail(g, SWG_EINVAL, "%s: an input is SWG_NONE or of another graph", swg__ops[op].text);
+bool swg__check(swg_graph *g, const char *what, swg_value v) {
+    if (exists(g, what, v) && g->nodes[v].dtype != g->dtype)
+        swg__graph_fail(g, SWG_EDTYPE, "%s: an input holds indices, which only take_along reads", what);
+    return g->status == SWG_OK;
+}
+
+static bool check(swg_graph *g, swg__op op, swg_value v) { return swg__check(g, swg__ops[op].text, v); }
+
+static bool given(swg_graph *g, swg__op op, const void *pointer) {
+    if (!pointer)
+        swg__graph_fail(g, SWG_EINVAL, "%s: NULL where numbers or a name are needed", swg__ops[op].text);
+    return g->status == SWG_OK;
 }
 
 /* ---- leaves ---- */
@@ -35,41 +50,43 @@ static const char *leaf_name(swg_graph *g, const char *name) {
 }
 
 static swg_value leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr) {
+    if (!given(g, op, name) || !given(g, op, shape))
+        return SWG_NONE;
+    if (!*name)
+        return swg__graph_fail(g, SWG_EINVAL, "%s: the name is empty", swg__ops[op].text);
     if (ndim < 1 || ndim > SWG_MAX_DIMS)
         return swg__graph_fail(g, SWG_ESHAPE, "%s \"%s\": %d dimensions, expected 1 to %d", swg__ops[op].text, name, ndim,
                                SWG_MAX_DIMS);
     swg_value v = swg__append(g, op, g->dtype, ndim, shape, 0, NULL, attr);
     if (v && !(g->nodes[v].name = leaf_name(g, name)))
-        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for the name '%s'", name);
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for the name \"%s\"", name);
     return v;
 }
 
-/* Two leaves of one kind with one name could not be told apart in a checkpoint or a message. */
-static bool taken(swg_graph *g, swg_value v) {
+/* A leaf whose name no other of its kind has: they could not be told apart in a checkpoint, where '/' is written '.'. */
+static swg_value named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr) {
+    swg_value v = leaf(g, op, name, ndim, shape, attr);
     for (int64_t i = 1; i < v; i++)
-        if (g->nodes[i].op == g->nodes[v].op && strcmp(g->nodes[i].name, g->nodes[v].name) == 0)
-            return true;
-    return false;
+        if (g->nodes[i].op == op && swg__same_name(g->nodes[i].name, g->nodes[v].name))
+            return swg__graph_fail(g, SWG_EINVAL, "%s \"%s\" exists already", swg__ops[op].text, g->nodes[i].name);
+    return v;
 }
 
 swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *shape) {
-    swg_value v = leaf(g, SWG__INPUT, name, ndim, shape, NULL);
-    if (v && taken(g, v))
-        return swg__graph_fail(g, SWG_EINVAL, "input \"%s\" exists already", name);
-    return v;
+    return named_leaf(g, SWG__INPUT, name, ndim, shape, NULL);
 }
 
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init) {
-    swg_value v = leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
+    if (!(init.bound >= 0))
+        return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, expected 0 or more", name ? name : "", init.bound);
+    swg_value v = named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
     if (!v)
         return v;
-    if (taken(g, v))
-        return swg__graph_fail(g, SWG_EINVAL, "parameter \"%s\" exists already", g->nodes[v].name);
     if (g->param_count == g->param_capacity) {
         int capacity = g->param_capacity ? 2 * g->param_capacity : 32;
         swg_value *params = swg__grow(g->ctx, g->params, (size_t)capacity * sizeof *params);
         if (!params)
-            return swg__graph_fail(g, SWG_ENOMEM, "out of memory for parameter \"%s\"", name);
+            return swg__graph_fail(g, SWG_ENOMEM, "out of memory for param \"%s\"", name);
         g->params = params;
         g->param_capacity = capacity;
     }
@@ -84,7 +101,7 @@ swg_value swg_constant(swg_graph *g, double value) {
 }
 
 static swg_value random_leaf(swg_graph *g, swg__op op, const char *stream, int ndim, const int64_t *shape) {
-    swg__attr attr = {.stream = swg__fnv1a(stream)};
+    swg__attr attr = {.stream = stream ? swg__fnv1a(stream) : 0};
     swg_value v = leaf(g, op, stream, ndim, shape, &attr);
     for (int64_t i = 1; v && i < v; i++)
         if (swg__ops[g->nodes[i].op].class == SWG__RANDOM && g->nodes[i].attr.stream == attr.stream)
@@ -108,10 +125,8 @@ swg_value swg__ew(swg_graph *g, swg__op op, double f0, double f1, int inputs, sw
     int64_t shape[SWG_MAX_DIMS];
     int ndim = 0;
     for (int i = 0; i < inputs; i++) {
-        if (!usable(g, in[i]))
-            return unusable(g, op);
-        if (g->nodes[in[i]].dtype != g->dtype)
-            return swg__graph_fail(g, SWG_EDTYPE, "%s: integer input", swg__ops[op].text);
+        if (!check(g, op, in[i]))
+            return SWG_NONE;
         if (g->nodes[in[i]].ndim > ndim)
             ndim = g->nodes[in[i]].ndim;
     }
@@ -180,8 +195,8 @@ swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b)
 /* ---- shape ---- */
 
 swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
-    if (!usable(g, x))
-        return unusable(g, SWG__RESHAPE);
+    if (!check(g, SWG__RESHAPE, x) || !given(g, SWG__RESHAPE, shape))
+        return SWG_NONE;
     if (ndim < 1 || ndim > SWG_MAX_DIMS)
         return swg__graph_fail(g, SWG_ESHAPE, "reshape: %d dimensions", ndim);
     int64_t out[SWG_MAX_DIMS], known = 1, elements = swg_elements(g, x);
@@ -206,9 +221,9 @@ swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape)
 }
 
 swg_value swg_permute(swg_graph *g, swg_value x, const int *axes) {
-    if (!usable(g, x))
-        return unusable(g, SWG__PERMUTE);
-    swg__node *n = &g->nodes[x];
+    if (!check(g, SWG__PERMUTE, x) || !given(g, SWG__PERMUTE, axes))
+        return SWG_NONE;
+    const swg__node *n = &g->nodes[x];
     swg__attr attr = {0};
     int64_t shape[SWG_MAX_DIMS];
     uint32_t seen = 0;
@@ -223,8 +238,8 @@ swg_value swg_permute(swg_graph *g, swg_value x, const int *axes) {
 }
 
 swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
-    if (!usable(g, x))
-        return unusable(g, SWG__EXPAND);
+    if (!check(g, SWG__EXPAND, x) || !given(g, SWG__EXPAND, shape))
+        return SWG_NONE;
     const swg__node *n = &g->nodes[x];
     bool fits = ndim >= n->ndim && ndim <= SWG_MAX_DIMS;
     for (int i = 0; fits && i < n->ndim; i++) {
@@ -239,8 +254,8 @@ swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape) 
 }
 
 swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64_t *extent) {
-    if (!usable(g, x))
-        return unusable(g, SWG__SLICE);
+    if (!check(g, SWG__SLICE, x) || !given(g, SWG__SLICE, begin) || !given(g, SWG__SLICE, extent))
+        return SWG_NONE;
     const swg__node *n = &g->nodes[x];
     swg__attr attr = {0};
     for (int i = 0; i < n->ndim; i++) {
@@ -253,13 +268,14 @@ swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64
 }
 
 swg_value swg_pad(swg_graph *g, swg_value x, const int64_t *before, const int64_t *after) {
-    if (!usable(g, x))
-        return unusable(g, SWG__PAD);
+    if (!check(g, SWG__PAD, x) || !given(g, SWG__PAD, before) || !given(g, SWG__PAD, after))
+        return SWG_NONE;
     const swg__node *n = &g->nodes[x];
+    const int64_t huge = (int64_t)1 << SWG__MOST_ELEMENTS_LOG2;
     swg__attr attr = {0};
     int64_t shape[SWG_MAX_DIMS];
     for (int i = 0; i < n->ndim; i++) {
-        if (before[i] < 0 || after[i] < 0 || before[i] > (int64_t)1 << 40 || after[i] > (int64_t)1 << 40)
+        if (before[i] < 0 || after[i] < 0 || before[i] > huge || after[i] > huge)
             return swg__graph_fail(g, SWG_ESHAPE, "pad: negative or huge padding of axis %d", i);
         attr.begin[i] = before[i];
         shape[i] = before[i] + n->shape[i] + after[i];
@@ -268,18 +284,20 @@ swg_value swg_pad(swg_graph *g, swg_value x, const int64_t *before, const int64_
 }
 
 swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis) {
-    if (count < 1 || !usable(g, parts[0]))
-        return unusable(g, SWG__CONCAT);
+    if (count < 1)
+        return swg__graph_fail(g, SWG_EINVAL, "concat: no parts");
+    if (!given(g, SWG__CONCAT, parts) || !check(g, SWG__CONCAT, parts[0]))
+        return SWG_NONE;
     const swg__node *first = &g->nodes[parts[0]];
     if (axis < 0 || axis >= first->ndim)
         return swg__graph_fail(g, SWG_EINVAL, "concat: axis %d of %d", axis, first->ndim);
     int64_t shape[SWG_MAX_DIMS];
     memcpy(shape, first->shape, sizeof shape);
     for (int p = 1; p < count; p++) {
-        if (!usable(g, parts[p]))
-            return unusable(g, SWG__CONCAT);
+        if (!check(g, SWG__CONCAT, parts[p]))
+            return SWG_NONE;
         const swg__node *n = &g->nodes[parts[p]];
-        bool fits = n->ndim == first->ndim && n->dtype == first->dtype;
+        bool fits = n->ndim == first->ndim;
         for (int i = 0; fits && i < n->ndim; i++)
             fits = i == axis || n->shape[i] == shape[i];
         if (!fits) {
@@ -287,7 +305,7 @@ swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis) 
             return swg__graph_fail(g, SWG_ESHAPE, "concat: %s and %s differ beside axis %d", shape_text(first, left, sizeof left),
                                    shape_text(n, right, sizeof right), axis);
         }
-        shape[axis] += n->shape[axis];
+        shape[axis] = swg__add_most(shape[axis], n->shape[axis]);
     }
     return swg__append(g, SWG__CONCAT, first->dtype, first->ndim, shape, count, parts, &(swg__attr){.axis = axis});
 }
@@ -296,8 +314,8 @@ swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis) 
 
 /* Reduces runs of neighbouring axes one after the other, so that kernels only see (outer, reduced, inner). */
 swg_value swg__reduce(swg_graph *g, swg__op op, swg_value x, uint32_t axes, double scale) {
-    if (!usable(g, x))
-        return unusable(g, op);
+    if (!check(g, op, x))
+        return SWG_NONE;
     int ndim = g->nodes[x].ndim;
     if (axes == 0)
         axes = (1u << ndim) - 1;
@@ -328,8 +346,8 @@ swg_value swg__reduce(swg_graph *g, swg__op op, swg_value x, uint32_t axes, doub
 swg_value swg_sum(swg_graph *g, swg_value x, uint32_t axes) { return swg__reduce(g, SWG__SUM, x, axes, 1); }
 
 swg_value swg_mean(swg_graph *g, swg_value x, uint32_t axes) {
-    if (!usable(g, x))
-        return unusable(g, SWG__SUM);
+    if (!check(g, SWG__SUM, x))
+        return SWG_NONE;
     int64_t count = 1;
     for (int i = 0; i < g->nodes[x].ndim; i++)
         if (axes == 0 || axes >> i & 1)
@@ -340,7 +358,7 @@ swg_value swg_mean(swg_graph *g, swg_value x, uint32_t axes) {
 swg_value swg_reduce_max(swg_graph *g, swg_value x, uint32_t axes) { return swg__reduce(g, SWG__REDUCE_MAX, x, axes, 1); }
 
 swg_value swg__sum_to(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
-    if (!usable(g, x))
+    if (!check(g, SWG__SUM, x))
         return SWG_NONE;
     int have = g->nodes[x].ndim;
     uint32_t axes = 0;
@@ -355,8 +373,8 @@ swg_value swg__sum_to(swg_graph *g, swg_value x, int ndim, const int64_t *shape)
 }
 
 static swg_value rows(swg_graph *g, swg__op op, swg_value x) {
-    if (!usable(g, x))
-        return unusable(g, op);
+    if (!check(g, op, x))
+        return SWG_NONE;
     return swg__append(g, op, g->dtype, g->nodes[x].ndim, g->nodes[x].shape, 1, &x, NULL);
 }
 
@@ -364,21 +382,22 @@ swg_value swg_softmax(swg_graph *g, swg_value x) { return rows(g, SWG__SOFTMAX, 
 swg_value swg_log_softmax(swg_graph *g, swg_value x) { return rows(g, SWG__LOG_SOFTMAX, x); }
 
 swg_value swg_argsort(swg_graph *g, swg_value x, int axis) {
-    if (!usable(g, x))
-        return unusable(g, SWG__ARGSORT);
-    swg__node *n = &g->nodes[x];
+    if (!check(g, SWG__ARGSORT, x))
+        return SWG_NONE;
+    const swg__node *n = &g->nodes[x];
     if (axis < 0 || axis >= n->ndim || n->shape[axis] > INT32_MAX)
-        return swg__graph_fail(g, SWG_EINVAL, "argsort: axis %d of %d", axis, n->ndim);
+        return swg__graph_fail(g, SWG_EINVAL, "argsort: axis %d of %d, or its extent exceeds 2^31 - 1", axis, n->ndim);
     return swg__append(g, SWG__ARGSORT, SWG_I32, n->ndim, n->shape, 1, &x, &(swg__attr){.axis = axis});
 }
 
+/* Kernels trust the index, and the gradients of the two are each other's inverse: only a permutation along the axis will do. */
 static swg_value along(swg_graph *g, swg__op op, swg_value x, swg_value index, int axis) {
-    if (!usable(g, x) || !usable(g, index))
-        return unusable(g, op);
-    swg__node *n = &g->nodes[x], *i = &g->nodes[index];
-    if (i->dtype != SWG_I32 || n->ndim != i->ndim || axis < 0 || axis >= n->ndim ||
-        memcmp(n->shape, i->shape, (size_t)n->ndim * sizeof *n->shape) != 0)
-        return swg__graph_fail(g, SWG_ESHAPE, "%s: the index must be integer and have the shape of the data", swg__ops[op].text);
+    if (!check(g, op, x) || !exists(g, swg__ops[op].text, index))
+        return SWG_NONE;
+    const swg__node *n = &g->nodes[x], *i = &g->nodes[index];
+    if (i->op != SWG__ARGSORT || i->attr.axis != axis || !swg__same_shape(n, i))
+        return swg__graph_fail(g, SWG_ESHAPE, "%s: the index must be an argsort along axis %d, of the shape of the data",
+                               swg__ops[op].text, axis);
     return swg__append(g, op, n->dtype, n->ndim, n->shape, 2, (swg_value[]){x, index}, &(swg__attr){.axis = axis});
 }
 
@@ -389,8 +408,8 @@ swg_value swg_sort(swg_graph *g, swg_value x, int axis) { return swg_take_along(
 /* ---- contraction ---- */
 
 swg_value swg__matmul(swg_graph *g, swg_value a, swg_value b, bool trans_a, bool trans_b) {
-    if (!usable(g, a) || !usable(g, b))
-        return unusable(g, SWG__MATMUL);
+    if (!check(g, SWG__MATMUL, a) || !check(g, SWG__MATMUL, b))
+        return SWG_NONE;
     const swg__node *l = &g->nodes[a], *r = &g->nodes[b];
     char left[96], right[96];
     if (l->ndim < 2 || r->ndim < 2)

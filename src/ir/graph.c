@@ -20,6 +20,8 @@ const swg__op_info swg__ops[SWG__OP_COUNT] = {
 };
 
 swg_status swg_graph_create(swg_context *ctx, const swg_graph_opts *opts, swg_graph **out) {
+    if (!ctx || !out)
+        return swg__fail(ctx, SWG_EINVAL, "graph: needs a context and a place for the result");
     *out = NULL;
     if (opts && opts->dtype != SWG_F32 && opts->dtype != SWG_F64)
         return swg__fail(ctx, SWG_EDTYPE, "graph: element type must be SWG_F32 or SWG_F64");
@@ -50,35 +52,57 @@ void swg_graph_destroy(swg_graph *g) {
     swg__free(g->ctx, g);
 }
 
-swg_status swg_graph_status(const swg_graph *g) { return g->status; }
+swg_status swg_graph_status(const swg_graph *g) { return g->status == SWG_OK ? SWG_OK : swg__fail(g->ctx, g->status, "%s", g->message); }
 
 swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) {
     if (g->status != SWG_OK)
         return SWG_NONE;
-    char text[700];
+    char text[512];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    const char *scope = g->scope.data ? g->scope.data : "";
-    g->status = swg__fail(g->ctx, status, "%.*s%s%s", (int)g->scope.length, scope, g->scope.length ? ": " : "", text);
+    snprintf(g->message, sizeof g->message, "%.120s%s%s", g->scope.data ? g->scope.data : "", g->scope.length ? ": " : "", text);
+    g->status = swg__fail(g->ctx, status, "%s", g->message);
     return SWG_NONE;
 }
 
+typedef struct swg__scope {
+    struct swg__scope *outer;
+    size_t length;
+} swg__scope;
+
 void swg_scope_push(swg_graph *g, const char *name) {
+    if (g->status != SWG_OK)
+        return;
+    swg__scope *scope = swg__arena_alloc(&g->arena, sizeof *scope);
+    if (!name || !*name) {
+        swg__graph_fail(g, SWG_EINVAL, "scope_push: no name");
+        return;
+    }
+    if (!scope) {
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the scope \"%s\"", name);
+        return;
+    }
+    *scope = (swg__scope){g->scopes, g->scope.length};
     if (g->scope.length)
         swg__text_puts(&g->scope, "/");
     swg__text_puts(&g->scope, name);
     if (g->scope.failed)
-        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the scope '%s'", name);
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the scope \"%s\"", name);
+    g->scopes = scope;
 }
 
 void swg_scope_pop(swg_graph *g) {
-    if (!g->scope.data)
+    if (g->status != SWG_OK)
         return;
-    const char *slash = strrchr(g->scope.data, '/');
-    g->scope.length = slash ? (size_t)(slash - g->scope.data) : 0;
+    if (!g->scopes) {
+        swg__graph_fail(g, SWG_EINVAL, "scope_pop: there is no scope to leave");
+        return;
+    }
+    g->scope.length = g->scopes->length;
     g->scope.data[g->scope.length] = 0;
+    g->scopes = g->scopes->outer;
 }
 
 int64_t swg__shape_elements(int ndim, const int64_t *shape) {
@@ -86,6 +110,24 @@ int64_t swg__shape_elements(int ndim, const int64_t *shape) {
     for (int i = 0; i < ndim; i++)
         elements *= shape[i];
     return elements;
+}
+
+int64_t swg__add_most(int64_t a, int64_t b) { return __builtin_add_overflow(a, b, &a) ? INT64_MAX : a; }
+
+bool swg__same_name(const char *a, const char *b) {
+    for (; *a && (*a == *b || (strchr("/.", *a) && *b && strchr("/.", *b))); a++, b++)
+        ;
+    return *a == *b;
+}
+
+swg_value swg__base_of(const swg_graph *g, swg_value v) {
+    while (g->nodes[v].op == SWG__RESHAPE)
+        v = g->nodes[v].in[0];
+    return v;
+}
+
+bool swg__same_shape(const swg__node *a, const swg__node *b) {
+    return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
 }
 
 size_t swg__dtype_size(int dtype) { return dtype == SWG_F64 ? 8 : 4; }
@@ -107,22 +149,27 @@ swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64
     if (g->status != SWG_OK)
         return SWG_NONE;
     int64_t elements = 1;
-    for (int i = 0; i < ndim; i++)
-        if (shape[i] < 1 || swg__mul_overflow(elements, shape[i], &elements) || elements > (int64_t)1 << 48)
-            return swg__graph_fail(g, SWG_ESHAPE, "%s: extent %lld of axis %d is not usable", swg__ops[op].text,
+    for (int i = 0; i < ndim; i++) {
+        if (shape[i] < 1)
+            return swg__graph_fail(g, SWG_ESHAPE, "%s: extent %lld of axis %d, expected 1 or more", swg__ops[op].text,
                                    (long long)shape[i], i);
+        if (swg__mul_overflow(elements, shape[i], &elements) || elements > (int64_t)1 << SWG__MOST_ELEMENTS_LOG2)
+            return swg__graph_fail(g, SWG_ESHAPE, "%s: more than 2^%d elements at axis %d of extent %lld", swg__ops[op].text,
+                                   SWG__MOST_ELEMENTS_LOG2, i, (long long)shape[i]);
+    }
     if (g->count > UINT32_MAX - 2 || (g->count == g->capacity && !grow(g)))
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
     swg__node *n = &g->nodes[g->count];
     *n = (swg__node){.op = (uint8_t)op, .dtype = (uint8_t)dtype, .ndim = ndim, .inputs = inputs, .backward = g->in_backward};
-    if (ndim)
-        memcpy(n->shape, shape, (size_t)ndim * sizeof *shape);
     if (attr)
         n->attr = *attr;
+    n->shape = swg__arena_alloc(&g->arena, SWG_MAX_DIMS * sizeof *n->shape);
     n->in = swg__arena_alloc(&g->arena, (size_t)(inputs ? inputs : 1) * sizeof *in);
     n->name = swg__arena_strdup(&g->arena, g->scope.data ? g->scope.data : "");
-    if (!n->in || !n->name)
+    if (!n->shape || !n->in || !n->name)
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
+    if (ndim)
+        memcpy(n->shape, shape, (size_t)ndim * sizeof *shape);
     if (inputs)
         memcpy(n->in, in, (size_t)inputs * sizeof *in);
     return (swg_value)g->count++;
@@ -130,10 +177,18 @@ swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64
 
 /* ---- inspection ---- */
 
-int swg_ndim(const swg_graph *g, swg_value v) { return g->nodes[v].ndim; }
-const int64_t *swg_shape(const swg_graph *g, swg_value v) { return v ? g->nodes[v].shape : NULL; }
-int64_t swg_elements(const swg_graph *g, swg_value v) { return swg__shape_elements(g->nodes[v].ndim, g->nodes[v].shape); }
-swg_dtype swg_value_dtype(const swg_graph *g, swg_value v) { return (swg_dtype)g->nodes[v].dtype; }
+/* nodes[0] for what is no value. */
+static const swg__node *node_at(const swg_graph *g, swg_value v) { return &g->nodes[v < g->count ? v : SWG_NONE]; }
+
+int swg_ndim(const swg_graph *g, swg_value v) { return node_at(g, v)->ndim; }
+const int64_t *swg_shape(const swg_graph *g, swg_value v) { return node_at(g, v)->ndim ? node_at(g, v)->shape : NULL; }
+swg_dtype swg_value_dtype(const swg_graph *g, swg_value v) { return (swg_dtype)node_at(g, v)->dtype; }
+
+int64_t swg_elements(const swg_graph *g, swg_value v) {
+    const swg__node *n = node_at(g, v);
+    return n->ndim ? swg__shape_elements(n->ndim, n->shape) : 0;
+}
+
 int64_t swg_graph_nodes(const swg_graph *g) { return g->count - 1; }
 
 int64_t swg_graph_parameters(const swg_graph *g) {
@@ -157,6 +212,8 @@ int64_t swg__node_macs(const swg_graph *g, const swg__node *n) {
 }
 
 int64_t swg_graph_macs(const swg_graph *g, swg_value v) {
+    if (v >= g->count)
+        return -1;
     uint8_t *needed = swg__calloc(g->ctx, (size_t)g->count, 1);
     if (!needed)
         return -1;
@@ -165,7 +222,7 @@ int64_t swg_graph_macs(const swg_graph *g, swg_value v) {
     for (int64_t i = v; i > 0; i--) {
         if (!needed[i])
             continue;
-        total += swg__node_macs(g, &g->nodes[i]);
+        total = swg__add_most(total, swg__node_macs(g, &g->nodes[i]));
         for (int j = 0; j < g->nodes[i].inputs; j++)
             needed[g->nodes[i].in[j]] = 1;
     }

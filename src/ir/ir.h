@@ -44,7 +44,7 @@ typedef struct swg__node {
     uint8_t op, dtype;
     uint8_t backward;               /* made by swg_gradients or later */
     int ndim, inputs;
-    int64_t shape[SWG_MAX_DIMS];
+    int64_t *shape;                 /* room for SWG_MAX_DIMS, in the arena: it stays where it is when the array of nodes moves */
     swg_value *in;
     swg__attr attr;
     const char *name;               /* leaves: full path; others: scope path, "" at the top */
@@ -56,27 +56,38 @@ struct swg_graph {
     swg__arena arena;
     swg_dtype dtype;
     swg_status status;
+    char message[640];              /* of the first error, "" if none */
     swg__node *nodes;               /* nodes[0] stands for SWG_NONE */
     int64_t count, capacity;
     swg_value *params;
     int param_count, param_capacity;
     int64_t span;                   /* elements of the parameter span, every parameter aligned to 16 */
-    swg__text scope;
+    swg__text scope;                /* "encoder/block2" */
+    struct swg__scope *scopes;      /* what it was before each push, innermost first */
     bool in_backward;
 };
 
 typedef struct swg__op_info { const char *text; swg__class class; int inputs; } swg__op_info;
 extern const swg__op_info swg__ops[SWG__OP_COUNT];
 
-static inline swg__node *swg__node_of(const swg_graph *g, swg_value v) { return &g->nodes[v]; }
+enum { SWG__MOST_ELEMENTS_LOG2 = 40 };  /* of a value. The bytes of a million such values fit into int64_t, and so do the multiply-adds
+                                         * of a product of two: no more than the square root of (2^40)^3 */
 int64_t swg__shape_elements(int ndim, const int64_t *shape);
 size_t swg__dtype_size(int dtype);
 int64_t swg__node_bytes(const swg__node *n);
+int64_t swg__add_most(int64_t a, int64_t b);    /* INT64_MAX where the sum does not fit; for counts of work */
 int64_t swg__node_macs(const swg_graph *g, const swg__node *n);
 
 /* Appends a node whose shape is already known; latches errors. in may be NULL when inputs is 0. */
 swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
                       const swg__attr *attr);
+/* May `v` be an input of `what`? Latches an error if it is not a value of the graph's type: indices only go into take_along. */
+bool swg__check(swg_graph *g, const char *what, swg_value v);
+/* Of two leaves: scopes end in '/' in a graph and in '.' in a checkpoint, so the two are one. */
+bool swg__same_name(const char *a, const char *b);
+/* What `v` is a view of: reshapes share the memory of their input. */
+swg_value swg__base_of(const swg_graph *g, swg_value v);
+bool swg__same_shape(const swg__node *a, const swg__node *b);
 /* Latches an error, the message prefixed with the scope path; returns SWG_NONE. */
 swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) SWG__PRINTF(3, 4);
 /* Element-wise op on up to three inputs with broadcasting. */

@@ -122,11 +122,10 @@ static void adam(float *restrict w, const float *restrict g, float *restrict m, 
     const float keep = decoupled ? s.keep : 1.f, decay = decoupled ? 0.f : s.decay;
     for (int64_t i = 0; i < n; i++) {
         float gi = g[i] * s.grad_scale + decay * w[i];
-        float mi = m[i] + (1.f - s.beta1) * (gi - m[i]);
-        float vi_ = s.beta2 * v[i] + (1.f - s.beta2) * gi * gi;
-        m[i] = mi;
-        v[i] = vi_;
-        w[i] = w[i] * keep - s.step_size * mi / (__builtin_sqrtf(vi_) * s.rsqrt_c2 + s.eps);
+        float first = m[i] + s.rate1 * (gi - m[i]), second = v[i] + s.rate2 * (gi * gi - v[i]);
+        m[i] = first;
+        v[i] = second;
+        w[i] = w[i] * keep - s.step_size * first / (__builtin_sqrtf(second) * s.rsqrt_c2 + s.eps);
     }
 }
 

@@ -26,8 +26,8 @@ typedef struct swg__gemm {
 
 typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const float *c, int64_t n, float f0, float f1);
 
-/* Scalars of an optimiser step, in registers. */
-typedef struct swg__adam_scalars { float step_size, rsqrt_c2, keep, decay, beta1, beta2, eps, grad_scale; } swg__adam_scalars;
+/* Scalars of an optimiser step, in registers. rate is 1 - beta, which f32 could not take from beta without losing digits. */
+typedef struct swg__adam_scalars { float step_size, rsqrt_c2, keep, decay, rate1, rate2, eps, grad_scale; } swg__adam_scalars;
 
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */

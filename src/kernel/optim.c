@@ -51,7 +51,7 @@ static void adam_run(const swg__call *call, int64_t begin, int64_t end, int work
     if (!isfinite(norm))
         return; /* the step is skipped; the host sees the norm and counts it */
     swg__adam_scalars s = {.step_size = h[SWG_HYPER_STEP_SIZE], .rsqrt_c2 = h[SWG_HYPER_RSQRT_C2], .keep = h[SWG_HYPER_KEEP],
-                           .decay = h[SWG_HYPER_DECAY], .beta1 = h[SWG_HYPER_BETA1], .beta2 = h[SWG_HYPER_BETA2],
+                           .decay = h[SWG_HYPER_DECAY], .rate1 = h[SWG_HYPER_RATE1], .rate2 = h[SWG_HYPER_RATE2],
                            .eps = h[SWG_HYPER_EPS], .grad_scale = h[SWG_HYPER_GRAD_SCALE]};
     if (call->node->attr.clip) {
         double factor = (double)h[SWG_HYPER_CLIP] / ((double)norm + 1e-6);

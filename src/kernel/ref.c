@@ -239,8 +239,8 @@ static void adam(const swg__call *call) {
             w[i] *= h[SWG_HYPER_KEEP];
         else
             gi += h[SWG_HYPER_DECAY] * w[i];
-        m[i] += (1 - h[SWG_HYPER_BETA1]) * (gi - m[i]);
-        v[i] = h[SWG_HYPER_BETA2] * v[i] + (1 - h[SWG_HYPER_BETA2]) * gi * gi;
+        m[i] += h[SWG_HYPER_RATE1] * (gi - m[i]);
+        v[i] += h[SWG_HYPER_RATE2] * (gi * gi - v[i]);
         w[i] -= h[SWG_HYPER_STEP_SIZE] * m[i] / (sqrt(v[i]) * h[SWG_HYPER_RSQRT_C2] + h[SWG_HYPER_EPS]);
     }
 }

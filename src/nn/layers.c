@@ -6,7 +6,7 @@
 #include "swage/nn.h"
 
 swg_value swg_linear(swg_graph *g, swg_value x, int64_t n, const char *name) {
-    if (swg_graph_status(g) != SWG_OK || x == SWG_NONE)
+    if (!swg__check(g, "linear", x))
         return SWG_NONE;
     int64_t k = swg_shape(g, x)[swg_ndim(g, x) - 1];
     swg_scope_push(g, name);
@@ -24,8 +24,10 @@ static const struct { const char *name; swg_activation activation; swg_value (*a
 };
 
 swg_value swg_activate(swg_graph *g, swg_value x, swg_activation activation) {
-    swg_value (*apply)(swg_graph *, swg_value) = activations[activation].apply;
-    return apply ? apply(g, x) : x;
+    for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++)
+        if (activations[i].activation == activation)
+            return activations[i].apply ? activations[i].apply(g, x) : x;
+    return swg__graph_fail(g, SWG_EINVAL, "activate: there is no activation number %d", (int)activation);
 }
 
 bool swg_activation_find(const char *name, swg_activation *out) {

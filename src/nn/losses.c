@@ -8,19 +8,30 @@
 static swg_value scalar(swg_graph *g, swg_value x) { return x ? swg_reshape(g, x, 1, (int64_t[]){1}) : SWG_NONE; }
 static swg_value mean_all(swg_graph *g, swg_value x) { return scalar(g, swg_mean(g, x, 0)); }
 
-swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x) { return mean_all(g, swg_square(g, swg_sub(g, y, x))); }
-swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x) { return mean_all(g, swg_abs(g, swg_sub(g, y, x))); }
+/* y - x. Broadcasting, welcome elsewhere, would hide a mistake here. */
+static swg_value difference(swg_graph *g, const char *loss, swg_value y, swg_value x) {
+    if (!swg__check(g, loss, y) || !swg__check(g, loss, x))
+        return SWG_NONE;
+    if (!swg__same_shape(&g->nodes[y], &g->nodes[x]))
+        return swg__graph_fail(g, SWG_ESHAPE, "%s: prediction and target have different shapes", loss);
+    return swg_sub(g, y, x);
+}
+
+swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x) { return mean_all(g, swg_square(g, difference(g, "mse loss", y, x))); }
+swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x) { return mean_all(g, swg_abs(g, difference(g, "mae loss", y, x))); }
 
 /* With c = clamp(d, -beta, beta): c^2 / (2 beta) + |d - c| equals Huber's two branches. */
 swg_value swg_loss_huber(swg_graph *g, swg_value y, swg_value x, double beta) {
-    swg_value d = swg_sub(g, y, x), c = swg_clamp(g, d, -beta, beta);
+    if (!(beta > 0))
+        return swg__graph_fail(g, SWG_EINVAL, "huber loss: beta %g, expected more than 0", beta);
+    swg_value d = difference(g, "huber loss", y, x), c = swg_clamp(g, d, -beta, beta);
     swg_value inner = swg_affine(g, swg_square(g, c), .5 / beta, 0);
     return mean_all(g, swg_add(g, inner, swg_abs(g, swg_sub(g, d, c))));
 }
 
 /* |d| + log1p(exp(-2|d|)) - ln 2: no overflow for any d. */
 swg_value swg_loss_logcosh(swg_graph *g, swg_value y, swg_value x) {
-    swg_value size = swg_abs(g, swg_sub(g, y, x));
+    swg_value size = swg_abs(g, difference(g, "logcosh loss", y, x));
     swg_value tail = swg_log1p(g, swg_exp(g, swg_affine(g, size, -2, 0)));
     return mean_all(g, swg_affine(g, swg_add(g, size, tail), 1, -0.69314718055994530942));
 }
@@ -29,7 +40,7 @@ swg_value swg_loss_relative(swg_graph *g, swg_value y, swg_value x) {
     swg_value target = swg_detach(g, x);
     swg_value spread = swg_sqrt(g, mean_all(g, swg_square(g, swg_sub(g, target, mean_all(g, target)))));
     swg_value eps = swg_max(g, swg_affine(g, spread, .1, 0), swg_constant(g, 1e-6));
-    swg_value ratio = swg_div(g, swg_abs(g, swg_sub(g, y, x)), swg_add(g, swg_abs(g, target), swg_detach(g, eps)));
+    swg_value ratio = swg_div(g, swg_abs(g, difference(g, "relative loss", y, x)), swg_add(g, swg_abs(g, target), swg_detach(g, eps)));
     swg_value second = mean_all(g, swg_clamp(g, ratio, 0, 10));
     return swg_add(g, swg_affine(g, swg_loss_mse(g, y, x), .9, 0), swg_affine(g, second, .1, 0));
 }
@@ -43,8 +54,10 @@ swg_value swg_loss_sliced_wasserstein_with(swg_graph *g, swg_value z, swg_value 
 }
 
 swg_value swg_loss_sliced_wasserstein(swg_graph *g, swg_value z, int64_t directions) {
-    if (swg_graph_status(g) != SWG_OK || z == SWG_NONE)
+    if (!swg__check(g, "sliced-Wasserstein loss", z))
         return SWG_NONE;
+    if (swg_ndim(g, z) != 2)
+        return swg__graph_fail(g, SWG_ESHAPE, "sliced-Wasserstein loss: latents of %d dimensions, expected (m, k)", swg_ndim(g, z));
     int64_t m = swg_shape(g, z)[0], k = swg_shape(g, z)[1];
     swg_value normal = swg_random_normal(g, "sw:theta", 2, (int64_t[]){directions, k});
     swg_value theta = swg_mul(g, normal, swg_rsqrt(g, swg_sum(g, swg_square(g, normal), 2)));

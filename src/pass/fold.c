@@ -22,10 +22,6 @@ void swg__work_replace(swg__work *w, swg_value from, swg_value to) {
             w->outputs[i] = to;
 }
 
-static bool same_shape(const swg__node *a, const swg__node *b) {
-    return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
-}
-
 static void make_constant(swg__node *n, double value) {
     n->op = SWG__CONSTANT;
     n->inputs = 0;
@@ -55,7 +51,7 @@ static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
     case SWG__MUL: /* by a number: a scaling, which needs no second operand in memory */
         for (int i = 0; i < 2; i++) {
             swg__node *number = &g->nodes[n->in[i]], *other = &g->nodes[n->in[1 - i]];
-            if (number->op != SWG__CONSTANT || !same_shape(n, other))
+            if (number->op != SWG__CONSTANT || !swg__same_shape(n, other))
                 continue;
             double factor = number->attr.f[0];
             n->op = SWG__AFFINE;
@@ -67,7 +63,7 @@ static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
         }
         return false;
     case SWG__ADD:
-        if (b->op == SWG__CONSTANT && same_shape(n, a)) {
+        if (b->op == SWG__CONSTANT && swg__same_shape(n, a)) {
             double shift = b->attr.f[0];
             n->op = SWG__AFFINE;
             n->inputs = 1;
@@ -81,7 +77,7 @@ static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
             make_constant(n, a->attr.f[0]);
             return true;
         }
-        if (same_shape(n, a)) {
+        if (swg__same_shape(n, a)) {
             *same = n->in[0];
             return true;
         }
@@ -105,7 +101,7 @@ static void skip_expands(swg_graph *g, swg__node *n) {
             continue;
         bool covered = false; /* some other operand has the whole shape */
         for (int k = 0; k < n->inputs; k++)
-            covered = covered || (k != j && same_shape(&g->nodes[n->in[k]], n));
+            covered = covered || (k != j && swg__same_shape(&g->nodes[n->in[k]], n));
         if (covered)
             n->in[j] = expand->in[0];
     }
@@ -123,7 +119,7 @@ static bool equal_attr(const swg__attr *a, const swg__attr *b) {
 }
 
 static bool equal_nodes(const swg__node *a, const swg__node *b) {
-    return a->op == b->op && a->dtype == b->dtype && a->inputs == b->inputs && same_shape(a, b) &&
+    return a->op == b->op && a->dtype == b->dtype && a->inputs == b->inputs && swg__same_shape(a, b) &&
            memcmp(a->in, b->in, (size_t)a->inputs * sizeof *a->in) == 0 && equal_attr(&a->attr, &b->attr);
 }
 

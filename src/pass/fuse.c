@@ -4,10 +4,6 @@
 #include <string.h>
 #include "pass/pass.h"
 
-static bool same_shape(const swg__node *a, const swg__node *b) {
-    return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
-}
-
 /* Turns the consumer `n` into the contraction `c` extended by one input or flag; c has no other reader. */
 static swg_status absorb(swg_graph *g, swg__node *n, const swg__node *c, swg_value extra, swg__attr attr) {
     int inputs = c->inputs + (extra != SWG_NONE);
@@ -29,7 +25,8 @@ static swg_status fuse_contraction(swg__work *w, swg__node *n) {
     if (n->inputs < 1 || (n->op != SWG__ADD && n->op != SWG__RELU && n->op != SWG__GATE))
         return SWG_OK;
     const swg__node *c = &g->nodes[n->in[0]];
-    if (swg__ops[c->op].class != SWG__CONTRACTION || w->readers[n->in[0]] != 1 || !same_shape(c, n) || c->attr.relu || c->attr.gate)
+    if (swg__ops[c->op].class != SWG__CONTRACTION || w->readers[n->in[0]] != 1 || !swg__same_shape(c, n) || c->attr.relu ||
+        c->attr.gate)
         return SWG_OK;
     swg__attr attr = c->attr;
     if (n->op == SWG__RELU) {
@@ -41,7 +38,7 @@ static swg_status fuse_contraction(swg__work *w, swg__node *n) {
         attr.bias = true;
         return absorb(g, n, c, n->in[1], attr);
     }
-    if (n->op == SWG__GATE && same_shape(other, n)) {
+    if (n->op == SWG__GATE && swg__same_shape(other, n)) {
         attr.gate = true;
         return absorb(g, n, c, n->in[1], attr);
     }
@@ -155,7 +152,7 @@ static swg_status fuse_chains(swg__work *w) {
         c.p.code[0].out = (uint8_t)c.p.inputs;
         for (int slot = 0; slot < c.p.inputs;) {
             swg_value feed = c.in[slot];
-            bool fits = chains[feed] && w->readers[feed] == 1 && same_shape(&g->nodes[feed], n) &&
+            bool fits = chains[feed] && w->readers[feed] == 1 && swg__same_shape(&g->nodes[feed], n) &&
                         join(&c, slot, chains[feed], &joined) && allocate(&joined.p, &spare);
             if (fits) {
                 w->readers[feed] = 0;

@@ -16,16 +16,9 @@ typedef struct maker {
     swg_value *order;           /* live nodes with kernels, scheduled */
     int order_count;
     int *group_of;              /* per value: index of the group that computes it, -1 */
-    int *time_of;               /* per value: schedule step that computes it, -1: before the first */
     int *last_read;             /* per base value */
     uint8_t *is_output;         /* per base value */
 } maker;
-
-static swg_value base_of(const swg_graph *g, swg_value v) {
-    while (g->nodes[v].op == SWG__RESHAPE)
-        v = g->nodes[v].in[0];
-    return v;
-}
 
 /* ---- copy ---- */
 
@@ -44,6 +37,8 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         else
             live[opts->outputs[i]] = 1;
     }
+    for (int64_t v = 1; v < g->count && status == SWG_OK; v++) /* an input that nothing reads may still be bound */
+        live[v] |= g->nodes[v].op == SWG__INPUT;
     plan->map_count = g->count;
     for (int64_t v = g->count - 1; v > 0 && status == SWG_OK; v--)
         for (int j = 0; live[v] && j < g->nodes[v].inputs; j++)
@@ -94,7 +89,8 @@ static swg_status rewrite(swg_plan *plan, const swg_plan_opts *opts, int *reader
 
 /* ---- schedule ---- */
 
-/* Among ready nodes: the one that frees most bytes minus allocates; ties by index. Depends on the graph alone. */
+/* Among ready nodes: the one that frees most bytes minus allocates; ties by index. Depends on the graph alone. The update is
+ * taken when nothing else is left, so that all that does not depend on it sees the weights as they were. */
 static swg_status schedule(maker *m) {
     swg_graph *g = m->g;
     swg_context *ctx = g->ctx;
@@ -111,14 +107,14 @@ static swg_status schedule(maker *m) {
         if (!m->readers[v])
             continue;
         for (int j = 0; j < g->nodes[v].inputs; j++)
-            left[base_of(g, g->nodes[v].in[j])] += g->nodes[v].op != SWG__RESHAPE;
+            left[swg__base_of(g, g->nodes[v].in[j])] += g->nodes[v].op != SWG__RESHAPE;
     }
     for (int64_t v = 1; v < count; v++) {
         swg__node *n = &g->nodes[v];
         if (!m->readers[v] || !swg__kernel_of(g, n))
             continue;
         for (int j = 0; j < n->inputs; j++)
-            waiting[v] += swg__kernel_of(g, &g->nodes[base_of(g, n->in[j])]) != NULL;
+            waiting[v] += swg__kernel_of(g, &g->nodes[swg__base_of(g, n->in[j])]) != NULL;
         if (!waiting[v])
             ready[ready_count++] = (swg_value)v;
     }
@@ -127,9 +123,9 @@ static swg_status schedule(maker *m) {
         int64_t best_score = INT64_MIN;
         for (int i = 0; i < ready_count; i++) {
             swg__node *n = &g->nodes[ready[i]];
-            int64_t score = -swg__node_bytes(n);
+            int64_t score = n->op == SWG__ADAM ? INT64_MIN : -swg__node_bytes(n);
             for (int j = 0; j < n->inputs; j++) {
-                swg_value b = base_of(g, n->in[j]);
+                swg_value b = swg__base_of(g, n->in[j]);
                 if (left[b] == 1 && swg__kernel_of(g, &g->nodes[b]) && !m->is_output[b])
                     score += swg__node_bytes(&g->nodes[b]);
             }
@@ -142,10 +138,10 @@ static swg_status schedule(maker *m) {
         ready[best] = ready[--ready_count];
         m->order[m->order_count++] = v;
         for (int j = 0; j < g->nodes[v].inputs; j++)
-            left[base_of(g, g->nodes[v].in[j])]--;
+            left[swg__base_of(g, g->nodes[v].in[j])]--;
         for (int64_t r = v + 1; r < count; r++)
             for (int j = 0; m->readers[r] && g->nodes[r].op != SWG__RESHAPE && j < g->nodes[r].inputs; j++)
-                if (base_of(g, g->nodes[r].in[j]) == v && --waiting[r] == 0 && swg__kernel_of(g, &g->nodes[r]))
+                if (swg__base_of(g, g->nodes[r].in[j]) == v && --waiting[r] == 0 && swg__kernel_of(g, &g->nodes[r]))
                     ready[ready_count++] = (swg_value)r;
     }
 done:
@@ -169,7 +165,7 @@ static bool joins(const maker *m, swg_value v, int group) {
     const swg__node *n = &m->g->nodes[v];
     for (int j = 0; j < n->inputs; j++) {
         const swg__node *in = &m->g->nodes[n->in[j]];
-        if (m->group_of[base_of(m->g, n->in[j])] != group)
+        if (m->group_of[swg__base_of(m->g, n->in[j])] != group)
             continue;
         bool by_row = in->ndim == n->ndim && in->shape[0] == n->shape[0] && in->op != SWG__RESHAPE;
         if (swg__ops[n->op].class == SWG__CONTRACTION)
@@ -246,7 +242,7 @@ static swg_status add_pack(maker *m, swg_value v, int *packed) {
     if (!s || *packed < 0)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->scratch = *packed;
-    s->frozen = plan->frozen && m->g->nodes[base_of(m->g, n->in[1])].op == SWG__PARAM;
+    s->frozen = plan->frozen && m->g->nodes[swg__base_of(m->g, n->in[1])].op == SWG__PARAM;
     if (!s->frozen)
         plan->times++;
     return SWG_OK;
@@ -268,8 +264,8 @@ static swg_status add_node_step(maker *m, swg_value v, int group, int packed) {
         if (s->scratch < 0)
             return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     }
-    m->time_of[v] = plan->times++;
-    plan->flops += 2 * swg__node_macs(m->g, &m->g->nodes[v]);
+    plan->times++;
+    plan->flops = swg__add_most(plan->flops, 2 * swg__node_macs(m->g, &m->g->nodes[v]));
     return SWG_OK;
 }
 
@@ -325,18 +321,31 @@ static bool panel_value(const maker *m, swg_value v) {
     return true;
 }
 
+/* Does another step of the same group read `b`? Panels run one after the other through all steps: what one panel's last step
+ * writes, the next panel's first step may still read. */
+static bool read_in_group(const maker *m, const swg__step *s, swg_value b) {
+    const swg__group *group = &m->plan->groups[s->group];
+    for (int i = group->first; i < group->first + group->count; i++) {
+        const swg__step *other = &m->plan->steps[i];
+        for (int j = 0; other != s && j < other->call.node->inputs; j++)
+            if (swg__base_of(m->g, other->call.node->in[j]) == b)
+                return true;
+    }
+    return false;
+}
+
 /* An element-wise step may write where an input lies that nobody reads later. */
 static int in_place(const maker *m, const swg__step *s, bool panel) {
     const swg__node *n = s->call.node;
     if (swg__ops[n->op].class != SWG__EW || s->kernel == &swg__kernel_reference)
         return -1;
     for (int j = 0; j < n->inputs; j++) {
-        swg_value b = base_of(m->g, n->in[j]);
+        swg_value b = swg__base_of(m->g, n->in[j]);
         const swg__location *where = &m->plan->where[b];
         const swg__node *in = &m->g->nodes[n->in[j]];
         if (where->kind == SWG__IN_BUFFER && m->last_read[b] == s->time && !m->is_output[b] && m->g->nodes[b].op != SWG__INPUT &&
-            swg__node_bytes(in) == swg__node_bytes(n) &&
-            m->plan->buffers[where->buffer].panel == panel)
+            swg__node_bytes(in) == swg__node_bytes(n) && m->plan->buffers[where->buffer].panel == panel &&
+            (panel || s->group < 0 || !read_in_group(m, s, b)))
             return where->buffer;
     }
     return -1;
@@ -364,7 +373,7 @@ static swg_status locate_leaves(maker *m) {
         }
         /* Each gradient lies in the gradient span at its parameter's offset: the update sees three spans. */
         for (int j = 2, p = 0; n->op == SWG__ADAM && j < n->inputs; j++, p++)
-            plan->where[base_of(m->g, n->in[j])] = (swg__location){.kind = SWG__IN_GRADIENTS, .element = (int64_t)p};
+            plan->where[swg__base_of(m->g, n->in[j])] = (swg__location){.kind = SWG__IN_GRADIENTS, .element = (int64_t)p};
     }
     return SWG_OK;
 }
@@ -402,7 +411,7 @@ static swg_status locate_values(maker *m) {
             extend(&b->life, b->panel ? s->time : first, m->is_output[v] ? plan->times - 1 : b->panel ? s->time : last);
         }
         for (int j = 0; j < s->call.node->inputs; j++) {
-            swg_value in = base_of(m->g, s->call.node->in[j]);
+            swg_value in = swg__base_of(m->g, s->call.node->in[j]);
             if (plan->where[in].kind != SWG__IN_BUFFER)
                 continue;
             swg__buffer *b = &plan->buffers[plan->where[in].buffer];
@@ -421,7 +430,7 @@ static void extend_packed_inputs(maker *m) {
         swg__step *s = &plan->steps[i];
         if (s->kernel != &swg__kernel_pack || s->frozen)
             continue;
-        swg__location *where = &plan->where[base_of(m->g, s->call.node->in[1])];
+        swg__location *where = &plan->where[swg__base_of(m->g, s->call.node->in[1])];
         if (where->kind == SWG__IN_BUFFER)
             extend(&plan->buffers[where->buffer].life, s->time, s->time);
     }
@@ -498,13 +507,13 @@ static swg_status make(maker *m, const swg_plan_opts *opts) {
     swg_plan *plan = m->plan;
     SWG__TRY(rewrite(plan, opts, m->readers));
     for (int i = 0; i < plan->output_count; i++)
-        m->is_output[base_of(m->g, plan->outputs[i])] = 1;
+        m->is_output[swg__base_of(m->g, plan->outputs[i])] = 1;
     SWG__TRY(schedule(m));
     SWG__TRY(make_groups(m));
     SWG__TRY(make_steps(m));
     for (int i = 0; i < plan->step_count; i++)
         for (int j = 0; plan->steps[i].kernel != &swg__kernel_pack && j < plan->steps[i].call.node->inputs; j++) {
-            swg_value b = base_of(m->g, plan->steps[i].call.node->in[j]);
+            swg_value b = swg__base_of(m->g, plan->steps[i].call.node->in[j]);
             m->last_read[b] = plan->steps[i].time > m->last_read[b] ? plan->steps[i].time : m->last_read[b];
         }
     SWG__TRY(locate_leaves(m));
@@ -518,7 +527,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     *out = NULL;
     SWG__TRY(swg_graph_status(g));
     swg_context *ctx = g->ctx;
-    if (!opts || opts->output_count < 1)
+    if (!opts || !opts->outputs || opts->output_count < 1)
         return swg__fail(ctx, SWG_EINVAL, "plan: no outputs asked for");
     swg_plan *plan = swg__calloc(ctx, 1, sizeof *plan);
     if (!plan)
@@ -528,22 +537,24 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->bind_inputs = opts->bind_inputs;
     swg__arena_init(&plan->arena, ctx);
     swg_status status = copy_live(g, opts, plan);
+    for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
+        if (plan->g->nodes[v].op == SWG__ADAM)
+            status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
     if (status == SWG_OK) {
         size_t n = (size_t)plan->g->count;
         maker m = {.plan = plan, .g = plan->g};
         m.readers = swg__calloc(ctx, n, sizeof *m.readers);
         m.order = swg__calloc(ctx, n, sizeof *m.order);
         m.group_of = swg__calloc(ctx, n, sizeof *m.group_of);
-        m.time_of = swg__calloc(ctx, n, sizeof *m.time_of);
         m.last_read = swg__calloc(ctx, n, sizeof *m.last_read);
         m.is_output = swg__calloc(ctx, n, 1);
         plan->where = swg__calloc(ctx, n, sizeof *plan->where);
         plan->caller = swg__calloc(ctx, n, sizeof *plan->caller);
         plan->constants = swg__calloc(ctx, n, sizeof *plan->constants);
-        if (m.readers && m.order && m.group_of && m.time_of && m.last_read && m.is_output && plan->where && plan->caller &&
+        if (m.readers && m.order && m.group_of && m.last_read && m.is_output && plan->where && plan->caller &&
             plan->constants) {
             for (size_t v = 0; v < n; v++)
-                m.group_of[v] = m.time_of[v] = m.last_read[v] = -1;
+                m.group_of[v] = m.last_read[v] = -1;
             status = make(&m, opts);
         } else {
             status = swg__fail_memory(ctx, n * 32, "a plan");
@@ -551,7 +562,6 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         swg__free(ctx, m.readers);
         swg__free(ctx, m.order);
         swg__free(ctx, m.group_of);
-        swg__free(ctx, m.time_of);
         swg__free(ctx, m.last_read);
         swg__free(ctx, m.is_output);
     }

@@ -4,15 +4,9 @@
 #include "plan/plan.h"
 #include "provider/provider.h"
 
-static swg_value base_of(const swg_graph *g, swg_value v) {
-    while (g->nodes[v].op == SWG__RESHAPE)
-        v = g->nodes[v].in[0];
-    return v;
-}
-
 /* Start of a value's memory. For a panel: of worker 0's panel. */
 static void *address(const swg_plan *plan, swg_value v) {
-    swg_value base = base_of(plan->g, v);
+    swg_value base = swg__base_of(plan->g, v);
     const swg__location *where = &plan->where[base];
     int64_t size = (int64_t)swg__dtype_size(plan->g->dtype);
     switch (where->kind) {
@@ -38,7 +32,7 @@ static void *address(const swg_plan *plan, swg_value v) {
 
 /* Panels: pointers are set per worker and panel so that row r of the whole tensor is at pointer + r * row_bytes. */
 static bool is_panel(const swg_plan *plan, swg_value v, int64_t *row_bytes) {
-    const swg__location *where = &plan->where[base_of(plan->g, v)];
+    const swg__location *where = &plan->where[swg__base_of(plan->g, v)];
     if (where->kind != SWG__IN_BUFFER || !plan->buffers[where->buffer].panel)
         return false;
     *row_bytes = plan->buffers[where->buffer].row_bytes;
@@ -76,6 +70,8 @@ swg_status swg__plan_resolve(swg_plan *plan) {
 }
 
 static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
+    if (w && w->dtype != plan->g->dtype)
+        return swg__fail(plan->ctx, SWG_EINVAL, "the weights are of another element type than the graph");
     for (int64_t v = 1; v < plan->g->count; v++) {
         const swg__node *n = &plan->g->nodes[v];
         if (n->op != SWG__PARAM)
@@ -83,7 +79,8 @@ static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
         bool found = false;
         for (int i = 0; w && i < w->count && !found; i++)
             found = w->items[i].offset == n->offset && w->items[i].ndim == n->ndim &&
-                    memcmp(w->items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0;
+                    memcmp(w->items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0 &&
+                    swg__same_name(w->items[i].name, n->name);
         if (!found)
             return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold parameter \"%s\" of this graph", n->name);
     }
@@ -95,10 +92,11 @@ static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
 
 swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host) {
     SWG__TRY(check_weights(plan, weights));
-    if (host && (plan->frozen || !host->block || host->memory.arena_bytes < plan->memory.arena_bytes))
-        return swg__fail(plan->ctx, SWG_EINVAL, "a plan can share the arena of an open plan that needs no less, and not if it is frozen");
+    if (host && (plan->frozen || host->frozen || !host->block || host->memory.arena_bytes < plan->memory.arena_bytes))
+        return swg__fail(plan->ctx, SWG_EINVAL, "a plan can share the arena of an open plan that needs no less, and not if one is frozen");
     plan->weights = weights;
     if (host) {
+        swg__free(plan->ctx, plan->shares ? NULL : plan->block);
         plan->block = host->block;
         plan->shares = true;
     } else if (!plan->block) {
@@ -155,7 +153,7 @@ swg_status swg_plan_bind(swg_plan *plan, swg_value v, const void *data) {
     plan->caller[own] = data;
     for (int i = 0; i < plan->step_count; i++)
         for (int j = 0; j < plan->steps[i].call.node->inputs; j++)
-            if (base_of(plan->g, plan->steps[i].call.node->in[j]) == own)
+            if (swg__base_of(plan->g, plan->steps[i].call.node->in[j]) == own)
                 plan->steps[i].in[j] = data;
     return SWG_OK;
 }
@@ -242,7 +240,7 @@ void swg_plan_print(const swg_plan *plan, FILE *file) {
         for (int k = 0; k < n->ndim; k++)
             fprintf(file, "%s%lld", k ? "," : "", (long long)n->shape[k]);
         fprintf(file, ")");
-        const swg__location *where = &plan->where[base_of(plan->g, s->node)];
+        const swg__location *where = &plan->where[swg__base_of(plan->g, s->node)];
         if (where->kind == SWG__IN_BUFFER && s->kernel != &swg__kernel_pack) {
             const swg__buffer *b = &plan->buffers[where->buffer];
             fprintf(file, " at %lld, %lld bytes, steps %d-%d%s", (long long)b->life.offset, (long long)b->life.bytes, b->life.first,

@@ -22,11 +22,14 @@ swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
     for (int i = 0; ok && i < w->count; i++) {
         const swg__node *n = &g->nodes[g->params[i]];
         struct swg__weight *item = &w->items[i];
-        char *name = swg__arena_strdup(&w->arena, n->name);
-        ok = name != NULL;
-        for (char *p = name; p && *p; p++)
-            *p = *p == '/' ? '.' : *p;
-        *item = (struct swg__weight){.name = name, .ndim = n->ndim, .offset = n->offset, .bound = n->attr.f[0], .value = n->attr.f[1]};
+        size_t length = strlen(n->name), prefix = strlen("init:");
+        char *stream = swg__arena_alloc(&w->arena, prefix + length + 1);
+        if (!(ok = stream != NULL))
+            break;
+        memcpy(stream, "init:", prefix);
+        for (size_t j = 0; j < length; j++)
+            stream[prefix + j] = n->name[j] == '/' ? '.' : n->name[j];
+        *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset, .bound = n->attr.f[0], .value = n->attr.f[1]};
         memcpy(item->shape, n->shape, sizeof item->shape);
     }
     size_t size = swg__dtype_size(w->dtype), span = (size_t)w->span;
@@ -57,12 +60,9 @@ void swg_weights_init(swg_weights *w, uint64_t seed) {
     for (int i = 0; i < w->count; i++) {
         const struct swg__weight *item = &w->items[i];
         int64_t elements = swg__shape_elements(item->ndim, item->shape);
-        char stream[512];
-        snprintf(stream, sizeof stream, "init:%s", item->name);
-        uint32_t hash = swg__fnv1a(stream);
         float bound = (float)item->bound;
         for (int64_t e = 0; e < elements; e++) {
-            float u = swg__uniform(swg__philox(seed, (uint64_t)e / 4, 0, hash).w[e % 4]);
+            float u = swg__uniform(swg__philox(seed, (uint64_t)e / 4, 0, item->stream).w[e % 4]);
             float value = item->bound > 0 ? bound * (2.f * u - 1.f) : (float)item->value;
             if (w->dtype == SWG_F64)
                 ((double *)w->value)[item->offset + e] = (double)value;
@@ -96,7 +96,7 @@ void swg_hyper_adam(const swg_adam_hyper *h, double *b1_power, double *b2_power,
     double values[SWG_HYPER_COUNT] = {
         [SWG_HYPER_STEP_SIZE] = h->lr / (1 - *b1_power), [SWG_HYPER_RSQRT_C2] = 1 / sqrt(1 - *b2_power),
         [SWG_HYPER_KEEP] = 1 - h->lr * h->weight_decay,  [SWG_HYPER_DECAY] = h->weight_decay,
-        [SWG_HYPER_BETA1] = h->beta1,                    [SWG_HYPER_BETA2] = h->beta2,
+        [SWG_HYPER_RATE1] = 1 - h->beta1,                [SWG_HYPER_RATE2] = 1 - h->beta2,
         [SWG_HYPER_EPS] = h->eps,                        [SWG_HYPER_CLIP] = h->clip_norm,
         [SWG_HYPER_GRAD_SCALE] = h->grad_scale,
     };

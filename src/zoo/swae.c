@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "swage/swae.h"
 #include <string.h>
-#include "base.h"
+#include "ir/ir.h"
 
 static const struct { const char *name; swg_swae model; } presets[] = {
     {"swae/mlp", {.input = 125, .latent = 16, .hidden_count = 1, .hidden = {512}, .activation = SWG_ACT_GELU}},
@@ -20,6 +20,8 @@ swg_status swg_swae_preset(swg_context *ctx, const char *name, swg_swae *out) {
 
 /* One half: hidden layers in order (or mirrored) and a last linear layer without activation. */
 static swg_value half(swg_graph *g, swg_value x, const swg_swae *model, const char *scope, bool mirrored, int64_t last) {
+    if (model->hidden_count < 0 || model->hidden_count > SWG_SWAE_LAYERS)
+        return swg__graph_fail(g, SWG_EINVAL, "%s: %d hidden layers, expected 0 to %d", scope, model->hidden_count, SWG_SWAE_LAYERS);
     swg_scope_push(g, scope);
     for (int i = 0; i <= model->hidden_count; i++) {
         char name[16];
@@ -52,8 +54,10 @@ static swg_value reconstruction_of(swg_graph *g, swg_swae_loss_kind kind, swg_va
 swg_value swg_swae_loss_of(swg_graph *g, const swg_swae_loss *loss, swg_value x, swg_value y, swg_value z, swg_value *reconstruction,
                            swg_value *distance) {
     swg_value r = reconstruction_of(g, loss->kind, y, x), d = swg_loss_sliced_wasserstein(g, z, loss->directions);
-    *reconstruction = r;
-    *distance = d;
+    if (reconstruction)
+        *reconstruction = r;
+    if (distance)
+        *distance = d;
     if (loss->kind == SWG_SWAE_LOG && !loss->log_off) {
         r = swg_loss_log(g, r, loss->scale);
         d = swg_loss_log(g, d, loss->scale);
