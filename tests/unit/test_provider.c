@@ -93,7 +93,7 @@ static void *product_of(swg_context *ctx, const product_case *c, swg_dtype dtype
     assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .provider = provider}, &plan));
     if (provider)
         assert_string_equal(plan->steps[0].kernel->name, "onednn");
-    assert_ok(ctx, swg_plan_open(plan, NULL));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
     for (int i = 0; i < inputs; i++)
         for (int64_t e = 0; e < swg_elements(g, in[i]); e++)
             put(swg_plan_data(plan, in[i]), dtype, e, value_at(i, e));
@@ -151,7 +151,7 @@ static swg_status open_runner(swg_context *ctx, runner *r, const char *preset, s
                                                   .provider = provider}, &r->plan));
     SWG__TRY(swg_weights_create(r->g, training, &r->weights));
     swg_weights_init(r->weights, 42);
-    SWG__TRY(swg_plan_open(r->plan, r->weights));
+    SWG__TRY(swg_plan_open(r->plan, r->weights, NULL));
     for (int64_t i = 0; i < swg_elements(r->g, r->x); i++)
         put(swg_plan_data(r->plan, r->x), dtype, i, value_at(0, i));
     double b1 = 1, b2 = 1;
