@@ -19,7 +19,8 @@
 
 /* One row per command, in the order of `swage --help`. */
 #define CLI_COMMANDS(X) \
-    X(config)
+    X(config) \
+    X(bench)
 
 typedef struct cli_option {
     const char *name;          /* "threads": --threads; NULL ends a table */
