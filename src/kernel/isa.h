@@ -42,6 +42,10 @@ typedef struct swg__isa_table {
     void (*adam)(float *w, const float *g, float *m, float *v, int64_t n, const swg__adam_scalars *s, bool decoupled);
     void (*sort_network)(int64_t *keys, int64_t n);                     /* keys (n, 8), each column sorted */
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
+    /* Bandwidth; n is a multiple of 128. Scale works in place. */
+    void (*stream_read)(const float *x, int64_t n);
+    void (*stream_copy)(float *to, const float *from, int64_t n);
+    void (*stream_scale)(float *x, int64_t n);
 } swg__isa_table;
 
 /* Kernels that must give the same bits on every instruction set (no contraction). */

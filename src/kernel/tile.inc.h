@@ -180,25 +180,3 @@ static void pack(float *packed, const float *b, int64_t row_stride, int64_t colu
         }
     }
 }
-
-/* The ceiling this kernel is measured against: 2 * 12 independent accumulators, nothing but FMAs. */
-static __attribute__((noinline)) double peak_f32(int64_t rounds) {
-    const vf zero = {0};
-    vf acc[MR][2], a = zero + 1.0000001f, b = zero + 1e-9f;
-    UNROLLED for (int i = 0; i < MR; i++)
-        acc[i][0] = acc[i][1] = zero + (float)i;
-    for (int64_t k = 0; k < rounds; k++) {
-        UNROLLED for (int i = 0; i < MR; i++) {
-            acc[i][0] = acc[i][0] * a + b;
-            acc[i][1] = acc[i][1] * a + b;
-            HIDE(acc[i][0]);
-            HIDE(acc[i][1]);
-        }
-    }
-    vf total = zero;
-    UNROLLED for (int i = 0; i < MR; i++)
-        total += acc[i][0] + acc[i][1];
-    volatile float sink = *(const float *)&total;
-    (void)sink;
-    return (double)rounds * MR * 2 * VL * 2;
-}

@@ -156,7 +156,7 @@ done:
 static bool row_kernel(const maker *m, swg_value v, int64_t rows) {
     const swg__node *n = &m->g->nodes[v];
     const swg__kernel *k = swg__kernel_of(m->g, n);
-    return k && k->rows && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS &&
+    return k && k->rows && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
            (swg__ops[n->op].class != SWG__CONTRACTION || (n->ndim == 2 && !n->attr.trans_a));
 }
 
@@ -223,6 +223,8 @@ static swg__step *add_step(maker *m, swg_value v, const swg__kernel *kernel) {
     s->in = swg__arena_alloc(&plan->arena, (size_t)(n->inputs + 1) * sizeof *s->in);
     s->call = (swg__call){.g = m->g, .node = n, .isa = swg__isa_table_of(plan->ctx->isa),
                           .exact = swg__exact_table_of(plan->ctx->isa), .in = s->in, .span = m->g->span};
+    if (swg__provider_takes(plan, v))
+        s->call.layout = swg__provider_layout(plan, v);
     return s->in ? s : NULL;
 }
 
@@ -233,16 +235,25 @@ static swg_status add_pack(maker *m, swg_value v, int *packed) {
     *packed = -1;
     if (swg__kernel_of(m->g, n) == &swg__kernel_reference || swg__ops[n->op].class != SWG__CONTRACTION)
         return SWG_OK;
-    bool tail_only;
-    int64_t bytes = swg__pack_bytes(m->g, n, swg__isa_table_of(plan->ctx->isa), &tail_only);
+    bool frozen = plan->frozen && m->g->nodes[swg__base_of(m->g, n->in[1])].op == SWG__PARAM, provided = swg__provider_takes(plan, v);
+    bool packs = true, tail_only;
+    int64_t bytes = 0;
+    if (provided)
+        SWG__TRY(swg__provider_prepare(plan, v, frozen, &bytes, &packs));
+    else
+        bytes = swg__pack_bytes(m->g, n, swg__isa_table_of(plan->ctx->isa), &tail_only);
     if (bytes == 0)
         return SWG_OK;
-    swg__step *s = add_step(m, v, &swg__kernel_pack);
-    *packed = add_buffer(plan, bytes, SWG__CAT_SCRATCH);
-    if (!s || *packed < 0)
+    if ((*packed = add_buffer(plan, bytes, SWG__CAT_SCRATCH)) < 0)
+        return swg__fail_memory(plan->ctx, sizeof *plan->buffers, "buffers");
+    if (!packs)
+        return SWG_OK;
+    swg__step *s = add_step(m, v, provided ? &swg__kernel_provided_pack : &swg__kernel_pack);
+    if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->scratch = *packed;
-    s->frozen = plan->frozen && m->g->nodes[swg__base_of(m->g, n->in[1])].op == SWG__PARAM;
+    s->packs = true;
+    s->frozen = frozen;
     if (!s->frozen)
         plan->times++;
     return SWG_OK;
@@ -250,7 +261,7 @@ static swg_status add_pack(maker *m, swg_value v, int *packed) {
 
 static swg_status add_node_step(maker *m, swg_value v, int group, int packed) {
     swg_plan *plan = m->plan;
-    swg__step *s = add_step(m, v, swg__kernel_of(m->g, &m->g->nodes[v]));
+    swg__step *s = add_step(m, v, swg__provider_takes(plan, v) ? &swg__kernel_provided : swg__kernel_of(m->g, &m->g->nodes[v]));
     if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->group = group;
@@ -385,9 +396,9 @@ static swg_status locate_values(maker *m) {
         swg_value v = s->node;
         int first, last;
         span_of(plan, s, &first, &last);
-        if (s->scratch >= 0 && (s->kernel == &swg__kernel_pack || s->frozen))
+        if (s->packs)
             extend(&plan->buffers[s->scratch].life, s->frozen ? 0 : s->time, s->frozen ? plan->times - 1 : s->time);
-        if (s->kernel == &swg__kernel_pack)
+        if (s->packs)
             continue;
         if (s->scratch >= 0)
             extend(&plan->buffers[s->scratch].life, s->time, last);
@@ -428,7 +439,7 @@ static void extend_packed_inputs(maker *m) {
     swg_plan *plan = m->plan;
     for (int i = 0; i < plan->step_count; i++) {
         swg__step *s = &plan->steps[i];
-        if (s->kernel != &swg__kernel_pack || s->frozen)
+        if (!s->packs || s->frozen)
             continue;
         swg__location *where = &plan->where[swg__base_of(m->g, s->call.node->in[1])];
         if (where->kind == SWG__IN_BUFFER)
@@ -506,21 +517,21 @@ static swg_status place(maker *m) {
 static swg_status make(maker *m, const swg_plan_opts *opts) {
     swg_plan *plan = m->plan;
     SWG__TRY(rewrite(plan, opts, m->readers));
+    SWG__TRY(swg__provider_open(plan, opts->provider));
     for (int i = 0; i < plan->output_count; i++)
         m->is_output[swg__base_of(m->g, plan->outputs[i])] = 1;
     SWG__TRY(schedule(m));
     SWG__TRY(make_groups(m));
     SWG__TRY(make_steps(m));
     for (int i = 0; i < plan->step_count; i++)
-        for (int j = 0; plan->steps[i].kernel != &swg__kernel_pack && j < plan->steps[i].call.node->inputs; j++) {
+        for (int j = 0; !plan->steps[i].packs && j < plan->steps[i].call.node->inputs; j++) {
             swg_value b = swg__base_of(m->g, plan->steps[i].call.node->in[j]);
             m->last_read[b] = plan->steps[i].time > m->last_read[b] ? plan->steps[i].time : m->last_read[b];
         }
     SWG__TRY(locate_leaves(m));
     SWG__TRY(locate_values(m));
     extend_packed_inputs(m);
-    SWG__TRY(place(m));
-    return swg__provider_adopt(plan, opts->provider);
+    return place(m);
 }
 
 swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out) {

@@ -46,6 +46,7 @@ typedef struct swg__step {
     int scratch;        /* buffer, -1: none */
     int time;           /* schedule step */
     int64_t units, grain;
+    bool packs;         /* fills `scratch` with the second operand of a contraction in another layout */
     bool frozen;        /* packing of constant weights: runs when opened or refreshed, not in a run */
     swg__call call;
     const void **in;
@@ -82,6 +83,7 @@ struct swg_plan {
     double *constants;          /* per value: room for one number */
     swg_memory memory;
     int64_t flops;
+    struct swg__provider *provider; /* NULL: our own kernels only */
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */
     swg_weights *weights;

@@ -49,7 +49,7 @@ swg_status swg__plan_resolve(swg_plan *plan) {
                 s->reads_panel[j] = is_panel(plan, n->in[j], &s->in_row_bytes[j]);
         }
         s->call.scratch = s->scratch >= 0 ? plan->block + plan->buffers[s->scratch].life.offset : NULL;
-        if (s->kernel == &swg__kernel_pack) {
+        if (s->packs) {
             s->call.out = s->call.scratch;
         } else {
             s->call.out = address(plan, s->node);
@@ -241,7 +241,7 @@ void swg_plan_print(const swg_plan *plan, FILE *file) {
             fprintf(file, "%s%lld", k ? "," : "", (long long)n->shape[k]);
         fprintf(file, ")");
         const swg__location *where = &plan->where[swg__base_of(plan->g, s->node)];
-        if (where->kind == SWG__IN_BUFFER && s->kernel != &swg__kernel_pack) {
+        if (where->kind == SWG__IN_BUFFER && !s->packs) {
             const swg__buffer *b = &plan->buffers[where->buffer];
             fprintf(file, " at %lld, %lld bytes, steps %d-%d%s", (long long)b->life.offset, (long long)b->life.bytes, b->life.first,
                     b->life.last, b->panel ? ", panel" : "");

@@ -1,18 +1,28 @@
-/* provider.h - other people's arithmetic behind our kernel interface.
+/* provider.h - other people's arithmetic behind our kernel interface. A provider takes contraction steps of a plan as whole
+ * products: no row panels, no packing of ours.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_PROVIDER_H
 #define SWAGE_PROVIDER_H
 
-#include "swage/status.h"
+#include "kernel/kernel.h"
 
 struct swg_plan;
 
-/* Lets the named provider take over the steps it supports; NULL or "swage" changes nothing.
- * SWG_EUNSUPPORTED: unknown, or not in this build. */
-swg_status swg__provider_adopt(struct swg_plan *plan, const char *name);
-/* Frees what the provider holds for a plan. */
+/* Opens the named provider for a plan, plan->provider; NULL or "swage" opens none.
+ * SWG_EUNSUPPORTED: unknown, not in this build, or its library cannot be loaded. */
+swg_status swg__provider_open(struct swg_plan *plan, const char *name);
 void swg__provider_release(struct swg_plan *plan);
-/* "oneDNN 2.6.3", or NULL where it is not built in or cannot be loaded. */
-const char *swg__provider_version(void);
+
+/* Will the plan's provider compute this node? */
+bool swg__provider_takes(const struct swg_plan *plan, swg_value v);
+/* Creates what computes node v. bytes: memory the steps need as `scratch`; reorders: whether swg__kernel_provided_pack must
+ * fill it when the plan is opened or refreshed, which only a `frozen` second operand asks for. */
+swg_status swg__provider_prepare(struct swg_plan *plan, swg_value v, bool frozen, int64_t *bytes, bool *reorders);
+/* The `layout` of node v's calls. */
+const void *swg__provider_layout(const struct swg_plan *plan, swg_value v);
+extern const swg__kernel swg__kernel_provided, swg__kernel_provided_pack;
+
+/* "oneDNN 2.6.3" as loaded; false where it is not built in or cannot be loaded. */
+bool swg__provider_version(char *out, int capacity);
 
 #endif

@@ -3,16 +3,10 @@
 #include <string.h>
 #include "kernel/isa.h"
 
-/* Keeps the compiler from folding independent FMAs of the peak loop. */
-#if defined(__x86_64__)
-#define HIDE(x) __asm__ volatile("" : "+x"(x))
-#else
-#define HIDE(x) __asm__ volatile("" : "+m"(x))
-#endif
-
 #include "kernel/tile.inc.h"
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
+#include "kernel/peak.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
 #define SWG_NAME(isa) SWG_NAME2(isa)
@@ -30,6 +24,9 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .adam = adam,
     .sort_network = sort_network,
     .peak_f32 = peak_f32,
+    .stream_read = stream_read,
+    .stream_copy = stream_copy,
+    .stream_scale = stream_scale,
     .ew = {
 #define ENTRY(id) [SWG__##id] = ew_##id
         ENTRY(NEG), ENTRY(ABS), ENTRY(SIGN), ENTRY(SQUARE), ENTRY(SQRT), ENTRY(RSQRT), ENTRY(RECIP), ENTRY(EXP), ENTRY(LOG),

@@ -1,0 +1,233 @@
+/* run.c - the list of workloads, and a whole run: machine, limits, rows, peers, floors.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+#include "bench/bench.h"
+#include "kernel/isa.h"
+#include "provider/provider.h"
+
+enum { MOST_WORKLOADS = 64 };
+
+/* ---- the list: products of the networks, the networks, their training, the update, memory ---- */
+
+static const int64_t products[][2] = {{125, 512}, {512, 256}, {256, 16}, {16, 256}, {256, 512}, {512, 125}, {512, 16}, {16, 512}};
+static const int64_t batches[] = {1, 16, 256, 4096};
+static const struct { const char *model, *name; } models[] = {{"swae/mlp", "mlp1"}, {"swae/mlp-deep", "mlp"}};
+enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256, MEMORY_TRAIN_BATCH = 4096, MEMORY_INFER_BATCH = 65536 };
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static int list(swg__workload *out) {
+    int count = 0;
+    for (size_t i = 0; i < COUNT(products); i++) {
+        swg__workload *w = &out[count++];
+        *w = (swg__workload){.kind = SWG__WORK_MATMUL, .batch = PRODUCT_BATCH, .k = products[i][0], .n = products[i][1]};
+        snprintf(w->id, sizeof w->id, "matmul-%dx%lldx%lld", PRODUCT_BATCH, (long long)w->k, (long long)w->n);
+    }
+    for (size_t m = 0; m < COUNT(models); m++)
+        for (size_t i = 0; i < COUNT(batches); i++) {
+            swg__workload *w = &out[count++];
+            *w = (swg__workload){.kind = SWG__WORK_INFER, .model = models[m].model, .batch = batches[i]};
+            snprintf(w->id, sizeof w->id, "%s-b%lld", models[m].name, (long long)batches[i]);
+        }
+    static const struct { swg__kind kind; int64_t batch; const char *format; } others[] = {
+        {SWG__WORK_TRAIN, TRAIN_BATCH, "%s-train-b%lld"},
+        {SWG__WORK_MEMORY_TRAIN, MEMORY_TRAIN_BATCH, "memory-%s-train-b%lld"},
+        {SWG__WORK_MEMORY_INFER, MEMORY_INFER_BATCH, "memory-%s-b%lld"},
+    };
+    for (size_t k = 0; k < COUNT(others); k++) {
+        for (size_t m = 0; m < COUNT(models); m++) {
+            swg__workload *w = &out[count++];
+            *w = (swg__workload){.kind = others[k].kind, .model = models[m].model, .batch = others[k].batch};
+            snprintf(w->id, sizeof w->id, others[k].format, models[m].name, (long long)w->batch);
+        }
+        if (others[k].kind == SWG__WORK_TRAIN)
+            out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
+    }
+    return count;
+}
+
+void swg__bench_list(void (*each)(void *user, const char *id), void *user) {
+    swg__workload all[MOST_WORKLOADS];
+    int count = list(all);
+    for (int i = 0; i < count; i++)
+        each(user, all[i].id);
+}
+
+static bool wanted(const swg__bench_opts *opts, const char *id) {
+    bool found = opts->pattern_count == 0;
+    for (int i = 0; i < opts->pattern_count; i++)
+        found = found || swg__glob(opts->patterns[i], id);
+    return found;
+}
+
+static swg_status list_rows(swg__bench *b) {
+    swg__workload all[MOST_WORKLOADS];
+    int count = list(all);
+    b->rows = swg__calloc(b->ctx, (size_t)count * 2, sizeof *b->rows);
+    if (!b->rows)
+        return swg__fail_memory(b->ctx, (size_t)count * 2 * sizeof *b->rows, "rows");
+    for (int i = 0; i < count; i++) {
+        bool memory = all[i].kind == SWG__WORK_MEMORY_TRAIN || all[i].kind == SWG__WORK_MEMORY_INFER;
+        for (int t = memory ? b->team_count - 1 : 0; t < b->team_count && wanted(&b->opts, all[i].id); t++)
+            b->rows[b->row_count++] = (swg__row){.work = all[i], .threads = b->teams[t].threads, .measured_bytes = -1, .allocations = -1};
+    }
+    if (b->row_count == 0)
+        return swg__fail(b->ctx, SWG_EUSAGE, "bench: no row is called \"%s\"; `swage bench --list` shows them", b->opts.patterns[0]);
+    return SWG_OK;
+}
+
+/* ---- floors ---- */
+
+/* Time to move `bytes` of a working set: of its data, each level holds what fits into it beside the levels before. */
+static double moving_ns(const swg__machine *m, const double *gb_per_s, double bytes, double working_set, int threads, int *last) {
+    double ns = 0, placed = 0;
+    for (int level = SWG__L1; level < SWG__LEVELS && placed < working_set; level++) {
+        double room = level == SWG__DRAM ? working_set : (double)m->cache_bytes[level] * (level == SWG__L3 ? 1 : threads);
+        double here = fmin(room, working_set) - placed;
+        if (here <= 0)
+            continue;
+        ns += bytes * here / working_set / gb_per_s[level];
+        placed += here;
+        *last = level;
+    }
+    return ns;
+}
+
+static void find_floor(const swg__bench *b, const swg__team *team, swg__row *row) {
+    static const char *const names[] = {"L1", "L2", "L3", "DRAM"};
+    const swg__limits *limits = &team->limits;
+    /* Peaks only fall when others use the machine: the better of the two ends of the run is the truer one. */
+    double gain = fmax(1, b->peak_end / b->peak_start), peak = limits->f32[team->isa] * gain;
+    int level = SWG__L1;
+    double fastest[SWG__LEVELS];
+    for (int i = 0; i < SWG__LEVELS; i++)
+        fastest[i] = row->updates ? limits->scale[i] : fmax(limits->read[i], limits->copy[i]);
+    double moving = moving_ns(&b->machine, fastest, row->bytes, row->working_set_bytes, team->threads, &level);
+    double joining = team->threads > 1 ? row->parallel_calls * limits->fork_join_ns : 0;
+    row->floor_ns = row->flop / peak;
+    row->floor_by = "flop";
+    if (moving > row->floor_ns) {
+        row->floor_ns = moving;
+        row->floor_by = names[level];
+    }
+    if (joining > row->floor_ns) {
+        row->floor_ns = joining;
+        row->floor_by = "fork-join";
+    }
+}
+
+/* ---- a run ---- */
+
+static swg_status measure_limits(swg__bench *b) {
+    int64_t bytes = 0;
+    for (int t = 0; t < b->team_count; t++) {
+        int64_t need = swg__peaks_bytes(&b->machine, b->teams[t].threads);
+        bytes = need > bytes ? need : bytes;
+    }
+    float *spare = swg__calloc(b->ctx, (size_t)bytes, 1);
+    if (!spare)
+        return swg__fail_memory(b->ctx, (size_t)bytes, "measuring memory bandwidth");
+    for (int t = 0; t < b->team_count; t++)
+        swg__peaks_measure(&b->teams[t], &b->machine, spare, bytes, b->opts.quick);
+    swg__free(b->ctx, spare);
+    b->peak_start = b->teams[0].limits.f32[b->teams[0].isa];
+    return SWG_OK;
+}
+
+static double moved(double a, double b) { return fabs(a / b - 1); }
+
+/* One row between two looks at the peak. Repeated once if the machine changed its pace by more than 15 %. */
+static swg_status run_row(swg__bench *b, swg__row *row) {
+    const swg__row fresh = *row;
+    swg__team *team = &b->teams[row->threads > 1 && b->team_count > 1 ? 1 : 0];
+    for (int attempt = 0; attempt < 2; attempt++) {
+        *row = fresh;
+        double before = swg__peaks_probe(&b->teams[0]);
+        bool memory = row->work.kind == SWG__WORK_MEMORY_TRAIN || row->work.kind == SWG__WORK_MEMORY_INFER;
+        swg_status status = memory ? swg__bench_memory(b, row) : swg__bench_time(b, team, row);
+        if (status == SWG_ENOMEM)
+            return swg__fail(b->ctx, status, "%s: %s", row->work.id, row->failure);
+        double after = swg__peaks_probe(&b->teams[0]);
+        row->noisy = moved(after, before) > .05;
+        if (memory || moved(after, before) <= .15)
+            break;
+    }
+    return SWG_OK;
+}
+
+static swg_status run_rows(swg__bench *b) {
+    for (int i = 0; i < b->row_count; i++) {
+        if (b->opts.stop && *b->opts.stop)
+            return swg__fail(b->ctx, SWG_EINTERRUPTED, "bench: interrupted");
+        char text[96];
+        snprintf(text, sizeof text, "%d/%d %s, %d thread%s", i + 1, b->row_count, b->rows[i].work.id, b->rows[i].threads,
+                 b->rows[i].threads > 1 ? "s" : "");
+        if (b->opts.progress)
+            b->opts.progress(b->opts.user, text);
+        SWG__TRY(run_row(b, &b->rows[i]));
+    }
+    return SWG_OK;
+}
+
+static void find_onednn(swg__bench *b) {
+    char version[48];
+    b->peers[0] = (swg__peer){.name = "oneDNN", .version = "absent", .options = "C API; primitives once, weights in its own format; OpenMP"};
+    if (swg__provider_version(version, sizeof version))
+        snprintf(b->peers[0].version, sizeof b->peers[0].version, "%s", version + strlen("oneDNN "));
+    b->peers[1] = (swg__peer){.name = "PyTorch", .version = "not asked"};
+}
+
+static swg_status open_teams(swg__bench *b) {
+    int threads = b->opts.threads > 0 ? b->opts.threads : b->machine.allowed;
+    b->team_count = threads > 1 ? 2 : 1;
+    for (int t = 0; t < b->team_count; t++) {
+        swg_status status = swg__team_open(&b->teams[t], t ? threads : 1, &b->cpus);
+        if (status != SWG_OK)
+            return swg__fail(b->ctx, status, "bench: cannot open a context with %d threads", t ? threads : 1);
+    }
+    return SWG_OK;
+}
+
+static swg_status run(swg__bench *b) {
+    SWG__TRY(open_teams(b));
+    SWG__TRY(list_rows(b));
+    if (b->opts.progress)
+        b->opts.progress(b->opts.user, "peaks of this machine");
+    SWG__TRY(measure_limits(b));
+    SWG__TRY(run_rows(b));
+    b->peak_end = swg__peaks_probe(&b->teams[0]);
+    sched_setaffinity(0, sizeof b->cpus, &b->cpus); /* a peer's process inherits it */
+    for (int t = 0; b->opts.pytorch && t < b->team_count; t++) {
+        if (b->opts.progress)
+            b->opts.progress(b->opts.user, "PyTorch");
+        SWG__TRY(swg__bench_pytorch(b, b->teams[t].threads));
+    }
+    for (int i = 0; i < b->row_count; i++) {
+        swg__row *row = &b->rows[i];
+        row->noisy = row->noisy || moved(b->peak_end, b->peak_start) > .05;
+        if (!*row->failure)
+            find_floor(b, &b->teams[row->threads > 1 && b->team_count > 1 ? 1 : 0], row);
+    }
+    b->machine.load_after = swg__machine_load();
+    return SWG_OK;
+}
+
+swg_status swg__bench_run(swg_context *ctx, const swg__bench_opts *opts, swg__bench *b) {
+    *b = (swg__bench){.ctx = ctx, .opts = *opts};
+    if (sched_getaffinity(0, sizeof b->cpus, &b->cpus) != 0)
+        return swg__fail(ctx, SWG_EIO, "bench: cannot read the affinity mask");
+    swg__machine_look(&b->machine);
+    find_onednn(b);
+    swg_status status = run(b);
+    sched_setaffinity(0, sizeof b->cpus, &b->cpus);
+    for (int t = 0; t < b->team_count; t++) /* the limits stay for the report */
+        swg__team_close(&b->teams[t]);
+    return status;
+}
+
+void swg__bench_free(swg__bench *b) {
+    swg__free(b->ctx, b->rows);
+    b->rows = NULL;
+    b->row_count = 0;
+}
