@@ -58,10 +58,15 @@ void swg__block_list(swg_context *ctx, const swg_source *source, const swg__bloc
     }
 }
 
-swg_status swg__block_digest(swg_context *ctx, const swg_source *source, const swg__block_rules *rules, char hex[SWG__DIGEST_CHARS]) {
+swg_status swg__block_digest(swg_context *ctx, const swg_source *source, const swg_samples_opts *opts, char hex[SWG__DIGEST_CHARS]) {
+    const swg_split_opts *split = &opts->split;
+    swg__block_rules rules;
     swg__text text;
+    SWG__TRY(swg__block_rules_read(ctx, opts, &rules));
     swg__text_init(&text, ctx);
-    swg__text_printf(&text, "cut %d edge %lld\n", (int)rules->cut, (long long)rules->edge);
+    swg__text_printf(&text, "cut %d edge %lld split %s rng %s seed %llu train %a val %a\n", (int)rules.cut, (long long)rules.edge,
+                     split->mode ? split->mode : "random", split->rng ? split->rng : "numpy-legacy", (unsigned long long)split->seed,
+                     split->train, split->val);
     for (int64_t a = 0; a < swg_source_count(source); a++) {
         const swg_array *array = swg_source_array(source, a);
         swg__text_printf(&text, "%lld %s %s %s", (long long)array->file_index, array->variable, swg_layout_name(array->layout),

@@ -27,10 +27,10 @@ swg_status swg__block_count(swg_context *ctx, const swg_source *source, const sw
 /* One record per block, in the order of the arrays; part and side are left zero. For rules that swg__block_count took. */
 void swg__block_list(swg_context *ctx, const swg_source *source, const swg__block_rules *rules, swg_sample *list);
 
-/* Digest of what a split depends on: variable, extents, element type, file and time of every array, and the rules of cutting. Two
- * sources with the same digest have the same list of blocks. Paths are left out: a copy elsewhere is the same data. */
+/* Digest of all that a split depends on: variable, extents, element type, file and time of every array, the rules of cutting, and mode,
+ * generator and seed of the split. The same digest means the same parts. Paths are left out: a copy elsewhere is the same data. */
 enum { SWG__DIGEST_CHARS = 65 };
-swg_status swg__block_digest(swg_context *ctx, const swg_source *source, const swg__block_rules *rules, char hex[SWG__DIGEST_CHARS]);
+swg_status swg__block_digest(swg_context *ctx, const swg_source *source, const swg_samples_opts *opts, char hex[SWG__DIGEST_CHARS]);
 
 /* index[v]: variable v of the source among those of the normaliser (swg_source_variables entries).
  * SWG_ENOTFOUND: a variable that the normaliser was fitted without. */
