@@ -127,14 +127,7 @@ static swg_status choose_batch(run *r, int64_t samples) {
 }
 
 static swg_status open_samples(run *r) {
-    const char *path = swg_config_has(r->config, "data.path") ? swg_config_string(r->config, "data.path") : NULL;
-    if (!path)
-        return swg__fail(r->ctx, SWG_EUSAGE, "data.path is not set; say data.path=FILE_OR_FOLDER");
-    char vars[2048];
-    SWG__TRY(swg__recipe_vars(r->ctx, r->config, vars, sizeof vars));
-    swg_source_opts source = {.layout = swg_config_string(r->config, "data.layout"), .vars = vars,
-                              .missing = swg_config_string(r->config, "data.missing")};
-    SWG__TRY(swg_source_open(r->ctx, path, &source, &r->source));
+    SWG__TRY(swg__recipe_source(r->ctx, r->config, &r->source));
     swg_samples_opts samples;
     swg__recipe_samples(r->config, &r->recipe, &samples);
     SWG__TRY(swg_config_status(r->config));
