@@ -117,6 +117,9 @@ swg_status swg_cut_parse(swg_context *ctx, const char *word, swg_cut *out);
 /* dims: (n, s, s, s) for ndim 4, (nz, ny, nx) for ndim 3. edge: 2..SWG_EDGE_MAX.
  * SWG_ESHAPE: an item smaller than the edge with `center`, or unequal to it with `full`. */
 swg_status swg_blocks_plan(swg_context *ctx, int ndim, const int64_t *dims, swg_cut cut, int64_t edge, swg_blocks *out);
+/* Number of values of block `index` that lie inside its item: extent[0] * extent[1] * extent[2], the first of each axis. The rest is
+ * padding. */
+int64_t swg_blocks_inside(const swg_blocks *blocks, int64_t index, int64_t extent[3]);
 /* Copies blocks first .. first + count - 1 of `values` into `out` (count, edge, edge, edge). */
 void swg_blocks_cut(const swg_blocks *blocks, swg_element element, const void *values, int64_t first, int64_t count, void *out);
 /* The inverse: writes each value of the blocks that lies inside its item; padding is dropped, what `center` left out stays. */

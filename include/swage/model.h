@@ -21,6 +21,7 @@ swg_config *swg_model_config(swg_model *model);               /* resolved config
 const swg_swae *swg_model_network(const swg_model *model);
 const swg_norm *swg_model_norm(const swg_model *model);
 swg_weights *swg_model_weights(swg_model *model);
+const char *swg_model_data(const swg_model *model);           /* digest of the training data and their split; NULL: not kept */
 int64_t swg_model_edge(const swg_model *model);               /* blocks are edge^3 */
 int64_t swg_model_epoch(const swg_model *model);              /* epochs it was trained for */
 

@@ -50,6 +50,8 @@ swg_status swg_blocks_plan(swg_context *ctx, int ndim, const int64_t *dims, swg_
     return SWG_OK;
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* First value of block `index` on each axis, and the item it belongs to. */
 static int64_t origin_of(const swg_blocks *blocks, int64_t index, int64_t origin[3]) {
     for (int axis = 2; axis >= 0; axis--) {
@@ -59,7 +61,13 @@ static int64_t origin_of(const swg_blocks *blocks, int64_t index, int64_t origin
     return index;
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t swg_blocks_inside(const swg_blocks *blocks, int64_t index, int64_t extent[3]) {
+    int64_t origin[3];
+    origin_of(blocks, index, origin);
+    for (int axis = 0; axis < 3; axis++)
+        extent[axis] = least(blocks->edge, blocks->extent[axis] - origin[axis]);
+    return extent[0] * extent[1] * extent[2];
+}
 
 void swg_blocks_cut(const swg_blocks *blocks, swg_element element, const void *values, int64_t first, int64_t count, void *out) {
     const size_t bytes = (size_t)swg_element_bytes(element);

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include "normalise.h"
+#include "prepare.h"
 
-enum { TASK_BLOCKS = 64, BLOCK_VALUES = SWG_EDGE_MAX * SWG_EDGE_MAX * SWG_EDGE_MAX };
-enum { FLAG_REFUSED = -1 }; /* not finite, and data.nonfinite=error */
+enum { TASK_BLOCKS = 64 };
 
 struct swg_samples {
     swg_context *ctx;
@@ -20,22 +20,10 @@ struct swg_samples {
     int64_t flagged[3];
 };
 
-/* What the options mean. */
-struct rules {
-    swg_cut cut;
-    int64_t edge;
-    bool include_constant, raw_nonfinite;
-};
-
-struct layout {
-    int64_t count;          /* samples */
-    int64_t read_bytes;     /* largest array */
-};
-
 struct build {
     swg_source *source;
     swg_samples *samples;
-    struct rules rules;
+    swg__block_rules rules;
     void *buffer;           /* values of the array at hand */
     int64_t *norm_variable; /* variable of the source -> variable of the normaliser */
     /* the array at hand */
@@ -45,100 +33,15 @@ struct build {
     float *values;
 };
 
-static swg_status parse_choice(swg_context *ctx, const char *key, const char *word, const char *standard, const char *other, bool *is_other) {
-    *is_other = word && strcmp(word, other) == 0;
-    if (!word || *is_other || strcmp(word, standard) == 0)
-        return SWG_OK;
-    return swg__fail(ctx, SWG_EINVAL, "%s=%s: expected %s or %s", key, word, standard, other);
-}
-
-static swg_status parse_rules(swg_context *ctx, const swg_samples_opts *opts, struct rules *rules) {
-    rules->edge = opts->edge ? opts->edge : 5;
-    SWG__TRY(swg_cut_parse(ctx, opts->cut, &rules->cut));
-    SWG__TRY(parse_choice(ctx, "data.constant", opts->constant, "bypass", "include", &rules->include_constant));
-    return parse_choice(ctx, "data.nonfinite", opts->nonfinite, "error", "raw", &rules->raw_nonfinite);
-}
-
-/* Blocks of one array; a failure is told with the array's name. */
-static swg_status plan_array(swg_context *ctx, const swg_array *array, const struct rules *rules, swg_blocks *blocks) {
-    swg_status status = swg_blocks_plan(ctx, array->ndim, array->dims, rules->cut, rules->edge, blocks);
-    if (status == SWG_OK)
-        return SWG_OK;
-    char reason[400];
-    snprintf(reason, sizeof reason, "%.390s", swg_context_message(ctx));
-    return swg__fail(ctx, status, "%s: variable \"%s\": %s", array->file, array->variable, reason);
-}
-
-static swg_status count_samples(swg_context *ctx, const swg_source *source, const struct rules *rules, struct layout *layout) {
-    *layout = (struct layout){0};
-    for (int64_t a = 0; a < swg_source_count(source); a++) {
-        const swg_array *array = swg_source_array(source, a);
-        swg_blocks blocks;
-        SWG__TRY(plan_array(ctx, array, rules, &blocks));
-        int64_t bytes = array->count * swg_element_bytes(array->element);
-        layout->read_bytes = bytes > layout->read_bytes ? bytes : layout->read_bytes;
-        layout->count += blocks.count;
-    }
-    int64_t bytes;
-    if (swg__mul_overflow(layout->count, rules->edge * rules->edge * rules->edge * (int64_t)sizeof(float), &bytes))
-        return swg__fail(ctx, SWG_ESHAPE, "the data set is too large to address");
-    return SWG_OK;
-}
-
-static void list_samples(const struct build *build) {
-    swg_sample *sample = build->samples->list;
-    for (int64_t a = 0; a < swg_source_count(build->source); a++) {
-        const swg_array *array = swg_source_array(build->source, a);
-        swg_blocks blocks;
-        /* Planned before, so it cannot fail now. */
-        (void)swg_blocks_plan(build->samples->ctx, array->ndim, array->dims, build->rules.cut, build->rules.edge, &blocks);
-        for (int64_t b = 0; b < blocks.count; b++)
-            *sample++ = (swg_sample){.block = b, .array = (int32_t)a, .file = (int32_t)array->file_index,
-                                     .variable = (int32_t)array->variable_index, .time = array->has_time ? array->time : NAN};
-    }
-}
-
 /* ---- one block ---- */
-
-struct scan {
-    double min, max;
-    int64_t nans, infinities;
-};
-
-/* Cuts block b of the array at hand into f64. */
-static struct scan load_block(const struct build *build, int64_t b, double *block) {
-    const int64_t volume = build->samples->volume;
-    float narrow[BLOCK_VALUES];
-    if (build->array->element == SWG_ELEMENT_F64) {
-        swg_blocks_cut(&build->blocks, SWG_ELEMENT_F64, build->buffer, b, 1, block);
-    } else {
-        swg_blocks_cut(&build->blocks, SWG_ELEMENT_F32, build->buffer, b, 1, narrow);
-        for (int64_t i = 0; i < volume; i++)
-            block[i] = (double)narrow[i];
-    }
-    struct scan scan = {block[0], block[0], 0, 0};
-    for (int64_t i = 0; i < volume; i++) {
-        scan.min = block[i] < scan.min ? block[i] : scan.min;
-        scan.max = block[i] > scan.max ? block[i] : scan.max;
-        scan.nans += isnan(block[i]) != 0;
-        scan.infinities += isinf(block[i]) != 0;
-    }
-    return scan;
-}
-
-static int32_t judge(const struct build *build, const struct scan *scan) {
-    if (scan->nans || scan->infinities)
-        return build->rules.raw_nonfinite ? SWG_BLOCK_RAW : FLAG_REFUSED;
-    return scan->min == scan->max && !build->rules.include_constant ? SWG_BLOCK_CONSTANT : SWG_BLOCK_NORMAL;
-}
 
 static void finish_block(const struct build *build, int64_t b) {
     const int64_t volume = build->samples->volume;
-    double block[BLOCK_VALUES];
+    double block[SWG__BLOCK_VALUES];
     float *y = build->values + b * volume;
     swg_side *side = &build->list[b].side;
-    struct scan scan = load_block(build, b, block);
-    int32_t flag = judge(build, &scan);
+    swg__block_scan scan = swg__block_load(build->array, &build->blocks, build->buffer, b, block);
+    int32_t flag = swg__block_judge(&build->rules, &scan);
     if (flag == SWG_BLOCK_NORMAL) {
         swg__norm_forward_f32(build->samples->norm, build->norm_variable[build->array->variable_index], build->array->element, block, volume, side, y);
         return;
@@ -156,12 +59,9 @@ static void finish_task(void *arg, int64_t task, int worker) {
 }
 
 static swg_status refuse_block(const struct build *build, int64_t b) {
-    double block[BLOCK_VALUES];
-    struct scan scan = load_block(build, b, block);
-    return swg__fail(build->samples->ctx, SWG_ENONFINITE,
-                     "%s: variable \"%s\": block %lld holds %lld values that are not finite (%lld NaN, %lld infinite); data.nonfinite=raw stores "
-                     "such blocks as they are", build->array->file, build->array->variable, (long long)b, (long long)(scan.nans + scan.infinities),
-                     (long long)scan.nans, (long long)scan.infinities);
+    double block[SWG__BLOCK_VALUES];
+    swg__block_scan scan = swg__block_load(build->array, &build->blocks, build->buffer, b, block);
+    return swg__block_refuse(build->samples->ctx, build->array, b, &scan);
 }
 
 /* ---- all arrays ---- */
@@ -169,7 +69,7 @@ static swg_status refuse_block(const struct build *build, int64_t b) {
 /* Reads array a into the buffer and points the build at its samples. */
 static swg_status take_array(struct build *build, int64_t a, int64_t first) {
     build->array = swg_source_array(build->source, a);
-    SWG__TRY(plan_array(build->samples->ctx, build->array, &build->rules, &build->blocks));
+    SWG__TRY(swg__block_plan(build->samples->ctx, build->array, &build->rules, &build->blocks));
     build->list = build->samples->list + first;
     build->values = build->samples->values ? build->samples->values + first * build->samples->volume : NULL;
     return swg_source_read(build->source, a, build->buffer);
@@ -188,12 +88,12 @@ static swg_status fit_norm(struct build *build) {
     for (int64_t a = 0; status == SWG_OK && a < swg_source_count(build->source); a++) {
         status = take_array(build, a, first);
         for (int64_t b = 0; status == SWG_OK && b < build->blocks.count; b++) {
-            double block[BLOCK_VALUES];
+            double block[SWG__BLOCK_VALUES];
             if (build->list[b].part != SWG_TRAIN)
                 continue;
-            struct scan scan = load_block(build, b, block);
-            int32_t flag = judge(build, &scan);
-            if (flag == FLAG_REFUSED)
+            swg__block_scan scan = swg__block_load(build->array, &build->blocks, build->buffer, b, block);
+            int32_t flag = swg__block_judge(&build->rules, &scan);
+            if (flag == SWG__BLOCK_REFUSED)
                 status = refuse_block(build, b);
             else if (flag == SWG_BLOCK_NORMAL)
                 swg__norm_fit_add(samples->own, build->norm_variable[build->array->variable_index], block, 1, samples->volume);
@@ -210,7 +110,7 @@ static swg_status normalise(struct build *build) {
         SWG__TRY(take_array(build, a, first));
         swg__parallel(samples->ctx, (build->blocks.count - 1) / TASK_BLOCKS + 1, finish_task, build);
         for (int64_t b = 0; b < build->blocks.count; b++) {
-            if (build->list[b].side.flag == FLAG_REFUSED)
+            if (build->list[b].side.flag == SWG__BLOCK_REFUSED)
                 return refuse_block(build, b);
             samples->flagged[build->list[b].side.flag]++;
         }
@@ -265,21 +165,21 @@ swg_status swg_samples_plan(swg_context *ctx, const swg_source *source, const sw
     *samples = *bytes = 0;
     swg_samples_opts standard = {0};
     opts = opts ? opts : &standard;
-    struct rules rules;
-    struct layout layout;
+    swg__block_rules rules;
     swg_norm *norm = NULL;
-    SWG__TRY(parse_rules(ctx, opts, &rules));
-    SWG__TRY(count_samples(ctx, source, &rules, &layout));
+    int64_t count, read_bytes;
+    SWG__TRY(swg__block_rules_read(ctx, opts, &rules));
+    SWG__TRY(swg__block_count(ctx, source, &rules, &count, &read_bytes));
     int64_t volume = rules.edge * rules.edge * rules.edge, fit = 0;
     if (!opts->fitted) {
         SWG__TRY(swg_norm_open(ctx, opts->norm, NULL, 0, &norm));
-        fit = swg__norm_fit_bytes(norm, layout.count * volume);
+        fit = swg__norm_fit_bytes(norm, count * volume);
         swg_norm_close(norm);
     }
-    int64_t lists = layout.count * (int64_t)(sizeof(swg_sample) + sizeof(int64_t)), splitting = layout.count * 3 * (int64_t)sizeof(int64_t);
-    int64_t values = layout.count * volume * (int64_t)sizeof(float);
-    *samples = layout.count;
-    *bytes = lists + greater(opts->no_split ? 0 : splitting, layout.read_bytes + greater(fit, values));
+    int64_t lists = count * (int64_t)(sizeof(swg_sample) + sizeof(int64_t)), splitting = count * 3 * (int64_t)sizeof(int64_t);
+    int64_t values = count * volume * (int64_t)sizeof(float);
+    *samples = count;
+    *bytes = lists + greater(opts->no_split ? 0 : splitting, read_bytes + greater(fit, values));
     return SWG_OK;
 }
 
@@ -299,10 +199,8 @@ static swg_status open_norm(struct build *build, const swg_samples_opts *opts) {
     samples->norm = opts->fitted ? opts->fitted : samples->own;
     if (opts->fitted && !swg__norm_fitted(opts->fitted))
         status = swg__fail(ctx, SWG_EINVAL, "normaliser %s has no parameters yet", swg_norm_name(opts->fitted));
-    for (int64_t v = 0; status == SWG_OK && v < count; v++)
-        if ((build->norm_variable[v] = swg_norm_variable(samples->norm, names[v])) < 0)
-            status = swg__fail(ctx, SWG_ENOTFOUND, "variable \"%s\": the normaliser %s of the model was fitted without it; train with it or leave it out of "
-                               "data.vars", names[v], swg_norm_name(samples->norm));
+    if (status == SWG_OK)
+        status = swg__block_variables(ctx, build->source, samples->norm, build->norm_variable);
     swg__free(ctx, names);
     return status;
 }
@@ -310,21 +208,20 @@ static swg_status open_norm(struct build *build, const swg_samples_opts *opts) {
 static swg_status fill(struct build *build, const swg_samples_opts *opts) {
     swg_samples *samples = build->samples;
     swg_context *ctx = samples->ctx;
-    struct layout layout;
-    SWG__TRY(parse_rules(ctx, opts, &build->rules));
-    SWG__TRY(count_samples(ctx, build->source, &build->rules, &layout));
-    samples->count = layout.count;
+    int64_t read_bytes;
+    SWG__TRY(swg__block_rules_read(ctx, opts, &build->rules));
+    SWG__TRY(swg__block_count(ctx, build->source, &build->rules, &samples->count, &read_bytes));
     samples->edge = build->rules.edge;
     samples->volume = samples->edge * samples->edge * samples->edge;
     SWG__TRY(open_norm(build, opts));
     samples->list = swg__alloc(ctx, (size_t)samples->count * sizeof *samples->list);
     if (!samples->list)
         return swg__fail_memory(ctx, (size_t)samples->count * sizeof *samples->list, "the list of samples");
-    list_samples(build);
+    swg__block_list(ctx, build->source, &build->rules, samples->list);
     SWG__TRY(make_split(samples, opts));
-    build->buffer = swg__alloc(ctx, (size_t)layout.read_bytes);
+    build->buffer = swg__alloc(ctx, (size_t)read_bytes);
     if (!build->buffer)
-        return swg__fail_memory(ctx, (size_t)layout.read_bytes, "the largest array of the data set");
+        return swg__fail_memory(ctx, (size_t)read_bytes, "the largest array of the data set");
     if (samples->own && swg_norm_needs_fit(samples->own))
         SWG__TRY(fit_norm(build));
     size_t bytes = (size_t)(samples->count * samples->volume) * sizeof *samples->values;

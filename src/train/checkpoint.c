@@ -25,7 +25,7 @@ static const struct { const char *prefix; void *(*at)(swg_weights *, int); } spa
     {"param.", swg_weights_value}, {"opt.m.", swg_weights_moment1}, {"opt.v.", swg_weights_moment2}};
 
 swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, const swg__run_state *state,
-                                const char *config, const char *norm, uint64_t seed, const char *provider) {
+                                const swg__run_notes *run) {
     swg_safetensors_writer *w;
     char text[64], name[600];
     SWG__TRY(swg_safetensors_writer_open(ctx, &(swg_safetensors_opts){.crc = true, .keep_order = true}, &w));
@@ -38,9 +38,9 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
             snprintf(name, sizeof name, "%s%s", spans[s].prefix, swg_weights_name(weights, i));
             status = swg_safetensors_writer_add(w, name, SWG_STORED_F32, swg_weights_ndim(weights, i), swg_weights_shape(weights, i), data);
         }
-    snprintf(text, sizeof text, "%" PRIu64, seed);
-    const char *notes[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", provider},
-                              {"swage.seed", text}, {"config", config}, {"norm", norm}};
+    snprintf(text, sizeof text, "%" PRIu64, run->seed);
+    const char *notes[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", run->provider},
+                              {"swage.seed", text}, {"config", run->config}, {"norm", run->norm}, {"data", run->data}};
     for (size_t i = 0; i < sizeof notes / sizeof notes[0] && status == SWG_OK; i++)
         status = swg_safetensors_writer_note(w, notes[i][0], notes[i][1]);
     for (int i = 0; i < FIELDS && status == SWG_OK; i++) {

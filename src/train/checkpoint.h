@@ -23,9 +23,18 @@ typedef struct swg__run_state {
     int64_t batch_size;
 } swg__run_state;
 
-/* Writes weights, moments, state, configuration (YAML) and normaliser (JSON), atomically, with checksums. */
+/* Texts kept beside the numbers. */
+typedef struct swg__run_notes {
+    const char *config;     /* resolved, YAML */
+    const char *norm;       /* normaliser, JSON */
+    const char *data;       /* digest of the training data and their split (swg__block_digest) */
+    const char *provider;
+    uint64_t seed;
+} swg__run_notes;
+
+/* Writes weights, moments, state and notes, atomically, with checksums. */
 swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, const swg__run_state *state,
-                                const char *config, const char *norm, uint64_t seed, const char *provider);
+                                const swg__run_notes *notes);
 /* Restores state and, where `weights` have them, moments. Warns through the context's log if instruction set, provider or
  * version differ: the run goes on, but not bit for bit. */
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,

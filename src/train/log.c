@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +15,12 @@ swg_status swg__run_log_open(swg__run_log *log, swg_context *ctx, const char *pa
     if (!log->path)
         return swg__fail_memory(ctx, strlen(path), "the log");
     log->file = fopen(path, "ae");
-    if (!log->file || ftruncate(fileno(log->file), (off_t)keep) != 0)
+    struct stat there;
+    if (!log->file || fstat(fileno(log->file), &there) != 0)
+        return swg__fail(ctx, SWG_EIO, "%s: cannot write: %s", path, strerror(errno));
+    if (there.st_size < keep) /* the checkpoint came from another folder, or the log was lost: never fill it up with zeros */
+        log->bytes = there.st_size;
+    if (ftruncate(fileno(log->file), (off_t)log->bytes) != 0)
         return swg__fail(ctx, SWG_EIO, "%s: cannot write: %s", path, strerror(errno));
     return SWG_OK;
 }

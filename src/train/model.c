@@ -18,7 +18,7 @@ typedef struct half {
 
 struct swg_model {
     swg_context *ctx;
-    char *path;
+    char *path, *data;
     swg_config *config;
     swg__recipe recipe;
     swg_weights *weights;
@@ -64,6 +64,9 @@ static swg_status read_checkpoint(swg_model *m, const char *path, swg_safetensor
     SWG__TRY(swg_config_open_text(ctx, config, path, NULL, &m->config));
     SWG__TRY(swg__recipe_read(ctx, m->config, &m->recipe));
     SWG__TRY(swg_norm_from_json(ctx, norm, &m->norm));
+    const char *data = swg_safetensors_note(file, "data");
+    if (data && !(m->data = swg__strdup(ctx, data)))
+        return swg__fail_memory(ctx, strlen(data), "a model");
     const char *epoch = swg_safetensors_note(file, "run.epoch");
     m->epoch = epoch ? strtoll(epoch, NULL, 10) : 0;
     swg_graph *g = NULL;
@@ -108,6 +111,7 @@ void swg_model_close(swg_model *m) {
     swg_norm_close(m->norm);
     swg_config_close(m->config);
     pthread_mutex_destroy(&m->lock);
+    swg__free(m->ctx, m->data);
     swg__free(m->ctx, m->path);
     swg__free(m->ctx, m);
 }
@@ -117,6 +121,7 @@ swg_config *swg_model_config(swg_model *m) { return m->config; }
 const swg_swae *swg_model_network(const swg_model *m) { return &m->recipe.network; }
 const swg_norm *swg_model_norm(const swg_model *m) { return m->norm; }
 swg_weights *swg_model_weights(swg_model *m) { return m->weights; }
+const char *swg_model_data(const swg_model *m) { return m->data; }
 int64_t swg_model_edge(const swg_model *m) { return m->recipe.edge; }
 int64_t swg_model_epoch(const swg_model *m) { return m->epoch; }
 

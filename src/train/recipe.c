@@ -68,7 +68,8 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     return swg_config_status(c);
 }
 
-swg_status swg__recipe_vars(swg_context *ctx, swg_config *c, char *out, size_t capacity) {
+/* The patterns of data.vars with commas between. */
+static swg_status join_vars(swg_context *ctx, swg_config *c, char *out, size_t capacity) {
     size_t used = 0;
     out[0] = 0;
     for (int64_t i = 0; i < swg_config_count(c, "data.vars"); i++) {
@@ -79,6 +80,18 @@ swg_status swg__recipe_vars(swg_context *ctx, swg_config *c, char *out, size_t c
         used += (size_t)n;
     }
     return swg_config_status(c);
+}
+
+swg_status swg__recipe_source(swg_context *ctx, swg_config *c, swg_source **out) {
+    const char *path = swg_config_has(c, "data.path") ? swg_config_string(c, "data.path") : NULL;
+    char vars[2048];
+    *out = NULL;
+    if (!path)
+        return swg__fail(ctx, SWG_EUSAGE, "data.path is not set; say data.path=FILE_OR_FOLDER");
+    SWG__TRY(join_vars(ctx, c, vars, sizeof vars));
+    const swg_source_opts opts = {.layout = swg_config_string(c, "data.layout"), .vars = vars, .missing = swg_config_string(c, "data.missing")};
+    SWG__TRY(swg_config_status(c));
+    return swg_source_open(ctx, path, &opts, out);
 }
 
 void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *out) {

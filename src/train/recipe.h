@@ -25,9 +25,10 @@ typedef struct swg__recipe {
 } swg__recipe;
 
 swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *out);
-/* Options of the sample set; strings belong to the config. vars receives the joined patterns. */
+/* Options of the sample set; strings belong to the config. */
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
-swg_status swg__recipe_vars(swg_context *ctx, swg_config *config, char *out, size_t capacity);
+/* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
+swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
 
 /* Graph of one training step or of a validation pass over `batch` blocks. */
 typedef struct swg__step_graph {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include "base.h"
+#include "data/prepare.h"
 #include "philox.h"
 #include "swage/metrics.h"
 #include "train/checkpoint.h"
@@ -38,6 +39,8 @@ typedef struct run {
     swg__early_stop early;
     swg__run_log log;
     char *norm_json;
+    char data_digest[SWG__DIGEST_CHARS];
+    swg_safetensors *checkpoint;            /* the run goes on from here; open until it is restored */
     char dir[1024];
     swg_train_result *result;
     int64_t began_ns, epoch_ns, epoch_blocks, data_ns, planned_bytes;
@@ -119,24 +122,16 @@ static swg_status choose_batch(run *r, int64_t samples) {
         peak = bytes;
     }
     r->recipe.batch = chosen;
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)chosen);
     note(r, "batch %lld (auto): %.1f MiB of %.1f MiB available", (long long)chosen, (double)peak / 1048576, (double)budget / 1048576);
-    return swg_config_set(r->config, "data.batch_size", text, "auto");
+    return SWG_OK;
 }
 
 static swg_status open_samples(run *r) {
-    const char *path = swg_config_has(r->config, "data.path") ? swg_config_string(r->config, "data.path") : NULL;
-    if (!path)
-        return swg__fail(r->ctx, SWG_EUSAGE, "data.path is not set; say data.path=FILE_OR_FOLDER");
-    char vars[2048];
-    SWG__TRY(swg__recipe_vars(r->ctx, r->config, vars, sizeof vars));
-    swg_source_opts source = {.layout = swg_config_string(r->config, "data.layout"), .vars = vars,
-                              .missing = swg_config_string(r->config, "data.missing")};
-    SWG__TRY(swg_source_open(r->ctx, path, &source, &r->source));
+    SWG__TRY(swg__recipe_source(r->ctx, r->config, &r->source));
     swg_samples_opts samples;
     swg__recipe_samples(r->config, &r->recipe, &samples);
     SWG__TRY(swg_config_status(r->config));
+    SWG__TRY(swg__block_digest(r->ctx, r->source, &samples, r->data_digest));
     SWG__TRY(swg_samples_open(r->ctx, r->source, &samples, &r->samples));
     int64_t length = swg_norm_json(swg_samples_norm(r->samples), NULL, 0);
     r->norm_json = length < 0 ? NULL : swg__alloc(r->ctx, (size_t)length + 1);
@@ -184,23 +179,39 @@ static swg_status resume_path(run *r, char *out, size_t capacity) {
     return SWG_OK;
 }
 
+static swg_status open_checkpoint(run *r, const char *path) {
+    SWG__TRY(swg_safetensors_open(r->ctx, path, &r->checkpoint));
+    return swg_safetensors_check(r->checkpoint);
+}
+
+/* data.batch_size=auto: the size a resumed run began with, else what fits. It becomes part of the configuration. */
+static swg_status settle_batch(run *r, int64_t samples) {
+    if (r->recipe.batch)
+        return SWG_OK;
+    const char *before = r->checkpoint ? swg_safetensors_note(r->checkpoint, "run.batch_size") : NULL;
+    r->recipe.batch = before ? strtoll(before, NULL, 10) : 0;
+    if (r->recipe.batch < 1)
+        SWG__TRY(choose_batch(r, samples));
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)r->recipe.batch);
+    return swg_config_set(r->config, "data.batch_size", text, "auto");
+}
+
 static swg_status restore(run *r, const char *path) {
-    swg_safetensors *file;
-    SWG__TRY(swg_safetensors_open(r->ctx, path, &file));
-    swg_status status = swg_safetensors_check(file);
-    if (status == SWG_OK)
-        status = swg__checkpoint_restore(r->ctx, file, path, r->weights, &r->state, r->recipe.provider);
-    const char *norm = status == SWG_OK ? swg_safetensors_note(file, "norm") : NULL;
-    if (status == SWG_OK && (!norm || strcmp(norm, r->norm_json) != 0))
-        status = swg__fail(r->ctx, SWG_EINVAL, "%s was trained on other data or with another normalisation", path);
-    if (status == SWG_OK && r->state.batch && r->state.batch_size != r->recipe.batch)
-        status = swg__fail(r->ctx, SWG_EINVAL, "%s stopped inside an epoch of batches of %lld blocks; data.batch_size is %lld now", path,
-                           (long long)r->state.batch_size, (long long)r->recipe.batch);
-    swg_safetensors_close(file);
+    SWG__TRY(swg__checkpoint_restore(r->ctx, r->checkpoint, path, r->weights, &r->state, r->recipe.provider));
+    const char *norm = swg_safetensors_note(r->checkpoint, "norm"), *data = swg_safetensors_note(r->checkpoint, "data");
+    if (!norm || !data || strcmp(norm, r->norm_json) != 0 || strcmp(data, r->data_digest) != 0)
+        return swg__fail(r->ctx, SWG_EINVAL, "%s was trained on other data, or with another data.norm, data.split or trainer.seed; resume with those, "
+                         "or choose another run.name", path);
+    if (r->state.batch && r->state.batch_size != r->recipe.batch)
+        return swg__fail(r->ctx, SWG_EINVAL, "%s stopped inside an epoch of batches of %lld blocks; data.batch_size is %lld now", path,
+                         (long long)r->state.batch_size, (long long)r->recipe.batch);
+    swg_safetensors_close(r->checkpoint);
+    r->checkpoint = NULL;
     r->early.best = r->state.best;
     r->early.bad = r->state.bad;
     r->seconds_before = r->state.seconds;
-    return status;
+    return SWG_OK;
 }
 
 /* All plans of a run take turns in the arena of the largest. */
@@ -209,8 +220,7 @@ static swg_status make_plans(run *r) {
     int64_t n = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
     if (n < 1)
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
-    if (r->recipe.batch == 0)
-        SWG__TRY(choose_batch(r, n));
+    SWG__TRY(settle_batch(r, n));
     int64_t batch = r->recipe.batch;
     if (batch > n)
         note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
@@ -267,7 +277,9 @@ static swg_status save(run *r, const char *name) {
     r->state.log_bytes = r->log.bytes;
     r->state.seconds = seconds(r);
     r->state.batch_size = r->recipe.batch;
-    return swg__checkpoint_save(r->ctx, path, r->weights, &r->state, yaml, r->norm_json, r->recipe.seed, r->recipe.provider);
+    return swg__checkpoint_save(r->ctx, path, r->weights, &r->state,
+                                &(swg__run_notes){.config = yaml, .norm = r->norm_json, .data = r->data_digest,
+                                                  .provider = r->recipe.provider, .seed = r->recipe.seed});
 }
 
 static swg_status prepare(run *r) {
@@ -278,6 +290,8 @@ static swg_status prepare(run *r) {
     SWG__TRY(open_samples(r));
     SWG__TRY(make_folder(r));
     SWG__TRY(resume_path(r, from, sizeof from));
+    if (from[0])
+        SWG__TRY(open_checkpoint(r, from));
     SWG__TRY(make_plans(r));
     if (from[0])
         SWG__TRY(restore(r, from));
@@ -288,8 +302,9 @@ static swg_status prepare(run *r) {
     snprintf(path, sizeof path, "%s/config.yaml", r->dir);
     SWG__TRY(swg__file_write(r->ctx, path, yaml, strlen(yaml)));
     SWG__TRY(log_start(r, from[0] != 0));
-    /* From here on a kill leaves something to resume, and a checkpoint's log length covers the first line. */
-    return from[0] ? SWG_OK : save(r, "last");
+    /* From here on a kill leaves something to resume, and ckpt/last covers no more of the log than there is. */
+    checkpoint_path(r, "last", path, sizeof path);
+    return strcmp(from, path) == 0 ? SWG_OK : save(r, "last");
 }
 
 /* ---- steps ---- */
@@ -469,7 +484,8 @@ static swg_status epochs(run *r) {
     int64_t n = split->count[SWG_TRAIN], batches = (n + r->recipe.batch - 1) / r->recipe.batch;
     bool stop = r->early.enabled && r->early.bad >= r->early.patience;
     r->step_loss = NAN;
-    while (r->state.epoch < r->recipe.max_epochs && !stop && !steps_done(r)) {
+    /* An epoch that was left in its middle is finished even if the steps are done: a run that was not stopped does so, too. */
+    while (r->state.epoch < r->recipe.max_epochs && !stop && (!steps_done(r) || r->state.batch)) {
         swg__shuffle(r->recipe.seed, (uint32_t)r->state.epoch, r->order, n);
         for (int64_t i = 0; i < n; i++) /* ranks in the training part -> samples */
             r->order[i] = split->indices[SWG_TRAIN][r->order[i]];
@@ -524,6 +540,7 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
     for (int i = 0; i < 4; i++)
         stage_free(stages[i]);
     swg_weights_destroy(r.weights);
+    swg_safetensors_close(r.checkpoint);
     swg_samples_close(r.samples);
     swg_source_close(r.source);
     swg__free(ctx, r.order);

@@ -1,0 +1,176 @@
+/* cmd_eval.c - `swage eval`: how well a trained network reproduces a data set, as a table, JSON or CSV.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <string.h>
+#include "base.h"
+#include "cli/cli.h"
+#include "swage/evaluate.h"
+
+static const cli_option options[] = {
+    {"part", 'p', "NAME", "all (default), train, val or test: a part of the split the network was trained with"},
+    {"csv", 0, "FILE", "write all figures as CSV, too"},
+    {"percentiles", 0, NULL, "percentiles of relative errors also for more than 8 million values (16 bytes each)"},
+    CLI_THREADS, CLI_ISA, CLI_JSON,
+    {NULL, 0, NULL, NULL},
+};
+
+/* What may be changed: which data are read, not what the network is. */
+#define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant"
+
+static swg_status check_overrides(cli *c) {
+    for (int i = 0; i < c->override_count; i++) {
+        const char *key = c->overrides[i] + strspn(c->overrides[i], "+~");
+        size_t length = strcspn(key, "=");
+        bool known = false;
+        for (const char *word = CHANGEABLE; *word && !known; word += strcspn(word, " "), word += *word == ' ')
+            known = strcspn(word, " ") == length && strncmp(word, key, length) == 0;
+        if (!known)
+            return cli_fail(c, SWG_EUSAGE, "%s: eval takes the network as it was trained; it reads " CHANGEABLE, c->overrides[i]);
+    }
+    return SWG_OK;
+}
+
+/* The training run's configuration with the changes of the command line. */
+static swg_status open_data(cli *c, swg_model *model, swg_config **config) {
+    const char *yaml;
+    SWG__TRY(swg_config_yaml(swg_model_config(model), &yaml));
+    return swg_config_open_text(c->ctx, yaml, swg_model_path(model), &(swg_config_opts){
+        .overrides = (const char *const *)c->overrides, .override_count = c->override_count}, config);
+}
+
+static void on_progress(void *user, int64_t done, int64_t total) {
+    cli_progress_show(user, "%lld/%lld blocks  %.0f%%", (long long)done, (long long)total, 100.0 * (double)done / (double)total);
+}
+
+/* ---- table ---- */
+
+static const char *cell(const swg_metrics *m, swg_metric metric, const char *format, char out[24]) {
+    if (!m->has[metric])
+        return "n/a";
+    snprintf(out, 24, format, m->value[metric]);
+    return out;
+}
+
+static void print_table(const swg_evaluation *e) {
+    printf("%s\n%lld files, %lld arrays\n\n", e->split, (long long)e->files, (long long)e->arrays);
+    printf("%-12s %8s %8s %6s  %10s %8s %10s %9s %10s %9s %7s\n", "", "", "constant", "raw", "", "PSNR", "", "", "relative", "PSNR", "");
+    printf("%-12s %8s %8s %6s  %10s %8s %10s %9s %10s %9s %7s\n", "variable", "blocks", "blocks", "blocks", "MSE", "dB", "max |e|", "r", "L2",
+           "norm. dB", "ratio");
+    for (int64_t i = 0; i < e->count; i++) {
+        const swg_evaluation_row *r = &e->rows[i];
+        char mse[24], psnr[24], max[24], correlation[24], l2[24], normalised[24];
+        printf("%-12s %8lld %8.0f %6.0f  %10s %8s %10s %9s %10s %9s %7.2f\n", r->variable, (long long)r->blocks,
+               r->original.value[SWG_METRIC_CONSTANT_BLOCKS], r->original.value[SWG_METRIC_RAW_BLOCKS],
+               cell(&r->original, SWG_METRIC_MSE, "%.3e", mse), cell(&r->original, SWG_METRIC_PSNR_DB, "%.2f", psnr),
+               cell(&r->original, SWG_METRIC_MAX_ABS_ERROR, "%.3e", max), cell(&r->original, SWG_METRIC_CORRELATION, "%.6f", correlation),
+               cell(&r->original, SWG_METRIC_RELATIVE_L2, "%.3e", l2), cell(&r->normalised, SWG_METRIC_PSNR_DB, "%.2f", normalised), r->ratio);
+    }
+    const swg_evaluation_row *all = &e->rows[e->count - 1];
+    printf("\n%lld bytes in: latents %lld, side information %lld, blocks kept as they are %lld; ratio %.3f, of the latents alone %.3f\n",
+           (long long)all->bytes_in, (long long)all->latent_bytes, (long long)all->side_bytes, (long long)all->raw_bytes, all->ratio,
+           all->ratio_latent);
+    if (all->failed_blocks)
+        printf("%lld blocks have no finite reconstruction; they count as raw and are not compared\n", (long long)all->failed_blocks);
+}
+
+/* ---- JSON ---- */
+
+static void add_bytes(cJSON *object, const swg_evaluation_row *r) {
+    cJSON_AddNumberToObject(object, "blocks", (double)r->blocks);
+    cJSON_AddNumberToObject(object, "failed_blocks", (double)r->failed_blocks);
+    cJSON_AddNumberToObject(object, "bytes_in", (double)r->bytes_in);
+    cJSON_AddNumberToObject(object, "latent_bytes", (double)r->latent_bytes);
+    cJSON_AddNumberToObject(object, "side_bytes", (double)r->side_bytes);
+    cJSON_AddNumberToObject(object, "raw_bytes", (double)r->raw_bytes);
+    cJSON_AddNumberToObject(object, "bytes_out", (double)(r->latent_bytes + r->side_bytes + r->raw_bytes));
+    cJSON_AddNumberToObject(object, "ratio", r->ratio);
+    cJSON_AddNumberToObject(object, "ratio_latent", r->ratio_latent);
+}
+
+/* The figures as the library prints them, as members of a new object. */
+static cJSON *figures(const swg_metrics *metrics) {
+    char text[2048];
+    return swg_metrics_json(metrics, text, sizeof text) < (int64_t)sizeof text ? cJSON_Parse(text) : NULL;
+}
+
+static bool add_row(cJSON *parent, const char *key, const swg_evaluation_row *r) {
+    cJSON *object = figures(&r->original), *normalised = figures(&r->normalised);
+    if (!object || !normalised || !cJSON_AddItemToObject(parent, key, object)) {
+        cJSON_Delete(normalised);
+        return false;
+    }
+    add_bytes(object, r);
+    return cJSON_AddItemToObject(object, "normalised", normalised);
+}
+
+static swg_status print_json(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e) {
+    const char *part = cli_value(c, "part");
+    cJSON *root = cJSON_CreateObject();
+    bool good = cJSON_AddStringToObject(root, "model", swg_model_path(model)) && cJSON_AddNumberToObject(root, "epoch", (double)swg_model_epoch(model))
+             && cJSON_AddStringToObject(root, "data", swg_config_string(config, "data.path"))
+             && cJSON_AddStringToObject(root, "part", part ? part : "all") && cJSON_AddStringToObject(root, "split", e->split)
+             && cJSON_AddNumberToObject(root, "files", (double)e->files) && cJSON_AddNumberToObject(root, "arrays", (double)e->arrays)
+             && cJSON_AddNumberToObject(root, "seconds", e->seconds);
+    cJSON *variables = cJSON_AddObjectToObject(root, "variables");
+    for (int64_t i = 0; good && i < e->count - 1; i++)
+        good = add_row(variables, e->rows[i].variable, &e->rows[i]);
+    good = good && add_row(root, "all", &e->rows[e->count - 1]);
+    char *text = good ? cJSON_Print(root) : NULL;
+    cJSON_Delete(root);
+    if (!text)
+        return cli_fail(c, SWG_ENOMEM, "out of memory");
+    puts(text);
+    cJSON_free(text);
+    return SWG_OK;
+}
+
+/* ---- the command ---- */
+
+static swg_status evaluate(cli *c, swg_model *model, swg_config *config) {
+    swg_evaluation e;
+    cli_progress progress;
+    cli_progress_open(&progress, 2);
+    swg_status status = swg_evaluate(c->ctx, model, config, &(swg_evaluate_opts){.part = cli_value(c, "part"), .percentiles = cli_flag(c, "percentiles"),
+                                                                                 .progress = on_progress, .user = &progress}, &e);
+    cli_progress_close(&progress);
+    if (status != SWG_OK)
+        return status;
+    if (cli_value(c, "csv"))
+        status = swg_evaluation_write_csv(c->ctx, &e, cli_value(c, "csv"));
+    if (status == SWG_OK && cli_flag(c, "json"))
+        status = print_json(c, model, config, &e);
+    else if (status == SWG_OK)
+        print_table(&e);
+    swg_evaluation_free(c->ctx, &e);
+    return status;
+}
+
+static swg_status run(cli *c) {
+    swg_model *model = NULL;
+    swg_config *config = NULL;
+    SWG__TRY(check_overrides(c));
+    swg_status status = swg_model_open(c->ctx, c->positional[0], &model);
+    if (status == SWG_OK)
+        status = open_data(c, model, &config);
+    if (status == SWG_OK)
+        status = evaluate(c, model, config);
+    swg_config_close(config);
+    swg_model_close(model);
+    return status;
+}
+
+const cli_command cli_cmd_eval = {
+    .name = "eval",
+    .usage = "RUN [data.path=...] [--part NAME] [--csv FILE]",
+    .help = "measure how well a trained network reproduces data",
+    .details = "RUN is a run folder (its best checkpoint) or a checkpoint. The data are those of the training run unless data.path, data.vars,\n"
+               "data.layout, data.missing, data.nonfinite or data.constant say otherwise.\n"
+               "  swage eval runs/demo --part test\n"
+               "  swage eval runs/demo data.path=other.h5 --json\n",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .overrides = true,
+    .keys = CHANGEABLE,
+    .run = run,
+};
