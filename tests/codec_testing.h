@@ -29,16 +29,16 @@ static inline void fill_smooth(const swg_codec_array *a, void *data, uint64_t se
         double x = (double)(i % inner), y = (double)(i / inner);
         double v = 40 * sin(0.11 * x + 0.3) * cos(0.07 * y) + 0.01 * (double)(noise(&seed) >> 40) / 0x1p24;
         switch (a->type) {
-        case SWG_CODEC_F32: ((float *)data)[i] = (float)v; break;
-        case SWG_CODEC_F64: ((double *)data)[i] = v; break;
-        case SWG_CODEC_I8: ((int8_t *)data)[i] = (int8_t)v; break;
-        case SWG_CODEC_U8: ((uint8_t *)data)[i] = (uint8_t)(v + 100); break;
-        case SWG_CODEC_I16: ((int16_t *)data)[i] = (int16_t)(100 * v); break;
-        case SWG_CODEC_U16: ((uint16_t *)data)[i] = (uint16_t)(100 * v + 20000); break;
-        case SWG_CODEC_I32: ((int32_t *)data)[i] = (int32_t)(1e5 * v); break;
-        case SWG_CODEC_U32: ((uint32_t *)data)[i] = (uint32_t)(1e5 * v + 1e7); break;
-        case SWG_CODEC_I64: ((int64_t *)data)[i] = (int64_t)(1e9 * v); break;
-        case SWG_CODEC_U64: ((uint64_t *)data)[i] = (uint64_t)(1e9 * v + 1e11); break;
+        case SWG_ELEMENT_F32: ((float *)data)[i] = (float)v; break;
+        case SWG_ELEMENT_F64: ((double *)data)[i] = v; break;
+        case SWG_ELEMENT_I8: ((int8_t *)data)[i] = (int8_t)v; break;
+        case SWG_ELEMENT_U8: ((uint8_t *)data)[i] = (uint8_t)(v + 100); break;
+        case SWG_ELEMENT_I16: ((int16_t *)data)[i] = (int16_t)(100 * v); break;
+        case SWG_ELEMENT_U16: ((uint16_t *)data)[i] = (uint16_t)(100 * v + 20000); break;
+        case SWG_ELEMENT_I32: ((int32_t *)data)[i] = (int32_t)(1e5 * v); break;
+        case SWG_ELEMENT_U32: ((uint32_t *)data)[i] = (uint32_t)(1e5 * v + 1e7); break;
+        case SWG_ELEMENT_I64: ((int64_t *)data)[i] = (int64_t)(1e9 * v); break;
+        case SWG_ELEMENT_U64: ((uint64_t *)data)[i] = (uint64_t)(1e9 * v + 1e11); break;
         }
     }
 }
@@ -64,7 +64,7 @@ static inline size_t round_trip(swg_context *ctx, const swg_codec_array *a, cons
     assert_ok(ctx, swg_swz_verify(swz, 0));
     assert_ok(ctx, swg_codec_compare(ctx, a, restored, info->eb_abs, &gap));
     if (gap.violations)
-        fail_msg("%s: %lld of %lld values outside the bound %g, first %lld, largest error %.17g", swg_codec_type_name(a->type),
+        fail_msg("%s: %lld of %lld values outside the bound %g, first %lld, largest error %.17g", swg_element_name(a->type),
                  (long long)gap.violations, (long long)gap.values, info->eb_abs, (long long)gap.first, gap.max_abs_error);
     if (info->eb_abs > 0 && !(gap.max_abs_error <= info->max_ratio * info->eb_abs * (1 + 1e-6)))
         fail_msg("largest error %.17g, the file says at most %.9g of %.17g", gap.max_abs_error, info->max_ratio, info->eb_abs);

@@ -49,7 +49,7 @@ static void put_network(swg__text *out) {
 
 static void build(const uint8_t *data, size_t size, swg__text *out) {
     static const int64_t dims[8][4] = {{1, 1, 1, 1},  {1, 1, 1, 200}, {1, 1, 17, 19}, {1, 6, 7, 8}, {3, 4, 5, 6}, {9, 3, 3, 3}, {1, 2, 1, 1}, {1, 70, 2, 3}};
-    static const swg_codec_type types[8] = {SWG_CODEC_F32, SWG_CODEC_F64, SWG_CODEC_I8, SWG_CODEC_U16, SWG_CODEC_I32, SWG_CODEC_I64, SWG_CODEC_U64, SWG_CODEC_F32};
+    static const swg_element types[8] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64, SWG_ELEMENT_I8, SWG_ELEMENT_U16, SWG_ELEMENT_I32, SWG_ELEMENT_I64, SWG_ELEMENT_U64, SWG_ELEMENT_F32};
     swg__header h = {.type = types[data[0] & 7], .ndim = 4, .axis_map = SWG__IDENTITY_MAP, .n_models = 1, .off_models = 196, .n_chunks = 1};
     h.grid.type = h.type;
     if (data[0] & 8) {

@@ -19,8 +19,8 @@ static void require(bool ok, const char *what, swg_context *ctx) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     enum { HEAD = 20, MOST = 4096 };
-    static const swg_codec_type types[10] = {SWG_CODEC_F32, SWG_CODEC_F64, SWG_CODEC_I8,  SWG_CODEC_U8,  SWG_CODEC_I16,
-                                             SWG_CODEC_U16, SWG_CODEC_I32, SWG_CODEC_U32, SWG_CODEC_I64, SWG_CODEC_U64};
+    static const swg_element types[10] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64, SWG_ELEMENT_I8,  SWG_ELEMENT_U8,  SWG_ELEMENT_I16,
+                                             SWG_ELEMENT_U16, SWG_ELEMENT_I32, SWG_ELEMENT_U32, SWG_ELEMENT_I64, SWG_ELEMENT_U64};
     static swg_context *ctx;
     if (!ctx && swg_context_open(&(swg_context_opts){.threads = 1}, &ctx) != SWG_OK)
         abort();
@@ -37,14 +37,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         o.chunk[i] = data[15] & 1 ? 1 + data[16 + i] % a.dims[i] : 0;
     }
     if (a.ndim == 4 && (data[1] & 8)) {
-        a.layout = SWG_LAYOUT_BLOCKS;
+        a.layout = SWG_CODEC_BLOCKS;
         a.dims[1] = a.dims[2] = a.dims[3] = 3 + data[3] % 7;
         values = a.dims[0] * a.dims[1] * a.dims[1] * a.dims[1];
         memset(o.chunk, 0, sizeof o.chunk);
     }
     if (values > MOST)
         return 0;
-    size_t bytes = (size_t)values * (size_t)swg_codec_type_bytes(a.type);
+    size_t bytes = (size_t)values * (size_t)swg_element_bytes(a.type);
     uint8_t *original = malloc(bytes), *restored = malloc(bytes);
     for (size_t i = 0; i < bytes; i++)
         original[i] = data[HEAD + i % (size - HEAD)];

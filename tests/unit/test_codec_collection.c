@@ -42,7 +42,7 @@ static void members_and_network(void **state) {
     cosine_open(&n, 5, 16, SWG_CODEC_RELU, &network);
     assert_ok(ctx, swg_codec_model_make(ctx, &network, sample, 600, &model, &report));
     assert_ok(ctx, swg_codec_writer_open(ctx, p.file, model, &w));
-    swg_codec_array a = {.type = SWG_CODEC_F32, .layout = SWG_LAYOUT_BLOCKS, .ndim = 4, .dims = {BLOCKS, 5, 5, 5}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {BLOCKS, 5, 5, 5}, .data = x};
     int64_t sum = 0, bytes;
     for (int i = 0; i < 6; i++) {
         char source[16];
@@ -53,7 +53,7 @@ static void members_and_network(void **state) {
         sum += stats.bytes_out;
     }
     int32_t whole[4] = {1, 2, 3, 4};
-    swg_codec_array b = {.type = SWG_CODEC_I32, .ndim = 1, .dims = {4}, .data = whole};
+    swg_codec_array b = {.type = SWG_ELEMENT_I32, .ndim = 1, .dims = {4}, .data = whole};
     assert_ok(ctx, swg_codec_writer_add(w, "grid.h5", &b, NULL, NULL));
     assert_int_equal(swg_codec_writer_add(w, "grid.h5", &b, NULL, NULL), SWG_EINVAL);
     b.dims[0] = 0;
@@ -106,7 +106,7 @@ static void network_that_does_not_pay(void **state) {
     float *x = cosine_sample(5, 300, 1);
     cosine_open(&n, 5, 16, SWG_CODEC_RELU, &network);
     assert_ok(ctx, swg_codec_model_make(ctx, &network, x, 300, &model, NULL));
-    swg_codec_array a = {.type = SWG_CODEC_F32, .layout = SWG_LAYOUT_BLOCKS, .ndim = 4, .dims = {60, 5, 5, 5}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {60, 5, 5, 5}, .data = x};
     swg_codec_opts o = {.bound = SWG_BOUND_ABS, .value = 0.02, .name = "x"};
     swg_codec_buffer alone;
     int64_t bytes;
@@ -155,7 +155,7 @@ static uint8_t *small_collection(swg_context *ctx, size_t *bytes) {
     static const float x[3] = {1, 2, 3};
     uint8_t *data, *copy;
     open_place(&p);
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {3}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {3}, .data = x};
     assert_ok(ctx, swg_codec_writer_open(ctx, p.file, NULL, &w));
     assert_ok(ctx, swg_codec_writer_add(w, "one", &a, &(swg_codec_opts){.name = "x"}, NULL));
     assert_ok(ctx, swg_codec_writer_add(w, "two", &a, &(swg_codec_opts){.name = "y"}, NULL));
@@ -244,7 +244,7 @@ static void allocation_failures(void **state) {
     cosine_network n;
     swg_codec_network network;
     cosine_open(&n, 3, 3, SWG_CODEC_GELU, &network);
-    swg_codec_array a = {.type = SWG_CODEC_F32, .layout = SWG_LAYOUT_BLOCKS, .ndim = 4, .dims = {400, 3, 3, 3}, .data = sample};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {400, 3, 3, 3}, .data = sample};
     int64_t fail_at = 0;
     for (bool done = false; !done; fail_at++) {
         testing_allocator t = {.fail_at = -1};

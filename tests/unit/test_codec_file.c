@@ -16,7 +16,7 @@ static void worked_example(void **state) {
     static const float ones[4] = {1, 1, 1, 1};
     static const uint8_t sha[32] = {0xd9, 0xc3, 0x66, 0x85, 0x00, 0x13, 0x81, 0xbc, 0xfa, 0xba, 0x9d, 0xaa, 0xd1, 0x05, 0xf0, 0xb9,
                                     0xd3, 0xe9, 0x8a, 0xd8, 0x61, 0xe8, 0x06, 0xa2, 0xa5, 0xcf, 0x6c, 0xbb, 0xd5, 0xe1, 0x21, 0x2a};
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {4}, .data = ones};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {4}, .data = ones};
     swg_codec_buffer out = compress(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-3});
     uint8_t digest[32];
     assert_int_equal(out.bytes, 364);
@@ -37,7 +37,7 @@ typedef struct sample {
 
 static void make_sample(swg_context *ctx, swg_codec_opts o, sample *s) {
     static float x[6 * 7 * 8];
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {6, 7, 8}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {6, 7, 8}, .data = x};
     fill_smooth(&a, x, 1);
     x[100] = NAN;
     o.chunk[0] = 3;
@@ -296,7 +296,7 @@ static void malformed_streams(void **state) {
     expect(ctx, &bad, "table of a byte plane");
 
     float small[168];
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {3, 7, 8}, .data = small};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {3, 7, 8}, .data = small};
     for (int i = 0; i < 168; i++)
         small[i] = (float)(i % 9);
     swg_codec_buffer out = compress(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 100});
@@ -316,7 +316,7 @@ static void malformed_streams(void **state) {
 static void extensions(void **state) {
     swg_context *ctx = *state;
     static const float x[4] = {1, 2, 3, 4};
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {4}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {4}, .data = x};
     swg_codec_buffer out = compress(ctx, &a, &(swg_codec_opts){.name = "U_CHI", .attributes = "time=5", .user_tag = 77});
     swg_swz *swz;
     assert_ok(ctx, swg_swz_open_memory(ctx, out.data, out.bytes, &swz));

@@ -16,7 +16,7 @@ static void short_steps(void **state) {
 
 static void reconstruction(void **state) {
     (void)state;
-    const swg__grid grid = {.type = SWG_CODEC_F32, .eb = 1e-3, .step = swg__short_step(1e-3, 24), .sig = 24, .reach = 1e6};
+    const swg__grid grid = {.type = SWG_ELEMENT_F32, .eb = 1e-3, .step = swg__short_step(1e-3, 24), .sig = 24, .reach = 1e6};
     static const struct { float x; int64_t u; uint32_t bits; } known[] = {
         {0.001f, 1, 0x3b03126e}, {-0.001f, -1, 0xbb03126e}, {288.15f, 144075, 0x43901333}, {-1500.0f, -750000, 0xc4bb7fff}};
     for (int i = 0; i < 4; i++) {
@@ -58,23 +58,23 @@ static void integers(void **state) {
     (void)state;
     static const int64_t corner[] = {0, 1, -1, 5, 127, -128, 255, 32767, -32768, 65535, INT32_MAX, INT32_MIN, UINT32_MAX, INT64_MAX, INT64_MIN, -1};
     static const int64_t steps[] = {1, 3, 7, 255, 1001, ((int64_t)1 << 31) + 1, ((int64_t)1 << 52) + 1};
-    for (int type = SWG_CODEC_I8; type <= SWG_CODEC_U64; type++)
+    for (int type = SWG_ELEMENT_I8; type <= SWG_ELEMENT_U64; type++)
         for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++)
             for (size_t i = 0; i < sizeof corner / sizeof corner[0]; i++) {
                 uint64_t bits = (uint64_t)corner[i], back = 0;
                 bool above_x, above_b;
-                int64_t u, x = swg__integer_load((swg_codec_type)type, &bits, 0, &above_x);
-                if (!swg__integer_level((swg_codec_type)type, &bits, 0, steps[s], &u)) {
+                int64_t u, x = swg__integer_load((swg_element)type, &bits, 0, &above_x);
+                if (!swg__integer_level((swg_element)type, &bits, 0, steps[s], &u)) {
                     assert_true(above_x ? (uint64_t)x / (uint64_t)steps[s] >= (uint64_t)SWG__LEVEL_LIMIT - 1
                                         : x / steps[s] >= SWG__LEVEL_LIMIT - 1 || x / steps[s] <= -SWG__LEVEL_LIMIT);
                     continue;
                 }
-                swg__integer_store((swg_codec_type)type, &back, 0, steps[s], u);
-                int64_t b = swg__integer_load((swg_codec_type)type, &back, 0, &above_b);
+                swg__integer_store((swg_element)type, &back, 0, steps[s], u);
+                int64_t b = swg__integer_load((swg_element)type, &back, 0, &above_b);
                 __extension__ typedef __int128 wide;
                 wide gap = (above_x ? (wide)(uint64_t)x : (wide)x) - (above_b ? (wide)(uint64_t)b : (wide)b);
                 if (gap > steps[s] / 2 || -gap > steps[s] / 2)
-                    fail_msg("%s: %lld came back as %lld with step %lld", swg_codec_type_name((swg_codec_type)type), (long long)x,
+                    fail_msg("%s: %lld came back as %lld with step %lld", swg_element_name((swg_element)type), (long long)x,
                              (long long)b, (long long)steps[s]);
             }
     static const uint32_t f32[] = {0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000};
@@ -98,7 +98,7 @@ static swg_status resolve(swg_context *ctx, const swg_codec_array *a, swg_bound_
 static void requests(void **state) {
     swg_context *ctx = *state;
     float x[4] = {1, 2, 3, 5};
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {4}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {4}, .data = x};
     swg__grid g;
     assert_ok(ctx, resolve(ctx, &a, SWG_BOUND_ABS, 1e-3, &g));
     assert_true(g.eb == 1e-3 && g.base == 0 && g.sig == 24 && g.fine && g.step == 0x1.0624dcp-9);
@@ -112,7 +112,7 @@ static void requests(void **state) {
     assert_true(g.eb == 1e300 && g.step > 1e300);
     /* Tighter and tighter: fewer bits for the step, then a base in the middle, then no sub-grid, then lossless. */
     double y[4] = {1, 1 + 1e-3, 1 + 2e-3, 1 + 3e-3};
-    swg_codec_array b = {.type = SWG_CODEC_F64, .ndim = 1, .dims = {4}, .data = y};
+    swg_codec_array b = {.type = SWG_ELEMENT_F64, .ndim = 1, .dims = {4}, .data = y};
     bool seen_short = false, seen_base = false, seen_coarse = false, seen_lossless = false;
     for (double eb = 1e-3; eb > 1e-18; eb /= 2) {
         assert_ok(ctx, resolve(ctx, &b, SWG_BOUND_ABS, eb, &g));
@@ -135,11 +135,11 @@ static void requests(void **state) {
     for (int i = 0; i < 512; i++)
         z[i] = i;
     z[100] = 1e30; /* one giant must not make everything lossless */
-    swg_codec_array c = {.type = SWG_CODEC_F64, .ndim = 1, .dims = {512}, .data = z};
+    swg_codec_array c = {.type = SWG_ELEMENT_F64, .ndim = 1, .dims = {512}, .data = z};
     assert_ok(ctx, resolve(ctx, &c, SWG_BOUND_ABS, 1e-3, &g));
     assert_true(g.step > 0 && g.sig >= 12);
     int32_t whole[4] = {1, 2, 3, 4};
-    swg_codec_array d = {.type = SWG_CODEC_I32, .ndim = 1, .dims = {4}, .data = whole};
+    swg_codec_array d = {.type = SWG_ELEMENT_I32, .ndim = 1, .dims = {4}, .data = whole};
     assert_ok(ctx, resolve(ctx, &d, SWG_BOUND_ABS, 2.9, &g));
     assert_true(g.step == 5);
     assert_ok(ctx, resolve(ctx, &d, SWG_BOUND_ABS, 0.9, &g));
@@ -160,7 +160,7 @@ static void step_of_spacings(void **state) {
     uint64_t seed = 3;
     for (int i = 0; i < 20000; i++)
         x[i] = 287.3f + 1.75f * (float)(noise(&seed) >> 40) / 0x1p24f;
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {20000}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {20000}, .data = x};
     swg_codec_stats stats;
     round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-4}, &stats);
     assert_int_equal(stats.outliers, 0);
@@ -180,17 +180,17 @@ static void ranges(void **state) {
     x[5] = NAN;
     x[6] = INFINITY;
     x[7] = -INFINITY;
-    swg__range(ctx, SWG_CODEC_F32, x, N, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_F32, x, N, &least, &most, &any);
     assert_true(any && least == -7 && most == 9);
     for (int i = 0; i < N; i++)
         x[i] = i & 1 ? NAN : -INFINITY;
-    swg__range(ctx, SWG_CODEC_F32, x, N, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_F32, x, N, &least, &most, &any);
     assert_false(any);
     static const uint64_t u[2] = {UINT64_MAX, 5};
-    swg__range(ctx, SWG_CODEC_U64, u, 2, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_U64, u, 2, &least, &most, &any);
     assert_true(any && least == 5 && most == 0x1p64);
     static const double d[3] = {-0.0, NAN, -0.0};
-    swg__range(ctx, SWG_CODEC_F64, d, 3, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_F64, d, 3, &least, &most, &any);
     assert_true(any && least == 0 && !signbit(least));
 }
 
@@ -201,9 +201,9 @@ static void quantisers(void **state) {
     float x32[N];
     double x64[N];
     uint64_t seed = 5;
-    const swg__grid g32 = {.type = SWG_CODEC_F32, .eb = 1e-3, .step = swg__short_step(1e-3, 24), .base = 0.5, .sig = 24, .reach = 1e8};
+    const swg__grid g32 = {.type = SWG_ELEMENT_F32, .eb = 1e-3, .step = swg__short_step(1e-3, 24), .base = 0.5, .sig = 24, .reach = 1e8};
     swg__grid g64 = g32;
-    g64.type = SWG_CODEC_F64;
+    g64.type = SWG_ELEMENT_F64;
     for (int i = 0; i < N; i++) {
         x64[i] = 100 * ((double)(noise(&seed) >> 11) / 0x1p53 - 0.5);
         x32[i] = (float)x64[i];

@@ -293,7 +293,7 @@ static void network_wins_and_pays(void **state) {
     open_fixture(ctx, 5, 16, &f);
     float *x = malloc((size_t)BLOCKS * 125 * sizeof *x);
     fill_blocks(x, BLOCKS, 5, 5);
-    swg_codec_array a = {.type = SWG_CODEC_F32, .layout = SWG_LAYOUT_BLOCKS, .ndim = 4, .dims = {BLOCKS, 5, 5, 5}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {BLOCKS, 5, 5, 5}, .data = x};
     swg_codec_opts o = {.bound = SWG_BOUND_REL, .value = 3e-3, .model = f.model};
     size_t networked = round_trip(ctx, &a, &o, &with);
     o.model = NULL;
@@ -346,8 +346,8 @@ static int64_t forced_round_trip(swg_context *ctx, const swg_codec_array *a, dou
 }
 
 /* One chunk through mode B and back, by every instruction set; every value inside the bound. */
-static void chunk_round_trip(swg_context *ctx, swg_codec_model *model, const int64_t extent[4], swg_codec_type type, void *values, double eb) {
-    const size_t size = (size_t)swg_codec_type_bytes(type);
+static void chunk_round_trip(swg_context *ctx, swg_codec_model *model, const int64_t extent[4], swg_element type, void *values, double eb) {
+    const size_t size = (size_t)swg_element_bytes(type);
     swg__chunk c = {.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .values = values, .count = 1};
     c.grid = (swg__grid){.type = type, .eb = eb, .step = swg__short_step(eb, 18), .sig = 18, .fine = true, .reach = 0x1p28};
     for (int i = 0; i < 4; i++) {
@@ -416,7 +416,7 @@ static void tiles_of_every_shape(void **state) {
         open_fixture(ctx, edge, 6, &f);
         for (size_t i = 0; i < sizeof extents / sizeof extents[0]; i++)
             for (int odd = 0; odd < 2; odd++) {
-                swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 4};
+                swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 4};
                 memcpy(a.dims, extents[i], sizeof a.dims);
                 int64_t n = array_values(&a);
                 fill_smooth(&a, x, i + 1);
@@ -426,8 +426,8 @@ static void tiles_of_every_shape(void **state) {
                 for (int64_t j = 0; j < n; j++)
                     y[j] = (double)x[j];
                 for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
-                    chunk_round_trip(ctx, f.model, extents[i], SWG_CODEC_F32, x, bounds[b]);
-                    chunk_round_trip(ctx, f.model, extents[i], SWG_CODEC_F64, y, bounds[b]);
+                    chunk_round_trip(ctx, f.model, extents[i], SWG_ELEMENT_F32, x, bounds[b]);
+                    chunk_round_trip(ctx, f.model, extents[i], SWG_ELEMENT_F64, y, bounds[b]);
                 }
             }
         close_fixture(ctx, &f);
@@ -442,12 +442,12 @@ static void whole_files(void **state) {
     open_fixture(ctx, 5, 16, &f);
     float *x = malloc((size_t)600 * 343 * sizeof *x);
     fill_blocks(x, 600, 5, 9);
-    swg_codec_array a = {.type = SWG_CODEC_F32, .layout = SWG_LAYOUT_BLOCKS, .ndim = 4, .dims = {600, 5, 5, 5}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {600, 5, 5, 5}, .data = x};
     assert_true(forced_round_trip(ctx, &a, 1e-2, f.model) > 0);
     fill_blocks(x, 600, 7, 10);
-    a = (swg_codec_array){.type = SWG_CODEC_F32, .layout = SWG_LAYOUT_BLOCKS, .ndim = 4, .dims = {600, 7, 7, 7}, .data = x};
+    a = (swg_codec_array){.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {600, 7, 7, 7}, .data = x};
     (void)forced_round_trip(ctx, &a, 1e-2, f.model);
-    a = (swg_codec_array){.type = SWG_CODEC_F32, .ndim = 3, .dims = {30, 50, 70}, .data = x};
+    a = (swg_codec_array){.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {30, 50, 70}, .data = x};
     fill_smooth(&a, x, 3);
     (void)forced_round_trip(ctx, &a, 1e-3, f.model);
     free(x);
@@ -461,7 +461,7 @@ static void misfit_costs_nothing(void **state) {
     enum { N = 40 * 40 * 40 };
     float *x = malloc(N * sizeof *x);
     uint64_t seed = 2;
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {40, 40, 40}, .data = x, .layout = SWG_LAYOUT_GRID};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {40, 40, 40}, .data = x, .layout = SWG_CODEC_GRID};
     for (int i = 0; i < N; i++)
         x[i] = (float)(noise(&seed) >> 40);
     for (double r = 1e-2; r > 1e-9; r /= 1000) {

@@ -5,8 +5,8 @@
 #include "codec_testing.h"
 #include "context.h"
 
-static const swg_codec_type all_types[] = {SWG_CODEC_F32, SWG_CODEC_F64, SWG_CODEC_I8,  SWG_CODEC_U8,  SWG_CODEC_I16,
-                                           SWG_CODEC_U16, SWG_CODEC_I32, SWG_CODEC_U32, SWG_CODEC_I64, SWG_CODEC_U64};
+static const swg_element all_types[] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64, SWG_ELEMENT_I8,  SWG_ELEMENT_U8,  SWG_ELEMENT_I16,
+                                           SWG_ELEMENT_U16, SWG_ELEMENT_I32, SWG_ELEMENT_U32, SWG_ELEMENT_I64, SWG_ELEMENT_U64};
 enum { TYPES = sizeof all_types / sizeof all_types[0] };
 
 /* Extents 1..9 in one to four dimensions, every type, lossless and lossy. */
@@ -49,7 +49,7 @@ static void types_and_bounds(void **state) {
 static void compresses(void **state) {
     swg_context *ctx = *state;
     float *data = malloc((size_t)64 * 64 * 64 * sizeof *data);
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {64, 64, 64}, .data = data};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {64, 64, 64}, .data = data};
     fill_smooth(&a, data, 5);
     swg_codec_stats s;
     size_t bytes = round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-3}, &s);
@@ -75,8 +75,8 @@ static void specials_everywhere(void **state) {
                                      0x8000000000000000, 1, 0x800FFFFFFFFFFFFF, 0x7FEFFFFFFFFFFFFF, 0xFFEFFFFFFFFFFFFF, 0x0010000000000000};
     float x[N];
     double y[N];
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {4, 5, 6}, .data = x};
-    swg_codec_array b = {.type = SWG_CODEC_F64, .ndim = 3, .dims = {4, 5, 6}, .data = y};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {4, 5, 6}, .data = x};
+    swg_codec_array b = {.type = SWG_ELEMENT_F64, .ndim = 3, .dims = {4, 5, 6}, .data = y};
     static const swg_codec_opts opts[] = {{.bound = SWG_BOUND_ABS, .value = 1e-2}, {.bound = SWG_BOUND_LOSSLESS}, {.bound = SWG_BOUND_ABS, .value = 1e-40}};
     for (int i = 0; i < N; i++)
         for (int s = 0; s < 11; s++) {
@@ -107,7 +107,7 @@ static void specials_everywhere(void **state) {
 static void bits_survive(void **state) {
     swg_context *ctx = *state;
     static float x[3000], back[3000];
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {3000}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {3000}, .data = x};
     fill_smooth(&a, x, 1);
     uint64_t seed = 6;
     for (int i = 0; i < 300; i++) {
@@ -142,7 +142,7 @@ static void noise_does_not_grow(void **state) {
         round_trip(ctx, &a, &(swg_codec_opts){.chunk = {3, 3}}, NULL);
         for (int64_t n = 1; n < 40; n++) {
             swg_codec_array one = {.type = all_types[t], .ndim = 1, .dims = {n}, .data = data};
-            assert_true(round_trip(ctx, &one, NULL, NULL) <= 512 + (size_t)n * (size_t)swg_codec_type_bytes(all_types[t]));
+            assert_true(round_trip(ctx, &one, NULL, NULL) <= 512 + (size_t)n * (size_t)swg_element_bytes(all_types[t]));
         }
     }
     free(data);
@@ -152,7 +152,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
     (void)state;
     enum { N = 90 * 80 * 70 };
     float *data = malloc(N * sizeof *data);
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {90, 80, 70}, .data = data};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {90, 80, 70}, .data = data};
     fill_smooth(&a, data, 5);
     static const char *const isas[] = {NULL, "scalar", "sse2", "avx2"};
     swg_codec_buffer first = {0};
@@ -190,7 +190,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
 static void chunks_alone(void **state) {
     swg_context *ctx = *state;
     static double data[2 * 13 * 1 * 21], whole[2 * 13 * 21], back[2 * 13 * 21];
-    swg_codec_array a = {.type = SWG_CODEC_F64, .ndim = 4, .dims = {2, 13, 1, 21}, .data = data};
+    swg_codec_array a = {.type = SWG_ELEMENT_F64, .ndim = 4, .dims = {2, 13, 1, 21}, .data = data};
     fill_smooth(&a, data, 5);
     swg_codec_buffer out;
     swg_swz *swz;
@@ -216,7 +216,7 @@ static void chunks_alone(void **state) {
 static void refusals(void **state) {
     swg_context *ctx = *state;
     static const float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    const swg_codec_array good = {.type = SWG_CODEC_F32, .ndim = 2, .dims = {2, 4}, .data = x};
+    const swg_codec_array good = {.type = SWG_ELEMENT_F32, .ndim = 2, .dims = {2, 4}, .data = x};
     swg_codec_buffer out;
 #define COMMA ,
 #define REFUSE(status, text, opts, ...)                                                          \
@@ -233,9 +233,9 @@ static void refusals(void **state) {
     REFUSE(SWG_ESHAPE, "2^56", {0}, a.dims[0] = (int64_t)1 << 48; a.dims[1] = (int64_t)1 << 48);
     REFUSE(SWG_ESHAPE, "1 to 4 dimensions", {0}, a.ndim = 0);
     REFUSE(SWG_ESHAPE, "1 to 4 dimensions", {0}, a.ndim = 5);
-    REFUSE(SWG_EDTYPE, "element type 3", {0}, a.type = (swg_codec_type)3);
+    REFUSE(SWG_EDTYPE, "element type 3", {0}, a.type = (swg_element)3);
     REFUSE(SWG_EINVAL, "no data", {0}, a.data = NULL);
-    REFUSE(SWG_ESHAPE, "blocks must be", {0}, a.layout = SWG_LAYOUT_BLOCKS);
+    REFUSE(SWG_ESHAPE, "blocks must be", {0}, a.layout = SWG_CODEC_BLOCKS);
     REFUSE(SWG_EINVAL, "chunk 5 along axis 1", {.chunk = {2 COMMA 5}}, (void)0);
     REFUSE(SWG_EINVAL, "chunk 0 along axis 1", {.chunk = {2}}, (void)0);
     REFUSE(SWG_EINVAL, "not a number >= 0", {.bound = SWG_BOUND_ABS COMMA .value = NAN}, (void)0);
@@ -249,7 +249,7 @@ static void refusals(void **state) {
 static void files(void **state) {
     swg_context *ctx = *state;
     static float x[1000], back[1000];
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 1, .dims = {1000}, .data = x};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {1000}, .data = x};
     char path[] = "/tmp/swage_codec_XXXXXX", inside[64];
     assert_non_null(mkdtemp(path));
     fill_smooth(&a, x, 1);
@@ -274,7 +274,7 @@ static void files(void **state) {
 static void comparison(void **state) {
     swg_context *ctx = *state;
     const double a[6] = {1, 1, NAN, INFINITY, 5, -0.0}, b[6] = {1.5, nextafter(1.5, 2), NAN, INFINITY, 5, 0.0};
-    swg_codec_array x = {.type = SWG_CODEC_F64, .ndim = 1, .dims = {6}, .data = a};
+    swg_codec_array x = {.type = SWG_ELEMENT_F64, .ndim = 1, .dims = {6}, .data = a};
     swg_codec_gap gap;
     assert_ok(ctx, swg_codec_compare(ctx, &x, b, 0.5, &gap));
     assert_true(gap.violations == 1 && gap.first == 1 && gap.values == 6);
@@ -283,11 +283,11 @@ static void comparison(void **state) {
     assert_ok(ctx, swg_codec_compare(ctx, &x, a, 0, &gap));
     assert_true(gap.violations == 0 && gap.first == -1 && isinf(gap.psnr_db));
     const uint64_t u[3] = {UINT64_MAX, 0, 7}, v[3] = {UINT64_MAX - 2, 3, 7};
-    x = (swg_codec_array){.type = SWG_CODEC_U64, .ndim = 1, .dims = {3}, .data = u};
+    x = (swg_codec_array){.type = SWG_ELEMENT_U64, .ndim = 1, .dims = {3}, .data = u};
     assert_ok(ctx, swg_codec_compare(ctx, &x, v, 2.5, &gap));
     assert_true(gap.violations == 1 && gap.first == 1 && gap.max_abs_error == 3);
     const float f[2] = {0, 4}, g[2] = {1, 4};
-    x = (swg_codec_array){.type = SWG_CODEC_F32, .ndim = 1, .dims = {2}, .data = f};
+    x = (swg_codec_array){.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {2}, .data = f};
     assert_ok(ctx, swg_codec_compare(ctx, &x, g, 1, &gap));
     assert_close(gap.rmse, sqrt(0.5), 0, 1e-15);
     assert_close(gap.psnr_db, 20 * log10(4 / sqrt(0.5)), 0, 1e-14);
@@ -298,7 +298,7 @@ static void allocation_failures(void **state) {
     (void)state;
     enum { N = 9 * 10 * 11 };
     static float data[N];
-    swg_codec_array a = {.type = SWG_CODEC_F32, .ndim = 3, .dims = {9, 10, 11}, .data = data};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {9, 10, 11}, .data = data};
     fill_smooth(&a, data, 5);
     data[77] = NAN;
     static const swg_codec_opts opts[] = {{.bound = SWG_BOUND_ABS, .value = 1e-2, .name = "x", .chunk = {5, 10, 11}}, {.attributes = "y"}};

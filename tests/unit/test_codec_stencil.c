@@ -115,7 +115,7 @@ static void slow_decode(const swg__record *record, const int64_t extent[4], int6
 
 /* ---- against the library ---- */
 
-static swg__chunk make_chunk(swg_context *ctx, swg__isa isa, swg_codec_type type, double step, const int64_t extent[4], void *values) {
+static swg__chunk make_chunk(swg_context *ctx, swg__isa isa, swg_element type, double step, const int64_t extent[4], void *values) {
     swg__chunk c = {.ctx = ctx, .kernels = swg__codec_kernels_for(isa), .values = values};
     c.grid = (swg__grid){.type = type, .eb = step / 2, .step = step, .sig = step > 0 ? 24 : 0, .reach = 0x1p28, .fine = true};
     c.count = 1;
@@ -127,7 +127,7 @@ static swg__chunk make_chunk(swg_context *ctx, swg__isa isa, swg_codec_type type
 }
 
 /* Codes the chunk, decodes it by both decoders and by every instruction set. */
-static void both_decoders(swg_context *ctx, swg_codec_type type, double step, const int64_t extent[4], void *values, bool wide) {
+static void both_decoders(swg_context *ctx, swg_element type, double step, const int64_t extent[4], void *values, bool wide) {
     swg__chunk c = make_chunk(ctx, ctx->isa, type, step, extent, values);
     swg__draft draft;
     swg__text out;
@@ -137,7 +137,7 @@ static void both_decoders(swg_context *ctx, swg_codec_type type, double step, co
     assert_ok(ctx, swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
     assert_true(coded);
     if (draft.head.mode == SWG__MODE_W) {
-        size_t size = (size_t)swg_codec_type_bytes(type), bytes = (size_t)c.count * size;
+        size_t size = (size_t)swg_element_bytes(type), bytes = (size_t)c.count * size;
         assert_int_equal((draft.head.flags & SWG__FLAG_WIDE) != 0, wide);
         draft.head.n_values = (uint32_t)c.count;
         swg__text_init(&out, ctx);
@@ -182,10 +182,10 @@ static void shapes(void **state) {
         const int64_t *n = extents[i];
         for (int64_t at = 0; at < n[0] * n[1] * n[2] * n[3]; at++)
             x[at] = (float)(20 * sin(0.21 * (double)(at % n[3])) + 13 * cos(0.1 * (double)(at / n[3] % n[2])) + 0.2 * (double)(noise(&seed) >> 40) / 0x1p24);
-        both_decoders(ctx, SWG_CODEC_F32, 0.25, n, x, false);
-        both_decoders(ctx, SWG_CODEC_F32, 0.015625, n, x, false);
+        both_decoders(ctx, SWG_ELEMENT_F32, 0.25, n, x, false);
+        both_decoders(ctx, SWG_ELEMENT_F32, 0.015625, n, x, false);
         if (n[0] * n[1] * n[2] * n[3] > 40)
-            both_decoders(ctx, SWG_CODEC_F32, 0, n, x, true);
+            both_decoders(ctx, SWG_ELEMENT_F32, 0, n, x, true);
     }
 }
 
@@ -197,26 +197,26 @@ static void extremes(void **state) {
     uint64_t seed = 99;
     for (int i = 0; i < 396; i++)
         x[i] = i % 50 == 49 ? 3e6f : (float)(noise(&seed) % 100);
-    both_decoders(ctx, SWG_CODEC_F32, 0.25, n, x, true);
+    both_decoders(ctx, SWG_ELEMENT_F32, 0.25, n, x, true);
     for (int i = 0; i < 396; i++) {
         uint32_t bits = (uint32_t)noise(&seed);
         memcpy(&x[i], &bits, sizeof bits);
     }
-    both_decoders(ctx, SWG_CODEC_F32, 0, n, x, true);
+    both_decoders(ctx, SWG_ELEMENT_F32, 0, n, x, true);
     for (int i = 0; i < 396; i++)
         x[i] = i % 3 ? NAN : (float)(i % 7);
-    both_decoders(ctx, SWG_CODEC_F32, 0.25, n, x, false);
+    both_decoders(ctx, SWG_ELEMENT_F32, 0.25, n, x, false);
     int64_t whole[396];
     for (int i = 0; i < 396; i++)
         whole[i] = (int64_t)(noise(&seed) >> 20) - ((int64_t)1 << 43);
-    both_decoders(ctx, SWG_CODEC_I64, 0, n, whole, true);
+    both_decoders(ctx, SWG_ELEMENT_I64, 0, n, whole, true);
     int16_t shorts[396];
     for (int i = 0; i < 396; i++)
         shorts[i] = (int16_t)noise(&seed);
-    both_decoders(ctx, SWG_CODEC_I16, 0, n, shorts, true);
+    both_decoders(ctx, SWG_ELEMENT_I16, 0, n, shorts, true);
     for (int i = 0; i < 396; i++)
         shorts[i] = (int16_t)(noise(&seed) % 300);
-    both_decoders(ctx, SWG_CODEC_I16, 7, n, shorts, false);
+    both_decoders(ctx, SWG_ELEMENT_I16, 7, n, shorts, false);
 }
 
 /* The border rule: what the taps of given points read in a 4 x 4 x 4 chunk. */
