@@ -117,8 +117,13 @@ static double activation_error(const maker *m, swg_codec_activation kind, int ou
     draft->zero_point = 0;
     draft->out_scale = 1 / unit;
     if (kind == SWG_CODEC_GELU) {
-        double top = (double)activation(kind, (float)(127 * unit)), bottom = -0.17;
-        draft->out_scale = 255 / ((top > 0.01 ? top : 0.01) - bottom);
+        double top = 0, bottom = 0;
+        for (int i = -128; i < 128; i++) {
+            double v = (double)activation(kind, (float)(i * unit));
+            top = v > top ? v : top;
+            bottom = v < bottom ? v : bottom;
+        }
+        draft->out_scale = 255 / (top - bottom);
         draft->zero_point = (int)rint(-bottom * draft->out_scale);
         draft->zero_point = draft->zero_point > 255 ? 255 : draft->zero_point;
         for (int i = -128; i < 128; i++) {
