@@ -8,7 +8,8 @@
 #include "swage/data.h"
 #include "swage/model.h"
 
-/* Called before each array; stop not 0 ends the work with SWG_EINTERRUPTED and nothing half-written. */
+/* progress is called before each array; `done` counts up to `total`, which is twice the arrays where they are checked after writing.
+ * stop not 0 ends the work before the next array with SWG_EINTERRUPTED and nothing half-written. */
 typedef struct swg_archive_hooks {
     void (*progress)(void *user, int64_t done, int64_t total, const char *source, const char *variable);
     const volatile sig_atomic_t *stop;
@@ -19,16 +20,16 @@ typedef struct swg_archive_hooks {
 typedef struct swg_archive_row {
     const char *source, *variable;  /* source NULL: all files */
     int64_t arrays, values;
+    int64_t finite;                 /* values that are neither NaN nor infinite; 0 before a comparison */
     int64_t bytes_in, bytes_out;    /* bytes_out: all members of the row; the network is counted in the total */
     double bound;                   /* absolute, in the variable's units; of several arrays the largest; 0: lossless */
     double max_abs_error;
     double max_ratio;               /* largest error / bound of any array; 0 without a bound */
     int64_t violations;             /* values outside their array's bound */
     double psnr_db;                 /* of the pooled range; NaN where the range is 0, infinite without error */
-    double range_min, range_max, square_sum; /* what psnr_db is made of */
+    double range_min, range_max, square_sum; /* what psnr_db is made of, over the finite values */
     double compress_s, decompress_s;
     int64_t mode_chunks[SWG_MODE_COUNT];
-    int64_t outliers;
 } swg_archive_row;
 
 typedef struct swg_archive_report {
@@ -52,18 +53,25 @@ typedef struct swg_archive_opts {
     bool no_check;                  /* do not restore and compare after writing */
 } swg_archive_opts;
 
-/* Compresses every array of an HDF5 file or folder into the collection `path`, restores each and compares. Lossless or within the
- * bound whatever the arrays hold. *report receives the figures (free it); may be NULL.
- * SWG_EBOUND: the check failed, no file is left. SWG_EINVAL: the model was trained with another normalisation. */
+/* Compresses every array of an HDF5 file or folder into the collection `path`, restores each and compares; only then the file gets
+ * its name. Lossless or within the bound whatever the arrays hold. Datasets, their layout, byte order and time are kept, other
+ * attributes are not.
+ * report: receives the figures (free it), NULL after a failure; may be NULL
+ * SWG_EBOUND: the check failed (the report is filled all the same). SWG_EINVAL: the model was trained with another normalisation,
+ * the output is a folder or an input. SWG_ENOTFOUND: no folder for the output. Whatever swg_source_open and the codec return. */
 swg_status swg_archive_compress(swg_context *ctx, const char *input, const char *path, const swg_archive_opts *opts,
                                 const swg_archive_hooks *hooks, swg_archive_report **report);
 
-/* Restores a .swz: one HDF5 file per source under `folder`, datasets, layout and time as they were. */
+/* Restores a .swz: one HDF5 file per source under `folder` (made if it is not there), datasets, layout, byte order and time as they
+ * were. A file that cannot be restored whole is not written; those before it are. Files of the same name are replaced.
+ * SWG_EFORMAT: a source that would lie outside the folder. SWG_ECORRUPT. SWG_EIO. */
 swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, const swg_archive_hooks *hooks,
                                swg_archive_report **report);
 
-/* Checks a .swz: checksums, streams and stored audit; with `original` (HDF5 file or folder) every value against it.
- * SWG_EBOUND: values outside the bound (the report is filled all the same). */
+/* Checks a .swz: checksums, streams and stored audit; with `original` (HDF5 file or folder, NULL none) every value against it. A
+ * .swz of one file may be compared with one file of another name.
+ * SWG_EBOUND: values outside the bound (the report is filled all the same). SWG_ECORRUPT. SWG_ESHAPE, SWG_ENOTFOUND: `original`
+ * has another array, or none, of that name. SWG_EINVAL: the .swz names no file and several hold the variable. */
 swg_status swg_archive_verify(swg_context *ctx, const char *path, const char *original, const swg_archive_hooks *hooks,
                               swg_archive_report **report);
 
@@ -71,7 +79,10 @@ swg_status swg_archive_verify(swg_context *ctx, const char *path, const char *or
 swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *mode, double *value);
 
 /* An HTML page: what was compressed and how well, per-variable table, share of modes, slices (original, restored, error) of up to
- * `slices` variables, and, with a run folder, the training curve from its log. original: as in verify. */
+ * `slices` variables, and the training curve.
+ * original: as in verify, NULL: no slices
+ * run: run folder or checkpoint in one, NULL: no curve. One without log.jsonl is mentioned on the page
+ * report: of swg_archive_compress or swg_archive_verify on the same file */
 swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
                             const swg_archive_report *report, int slices);
 

@@ -223,6 +223,7 @@ swg_status swg_swz_verify(const swg_swz *swz, int64_t member);
 
 typedef struct swg_codec_gap {
     int64_t values;
+    int64_t finite;        /* finite values of the original */
     int64_t violations;    /* |b - a| > eb in exact arithmetic, or not finite and not bit-identical */
     int64_t first;         /* index of the first violation, -1 none */
     double max_abs_error;  /* over pairs of finite values */

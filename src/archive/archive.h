@@ -6,33 +6,59 @@
 #include "base.h"
 #include "swage/archive.h"
 
-/* Text stored with each member, so that a file can be restored as it was: "layout=grid;path=U_CHI;time=0x1.4p+2". */
+/* ---- facts.c ---- */
+
+/* Text stored with each member, so that a file can be restored as it was: "layout=grid;time=0x1.4p+2;path=U_CHI". */
 typedef struct swg__member_facts {
     swg_layout layout;
-    char path[512];
+    const char *path;      /* of the dataset; points into the text read, "" if it has none */
     bool has_time, big_endian;
     double time;
+    int64_t row;           /* vars: place in `var_data` */
 } swg__member_facts;
-void swg__facts_write(const swg_array *array, char *out, size_t capacity);
-swg_status swg__facts_read(swg_context *ctx, const char *text, swg__member_facts *out);
+void swg__facts_write(const swg_array *array, swg__text *out);
+/* Whatever the text says: what it does not say is grid, little endian, no time, no path, row 0. */
+void swg__facts_read(const char *text, swg__member_facts *out);
 
 /* The part of an array's file path that is kept: below `root`, or the file's name. */
 const char *swg__relative_source(const char *root, const char *file);
-
-/* A report with room for `count` arrays and names. */
-swg_status swg__report_make(swg_context *ctx, int64_t count, size_t name_bytes, swg_archive_report **out);
-const char *swg__report_name(swg_archive_report *report, size_t *used, const char *text);
-/* Adds up variables and total from the rows. */
-swg_status swg__report_sum(swg_archive_report *report);
-/* Puts a comparison into a row. */
-void swg__row_compare(swg_archive_row *row, const swg_codec_gap *gap, double eb_abs, double low, double high);
 
 bool swg__archive_stopped(const swg_archive_hooks *hooks);
 void swg__archive_progress(const swg_archive_hooks *hooks, int64_t done, int64_t total, const char *source, const char *variable);
 
 swg_codec_array swg__codec_array_of(const swg_array *array, const void *data);
 
-/* From a trained network to the codec's integer predictor. *calibration blocks come from `source`. */
+/* ---- report.c ---- */
+
+/* A row per member, with what is stored in the file: sizes, bounds, the encoder's own audit. */
+swg_status swg__report_open(swg_context *ctx, const char *path, const swg_swz *swz, swg_archive_report **out);
+/* Puts a comparison into a row. */
+void swg__row_compare(swg_archive_row *row, const swg_codec_gap *gap, const swg_swz_info *info);
+/* Adds up variables and total from the rows. */
+void swg__report_sum(swg_archive_report *report);
+
+/* ---- verify.c ---- */
+
+/* Opens the arrays of `original` that a .swz holds. */
+swg_status swg__originals_open(swg_context *ctx, const swg_swz *swz, const char *original, swg_source **out);
+/* The array a member was made from. *from: where to look first; moves on, so that members in file order are found at once. */
+swg_status swg__original_find(swg_context *ctx, const swg_swz *swz, const swg_swz_info *info, const swg_source *source, const char *root,
+                              int64_t *from, int64_t *index);
+
+typedef struct swg__check {
+    swg_source *source;       /* originals; NULL: none */
+    const char *root;         /* what the source was opened with */
+    const double *compress_s; /* of each array of the source; NULL: unknown */
+    bool headers_only;        /* fill the report from what is stored, decode nothing */
+    int64_t done;             /* arrays already counted in progress */
+    const swg_archive_hooks *hooks;
+} swg__check;
+/* SWG_EBOUND with a report, as swg_archive_verify. */
+swg_status swg__archive_check(swg_context *ctx, const char *path, const swg__check *how, swg_archive_report **report);
+
+/* ---- predictor.c ---- */
+
+/* From a trained network to the codec's integer predictor, calibrated on blocks of `source`; NULL if those are all constant. */
 swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source *source, swg_codec_model **out);
 
 #endif

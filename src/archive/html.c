@@ -35,17 +35,35 @@ static swg_status read_curve(swg_context *ctx, const char *text, const char *pha
     return SWG_OK;
 }
 
+/* The log of a run folder, or of the run a checkpoint lies in (RUN/ckpt/best.safetensors). */
+static void log_path(const char *run, char *out, size_t capacity) {
+    int keep = (int)strlen(run);
+    for (int up = 0; up < 2 && !swg__is_folder(run); up++) {
+        while (keep && run[keep - 1] != '/')
+            keep--;
+        while (keep > 1 && run[keep - 1] == '/')
+            keep--;
+    }
+    snprintf(out, capacity, "%.*s/log.jsonl", keep ? keep : 1, keep ? run : ".");
+}
+
 static swg_status add_training(swg_context *ctx, swg_report *page, const char *run) {
     static const struct { const char *phase, *key, *name; } wanted[] = {
         {"train", "loss", "training, total"},          {"val", "loss", "validation, total"},
         {"val", "reconstruction", "validation, reconstruction"}, {"val", "distance", "validation, sliced-Wasserstein"}};
     enum { CURVES = sizeof wanted / sizeof wanted[0] };
-    char path[1200];
+    char path[4200], note[4400];
     uint8_t *text;
     size_t bytes;
-    snprintf(path, sizeof path, "%s/log.jsonl", run);
-    if (!swg__exists(path))
-        return SWG_OK; /* a single checkpoint has no log */
+    if (!swg__exists(run))
+        return swg__fail(ctx, SWG_ENOTFOUND, "%s: not found; the training curve comes from the log of a run folder", run);
+    log_path(run, path, sizeof path);
+    swg_report_heading(page, "Training");
+    if (!swg__exists(path)) {
+        snprintf(note, sizeof note, "No curve: %s has no log (%s).", run, path);
+        swg_report_paragraph(page, note);
+        return SWG_OK;
+    }
     SWG__TRY(swg__file_read(ctx, path, &text, &bytes));
     curve curves[CURVES] = {{0}};
     swg_series series[CURVES];
@@ -54,10 +72,8 @@ static swg_status add_training(swg_context *ctx, swg_report *page, const char *r
         status = read_curve(ctx, (const char *)text, wanted[i].phase, wanted[i].key, &curves[i]);
         series[i] = (swg_series){.name = wanted[i].name, .count = curves[i].count, .x = curves[i].x, .y = curves[i].y};
     }
-    if (status == SWG_OK) {
-        swg_report_heading(page, "Training");
+    if (status == SWG_OK)
         swg_report_chart(page, &(swg_chart){.title = "loss", .x_label = "epoch", .y_label = "loss", .log_y = true, .count = CURVES, .series = series});
-    }
     for (int i = 0; i < CURVES; i++) {
         swg__free(ctx, curves[i].x);
         swg__free(ctx, curves[i].y);
@@ -169,116 +185,178 @@ static swg_status add_modes(swg_context *ctx, swg_report *page, const swg_archiv
 
 /* ---- slices ---- */
 
+enum { SIDE_MOST = 512, MOSAIC = 8 }; /* pixels of a slice; blocks per side of a mosaic */
+
+/* Where the pixels of a picture come from. */
+typedef struct picture {
+    const swg_swz_info *info;
+    int64_t rows, columns;
+    int64_t step;    /* grid: every step-th value */
+    int64_t side;    /* blocks: side x side of them, with a pixel between; 0: a grid */
+    int64_t count;   /* blocks shown */
+} picture;
+
+static picture plan_picture(const swg_swz_info *info) {
+    picture p = {.info = info, .step = 1};
+    const int64_t *dims = info->dims + info->ndim - 2;
+    if (info->layout == SWG_CODEC_BLOCKS) {
+        p.count = info->dims[0] < MOSAIC * MOSAIC ? info->dims[0] : MOSAIC * MOSAIC;
+        while (p.side * p.side < p.count)
+            p.side++;
+        p.rows = p.columns = p.side * (dims[0] + 1) - 1;
+        return p;
+    }
+    while ((dims[0] - 1) / p.step >= SIDE_MOST || (dims[1] - 1) / p.step >= SIDE_MOST)
+        p.step++;
+    p.rows = (dims[0] - 1) / p.step + 1;
+    p.columns = (dims[1] - 1) / p.step + 1;
+    return p;
+}
+
+/* Index of the value at a pixel: the middle plane of the grid, or of each of the chosen blocks; -1 between blocks. */
+static int64_t value_index(const picture *p, int64_t row, int64_t column) {
+    const swg_swz_info *info = p->info;
+    int64_t ny = info->dims[info->ndim - 2], nx = info->dims[info->ndim - 1], planes = info->values / (ny * nx);
+    if (!p->side)
+        return planes / 2 * ny * nx + row * p->step * nx + column * p->step;
+    int64_t tile = row / (ny + 1) * p->side + column / (nx + 1), y = row % (ny + 1), x = column % (nx + 1);
+    if (tile >= p->count || y == ny || x == nx)
+        return -1;
+    int64_t block = tile * info->dims[0] / p->count;
+    return ((block * info->dims[1] + info->dims[1] / 2) * ny + y) * nx + x;
+}
+
 static double value_at(swg_element element, const void *data, int64_t i) {
     return element == SWG_ELEMENT_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
 }
 
-/* The middle plane of the slowest axis: original, restored, and their difference over `unit` (in [-1, 1]; 0: as it is). */
-static swg_status add_planes(swg_context *ctx, swg_report *page, const char *caption, const char *second, const swg_array *array,
-                             const void *original, const void *restored, double unit) {
-    int64_t rows = array->dims[array->ndim - 2], columns = array->dims[array->ndim - 1], plane = rows * columns;
-    int64_t first = array->count / plane / 2 * plane;
-    float *planes = swg__alloc(ctx, (size_t)(3 * plane) * sizeof *planes);
-    if (!planes)
-        return swg__fail_memory(ctx, (size_t)(3 * plane) * sizeof *planes, "slices");
+/* `unit`: what errors are divided by, 0: nothing. */
+static void draw(swg_report *page, const picture *p, const void *original, const void *restored, double unit, const char *what, float *planes) {
+    const swg_swz_info *info = p->info;
+    const int64_t pixels = p->rows * p->columns;
     double low = INFINITY, high = -INFINITY;
-    for (int64_t i = 0; i < plane; i++) {
-        double a = value_at(array->element, original, first + i), b = value_at(array->element, restored, first + i);
+    for (int64_t i = 0; i < pixels; i++) {
+        int64_t at = value_index(p, i / p->columns, i % p->columns);
+        double a = at < 0 ? NAN : value_at(info->type, original, at), b = at < 0 ? NAN : value_at(info->type, restored, at);
         planes[i] = (float)a;
-        planes[plane + i] = (float)b;
-        planes[2 * plane + i] = (float)(unit > 0 ? (b - a) / unit : b - a);
-        low = fmin(low, a);
-        high = fmax(high, a);
+        planes[pixels + i] = (float)b;
+        planes[2 * pixels + i] = (float)(unit > 0 ? (b - a) / unit : b - a);
+        low = isfinite(a) ? fmin(low, a) : low;
+        high = isfinite(a) ? fmax(high, a) : high;
     }
+    bool any = low <= high;
     const swg_report_slice slices[3] = {
-        {.title = "original", .rows = rows, .columns = columns, .values = planes, .low = low, .high = high},
-        {.title = second, .rows = rows, .columns = columns, .values = planes + plane, .low = low, .high = high},
-        {.title = unit > 0 ? "error / bound" : "error", .rows = rows, .columns = columns, .values = planes + 2 * plane,
+        {.title = "original", .rows = p->rows, .columns = p->columns, .values = planes, .low = any ? low : 0, .high = any ? high : 0},
+        {.title = "restored", .rows = p->rows, .columns = p->columns, .values = planes + pixels, .low = any ? low : 0, .high = any ? high : 0},
+        {.title = unit > 0 ? "error / bound" : "error", .rows = p->rows, .columns = p->columns, .values = planes + 2 * pixels,
          .low = unit > 0 ? -1 : 0, .high = unit > 0 ? 1 : 0, .diverging = true}};
+    char caption[400];
+    if (p->side)
+        snprintf(caption, sizeof caption, "%.120s of %.120s, middle planes of %lld of %lld blocks: %s", info->name, info->source, (long long)p->count,
+                 (long long)info->dims[0], what);
+    else
+        snprintf(caption, sizeof caption, "%.120s of %.120s, middle plane: %s", info->name, info->source, what);
     swg_report_slices(page, caption, slices, 3);
-    swg__free(ctx, planes);
-    return SWG_OK;
 }
 
 static swg_status add_slice(swg_context *ctx, swg_report *page, const swg_swz *swz, int64_t member, swg_source *source, int64_t index,
                             swg_model *model) {
     const swg_swz_info *info = swg_swz_member(swz, member);
     const swg_array *array = swg_source_array(source, index);
+    if (array->element != info->type || array->ndim != info->ndim || memcmp(array->dims, info->dims, (size_t)info->ndim * sizeof info->dims[0]) != 0)
+        return swg__fail(ctx, SWG_ESHAPE, "\"%s\" of \"%s\" has another type or shape than the original %s", info->name, info->source, array->file);
+    picture p = plan_picture(info);
     char *restored = swg__alloc(ctx, (size_t)info->bytes_raw), *original = swg__alloc(ctx, (size_t)info->bytes_raw);
-    swg_status status = restored && original ? SWG_OK : swg__fail_memory(ctx, (size_t)info->bytes_raw, "slices");
+    float *planes = swg__alloc(ctx, (size_t)(3 * p.rows * p.columns) * sizeof *planes);
+    swg_status status = restored && original && planes ? SWG_OK : swg__fail_memory(ctx, (size_t)info->bytes_raw, "slices");
     if (status == SWG_OK)
         status = swg_swz_read(swz, member, restored, (size_t)info->bytes_raw);
     if (status == SWG_OK)
         status = swg_source_read(source, index, original);
-    char caption[256];
-    snprintf(caption, sizeof caption, "%s of %s, middle plane: the compressed file", info->name, info->source);
     if (status == SWG_OK)
-        status = add_planes(ctx, page, caption, "restored", array, original, restored, info->eb_abs);
+        draw(page, &p, original, restored, info->eb_abs, "the compressed file", planes);
     if (status == SWG_OK && model)
         status = network_alone(ctx, model, array, original, restored);
-    snprintf(caption, sizeof caption, "%s of %s, middle plane: the autoencoder alone, without residual and without a bound", info->name, info->source);
     if (status == SWG_OK && model)
-        status = add_planes(ctx, page, caption, "reconstruction", array, original, restored, 0);
+        draw(page, &p, original, restored, 0, "the autoencoder alone, without residual and without a bound", planes);
+    swg__free(ctx, planes);
     swg__free(ctx, original);
     swg__free(ctx, restored);
     return status;
 }
 
-/* The last grid of each variable (the latest time), up to `most` variables evenly chosen; blocks if there is no grid. */
-static swg_status add_slices(swg_context *ctx, swg_report *page, const char *path, const char *original, swg_model *model,
-                             const swg_archive_report *r, int most) {
-    swg_swz *swz;
-    swg_source *source = NULL;
-    SWG__TRY(swg_swz_open(ctx, path, &swz));
-    swg_status status = SWG_OK;
-    int64_t step = most > 0 && r->variable_count > most ? r->variable_count / most : 1;
-    if (most > 0)
-        swg_report_heading(page, "Slices");
-    for (int64_t v = 0, shown = 0; v < r->variable_count && shown < most && status == SWG_OK; v += step, shown++) {
-        const char *name = r->variables[v].variable;
-        int64_t chosen = -1;
-        for (int64_t i = 0; i < swg_swz_count(swz); i++)
-            if (strcmp(swg_swz_member(swz, i)->name, name) == 0 && (chosen < 0 || swg_swz_member(swz, i)->layout == SWG_CODEC_GRID))
-                chosen = i;
-        status = swg_source_open(ctx, original, &(swg_source_opts){.vars = name, .missing = "skip"}, &source);
-        for (int64_t i = 0; status == SWG_OK && i < swg_source_count(source); i++)
-            if (strcmp(swg__relative_source(original, swg_source_array(source, i)->file), swg_swz_member(swz, chosen)->source) == 0) {
-                status = add_slice(ctx, page, swz, chosen, source, i, model);
-                break;
-            }
-        swg_source_close(source);
-        source = NULL;
+/* The last grid of a variable (the latest time); its last blocks if it has no grid. */
+static int64_t choose_member(const swg_swz *swz, const char *variable) {
+    int64_t chosen = -1;
+    for (int64_t i = 0; i < swg_swz_count(swz); i++) {
+        const swg_swz_info *info = swg_swz_member(swz, i);
+        bool grid = info->layout == SWG_CODEC_GRID;
+        if (strcmp(info->name, variable) == 0 && (chosen < 0 || grid || swg_swz_member(swz, chosen)->layout != SWG_CODEC_GRID))
+            chosen = i;
     }
-    swg_swz_close(swz);
+    return chosen;
+}
+
+/* Up to `most` variables, evenly chosen. */
+static swg_status add_slices(swg_context *ctx, swg_report *page, const swg_swz *swz, const char *original, swg_model *model,
+                             const swg_archive_report *r, int most) {
+    swg_source *source;
+    int64_t count = r->variable_count < most ? r->variable_count : most, from = 0, index;
+    if (count < 1)
+        return SWG_OK;
+    SWG__TRY(swg__originals_open(ctx, swz, original, &source));
+    swg_report_heading(page, "Slices");
+    swg_status status = SWG_OK;
+    for (int64_t k = 0; k < count && status == SWG_OK; k++) {
+        int64_t member = choose_member(swz, r->variables[k * r->variable_count / count].variable);
+        if (member < 0)
+            continue;
+        status = swg__original_find(ctx, swz, swg_swz_member(swz, member), source, original, &from, &index);
+        if (status == SWG_OK)
+            status = add_slice(ctx, page, swz, member, source, index, model);
+    }
+    swg_source_close(source);
     return status;
 }
 
-swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
-                            const swg_archive_report *r, int slices) {
-    swg_report *page;
-    char text[512];
-    SWG__TRY(swg_report_open(ctx, "Swage: compression report", &page));
-    snprintf(text, sizeof text, "%s: %lld arrays, %.2f MB became %.2f MB, %.2f : 1, network included (%.1f kB). Largest error over bound %.4f; "
+static void add_summary(swg_report *page, const char *path, const swg_archive_report *r) {
+    char text[1024];
+    snprintf(text, sizeof text, "%.400s: %lld arrays, %.2f MB became %.2f MB, %.2f : 1, network included (%.1f kB). Largest error over bound %.4f; "
              "%lld of %lld values outside the bound.", path, (long long)r->count, (double)r->total.bytes_in * 1e-6,
              (double)r->total.bytes_out * 1e-6, (double)r->total.bytes_in / (double)r->total.bytes_out, (double)r->model_bytes * 1e-3,
              r->total.max_ratio, (long long)r->total.violations, (long long)r->total.values);
     swg_report_paragraph(page, text);
+}
+
+swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
+                            const swg_archive_report *r, int slices) {
+    swg_report *page = NULL;
     swg_model *model = NULL;
-    swg_status status = run ? swg_model_open(ctx, run, &model) : SWG_OK;
-    if (status == SWG_OK)
+    swg_swz *swz;
+    char text[512];
+    SWG__TRY(swg_swz_open(ctx, path, &swz));
+    swg_status status = swg_report_open(ctx, "Swage: compression report", &page);
+    if (status == SWG_OK) {
+        add_summary(page, path, r);
         status = add_table(ctx, page, r);
+    }
     if (status == SWG_OK)
         status = add_modes(ctx, page, r);
+    if (status == SWG_OK && original && run)
+        status = swg_model_open(ctx, run, &model);
     if (status == SWG_OK && original)
-        status = add_slices(ctx, page, path, original, model, r, slices);
+        status = add_slices(ctx, page, swz, original, model, r, slices);
     if (status == SWG_OK && run)
         status = add_training(ctx, page, run);
-    snprintf(text, sizeof text, "swage %s, %s, %d threads. Speeds are of this run on this machine: encoding and decoding in memory, "
-             "reading and writing HDF5 not counted.", swg_version(), swg_context_isa(ctx), swg_context_threads(ctx));
-    swg_report_paragraph(page, text);
-    if (status == SWG_OK)
+    if (status == SWG_OK) {
+        snprintf(text, sizeof text, "swage %s, %s, %d threads. Speeds are of this run on this machine: encoding and decoding in memory, "
+                 "reading and writing HDF5 not counted.", swg_version(), swg_context_isa(ctx), swg_context_threads(ctx));
+        swg_report_paragraph(page, text);
         status = swg_report_write(page, html);
-    swg_report_close(page);
+    }
+    if (page)
+        swg_report_close(page);
     swg_model_close(model);
+    swg_swz_close(swz);
     return status;
 }

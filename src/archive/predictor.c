@@ -1,9 +1,10 @@
 /* predictor.c - a trained autoencoder as the codec's predictor: decoder layers, and blocks to calibrate the integers on.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <string.h>
 #include "archive/archive.h"
 
-enum { CALIBRATION = 4096 }; /* blocks */
+enum { CALIBRATION = 4096, ARRAYS = 64 }; /* blocks, and arrays they are taken from */
 
 static swg_status encode(void *user, int64_t count, const float *blocks, float *latents) {
     return swg_model_encode(user, count, blocks, latents);
@@ -44,48 +45,49 @@ static swg_status fill_layers(swg_context *ctx, swg_model *model, swg_codec_netw
         network->layers[network->layer_count++] = (swg_codec_layer){.in = (int)shape[1], .out = (int)shape[0], .activation = activation,
                                                                     .weight = swg_weights_value(w, i), .bias = swg_weights_value(w, i + 1)};
     }
+    if (!network->layer_count)
+        return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: has no decoder of linear layers", swg_model_path(model));
     network->layers[network->layer_count - 1].activation = SWG_CODEC_NONE;
     return SWG_OK;
 }
 
-/* Blocks of all arrays in turn, evenly spaced, normalised, constant ones left out. */
-static swg_status sample_blocks(swg_context *ctx, swg_model *model, swg_source *source, float *out, int64_t *count) {
-    int64_t edge = swg_model_edge(model), values = edge * edge * edge, arrays = swg_source_count(source);
-    int64_t each = CALIBRATION / arrays < 1 ? 1 : CALIBRATION / arrays;
-    const swg_norm *norm = swg_model_norm(model);
-    swg_status status = SWG_OK;
-    *count = 0;
-    for (int64_t a = 0; a < arrays && *count < CALIBRATION && status == SWG_OK; a++) {
-        const swg_array *array = swg_source_array(source, a);
-        swg_blocks blocks;
-        status = swg_blocks_plan(ctx, array->ndim, array->dims, SWG_CUT_TILE, edge, &blocks);
-        if (status != SWG_OK)
-            break;
-        size_t size = (size_t)swg_element_bytes(array->element);
-        char *data = swg__alloc(ctx, (size_t)array->count * size);
-        char *block = swg__alloc(ctx, (size_t)values * size);
-        status = data && block ? swg_source_read(source, a, data) : swg__fail_memory(ctx, (size_t)array->count * size, array->variable);
-        int64_t step = blocks.count / each < 1 ? 1 : blocks.count / each;
-        for (int64_t b = 0; b < blocks.count && *count < CALIBRATION && status == SWG_OK; b += step) {
-            swg_side side;
-            double low = 0, high = 0;
-            bool finite = true;
-            swg_blocks_cut(&blocks, array->element, data, b, 1, block);
-            for (int64_t i = 0; i < values; i++) {
-                double x = array->element == SWG_ELEMENT_F64 ? ((const double *)block)[i] : (double)((const float *)block)[i];
-                low = i == 0 || x < low ? x : low;
-                high = i == 0 || x > high ? x : high;
-                finite = finite && x - x == 0;
-            }
-            if (!finite || low == high)
-                continue;
-            swg_norm_forward(norm, 0, array->element, block, values, &side, out + *count * values);
-            *count += side.flag == SWG_BLOCK_NORMAL;
+/* Adds at most `most` blocks of one array, evenly spaced and normalised; constant and non-finite ones are left out. */
+static swg_status sample_array(swg_context *ctx, swg_model *model, swg_source *source, int64_t index, int64_t most, float *out, int64_t *count) {
+    int64_t edge = swg_model_edge(model), values = edge * edge * edge;
+    const swg_array *array = swg_source_array(source, index);
+    size_t size = (size_t)swg_element_bytes(array->element);
+    swg_blocks blocks;
+    SWG__TRY(swg_blocks_plan(ctx, array->ndim, array->dims, SWG_CUT_TILE, edge, &blocks));
+    char *data = swg__alloc(ctx, (size_t)array->count * size), *block = swg__alloc(ctx, (size_t)values * size);
+    swg_status status = data && block ? swg_source_read(source, index, data) : swg__fail_memory(ctx, (size_t)array->count * size, array->variable);
+    int64_t taken = blocks.count < most ? blocks.count : most;
+    for (int64_t k = 0; k < taken && status == SWG_OK; k++) {
+        double low = INFINITY, high = -INFINITY;
+        bool finite = true;
+        swg_blocks_cut(&blocks, array->element, data, k * (blocks.count / taken), 1, block);
+        for (int64_t i = 0; i < values; i++) {
+            double x = array->element == SWG_ELEMENT_F64 ? ((const double *)block)[i] : (double)((const float *)block)[i];
+            low = x < low ? x : low;
+            high = x > high ? x : high;
+            finite = finite && isfinite(x);
         }
-        swg__free(ctx, block);
-        swg__free(ctx, data);
+        swg_side side = {0};
+        if (finite && low < high)
+            swg_norm_forward(swg_model_norm(model), 0, array->element, block, values, &side, out + *count * values);
+        *count += finite && low < high && side.flag == SWG_BLOCK_NORMAL;
     }
+    swg__free(ctx, block);
+    swg__free(ctx, data);
     return status;
+}
+
+/* Blocks of up to ARRAYS arrays, evenly chosen: a series of thousands of files is not read twice. */
+static swg_status sample_blocks(swg_context *ctx, swg_model *model, swg_source *source, float *out, int64_t *count) {
+    int64_t arrays = swg_source_count(source), taken = arrays < ARRAYS ? arrays : ARRAYS;
+    *count = 0;
+    for (int64_t k = 0; k < taken; k++)
+        SWG__TRY(sample_array(ctx, model, source, k * arrays / taken, CALIBRATION / taken, out, count));
+    return SWG_OK;
 }
 
 swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source *source, swg_codec_model **out) {

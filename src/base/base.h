@@ -96,6 +96,8 @@ swg_status swg__writer_write(swg__writer *writer, const void *data, size_t bytes
 swg_status swg__writer_commit(swg__writer *writer);
 void swg__writer_abort(swg__writer *writer);                          /* harmless after commit */
 swg_status swg__file_write(swg_context *ctx, const char *path, const void *data, size_t bytes);
+/* Gives a complete file its final name, for good: rename and fsync of the folder. Both names in one folder. */
+swg_status swg__file_rename(swg_context *ctx, const char *from, const char *to);
 
 bool swg__is_folder(const char *path);
 bool swg__exists(const char *path);

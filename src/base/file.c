@@ -159,6 +159,12 @@ swg_status swg__file_write(swg_context *ctx, const char *path, const void *data,
     return status;
 }
 
+swg_status swg__file_rename(swg_context *ctx, const char *from, const char *to) {
+    if (rename(from, to) != 0)
+        return fail_errno(ctx, "rename", from);
+    return sync_folder(ctx, to);
+}
+
 bool swg__exists(const char *path) { return access(path, F_OK) == 0; }
 
 bool swg__is_folder(const char *path) {

@@ -19,8 +19,8 @@ static const char *number(double value, const char *format, char *out, size_t ca
 }
 
 static void print_row(const swg_archive_row *r) {
-    char a[32], b[32], c[32], d[32], e[32];
-    printf("%-12s %10lld %8s %11s %8s %10s %10s\n", r->variable, (long long)r->values, number(ratio_of(r), "%.2f", a, sizeof a),
+    char name[256], a[32], b[32], c[32], d[32], e[32];
+    printf("%-12s %10lld %8s %11s %8s %10s %10s\n", cli_clean(r->variable, name, sizeof name), (long long)r->values, number(ratio_of(r), "%.2f", a, sizeof a),
            number(r->bound > 0 ? r->max_ratio : NAN, "%.4f", b, sizeof b), number(r->psnr_db, "%.1f", c, sizeof c),
            number(mb_per_s(r->bytes_in, r->compress_s), "%.0f", d, sizeof d), number(mb_per_s(r->bytes_in, r->decompress_s), "%.0f", e, sizeof e));
 }
@@ -51,12 +51,13 @@ static void add_number(cJSON *object, const char *key, double value) {
 }
 
 static void fill(cJSON *o, const swg_archive_row *r, bool compared) {
+    char name[4096];
     if (r->source)
-        cJSON_AddStringToObject(o, "source", r->source);
-    cJSON_AddStringToObject(o, "variable", r->variable);
+        cJSON_AddStringToObject(o, "source", cli_clean(r->source, name, sizeof name));
+    cJSON_AddStringToObject(o, "variable", cli_clean(r->variable, name, sizeof name));
     add_number(o, "values", (double)r->values);
     add_number(o, "bytes_in", (double)r->bytes_in);
-    add_number(o, "bytes_out", r->bytes_out ? (double)r->bytes_out : NAN);
+    add_number(o, "bytes_out", (double)r->bytes_out);
     add_number(o, "ratio", ratio_of(r));
     add_number(o, "bound", r->bound);
     add_number(o, "max_abs_error", r->max_abs_error);

@@ -146,6 +146,27 @@ cli_parsed cli_parse(cli *c, int argc, char **argv) {
     return CLI_RUN;
 }
 
+const char *cli_clean(const char *text, char *out, size_t capacity) {
+    const char *end = text + strlen(text);
+    size_t used = 0;
+    while (text < end) {
+        const char *next = text;
+        int32_t code = swg__utf8_next(&next, end);
+        bool fit = code >= 32 && code != 127 && !(code >= 128 && code < 160);
+        size_t length = next > text ? (size_t)(next - text) : 1;
+        if (used + (fit ? length : 1) >= capacity)
+            break;
+        if (fit)
+            memcpy(out + used, text, length);
+        else
+            out[used] = '?';
+        used += fit ? length : 1;
+        text += length;
+    }
+    out[used] = 0;
+    return out;
+}
+
 static void print_line(void *user, const char *text) { fprintf(user, "%s\n", text); }
 
 void cli_print_help(const cli_command *command) {

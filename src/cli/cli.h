@@ -73,6 +73,9 @@ swg_status cli_fail(cli *c, swg_status status, const char *format, ...) CLI_PRIN
 /* "swage: ..." to stderr: a remark that is not a failure. */
 void cli_say(const char *format, ...) CLI_PRINTF(1, 2);
 
+/* Text from a file, fit for a terminal and for JSON: control characters and what is not UTF-8 become "?". Returns out. */
+const char *cli_clean(const char *text, char *out, size_t capacity);
+
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);
 

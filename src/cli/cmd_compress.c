@@ -19,16 +19,21 @@ static const cli_option options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* "run/" -> "run.swz", "x.h5" -> "x.swz" */
-static void default_output(const char *input, char *out, size_t capacity) {
-    snprintf(out, capacity - 4, "%s", input);
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/')
-        out[--length] = 0;
-    char *dot = strrchr(out, '.'), *slash = strrchr(out, '/');
-    if (dot && dot > (slash ? slash + 1 : out))
-        *dot = 0;
-    strcat(out, ".swz");
+/* "run/" -> "run.swz", "x.h5" -> "x.swz", "." -> "./archive.swz" */
+static swg_status default_output(cli *c, const char *input, char *out, size_t capacity) {
+    static const char *const endings[] = {".h5", ".hdf5"};
+    size_t length = strlen(input);
+    while (length > 1 && input[length - 1] == '/')
+        length--;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t end = strlen(endings[i]);
+        if (length > end && strncmp(input + length - end, endings[i], end) == 0)
+            length -= end;
+    }
+    bool nameless = length && (input[length - 1] == '.' || input[length - 1] == '/');
+    if (snprintf(out, capacity, "%.*s%s.swz", (int)length, input, nameless ? "/archive" : "") >= (int)capacity)
+        return cli_fail(c, SWG_EUSAGE, "%s: the name is too long; say where to write with -o", input);
+    return SWG_OK;
 }
 
 /* "network,stencil" -> bits */
@@ -51,8 +56,9 @@ static swg_status read_without(cli *c, uint32_t *bits) {
 }
 
 static swg_status run(cli *c) {
-    const char *input = c->positional[0], *bound = cli_value(c, "error"), *model_path = cli_value(c, "model");
-    char output[4096];
+    const char *input = c->positional[0], *bound = cli_value(c, "error"), *model_path = cli_value(c, "model"), *html = cli_value(c, "report");
+    char named[4096];
+    const char *output = cli_value(c, "output") ? cli_value(c, "output") : named;
     swg_archive_opts opts = {.no_check = cli_flag(c, "no-check")};
     int64_t slices = 4;
     if (!bound)
@@ -60,9 +66,8 @@ static swg_status run(cli *c) {
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
     SWG__TRY(read_without(c, &opts.without));
     SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
-    default_output(input, output, sizeof output);
-    if (cli_value(c, "output"))
-        snprintf(output, sizeof output, "%s", cli_value(c, "output"));
+    if (output == named)
+        SWG__TRY(default_output(c, input, named, sizeof named));
     opts.source = (swg_source_opts){.vars = cli_value(c, "vars"), .layout = cli_value(c, "layout"),
                                     .missing = cli_flag(c, "skip-missing") ? "skip" : NULL};
     if (model_path)
@@ -72,16 +77,17 @@ static swg_status run(cli *c) {
     swg_archive_report *report = NULL;
     swg_status status = swg_archive_compress(c->ctx, input, output, &opts, &hooks, &report);
     cli_progress_close(&progress);
-    if (status == SWG_OK && cli_value(c, "report"))
-        status = swg_archive_html(c->ctx, cli_value(c, "report"), output, input, model_path, report, (int)slices);
-    if (report && cli_flag(c, "json")) {
+    if (report && cli_flag(c, "json"))
         cli_archive_json(report, !opts.no_check);
-    } else if (report) {
+    else if (report)
         cli_archive_table(report, !opts.no_check);
+    bool talk = status == SWG_OK && !cli_flag(c, "json");
+    if (talk)
         printf("wrote %s\n", output);
-        if (cli_value(c, "report"))
-            printf("report %s\n", cli_value(c, "report"));
-    }
+    if (status == SWG_OK && html)
+        status = swg_archive_html(c->ctx, html, output, input, model_path, report, (int)slices);
+    if (talk && html && status == SWG_OK)
+        printf("report %s\n", html);
     swg_archive_report_free(report);
     swg_model_close(opts.model);
     return status;

@@ -32,19 +32,21 @@ static swg_status show_swz(cli *c, const char *path) {
         printf("%-28s %-10s %-5s %-18s %-14s %10s %10s %7s\n", "file", "variable", "type", "shape", "bound", "raw", "stored", "ratio");
     for (int64_t i = 0; i < swg_swz_count(swz); i++) {
         const swg_swz_info *m = swg_swz_member(swz, i);
-        char shape[96] = "", bound[48];
+        char shape[96] = "", bound[48], source[4096], name[4096];
+        cli_clean(m->source, source, sizeof source);
+        cli_clean(m->name, name, sizeof name);
         for (int d = 0; d < m->ndim; d++)
             snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", d ? "x" : "", (long long)m->dims[d]);
         snprintf(bound, sizeof bound, m->bound == SWG_BOUND_LOSSLESS ? "%s" : "%s:%g", bounds[m->bound], m->value);
         if (!json) {
-            printf("%-28s %-10s %-5s %-18s %-14s %10lld %10lld %7.2f\n", *m->source ? m->source : "-", *m->name ? m->name : "-",
+            printf("%-28s %-10s %-5s %-18s %-14s %10lld %10lld %7.2f\n", *source ? source : "-", *name ? name : "-",
                    swg_element_name(m->type), shape, bound, (long long)m->bytes_raw, (long long)m->bytes_stored,
                    (double)m->bytes_raw / (double)m->bytes_stored);
             continue;
         }
         cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "source", m->source);
-        cJSON_AddStringToObject(o, "variable", m->name);
+        cJSON_AddStringToObject(o, "source", source);
+        cJSON_AddStringToObject(o, "variable", name);
         cJSON_AddStringToObject(o, "type", swg_element_name(m->type));
         cJSON_AddStringToObject(o, "shape", shape);
         cJSON_AddStringToObject(o, "bound_as_given", bound);

@@ -22,6 +22,7 @@ static swg_status run(cli *c) {
     swg_archive_report *report = NULL;
     swg_status status = swg_archive_verify(c->ctx, c->positional[0], original, &hooks, &report);
     cli_progress_close(&progress);
+    swg_status verdict = status;
     if (status == SWG_OK && html)
         status = swg_archive_html(c->ctx, html, c->positional[0], original, cli_value(c, "run"), report, (int)slices);
     if (report && cli_flag(c, "json")) {
@@ -30,7 +31,7 @@ static swg_status run(cli *c) {
         cli_archive_table(report, original != NULL);
         if (!original)
             printf("checksums, streams and the stored audit are good; give the originals to compare values\n");
-        else if (status == SWG_OK)
+        else if (verdict == SWG_OK)
             printf("every value is within its bound\n");
         if (status == SWG_OK && html)
             printf("report %s\n", html);

@@ -19,12 +19,12 @@ static const cli_command *const commands[] = {
 enum { COMMANDS = sizeof commands / sizeof *commands, DONE = 0, FAILED = 1, USAGE = 2 };
 
 void cli_say(const char *format, ...) {
+    char text[4096], clean[4096];
     va_list args;
     va_start(args, format);
-    fputs("swage: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    fprintf(stderr, "swage: %s\n", cli_clean(text, clean, sizeof clean));
 }
 
 static void log_line(void *user, swg_log_level level, const char *text) {

@@ -120,19 +120,18 @@ swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, 
     swg__parallel(ctx, tasks, compare_piece, &job);
     *gap = (swg_codec_gap){.values = count, .first = -1};
     double squares = 0, least = INFINITY, most = -INFINITY;
-    int64_t finite = 0;
     for (int64_t t = 0; t < tasks; t++) {
         const piece *p = &job.pieces[t];
         gap->first = gap->first < 0 ? p->first : gap->first;
         gap->violations += p->violations;
         gap->max_abs_error = p->max_abs_error > gap->max_abs_error ? p->max_abs_error : gap->max_abs_error;
         squares += p->squares;
-        finite += p->finite;
+        gap->finite += p->finite;
         least = p->least < least ? p->least : least;
         most = p->most > most ? p->most : most;
     }
     swg__free(ctx, job.pieces);
-    gap->rmse = finite ? sqrt(squares / (double)finite) : 0;
+    gap->rmse = gap->finite ? sqrt(squares / (double)gap->finite) : 0;
     gap->psnr_db = gap->rmse > 0 ? 20 * log10((most - least) / gap->rmse) : INFINITY;
     return SWG_OK;
 }
