@@ -27,7 +27,11 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #define VECTOR_REGISTER "w"
 #endif
 #define STAY(x) __asm__("" : "+" VECTOR_REGISTER(x))
-#define READ_LATER(x) __asm__ volatile("" : : VECTOR_REGISTER(x)) 
+#if defined(__FMA__)
+#define READ_LATER(x) __asm__ volatile("" : : VECTOR_REGISTER(x))
+#else
+#define READ_LATER(x) (void)(x) /* a product has a register of its own */
+#endif
 #define STAY_POINTER(p) __asm__("" : "+r"(p))
 
 enum { NR = 2 * VL, TALL = TALL_ROWS, WIDE = 3, MOST_VECTORS = 8, ROWS_OF_POINTER = 3 };
