@@ -129,21 +129,22 @@ static void adam(float *restrict w, const float *restrict g, float *restrict m, 
     }
 }
 
-/* Batcher's odd-even merge sort of eight interleaved columns; comparators beyond n are those with +infinity. */
-static void sort_network(int64_t *restrict keys, int64_t n) {
+/* Batcher's odd-even merge sort of eight interleaved columns; comparators beyond n are those with +infinity. A run of k
+ * comparators never straddles a boundary of 2 p, so whole runs are done or left out. */
+typedef int64_t eight_keys __attribute__((vector_size(64), aligned(8), may_alias));
+
+static void sort_network(int64_t *keys, int64_t n) {
     for (int64_t p = 1; p < n; p *= 2)
         for (int64_t k = p; k >= 1; k /= 2)
             for (int64_t j = k % p; j + k < n; j += 2 * k) {
-                int64_t run = n - j - k < k ? n - j - k : k;
-                for (int64_t i = j; i < j + run; i++) {
-                    if (i / (2 * p) != (i + k) / (2 * p))
-                        continue;
-                    int64_t *low = keys + 8 * i, *high = keys + 8 * (i + k);
-                    for (int lane = 0; lane < 8; lane++) {
-                        int64_t a = low[lane], b = high[lane];
-                        low[lane] = a < b ? a : b;
-                        high[lane] = a < b ? b : a;
-                    }
+                if (k < p && ((j + k) & (2 * p - 1)) == 0)
+                    continue;
+                int64_t end = n - j - k < k ? n - k : j + k;
+                for (int64_t i = j; i < end; i++) {
+                    eight_keys *low = (eight_keys *)(keys + 8 * i), *high = (eight_keys *)(keys + 8 * (i + k)), a = *low, b = *high;
+                    eight_keys less = a < b;
+                    *low = (a & less) | (b & ~less);
+                    *high = (b & less) | (a & ~less);
                 }
             }
 }

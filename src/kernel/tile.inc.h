@@ -1,9 +1,11 @@
-/* tile.inc.h - the one micro-kernel: a tile of MR rows by NV vectors stays in registers over all of k.
- * Included once per instruction set, which sets VL (f32 per vector), MR and NV = 2. Plain C with GNU vector extensions.
- * Source of the shape: 12 x 2 vectors measured 98-100 % of f32 peak with gcc 12 and clang 14 (shared prototypes).
+/* tile.inc.h - the one micro-kernel: a tile of rows by vectors of columns stays in registers over all of k.
+ * Included once per instruction set, which sets VL (f32 per vector), MR (rows of the main tile) and TALL_ROWS. Plain C with GNU
+ * vector extensions. Shapes: MR x 2 vectors; TALL_ROWS x 1 where one vector of columns is left, because it loads one element of a
+ * per FMA; 1 to 3 rows x 4 to 8 vectors, because fewer than eight independent sums would wait for each other. An element is one
+ * chain over k in every one of them, so its bits never depend on the shape that computed it. Source of the main shape: 12 x 2 vectors measured 98-100 % of f32 peak (shared prototypes).
  * SPDX-License-Identifier: Apache-2.0 */
 
-#define UNROLLED _Pragma("GCC unroll 16")
+#define UNROLLED _Pragma("GCC unroll 32")
 #define INLINE static inline __attribute__((always_inline))
 
 #if VL == 1
@@ -15,115 +17,191 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #define KEEP(x, condition) ((vf)((vi)(x) & (condition)))
 #endif
 
-enum { NR = 2 * VL };
+/* Empty assembly that keeps a value where it is: without it gcc 12 rotates accumulators through register moves, and turns
+ * three row pointers and a stride into twelve offsets of which some lie on the stack. */
+#if defined(__AVX512F__)
+#define VECTOR_REGISTER "v"
+#elif defined(__x86_64__)
+#define VECTOR_REGISTER "x"
+#else
+#define VECTOR_REGISTER "w"
+#endif
+#define STAY(x) __asm__("" : "+" VECTOR_REGISTER(x))
+#if defined(__FMA__)
+#define READ_LATER(x) __asm__ volatile("" : : VECTOR_REGISTER(x))
+#else
+#define READ_LATER(x) (void)(x) /* a product has a register of its own */
+#endif
+#define STAY_POINTER(p) __asm__("" : "+r"(p))
 
-/* Rows m..m+mr, columns of one panel. `width` columns are valid; a partial tile goes through a scratch copy, because an
- * epilogue that touches single lanes makes gcc keep the accumulators on the stack. The index of a's row i at step k is
- * a[i * row_stride + k * k_stride]; b's row k is at b + k * ldb. */
-INLINE void tile(const int mr, const int nv, const swg__gemm *g, int64_t row, int64_t column, int64_t width, const float *b, int64_t ldb) {
-    vf acc[MR][2];
-    const float *a = g->a + row * g->row_stride;
-    const int64_t row_stride = g->row_stride, k_stride = g->k_stride, k_end = g->k;
-    const bool full = VL == 1 || width == nv * VL; /* one-lane vectors leave no partial tile */
+enum { NR = 2 * VL, TALL = TALL_ROWS, WIDE = 3, MOST_VECTORS = 8, ROWS_OF_POINTER = 3 };
+
+/* One step of k: every row's element of a times the vectors of b. Which operand the last FMA of a row might write over: the
+ * element if it serves several vectors, else the vector; read once more, neither is. */
+#define STEP(element)                                     \
+    do {                                                  \
+        vf bs[MOST_VECTORS];                              \
+        UNROLLED for (int j = 0; j < nv; j++)             \
+            bs[j] = *(const vf *)(b[j / 2] + j % 2 * VL); \
+        UNROLLED for (int i = 0; i < mr; i++) {           \
+            vf s = (element) - (vf){0};                   \
+            UNROLLED for (int j = 0; j < nv; j++) {       \
+                acc[i][j] += s * bs[j];                   \
+                STAY(acc[i][j]);                          \
+            }                                             \
+            if (nv > 1)                                   \
+                READ_LATER(s);                            \
+        }                                                 \
+        UNROLLED for (int j = 0; j < nv && mr > 1; j++)   \
+            READ_LATER(bs[j]);                            \
+        UNROLLED for (int q = 0; q < panels; q++) {       \
+            b[q] += ldb;                                  \
+            STAY_POINTER(b[q]);                           \
+        }                                                 \
+    } while (0)
+
+/* First n lanes; an instruction set with masked access sets these itself. */
+#ifndef LOAD_PART
+INLINE vf load_part(const float *p, int64_t n) {
+    float lane[VL] = {0};
+    for (int64_t j = 0; j < n; j++)
+        lane[j] = p[j];
+    return *(const vf *)lane;
+}
+INLINE void store_part(float *p, vf x, int64_t n) {
+    float lane[VL];
+    memcpy(lane, &x, sizeof x);
+    for (int64_t j = 0; j < n; j++)
+        p[j] = lane[j];
+}
+#define LOAD_PART(p, n) load_part(p, n)
+#define STORE_PART(p, x, n) store_part(p, x, n)
+#endif
+
+/* What the tiles of one panel, or of several neighbours, have in common. */
+typedef struct strip {
+    const swg__gemm *g;
+    const float *b;             /* row k at b + k * ldb, further panels `panel_stride` on */
+    int64_t ldb, panel_stride;
+    const float *bias;          /* whole vectors, or NULL */
+    int64_t column, last;       /* first column; valid lanes of the last vector */
+} strip;
+
+/* Rows row..row+mr and nv vectors of columns, two in each panel. */
+INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
+    const swg__gemm *g = t->g;
+    const int panels = (nv + 1) / 2, pointers = (mr + ROWS_OF_POINTER - 1) / ROWS_OF_POINTER;
+    const int64_t ldb = t->ldb;
     const vf zero = {0};
-    vf start[2] = {zero, zero};
-    if (g->bias) {
-        if (full) {
-            for (int j = 0; j < nv; j++)
-                start[j] = *(const vf *)(g->bias + column + j * VL);
-        } else {
-            float bias[NR] = {0};
-            memcpy(bias, g->bias + column, (size_t)width * sizeof *bias);
-            start[0] = *(const vf *)bias;
-            start[1] = *(const vf *)(bias + VL);
-        }
-    }
-    UNROLLED for (int i = 0; i < mr; i++) {
-        acc[i][0] = start[0];
-        acc[i][1] = start[1];
-    }
-    if (k_stride == 1) {
-        for (int64_t k = 0; k < k_end; k++) {
-            vf b0 = *(const vf *)(b + k * ldb), b1 = nv > 1 ? *(const vf *)(b + k * ldb + VL) : b0;
-            UNROLLED for (int i = 0; i < mr; i++) {
-                float s = a[i * row_stride + k];
-                acc[i][0] += s * b0;
-                if (nv > 1)
-                    acc[i][1] += s * b1;
+    vf acc[TALL][MOST_VECTORS];
+    const float *b[MOST_VECTORS / 2], *a[TALL / ROWS_OF_POINTER + 1];
+    UNROLLED for (int i = 0; i < mr; i++)
+        UNROLLED for (int j = 0; j < nv; j++)
+            acc[i][j] = zero;
+    UNROLLED for (int q = 0; q < panels; q++)
+        b[q] = t->b + q * t->panel_stride;
+    if (g->k_stride == 1) {
+        const int64_t stride = g->row_stride;
+        UNROLLED for (int p = 0; p < pointers; p++)
+            a[p] = g->a + (row + ROWS_OF_POINTER * p) * stride;
+        for (int64_t k = g->k; k > 0; k--) {
+            STEP(a[i / ROWS_OF_POINTER][i % ROWS_OF_POINTER * stride]);
+            UNROLLED for (int p = 0; p < pointers; p++) {
+                a[p]++;
+                STAY_POINTER(a[p]);
             }
         }
     } else { /* a transposed: the mr rows are neighbours in memory */
-        for (int64_t k = 0; k < k_end; k++) {
-            vf b0 = *(const vf *)(b + k * ldb), b1 = nv > 1 ? *(const vf *)(b + k * ldb + VL) : b0;
-            UNROLLED for (int i = 0; i < mr; i++) {
-                float s = a[i + k * k_stride];
-                acc[i][0] += s * b0;
-                if (nv > 1)
-                    acc[i][1] += s * b1;
-            }
+        a[0] = g->a + row;
+        for (int64_t k = g->k; k > 0; k--) {
+            STEP(a[0][i]);
+            a[0] += g->k_stride;
         }
     }
+    if (t->bias) /* last: a sum that began with it would wait for its load */
+        UNROLLED for (int j = 0; j < nv; j++) {
+            vf bias = *(const vf *)(t->bias + j * VL);
+            UNROLLED for (int i = 0; i < mr; i++)
+                acc[i][j] += bias;
+        }
     if (g->relu)
         UNROLLED for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nv; j++)
+            UNROLLED for (int j = 0; j < nv; j++)
                 acc[i][j] = KEEP(acc[i][j], acc[i][j] > 0);
-    float *c = g->c + row * g->ldc + column;
-    const float *gate = g->gate ? g->gate + row * g->ldc + column : NULL;
-    if (full) {
+    float *c = g->c + row * g->ldc + t->column;
+    const float *gate = g->gate ? g->gate + row * g->ldc + t->column : NULL;
+    if (VL == 1 || t->last == VL) {
         if (gate)
             UNROLLED for (int i = 0; i < mr; i++)
-                for (int j = 0; j < nv; j++)
+                UNROLLED for (int j = 0; j < nv; j++)
                     acc[i][j] = KEEP(acc[i][j], *(const vf *)(gate + i * g->ldc + j * VL) > 0);
         UNROLLED for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nv; j++)
+            UNROLLED for (int j = 0; j < nv; j++)
                 *(vf *)(c + i * g->ldc + j * VL) = acc[i][j];
         return;
     }
-    float edge[MR][NR] = {{0}};
-    const int64_t valid = width < nv * VL ? width : nv * VL;
-    UNROLLED for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nv; j++)
-            memcpy(&edge[i][j * VL], &acc[i][j], sizeof(vf));
-    for (int i = 0; i < mr; i++)
-        for (int64_t j = 0; j < valid; j++)
-            c[i * g->ldc + j] = !gate || gate[i * g->ldc + j] > 0 ? edge[i][j] : 0;
+    UNROLLED for (int i = 0; i < mr; i++, c += g->ldc) {
+        UNROLLED for (int j = 0; j < nv; j++) {
+            const bool whole = j < nv - 1;
+            if (gate) {
+                const float *from = gate + i * g->ldc + j * VL;
+                acc[i][j] = KEEP(acc[i][j], (whole ? *(const vf *)from : LOAD_PART(from, t->last)) > 0);
+            }
+            if (whole)
+                *(vf *)(c + j * VL) = acc[i][j];
+            else
+                STORE_PART(c + j * VL, acc[i][j], t->last);
+        }
+    }
 }
 
-/* One function per tile height, so that the tail of m runs in registers too. */
-#define TILE_OF(rows)                                                                                              \
-    static __attribute__((noinline)) void tile_##rows(const swg__gemm *g, int64_t row, int64_t column, int64_t width, \
-                                                      const float *b, int64_t ldb) {                               \
-        if (width > VL)                                                                                            \
-            tile(rows, 2, g, row, column, width, b, ldb);                                                          \
-        else                                                                                                       \
-            tile(rows, 1, g, row, column, width, b, ldb);                                                          \
-    }
-TILE_OF(1) TILE_OF(2) TILE_OF(3) TILE_OF(4)
-#if MR > 4
-TILE_OF(5) TILE_OF(6)
-#endif
-#if MR > 6
-TILE_OF(7) TILE_OF(8) TILE_OF(9) TILE_OF(10) TILE_OF(11) TILE_OF(12)
-#endif
+/* One function per height, so that what is left of m runs in registers too. */
+typedef void (*tile_fn)(const strip *t, int64_t row);
+#define TILE_OF(rows, vectors) \
+    static __attribute__((noinline)) void tile_##rows##x##vectors(const strip *t, int64_t row) { tile(rows, vectors, t, row); }
+#define TILES_TO_4(X, v) X(1, v) X(2, v) X(3, v) X(4, v)
+#define TILES_TO_6(X, v) TILES_TO_4(X, v) X(5, v) X(6, v)
+#define TILES_TO_8(X, v) TILES_TO_6(X, v) X(7, v) X(8, v)
+#define TILES_TO_12(X, v) TILES_TO_8(X, v) X(9, v) X(10, v) X(11, v) X(12, v)
+#define TILES_TO_16(X, v) TILES_TO_12(X, v) X(13, v) X(14, v) X(15, v) X(16, v)
+#define TILES_TO2(most) TILES_TO_##most
+#define TILES_TO(most) TILES_TO2(most)
+#define NAME_OF(rows, vectors) tile_##rows##x##vectors,
 
-typedef void (*tile_fn)(const swg__gemm *, int64_t, int64_t, int64_t, const float *, int64_t);
-static const tile_fn tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4,
-#if MR > 4
-                                      tile_5, tile_6,
-#endif
-#if MR > 6
-                                      tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
-#endif
-};
+TILES_TO(MR)(TILE_OF, 2)
+TILES_TO(TALL_ROWS)(TILE_OF, 1)
+TILE_OF(1, 8) TILE_OF(2, 4) TILE_OF(3, 4)
+static const tile_fn pair[MR + 1] = {NULL, TILES_TO(MR)(NAME_OF, 2)}, tall[TALL + 1] = {NULL, TILES_TO(TALL_ROWS)(NAME_OF, 1)};
+static const struct { int panels; tile_fn fn; } wide[WIDE + 1] = {{0, NULL}, {4, tile_1x8}, {2, tile_2x4}, {2, tile_3x4}};
 
 static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) {
-    for (int64_t column = 0; column < g->n; column += NR) {
-        int64_t width = g->n - column < NR ? g->n - column : NR;
-        int64_t panel_ld = width > VL ? NR : VL; /* of a packed panel */
-        const float *b = g->ldb == 0 ? g->b + column * g->k : width < NR ? g->tail : g->b + column;
-        int64_t ldb = g->ldb == 0 || width < NR ? panel_ld : g->ldb;
-        for (int64_t row = m0; row < m1; row += MR)
-            tiles[m1 - row < MR ? m1 - row : MR](g, row, column, width, b, ldb);
+    const int64_t rows = m1 - m0;
+    for (int64_t column = 0; column < g->n;) {
+        int64_t left = g->n - column, width = left < NR ? left : NR;
+        bool in_place = g->ldb != 0 && width == NR;
+        strip t = {.g = g, .bias = g->bias ? g->bias + column : NULL, .column = column,
+                   .b = in_place ? g->b + column : g->ldb != 0 ? g->tail : g->b + column * g->k,
+                   .ldb = in_place ? g->ldb : width > VL ? NR : VL, .panel_stride = in_place ? NR : NR * g->k,
+                   .last = width > VL ? width - VL : width};
+        float bias[NR] = {0};
+        if (g->bias && width < NR) {
+            memcpy(bias, g->bias + column, (size_t)width * sizeof *bias);
+            t.bias = bias;
+        }
+        if (rows <= WIDE && left >= wide[rows].panels * NR) {
+            wide[rows].fn(&t, m0);
+            column += wide[rows].panels * NR;
+            continue;
+        }
+        /* Tiles as equal in height as they can be: a low one at the end would wait for its few sums. */
+        const tile_fn *tiles = width > VL ? pair : tall;
+        int64_t most = width > VL ? MR : TALL;
+        for (int64_t row = m0, count = (rows + most - 1) / most; count > 0; count--) {
+            int64_t height = (m1 - row + count - 1) / count;
+            tiles[height](&t, row);
+            row += height;
+        }
+        column += NR;
     }
 }
 

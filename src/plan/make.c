@@ -6,7 +6,7 @@
 #include "plan/plan.h"
 #include "provider/provider.h"
 
-enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_STEPS_LEAST = 2 };
+enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2 };
 
 /* What only the making of a plan needs. */
 typedef struct maker {
@@ -176,6 +176,14 @@ static bool joins(const maker *m, swg_value v, int group) {
     return true;
 }
 
+/* Panels of equal height, so that workers end together; few rows still make a few panels, because eight rows already hide the
+ * reading of the weights behind their arithmetic. */
+static int64_t panel_height(int64_t rows) {
+    int64_t most = rows >= LARGE_ROWS ? PANEL_ROWS_LARGE : PANEL_ROWS, count = swg__ceil_div(rows, most);
+    int64_t few = swg__min64(rows / PANEL_ROWS_LEAST, PANELS_OF_FEW_ROWS);
+    return swg__ceil_div(rows, count > few ? count : few);
+}
+
 static swg_status make_groups(maker *m) {
     swg_plan *plan = m->plan;
     plan->groups = swg__arena_alloc(&plan->arena, (size_t)(m->order_count + 1) * sizeof *plan->groups);
@@ -194,7 +202,7 @@ static swg_status make_groups(maker *m) {
             continue;
         }
         plan->groups[plan->group_count++] = (swg__group){.first = -1, .count = j - i, .rows = rows, .memory = -1,
-                                                         .panel_rows = rows >= LARGE_ROWS ? PANEL_ROWS_LARGE : PANEL_ROWS};
+                                                         .panel_rows = panel_height(rows)};
         i = j;
     }
     return SWG_OK;

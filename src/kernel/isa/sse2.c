@@ -3,4 +3,5 @@
 #define SWG_ISA sse2
 #define VL 4
 #define MR 6
+#define TALL_ROWS 12
 #include "kernel/isa/body.inc.h"
