@@ -14,7 +14,7 @@ const swg__op_info swg__ops[SWG__OP_COUNT] = {
 #define CLASS_SORT SWG__SORT
 #define CLASS_MATMUL SWG__CONTRACTION
 #define CLASS_OPTIM SWG__OPTIM
-#define OP(id, text, class, inputs, gradient, kernel) [SWG__##id] = {text, CLASS_##class, inputs},
+#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, CLASS_##class, inputs},
 #include "op.def"
 #undef OP
 };

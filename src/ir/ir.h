@@ -7,7 +7,7 @@
 #include "swage/graph.h"
 
 typedef enum swg__op {
-#define OP(id, text, class, inputs, gradient, kernel) SWG__##id,
+#define OP(id, text, class, inputs, gradient, kernel, reference) SWG__##id,
 #include "op.def"
 #undef OP
     SWG__OP_COUNT
@@ -28,17 +28,20 @@ typedef struct swg__program {
     swg__instruction code[SWG__PROGRAM_CODE];
 } swg__program;
 
+/* No padding, so that equal attributes are equal bytes (fold.c compares and hashes them). */
 typedef struct swg__attr {
     double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value */
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
-    int axis;                       /* concat, argsort, take, put */
+    const swg__program *program;    /* program */
+    int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */
     bool trans_a, trans_b;          /* matmul */
     bool bias, relu, gate;          /* linear: inputs after a, b in this order (relu has none) */
     bool decoupled, clip;           /* adam */
-    const swg__program *program;    /* program */
+    uint8_t unused[5];
 } swg__attr;
+_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + sizeof(void *) + 3 * 4 + 7 + 5, "no padding in swg__attr");
 
 typedef struct swg__node {
     uint8_t op, dtype;

@@ -110,5 +110,4 @@ static void matmul_run(const swg__call *call, int64_t begin, int64_t end, int wo
     }
 }
 
-extern const swg__kernel swg__kernel_matmul;
 const swg__kernel swg__kernel_matmul = {.name = "matmul", .units = matmul_units, .grain = matmul_grain, .run = matmul_run, .rows = true};

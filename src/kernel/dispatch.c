@@ -23,29 +23,15 @@ const swg__exact_table *swg__exact_table_of(swg__isa isa) { return tables[isa].e
 
 /* ---- from an op to its kernel: the last column of op.def ---- */
 
-#define KERNELS(X) X(random) X(program) X(move) X(reduce) X(softmax) X(argsort) X(along) X(matmul) X(grad_norm) X(adam)
-#define X(name) extern const swg__kernel swg__kernel_##name;
-KERNELS(X)
-#undef X
-#define kernel_none NULL
-#define kernel_random &swg__kernel_random
-#define kernel_program &swg__kernel_program
-#define kernel_move &swg__kernel_move
-#define kernel_reduce &swg__kernel_reduce
-#define kernel_softmax &swg__kernel_softmax
-#define kernel_argsort &swg__kernel_argsort
-#define kernel_along &swg__kernel_along
-#define kernel_matmul &swg__kernel_matmul
-#define kernel_grad_norm &swg__kernel_grad_norm
-#define kernel_adam &swg__kernel_adam
+const swg__kernel swg__kernel_none = {.name = "none"}; /* leaves and views */
 
 static const swg__kernel *const kernels[SWG__OP_COUNT] = {
-#define OP(id, text, class, inputs, gradient, kernel) [SWG__##id] = kernel_##kernel,
+#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = &swg__kernel_##kernel,
 #include "ir/op.def"
 #undef OP
 };
 
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n) {
     const swg__kernel *kernel = kernels[n->op];
-    return kernel && g->dtype == SWG_F64 ? &swg__kernel_reference : kernel;
+    return !kernel->run ? NULL : g->dtype == SWG_F64 ? &swg__kernel_reference : kernel;
 }

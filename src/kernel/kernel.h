@@ -42,6 +42,11 @@ typedef struct swg__kernel {
     bool rows;
 } swg__kernel;
 
+/* The kernels of op.def. */
+#define OP(id, text, class, inputs, gradient, kernel, reference) extern const swg__kernel swg__kernel_##kernel;
+#include "ir/op.def"
+#undef OP
+
 /* The kernel of a node: f32 families, or the slow f64 reference. NULL for leaves and views. */
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n);
 extern const swg__kernel swg__kernel_reference;

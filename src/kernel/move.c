@@ -99,5 +99,4 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
              size, n->ndim, extent, to_stride, from_stride);
 }
 
-extern const swg__kernel swg__kernel_move;
 const swg__kernel swg__kernel_move = {.name = "move", .units = move_units, .grain = move_grain, .run = move_run};

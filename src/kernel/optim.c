@@ -33,7 +33,6 @@ static void norm_finish(const swg__call *call) {
     *(float *)call->out = (float)(sqrt(total) * (double)hyper[SWG_HYPER_GRAD_SCALE]);
 }
 
-extern const swg__kernel swg__kernel_grad_norm, swg__kernel_adam;
 const swg__kernel swg__kernel_grad_norm = {.name = "grad_norm", .units = norm_units, .grain = norm_grain, .run = norm_run,
                                            .finish = norm_finish, .scratch = norm_scratch};
 

@@ -139,6 +139,5 @@ static void program_run(const swg__call *call, int64_t begin, int64_t end, int w
     }
 }
 
-extern const swg__kernel swg__kernel_program;
 const swg__kernel swg__kernel_program = {.name = "program", .units = program_units, .grain = program_grain, .run = program_run,
                                          .prepare = program_prepare, .rows = true};

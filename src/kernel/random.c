@@ -31,5 +31,4 @@ static void random_run(const swg__call *call, int64_t begin, int64_t end, int wo
     }
 }
 
-extern const swg__kernel swg__kernel_random;
 const swg__kernel swg__kernel_random = {.name = "random", .units = random_units, .grain = random_grain, .run = random_run};

@@ -90,7 +90,6 @@ static void reduce_finish(const swg__call *call) {
     *(float *)call->out = (float)(call->node->attr.f[0] * total);
 }
 
-extern const swg__kernel swg__kernel_reduce;
 const swg__kernel swg__kernel_reduce = {.name = "reduce", .units = reduce_units, .grain = reduce_grain, .run = reduce_run,
                                         .finish = reduce_finish, .scratch = reduce_scratch};
 
@@ -111,5 +110,4 @@ static void softmax_run(const swg__call *call, int64_t begin, int64_t end, int w
         call->isa->softmax((float *)call->out + i, (const float *)call->in[0] + i, last, n->op == SWG__LOG_SOFTMAX);
 }
 
-extern const swg__kernel swg__kernel_softmax;
 const swg__kernel swg__kernel_softmax = {.name = "softmax", .units = rows_units, .grain = rows_grain, .run = softmax_run, .rows = true};

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "kernel/kernel.h"
+#include "kernel/ref.h"
 #include "philox.h"
 
 static double scalar(int op, double a, double b, double c, const double f[2]) {
@@ -44,7 +44,7 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
 }
 
 /* Multi-index of flat element i. */
-static void unravel(const swg__node *n, int64_t i, int64_t index[SWG_MAX_DIMS]) {
+void swg__ref_unravel(const swg__node *n, int64_t i, int64_t index[SWG_MAX_DIMS]) {
     for (int axis = n->ndim - 1; axis >= 0; axis--) {
         index[axis] = i % n->shape[axis];
         i /= n->shape[axis];
@@ -52,14 +52,14 @@ static void unravel(const swg__node *n, int64_t i, int64_t index[SWG_MAX_DIMS]) 
 }
 
 /* Flat element of `in` that broadcasts to `index` of a result with `ndim` axes. */
-static int64_t ravel(const swg__node *in, int ndim, const int64_t index[SWG_MAX_DIMS]) {
+int64_t swg__ref_ravel(const swg__node *in, int ndim, const int64_t index[SWG_MAX_DIMS]) {
     int64_t flat = 0;
     for (int axis = 0; axis < in->ndim; axis++)
         flat = flat * in->shape[axis] + (in->shape[axis] == 1 ? 0 : index[axis + ndim - in->ndim]);
     return flat;
 }
 
-static void elementwise(const swg__call *call) {
+void swg__ref_elementwise(const swg__call *call) {
     const swg__node *n = call->node;
     double *out = call->out;
     int64_t elements = swg__shape_elements(n->ndim, n->shape), index[SWG_MAX_DIMS];
@@ -68,9 +68,9 @@ static void elementwise(const swg__call *call) {
     const swg__program *p = n->op == SWG__PROGRAM ? n->attr.program : &alone;
     for (int64_t i = 0; i < elements; i++) {
         double reg[SWG__PROGRAM_INPUTS + SWG__PROGRAM_TILES] = {0}, result = 0;
-        unravel(n, i, index);
+        swg__ref_unravel(n, i, index);
         for (int j = 0; j < n->inputs; j++)
-            reg[j] = ((const double *)call->in[j])[ravel(&call->g->nodes[n->in[j]], n->ndim, index)];
+            reg[j] = ((const double *)call->in[j])[swg__ref_ravel(&call->g->nodes[n->in[j]], n->ndim, index)];
         for (int s = 0; s < p->length; s++) {
             const swg__instruction *c = &p->code[s];
             reg[c->out] = result = scalar(c->op, reg[c->in[0]], reg[c->in[1]], reg[c->in[2]], c->f);
@@ -79,7 +79,7 @@ static void elementwise(const swg__call *call) {
     }
 }
 
-static void matmul(const swg__call *call) {
+void swg__ref_matmul(const swg__call *call) {
     const swg__node *n = call->node, *a = &call->g->nodes[n->in[0]];
     int64_t rows = n->shape[n->ndim - 2], columns = n->shape[n->ndim - 1], k = a->shape[a->ndim - (n->attr.trans_a ? 2 : 1)];
     int64_t batch = swg__shape_elements(n->ndim - 2, n->shape);
@@ -99,7 +99,7 @@ static void matmul(const swg__call *call) {
             }
 }
 
-static void reduce(const swg__call *call) {
+void swg__ref_reduce(const swg__call *call) {
     const swg__node *n = call->node, *in = &call->g->nodes[n->in[0]];
     int64_t elements = swg__shape_elements(n->ndim, n->shape), all = swg__shape_elements(in->ndim, in->shape), index[SWG_MAX_DIMS];
     double *out = call->out;
@@ -108,15 +108,15 @@ static void reduce(const swg__call *call) {
     for (int64_t i = 0; i < elements; i++)
         out[i] = is_sum ? 0 : -INFINITY;
     for (int64_t i = 0; i < all; i++) {
-        unravel(in, i, index);
-        double *to = &out[ravel(n, in->ndim, index)];
+        swg__ref_unravel(in, i, index);
+        double *to = &out[swg__ref_ravel(n, in->ndim, index)];
         *to = is_sum ? *to + x[i] : x[i] > *to || x[i] != x[i] ? x[i] : *to;
     }
     for (int64_t i = 0; i < elements && is_sum; i++)
         out[i] *= n->attr.f[0];
 }
 
-static void softmax(const swg__call *call) {
+void swg__ref_softmax(const swg__call *call) {
     const swg__node *n = call->node;
     int64_t last = n->shape[n->ndim - 1], rows = swg__shape_elements(n->ndim, n->shape) / last;
     for (int64_t r = 0; r < rows; r++) {
@@ -131,12 +131,12 @@ static void softmax(const swg__call *call) {
     }
 }
 
-static void move(const swg__call *call) {
+void swg__ref_move(const swg__call *call) {
     const swg__node *n = call->node;
     double *out = call->out;
     int64_t elements = swg__shape_elements(n->ndim, n->shape), index[SWG_MAX_DIMS];
     for (int64_t i = 0; i < elements; i++) {
-        unravel(n, i, index);
+        swg__ref_unravel(n, i, index);
         int source = 0;
         bool inside = true;
         if (n->op == SWG__PERMUTE) {
@@ -159,25 +159,25 @@ static void move(const swg__call *call) {
                 source++;
             }
         }
-        out[i] = inside ? ((const double *)call->in[source])[ravel(&call->g->nodes[n->in[source]], n->ndim, index)] : 0;
+        out[i] = inside ? ((const double *)call->in[source])[swg__ref_ravel(&call->g->nodes[n->in[source]], n->ndim, index)] : 0;
     }
 }
 
 /* Flat element with the index along `axis` replaced. */
 static int64_t replaced(const swg__node *n, int64_t i, int axis, int64_t at) {
     int64_t index[SWG_MAX_DIMS];
-    unravel(n, i, index);
+    swg__ref_unravel(n, i, index);
     index[axis] = at;
-    return ravel(n, n->ndim, index);
+    return swg__ref_ravel(n, n->ndim, index);
 }
 
 /* Rank of each element by counting: quadratic, and beyond doubt. */
-static void argsort(const swg__call *call) {
+void swg__ref_argsort(const swg__call *call) {
     const swg__node *n = call->node;
     const double *x = call->in[0];
     int64_t elements = swg__shape_elements(n->ndim, n->shape), extent = n->shape[n->attr.axis], index[SWG_MAX_DIMS];
     for (int64_t i = 0; i < elements; i++) {
-        unravel(n, i, index);
+        swg__ref_unravel(n, i, index);
         int64_t own = index[n->attr.axis], rank = 0;
         for (int64_t j = 0; j < extent; j++) {
             double other = x[replaced(n, i, n->attr.axis, j)];
@@ -187,7 +187,7 @@ static void argsort(const swg__call *call) {
     }
 }
 
-static void along(const swg__call *call) {
+void swg__ref_along(const swg__call *call) {
     const swg__node *n = call->node;
     int64_t elements = swg__shape_elements(n->ndim, n->shape);
     const double *x = call->in[0];
@@ -201,7 +201,7 @@ static void along(const swg__call *call) {
     }
 }
 
-static void random_values(const swg__call *call) {
+void swg__ref_random(const swg__call *call) {
     int64_t elements = swg__shape_elements(call->node->ndim, call->node->shape);
     double *out = call->out;
     for (int64_t i = 0; i < elements; i++) {
@@ -217,14 +217,14 @@ static void random_values(const swg__call *call) {
     }
 }
 
-static void grad_norm(const swg__call *call) {
+void swg__ref_grad_norm(const swg__call *call) {
     double total = 0;
     for (int64_t i = 0; i < call->span; i++)
         total += ((const double *)call->gradient)[i] * ((const double *)call->gradient)[i];
     *(double *)call->out = sqrt(total) * ((const double *)call->in[0])[SWG_HYPER_GRAD_SCALE];
 }
 
-static void adam(const swg__call *call) {
+void swg__ref_adam(const swg__call *call) {
     double norm = *(const double *)call->in[0], *w = call->weight, *m = call->moment1, *v = call->moment2;
     const double *h = call->in[1], *g = call->gradient;
     *(double *)call->out = norm;
@@ -252,20 +252,17 @@ static int64_t single(const swg__call *call) {
     return 1;
 }
 
+void swg__ref_none(const swg__call *call) { (void)call; }
+
+static void (*const references[SWG__OP_COUNT])(const swg__call *) = {
+#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = swg__ref_##reference,
+#include "ir/op.def"
+#undef OP
+};
+
 static void run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)begin, (void)end, (void)worker;
-    switch (swg__ops[call->node->op].class) {
-    case SWG__EW: elementwise(call); break;
-    case SWG__CONTRACTION: matmul(call); break;
-    case SWG__REDUCE: reduce(call); break;
-    case SWG__ROWS: softmax(call); break;
-    case SWG__MOVE: move(call); break;
-    case SWG__RANDOM: random_values(call); break;
-    case SWG__SORT: call->node->op == SWG__ARGSORT ? argsort(call) : along(call); break;
-    case SWG__OPTIM: call->node->op == SWG__ADAM ? adam(call) : grad_norm(call); break;
-    case SWG__LEAF:
-    case SWG__VIEW: break;
-    }
+    references[call->node->op](call);
 }
 
 const swg__kernel swg__kernel_reference = {.name = "reference", .units = single, .grain = single, .run = run};

@@ -89,7 +89,6 @@ static void argsort_run(const swg__call *call, int64_t begin, int64_t end, int w
     }
 }
 
-extern const swg__kernel swg__kernel_argsort, swg__kernel_along;
 const swg__kernel swg__kernel_argsort = {.name = "argsort", .units = argsort_units, .grain = argsort_grain, .run = argsort_run,
                                          .scratch = argsort_scratch};
 

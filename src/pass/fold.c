@@ -112,15 +112,9 @@ static bool mergeable(const swg__node *n) {
     return class != SWG__OPTIM && class != SWG__RANDOM && n->op != SWG__INPUT && n->op != SWG__PARAM && n->op != SWG__NONE;
 }
 
-/* Field by field: padding bytes have no value. */
-static bool equal_attr(const swg__attr *a, const swg__attr *b) {
-    return memcmp(a->f, b->f, sizeof a->f) == 0 && memcmp(a->begin, b->begin, sizeof a->begin) == 0 && a->axis == b->axis &&
-           a->axes == b->axes && a->trans_a == b->trans_a && a->trans_b == b->trans_b && a->program == b->program;
-}
-
 static bool equal_nodes(const swg__node *a, const swg__node *b) {
     return a->op == b->op && a->dtype == b->dtype && a->inputs == b->inputs && swg__same_shape(a, b) &&
-           memcmp(a->in, b->in, (size_t)a->inputs * sizeof *a->in) == 0 && equal_attr(&a->attr, &b->attr);
+           memcmp(a->in, b->in, (size_t)a->inputs * sizeof *a->in) == 0 && memcmp(&a->attr, &b->attr, sizeof a->attr) == 0;
 }
 
 static uint64_t hash_node(const swg__node *n) {
