@@ -47,8 +47,8 @@ static void open_trainer(trainer *t, swg_context *ctx, const network *n, const s
         t->distance = swg_loss_sliced_wasserstein_with(t->g, t->z, t->theta, t->prior);
         t->total = swg_add(t->g, t->mse, t->distance);
     } else {
-        t->total = swg_swae_loss_of(t->g, &(swg_swae_loss){.kind = SWG_SWAE_MSE, .lambda = 1, .directions = theta->shape[0]}, t->x, t->y, t->z,
-                                    &t->mse, &t->distance);
+        const swg_swae_loss loss = {.kind = SWG_SWAE_MSE, .lambda = 1, .directions = theta->shape[0]};
+        t->total = swg_swae_loss_of(t->g, &loss, t->x, t->y, t->z, &t->mse, &t->distance);
     }
     t->norm = swg_adam(t->g, t->total, t->hyper, &(swg_adam_opts){.clip = true});
     swg_value outputs[] = {t->z, t->y, t->mse, t->distance, t->total, t->norm};
@@ -81,8 +81,8 @@ static void compare(const char *what, const char *name, const swg_tensor *want, 
     for (int64_t i = 0; i < golden_count(want); i++) {
         double a = element(got, dtype, i * stride), b = golden_at(want, i);
         if (!(fabs(a - b) <= allowed))
-            fail_msg("%s %s, %s: element %lld is %.12g, expected %.12g (gap %.3g, allowed %.3g)", what, name, dtype == SWG_F64 ? "f64" : "f32",
-                     (long long)(i * stride), a, b, fabs(a - b), allowed);
+            fail_msg("%s %s, %s: element %lld is %.12g, expected %.12g (gap %.3g, allowed %.3g)", what, name,
+                     dtype == SWG_F64 ? "f64" : "f32", (long long)(i * stride), a, b, fabs(a - b), allowed);
     }
 }
 

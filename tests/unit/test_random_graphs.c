@@ -288,7 +288,8 @@ static int build(maker *m, swg_value outputs[OUTPUTS]) {
     }
     if (!m->trainable)
         keep(m, swg_random_normal(m->g, "noise", 2, (int64_t[]){5, 7}), 6);
-    static void (*const kinds[])(maker *, int) = {unary, unary, unary, binary, binary, binary, contraction, contraction, over_axes, movement};
+    static void (*const kinds[10])(maker *, int) = {unary,  unary,       unary,       binary,    binary,
+                                                    binary, contraction, contraction, over_axes, movement};
     int64_t steps = 4 + below(m, LONGEST - 4);
     for (int step = 0; step < steps && swg_graph_status(m->g) == SWG_OK; step++)
         kinds[below(m, 10)](m, any(m));
@@ -356,7 +357,7 @@ static void put(void *data, swg_dtype dtype, int64_t i, double value) {
         ((float *)data)[i] = (float)value;
 }
 
-static double get(const void *data, int dtype, int64_t i) {
+static double get(const void *data, swg_dtype dtype, int64_t i) {
     if (dtype == SWG_I32)
         return ((const int32_t *)data)[i];
     return dtype == SWG_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
@@ -452,7 +453,7 @@ static uint32_t hash_of(job *j) {
     return hash;
 }
 
-static double largest(const void *data, int type, int64_t n) {
+static double largest(const void *data, swg_dtype type, int64_t n) {
     double most = 0;
     assert_non_null(data);
     for (int64_t e = 0; e < n; e++)
@@ -460,8 +461,8 @@ static double largest(const void *data, int type, int64_t n) {
     return most;
 }
 
-static void compare_tensors(const setup *s, const char *what, int number, int64_t n, const void *a, int a_type, const void *b, int b_type,
-                            double tolerance, double floor) {
+static void compare_tensors(const setup *s, const char *what, int number, int64_t n, const void *a, swg_dtype a_type, const void *b,
+                            swg_dtype b_type, double tolerance, double floor) {
     double most = largest(b, b_type, n) + floor;
     assert_non_null(a);
     for (int64_t e = 0; e < n; e++)
@@ -476,15 +477,15 @@ static void compare(const setup *s, job *a, job *b, double tolerance) {
     double floor = 0;
     assert_int_equal(a->count, b->count);
     for (int i = 0; i < b->count; i++)
-        floor = fmax(floor, .01 * largest(swg_plan_data(b->plan, b->outputs[i]), (int)swg_value_dtype(b->m.g, b->outputs[i]),
+        floor = fmax(floor, .01 * largest(swg_plan_data(b->plan, b->outputs[i]), swg_value_dtype(b->m.g, b->outputs[i]),
                                           swg_elements(b->m.g, b->outputs[i])));
     for (int i = 0; i < a->count; i++)
         compare_tensors(s, "output", i, swg_elements(a->m.g, a->outputs[i]), swg_plan_data(a->plan, a->outputs[i]),
-                        (int)swg_value_dtype(a->m.g, a->outputs[i]), swg_plan_data(b->plan, b->outputs[i]),
-                        (int)swg_value_dtype(b->m.g, b->outputs[i]), tolerance, floor);
+                        swg_value_dtype(a->m.g, a->outputs[i]), swg_plan_data(b->plan, b->outputs[i]),
+                        swg_value_dtype(b->m.g, b->outputs[i]), tolerance, floor);
     for (int i = 0; i < swg_weights_count(a->weights); i++)
         compare_tensors(s, "parameter", i, swg__shape_elements(swg_weights_ndim(a->weights, i), swg_weights_shape(a->weights, i)),
-                        swg_weights_value(a->weights, i), (int)a->m.g->dtype, swg_weights_value(b->weights, i), (int)b->m.g->dtype, tolerance, floor);
+                        swg_weights_value(a->weights, i), a->m.g->dtype, swg_weights_value(b->weights, i), b->m.g->dtype, tolerance, floor);
 }
 
 static setup variant(const setup *s, swg_dtype dtype, int threads, bool no_fusion) {
@@ -533,7 +534,8 @@ static void check(const setup *s, double f32_tolerance) {
         for (uint32_t step = 0; step < 2; step++) {
             run(&other, step);
             if (hash_of(&other) != bits[step])
-                fail_msg("graph %llu: other bits with %s", (unsigned long long)s->seed, kind ? "frozen weights, bound inputs" : "3 threads");
+                fail_msg("graph %llu: other bits with %s", (unsigned long long)s->seed,
+                         kind ? "frozen weights, bound inputs" : "3 threads");
         }
         close_job(&other);
     }
