@@ -75,47 +75,54 @@ static void print_table(const swg_evaluation *e) {
 
 /* ---- JSON ---- */
 
-static void add_bytes(cJSON *object, const swg_evaluation_row *r) {
-    cJSON_AddNumberToObject(object, "blocks", (double)r->blocks);
-    cJSON_AddNumberToObject(object, "failed_blocks", (double)r->failed_blocks);
-    cJSON_AddNumberToObject(object, "bytes_in", (double)r->bytes_in);
-    cJSON_AddNumberToObject(object, "latent_bytes", (double)r->latent_bytes);
-    cJSON_AddNumberToObject(object, "side_bytes", (double)r->side_bytes);
-    cJSON_AddNumberToObject(object, "raw_bytes", (double)r->raw_bytes);
-    cJSON_AddNumberToObject(object, "bytes_out", (double)(r->latent_bytes + r->side_bytes + r->raw_bytes));
-    cJSON_AddNumberToObject(object, "ratio", r->ratio);
-    cJSON_AddNumberToObject(object, "ratio_latent", r->ratio_latent);
-}
-
 /* The figures as the library prints them, as members of a new object. */
 static cJSON *figures(const swg_metrics *metrics) {
     char text[2048];
     return swg_metrics_json(metrics, text, sizeof text) < (int64_t)sizeof text ? cJSON_Parse(text) : NULL;
 }
 
-static bool add_row(cJSON *parent, const char *key, const swg_evaluation_row *r) {
+static cJSON *row_object(const swg_evaluation_row *r) {
+    const struct { const char *key; double value; } numbers[] = {
+        {"blocks", (double)r->blocks},           {"failed_blocks", (double)r->failed_blocks}, {"bytes_in", (double)r->bytes_in},
+        {"latent_bytes", (double)r->latent_bytes}, {"side_bytes", (double)r->side_bytes},     {"raw_bytes", (double)r->raw_bytes},
+        {"ratio", r->ratio},                     {"ratio_latent", r->ratio_latent},
+    };
     cJSON *object = figures(&r->original), *normalised = figures(&r->normalised);
-    if (!object || !normalised || !cJSON_AddItemToObject(parent, key, object)) {
-        cJSON_Delete(normalised);
-        return false;
-    }
-    add_bytes(object, r);
-    return cJSON_AddItemToObject(object, "normalised", normalised);
+    bool good = object && normalised && cJSON_AddStringToObject(object, "variable", r->variable);
+    for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++)
+        good = cJSON_AddNumberToObject(object, numbers[i].key, numbers[i].value) != NULL;
+    if (good && cJSON_AddItemToObject(object, "normalised", normalised))
+        return object;
+    cJSON_Delete(object);
+    cJSON_Delete(normalised);
+    return NULL;
 }
 
-static swg_status print_json(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e) {
+/* The figures over all at the root, those of each variable in a list. */
+static cJSON *build_json(const cli *c, swg_model *model, swg_config *config, const swg_evaluation *e) {
     const char *part = cli_value(c, "part");
-    cJSON *root = cJSON_CreateObject();
+    cJSON *root = row_object(&e->rows[e->count - 1]);
+    if (!root)
+        return NULL;
     bool good = cJSON_AddStringToObject(root, "model", swg_model_path(model)) && cJSON_AddNumberToObject(root, "epoch", (double)swg_model_epoch(model))
              && cJSON_AddStringToObject(root, "data", swg_config_string(config, "data.path"))
              && cJSON_AddStringToObject(root, "part", part ? part : "all") && cJSON_AddStringToObject(root, "split", e->split)
              && cJSON_AddNumberToObject(root, "files", (double)e->files) && cJSON_AddNumberToObject(root, "arrays", (double)e->arrays)
              && cJSON_AddNumberToObject(root, "seconds", e->seconds);
-    cJSON *variables = cJSON_AddObjectToObject(root, "variables");
-    for (int64_t i = 0; good && i < e->count - 1; i++)
-        good = add_row(variables, e->rows[i].variable, &e->rows[i]);
-    good = good && add_row(root, "all", &e->rows[e->count - 1]);
-    char *text = good ? cJSON_Print(root) : NULL;
+    cJSON *variables = cJSON_AddArrayToObject(root, "variables");
+    for (int64_t i = 0; good && i < e->count - 1; i++) {
+        cJSON *row = row_object(&e->rows[i]);
+        good = row && cJSON_AddItemToArray(variables, row);
+    }
+    if (good)
+        return root;
+    cJSON_Delete(root);
+    return NULL;
+}
+
+static swg_status print_json(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e) {
+    cJSON *root = build_json(c, model, config, e);
+    char *text = root ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (!text)
         return cli_fail(c, SWG_ENOMEM, "out of memory");

@@ -119,6 +119,13 @@ swg__block_scan swg__block_load(const swg_array *array, const swg_blocks *blocks
     return scan;
 }
 
+bool swg__block_finite(swg_element element, const void *values, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(element == SWG_ELEMENT_F32 ? (double)((const float *)values)[i] : ((const double *)values)[i]))
+            return false;
+    return true;
+}
+
 int32_t swg__block_judge(const swg__block_rules *rules, const swg__block_scan *scan) {
     if (scan->nans || scan->infinities)
         return rules->raw_nonfinite ? SWG_BLOCK_RAW : SWG__BLOCK_REFUSED;

@@ -45,6 +45,8 @@ typedef struct swg__block_scan {
 
 /* Cuts block b out of the array's values into f64 (edge^3) and looks at them. */
 swg__block_scan swg__block_load(const swg_array *array, const swg_blocks *blocks, const void *values, int64_t b, double *block);
+/* No NaN and no infinity among f32 or f64 values. */
+bool swg__block_finite(swg_element element, const void *values, int64_t count);
 /* SWG_BLOCK_NORMAL, _CONSTANT, _RAW or SWG__BLOCK_REFUSED. */
 int32_t swg__block_judge(const swg__block_rules *rules, const swg__block_scan *scan);
 /* Names file, variable, block and counts. Returns SWG_ENONFINITE. */

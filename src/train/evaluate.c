@@ -157,13 +157,6 @@ static void drop_padding(void *block, int64_t edge, const int64_t extent[3], siz
         }
 }
 
-static bool all_finite(swg_element element, const void *values, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(element == SWG_ELEMENT_F32 ? (double)((const float *)values)[i] : ((const double *)values)[i]))
-            return false;
-    return true;
-}
-
 /* Back to original units, beside the original itself; padding is dropped from all four. */
 static void leave_task(void *arg, int64_t task, int worker) {
     (void)worker;
@@ -184,7 +177,7 @@ static void leave_task(void *arg, int64_t task, int worker) {
             drop_padding(x, w->blocks.edge, extent, sizeof *x);
             drop_padding(y, w->blocks.edge, extent, sizeof *y);
         }
-        w->finite[i] = all_finite(element, reconstruction, inside) && all_finite(SWG_ELEMENT_F32, y, inside);
+        w->finite[i] = swg__block_finite(element, reconstruction, inside) && swg__block_finite(SWG_ELEMENT_F32, y, inside);
     }
 }
 

@@ -34,7 +34,7 @@ typedef struct run {
     swg_weights *weights;
     stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
     int64_t *order;                         /* this epoch's permutation of the training part */
-    float *pair;                            /* an original block and its reconstruction */
+    double *pair;                           /* an original block and its reconstruction */
     swg__run_state state;
     swg__early_stop early;
     swg__run_log log;
@@ -358,7 +358,8 @@ static swg_status step(run *r, int64_t batch) {
 
 typedef struct losses { double loss, reconstruction, distance; } losses;
 
-/* Originals and reconstructions of one batch, both back in original units, into a comparison. */
+/* Originals and reconstructions of one batch, both back in original units, into a comparison. A network that is not trained yet may
+ * give numbers whose exponential is infinite: such blocks count as raw. */
 static swg_status compare_batch(run *r, swg_compare *compare, stage *s, const int64_t *indices, int64_t count) {
     int64_t values = r->recipe.network.input;
     const swg_norm *norm = swg_samples_norm(r->samples);
@@ -366,9 +367,12 @@ static swg_status compare_batch(run *r, swg_compare *compare, stage *s, const in
         const swg_sample *sample = &swg_samples_list(r->samples)[indices[i]];
         const float *x = swg_samples_values(r->samples) + indices[i] * values;
         const float *y = (const float *)swg_plan_data(s->plan, s->graph.y) + i * values;
-        swg_norm_inverse(norm, sample->variable, &sample->side, x, values, SWG_ELEMENT_F32, r->pair);
-        swg_norm_inverse(norm, sample->variable, &sample->side, y, values, SWG_ELEMENT_F32, r->pair + values);
-        SWG__TRY(swg_compare_add(compare, SWG_ELEMENT_F32, r->pair, r->pair + values, values));
+        swg_norm_inverse(norm, sample->variable, &sample->side, x, values, SWG_ELEMENT_F64, r->pair);
+        swg_norm_inverse(norm, sample->variable, &sample->side, y, values, SWG_ELEMENT_F64, r->pair + values);
+        if (swg__block_finite(SWG_ELEMENT_F64, r->pair, 2 * values))
+            SWG__TRY(swg_compare_add(compare, SWG_ELEMENT_F64, r->pair, r->pair + values, values));
+        else
+            swg_compare_exclude(compare, 0, 1);
     }
     return SWG_OK;
 }
