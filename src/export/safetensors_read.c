@@ -305,8 +305,10 @@ swg_status swg_safetensors_check(const swg_safetensors *file) {
     swg__text computed;
     swg__text_init(&computed, file->ctx);
     swg__safetensors_crc(&computed, file->tensors, file->count, file->notes, file->note_count);
-    if (computed.failed)
-        return swg__fail_memory(file->ctx, computed.length, "checksums");
+    if (computed.failed) {
+        swg__text_free(&computed);
+        return swg__fail_memory(file->ctx, 0, "checksums");
+    }
     int64_t line = 0;
     const char *a = computed.data, *b = kept;
     for (; *a && *a == *b; a++, b++)
