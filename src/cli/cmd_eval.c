@@ -66,9 +66,11 @@ static void print_table(const swg_evaluation *e) {
                cell(&r->original, SWG_METRIC_RELATIVE_L2, "%.3e", l2), cell(&r->normalised, SWG_METRIC_PSNR_DB, "%.2f", normalised), r->ratio);
     }
     const swg_evaluation_row *all = &e->rows[e->count - 1];
-    printf("\n%lld bytes in: latents %lld, side information %lld, blocks kept as they are %lld; ratio %.3f, of the latents alone %.3f\n",
-           (long long)all->bytes_in, (long long)all->latent_bytes, (long long)all->side_bytes, (long long)all->raw_bytes, all->ratio,
-           all->ratio_latent);
+    printf("\n%lld bytes in: latents %lld, side information %lld, blocks kept as they are %lld; ratio %.3f", (long long)all->bytes_in,
+           (long long)all->latent_bytes, (long long)all->side_bytes, (long long)all->raw_bytes, all->ratio);
+    if (all->latent_bytes)
+        printf(", of the latents alone %.3f", all->ratio_latent);
+    printf("\n");
     if (all->failed_blocks)
         printf("%lld blocks have no finite reconstruction; they count as raw and are not compared\n", (long long)all->failed_blocks);
 }
@@ -85,12 +87,16 @@ static cJSON *row_object(const swg_evaluation_row *r) {
     const struct { const char *key; double value; } numbers[] = {
         {"blocks", (double)r->blocks},           {"failed_blocks", (double)r->failed_blocks}, {"bytes_in", (double)r->bytes_in},
         {"latent_bytes", (double)r->latent_bytes}, {"side_bytes", (double)r->side_bytes},     {"raw_bytes", (double)r->raw_bytes},
-        {"ratio", r->ratio},                     {"ratio_latent", r->ratio_latent},
+        {"ratio", r->ratio},
     };
     cJSON *object = figures(&r->original), *normalised = figures(&r->normalised);
     bool good = object && normalised && cJSON_AddStringToObject(object, "variable", r->variable);
     for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++)
         good = cJSON_AddNumberToObject(object, numbers[i].key, numbers[i].value) != NULL;
+    if (good && r->latent_bytes)
+        good = cJSON_AddNumberToObject(object, "ratio_latent", r->ratio_latent) != NULL;
+    else if (good)
+        good = cJSON_AddNullToObject(object, "ratio_latent") != NULL;
     if (good && cJSON_AddItemToObject(object, "normalised", normalised))
         return object;
     cJSON_Delete(object);
