@@ -187,9 +187,12 @@ check grep -q "<svg" r.html
 expect 0 "report r.html" compress kinds/blocks.h5 -e rel:1e-3 -m runs/edge5/ckpt/best.safetensors -o b.swz --report r.html
 check grep -q "middle planes of 40 of 40 blocks" r.html
 check grep -q "validation, total" r.html
-expect 0 "report r.html" verify m.swz lack --report r.html --run lack
-check grep -q "No curve: lack has no log" r.html
-expect 1 "nowhere: not found" verify m.swz lack --report r.html --run nowhere
+check grep -q "the autoencoder alone" r.html
+cp runs/edge5/ckpt/best.safetensors lone.safetensors
+expect 0 "report r.html" verify m.swz lack --report r.html --run lone.safetensors
+check grep -q "No curve: lone.safetensors has no log" r.html
+expect 1 "is it a run folder?" verify m.swz lack --report r.html --run lack
+expect 1 "nowhere: cannot open" verify m.swz lack --report r.html --run nowhere
 
 # ---- JSON ----
 keys="values bytes_in bytes_out ratio bound max_abs_error max_error_over_bound violations psnr_db compress_mb_s decompress_mb_s chunks"
