@@ -5,6 +5,7 @@
 
 #include "base.h"
 #include "swage/archive.h"
+#include "swage/report.h"
 
 /* ---- facts.c ---- */
 
@@ -60,5 +61,11 @@ swg_status swg__archive_check(swg_context *ctx, const char *path, const swg__che
 
 /* From a trained network to the codec's integer predictor, calibrated on blocks of `source`; NULL if those are all constant. */
 swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source *source, swg_codec_model **out);
+
+/* ---- slices.c ---- */
+
+/* Slices of up to `most` variables, evenly chosen. model: NULL for none. */
+swg_status swg__html_slices(swg_context *ctx, swg_report *page, const swg_swz *swz, const char *original, swg_model *model,
+                            const swg_archive_report *r, int most);
 
 #endif

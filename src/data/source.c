@@ -255,7 +255,7 @@ static swg_status detect(swg_source *source, const char *file, const swg__listin
             continue;
         if (*found)
             return swg__fail(source->ctx, SWG_EFORMAT,
-                             "%s: holds two layouts, %s (dataset \"%s\") and %s (dataset \"%s\"); choose with data.layout=%s or data.layout=%s", file,
+                             "%s: holds two layouts, %s (dataset \"%s\") and %s (dataset \"%s\"); choose with data.layout=%s or data.layout=%s (compress: --layout)", file,
                              swg_layout_name(*layout), example[*layout], swg_layout_name((swg_layout)l), example[l],
                              swg_layout_name(*layout), swg_layout_name((swg_layout)l));
         *found = true;
@@ -339,7 +339,7 @@ static swg_status check_missing(swg_source *source) {
         }
         skipped_variables += missing >= 0;
         if (missing >= 0 && !source->skip_missing)
-            status = swg__fail(source->ctx, SWG_ENOTFOUND, "%s: variable \"%s\" is missing but other files have it; data.missing=skip takes the files "
+            status = swg__fail(source->ctx, SWG_ENOTFOUND, "%s: variable \"%s\" is missing but other files have it; data.missing=skip (compress: --skip-missing) takes the files "
                                "that have it", source->files[missing], source->variables[v]);
     }
     swg__free(source->ctx, seen);
