@@ -32,8 +32,10 @@ void cli_archive_table(const swg_archive_report *report, bool compared) {
         print_row(&report->variables[i]);
     print_row(&report->total);
     const swg_archive_row *t = &report->total;
-    printf("\n%lld bytes in, %lld out (network %lld), %lld values outside the bound\nchunks:", (long long)t->bytes_in, (long long)t->bytes_out,
-           (long long)report->model_bytes, (long long)t->violations);
+    printf("\n%lld bytes in, %lld out (network %lld)", (long long)t->bytes_in, (long long)t->bytes_out, (long long)report->model_bytes);
+    if (compared)
+        printf(", %lld values outside the bound", (long long)t->violations);
+    printf("\nchunks:");
     for (int m = 0; m < SWG_MODE_COUNT; m++)
         if (t->mode_chunks[m])
             printf(" %s %lld", swg_codec_mode_name((swg_codec_mode)m), (long long)t->mode_chunks[m]);

@@ -173,7 +173,7 @@ void cli_print_help(const cli_command *command) {
     char left[64], pattern[64];
     printf("usage: swage %s %s\n\n%s\n", command->name, command->usage, command->help);
     if (command->details)
-        printf("\n%s", command->details);
+        printf("\n%s\n", command->details);
     printf("\noptions:\n");
     for (const cli_option *o = command->options; o && o->name; o++) {
         snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,

@@ -88,7 +88,7 @@ const cli_command cli_cmd_bench = {
     .usage = "[ROW ...] [--quick] [--against PEER] [--json] [--output FILE]",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
-               "is timed. docs/benchmarks.md tells what the rows and columns mean.\n",
+               "is timed. docs/benchmarks.md tells what the rows and columns mean.",
     .options = options,
     .least = 0,
     .most = -1,

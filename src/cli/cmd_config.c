@@ -104,7 +104,7 @@ const cli_command cli_cmd_config = {
     .usage = "RECIPE [key=value ...] [--yaml | --json | --diff RECIPE]",
     .help = "print the settings a recipe comes to, and where each was set",
     .details = "RECIPE is a name (swae/mlp), a .yaml file or a run folder. Changes: key=value, +key=value (not set before),\n"
-               "++key=value, ~key (back to the default), group=option (another file of a group, as in optimizer=adamw).\n",
+               "++key=value, ~key (back to the default), group=option (another file of a group, as in optimizer=adamw).",
     .options = options,
     .least = 0,
     .most = 1,

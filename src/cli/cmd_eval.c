@@ -179,7 +179,7 @@ const cli_command cli_cmd_eval = {
     .details = "RUN is a run folder (its best checkpoint) or a checkpoint. The data are those of the training run unless data.path, data.vars,\n"
                "data.layout, data.missing, data.nonfinite or data.constant say otherwise.\n"
                "  swage eval runs/demo --part test\n"
-               "  swage eval runs/demo data.path=other.h5 --json\n",
+               "  swage eval runs/demo data.path=other.h5 --json",
     .options = options,
     .least = 1,
     .most = 1,
