@@ -94,7 +94,7 @@ swg_value swg_add(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_sub(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_mul(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_div(swg_graph *g, swg_value a, swg_value b);
-swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradient goes to a */
+swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradient goes to a; NaN if either is */
 swg_value swg_min(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_greater(swg_graph *g, swg_value a, swg_value b);       /* 1 where a > b, else 0; gradient zero */
 swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b); /* a where condition != 0 */

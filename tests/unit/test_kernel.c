@@ -222,6 +222,11 @@ static void functions(void **state) {
         t->ew[SWG__LOG](got, special, NULL, NULL, 6, 0, 0);
         assert_true(isnan(got[0]) && isinf(got[1]) && isnan(got[2]) && isinf(got[3]) && got[3] < 0 && isnan(got[4]));
         assert_close((double)got[5], log(1e-42), 0, 1e-5);
+        const float zeros[6] = {0}; /* of two numbers, NaN wins on either side */
+        t->ew[SWG__MAX](got, special, zeros, NULL, 6, 0, 0);
+        assert_true(isnan(got[0]) && isinf(got[1]) && got[2] == 0 && got[4] == 0);
+        t->ew[SWG__MIN](got, zeros, special, NULL, 6, 0, 0);
+        assert_true(isnan(got[0]) && got[1] == 0 && isinf(got[2]) && got[4] == -1);
         t->ew[SWG__RELU](got, special, NULL, NULL, 6, 0, 0);
         assert_true(isinf(got[1]) && got[2] == 0);
     }
