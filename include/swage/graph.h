@@ -5,7 +5,8 @@
  *
  *     swg_value x = swg_input(g, "x", 2, (int64_t[]){256, 125});
  *     swg_value h = swg_gelu(g, swg_linear(g, x, 512, "fc1"));
- *     swg_value loss = swg_mean(g, swg_square(g, swg_sub(g, h, x)), 0);
+ *     swg_value y = swg_linear(g, h, 125, "fc2");
+ *     swg_value loss = swg_mean(g, swg_square(g, swg_sub(g, y, x)), 0);
  *
  * Builders never fail on their own: the first error (shapes that do not fit, out of memory) is latched in the graph
  * with the scope path it happened in, later builders return SWG_NONE, and swg_graph_status or swg_plan_make report it.
@@ -94,7 +95,7 @@ swg_value swg_add(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_sub(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_mul(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_div(swg_graph *g, swg_value a, swg_value b);
-swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradient goes to a */
+swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradient goes to a; NaN if either is */
 swg_value swg_min(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_greater(swg_graph *g, swg_value a, swg_value b);       /* 1 where a > b, else 0; gradient zero */
 swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b); /* a where condition != 0 */
@@ -131,8 +132,8 @@ swg_value swg_matmul(swg_graph *g, swg_value a, swg_value b, const swg_matmul_op
 
 /* ---- gradients and updates ---- */
 
-/* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i].
- * SWG_EGRAD names the node and scope of an operation that has no gradient. */
+/* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i]. params: any values made before the
+ * loss. SWG_EGRAD names the node and scope of an operation that has no gradient, or the parameter the loss does not depend on. */
 swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, int count, swg_value *grads);
 
 /* All parameters in order of creation. The array belongs to the graph. */
@@ -143,14 +144,15 @@ typedef struct swg_adam_opts {
     bool clip;           /* scale gradients so that their global norm is at most hyper[SWG_HYPER_CLIP] */
 } swg_adam_opts;
 
-/* What the host sets before each step, as f32 (f64 in an f64 graph). swg_hyper_adam fills them. */
+/* What the host sets before each step, as f32 (f64 in an f64 graph): swg_hyper_adam (plan.h) fills them. rate is 1 - beta. */
 enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_RATE1, SWG_HYPER_RATE2,
        SWG_HYPER_EPS, SWG_HYPER_CLIP, SWG_HYPER_GRAD_SCALE, SWG_HYPER_COUNT };
 
 /* Appends gradients, global norm and one fused Adam update over the whole parameter span.
  * hyper: an input of shape {SWG_HYPER_COUNT}. Returns the global gradient norm (shape {1}, before clipping);
  * reading it as an output makes the update part of the plan. Kingma and Ba 2015; Loshchilov and Hutter 2019.
- * A norm that is not finite skips the update: weights and moments stay as they were. */
+ * A norm that is not finite skips the update: weights and moments stay as they were. Outputs that do not depend on the returned
+ * value see the weights before the update. One update per graph, and every parameter must influence the loss. */
 swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts);
 
 #endif

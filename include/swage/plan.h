@@ -77,7 +77,8 @@ swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host);
 void swg_plan_refresh(swg_plan *plan);
 
 /* Memory of an input (to be filled) or output (to be read) named by its value in the graph the plan was made from.
- * NULL for other values. Outputs are valid until the next run. */
+ * NULL for other values, and for an input that no output depends on. Inputs keep their values from run to run, outputs until
+ * the next run. */
 void *swg_plan_data(swg_plan *plan, swg_value v);
 /* With bind_inputs: where input v is read from. */
 swg_status swg_plan_bind(swg_plan *plan, swg_value v, const void *data);

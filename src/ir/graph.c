@@ -4,17 +4,7 @@
 #include <string.h>
 
 const swg__op_info swg__ops[SWG__OP_COUNT] = {
-#define CLASS_LEAF SWG__LEAF
-#define CLASS_RANDOM SWG__RANDOM
-#define CLASS_VIEW SWG__VIEW
-#define CLASS_MOVE SWG__MOVE
-#define CLASS_EW SWG__EW
-#define CLASS_REDUCE SWG__REDUCE
-#define CLASS_ROWS SWG__ROWS
-#define CLASS_SORT SWG__SORT
-#define CLASS_MATMUL SWG__CONTRACTION
-#define CLASS_OPTIM SWG__OPTIM
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, CLASS_##class, inputs},
+#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, SWG__##class, inputs},
 #include "op.def"
 #undef OP
 };

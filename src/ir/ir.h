@@ -77,6 +77,12 @@ enum { SWG__MOST_ELEMENTS_LOG2 = 40 };  /* of a value. The bytes of a million su
                                          * of a product of two: no more than the square root of (2^40)^3 */
 int64_t swg__shape_elements(int ndim, const int64_t *shape);
 size_t swg__dtype_size(swg_dtype dtype);
+static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32 or f64 data */
+    if (dtype == SWG_F64)
+        ((double *)data)[i] = value;
+    else
+        ((float *)data)[i] = (float)value;
+}
 int64_t swg__node_bytes(const swg__node *n);
 int64_t swg__add_most(int64_t a, int64_t b);    /* INT64_MAX where the sum does not fit; for counts of work */
 int64_t swg__node_macs(const swg_graph *g, const swg__node *n);

@@ -38,11 +38,6 @@ static void contiguous(const swg__node *n, int64_t stride[SWG_MAX_DIMS]) {
     }
 }
 
-static int64_t one(const swg__call *call) {
-    (void)call;
-    return 1;
-}
-
 /* A unit is a row of the result's axis 0, except for pad and concat, which write box by box and run as one unit. */
 static bool by_rows(const swg__node *n) { return n->op == SWG__PERMUTE || n->op == SWG__EXPAND || n->op == SWG__SLICE; }
 
@@ -50,7 +45,7 @@ static int64_t move_units(const swg__call *call) { return by_rows(call->node) &&
 
 static int64_t move_grain(const swg__call *call) {
     if (!by_rows(call->node))
-        return one(call);
+        return 1;
     int64_t rows = (32 << 10) * call->node->shape[0] / swg__shape_elements(call->node->ndim, call->node->shape);
     return rows < 1 ? 1 : rows;
 }

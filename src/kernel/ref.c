@@ -33,8 +33,8 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__SUB: return a - b;
     case SWG__MUL: return a * b;
     case SWG__DIV: return a / b;
-    case SWG__MAX: return a >= b ? a : b;
-    case SWG__MIN: return a <= b ? a : b;
+    case SWG__MAX: return a >= b || isnan(a) ? a : b;
+    case SWG__MIN: return a <= b || isnan(a) ? a : b;
     case SWG__GREATER: return a > b;
     case SWG__EQUAL: return a == b;
     case SWG__GATE: return b > 0 ? a : 0;
@@ -63,9 +63,8 @@ void swg__ref_elementwise(const swg__call *call) {
     const swg__node *n = call->node;
     double *out = call->out;
     int64_t elements = swg__shape_elements(n->ndim, n->shape), index[SWG_MAX_DIMS];
-    swg__program alone = {.inputs = n->inputs, .length = 1,
-                          .code[0] = {.op = n->op, .out = (uint8_t)n->inputs, .in = {0, 1, 2}, .f = {n->attr.f[0], n->attr.f[1]}}};
-    const swg__program *p = n->op == SWG__PROGRAM ? n->attr.program : &alone;
+    swg__program alone;
+    const swg__program *p = swg__program_of(n, &alone);
     for (int64_t i = 0; i < elements; i++) {
         double reg[SWG__PROGRAM_INPUTS + SWG__PROGRAM_TILES] = {0}, result = 0;
         swg__ref_unravel(n, i, index);

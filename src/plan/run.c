@@ -106,12 +106,9 @@ swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host) {
             return swg__fail_memory(plan->ctx, bytes, "the plan's arena");
         memset(plan->block, 0, bytes); /* touched now: the plan's peak is real from the start */
     }
-    for (int64_t v = 1; v < plan->g->count; v++) {
-        double value = plan->g->nodes[v].attr.f[0];
-        float single = (float)value;
+    for (int64_t v = 1; v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__CONSTANT)
-            memcpy(&plan->constants[v], plan->g->dtype == SWG_F64 ? (void *)&value : (void *)&single, swg__dtype_size(plan->g->dtype));
-    }
+            swg__store(&plan->constants[v], plan->g->dtype, 0, plan->g->nodes[v].attr.f[0]);
     SWG__TRY(swg__plan_resolve(plan));
     swg_plan_refresh(plan);
     return SWG_OK;

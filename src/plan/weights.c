@@ -64,10 +64,7 @@ void swg_weights_init(swg_weights *w, uint64_t seed) {
         for (int64_t e = 0; e < elements; e++) {
             float u = swg__uniform(swg__philox(seed, (uint64_t)e / 4, 0, item->stream).w[e % 4]);
             float value = item->bound > 0 ? bound * (2.f * u - 1.f) : (float)item->value;
-            if (w->dtype == SWG_F64)
-                ((double *)w->value)[item->offset + e] = (double)value;
-            else
-                ((float *)w->value)[item->offset + e] = value;
+            swg__store(w->value, w->dtype, item->offset + e, (double)value);
         }
     }
 }
@@ -101,8 +98,5 @@ void swg_hyper_adam(const swg_adam_hyper *h, double *b1_power, double *b2_power,
         [SWG_HYPER_GRAD_SCALE] = h->grad_scale,
     };
     for (int i = 0; i < SWG_HYPER_COUNT; i++)
-        if (dtype == SWG_F64)
-            ((double *)out)[i] = values[i];
-        else
-            ((float *)out)[i] = (float)values[i];
+        swg__store(out, dtype, i, values[i]);
 }

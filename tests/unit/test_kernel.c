@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
-#include "kernel/kernel.h"
+#include "plan/plan.h"
 #include "swage/nn.h"
 #include "swage/plan.h"
 
@@ -31,7 +31,7 @@ CASE(softplus, swg_softplus(g, A))
 CASE(sqrt, swg_sqrt(g, A))
 CASE(rsqrt, swg_rsqrt(g, A))
 CASE(recip, swg_reciprocal(g, A))
-CASE(simple, swg_add(g, swg_abs(g, swg_neg(g, A)), swg_mul(g, swg_sign(g, A), swg_square(g, swg_clamp(g, A, -.5, .75)))))
+CASE(simple, swg_add(g, swg_abs(g, swg_detach(g, swg_neg(g, A))), swg_mul(g, swg_sign(g, A), swg_square(g, swg_clamp(g, A, -.5, .75)))))
 CASE(inside, swg__ew(g, SWG__INSIDE, -.5, .5, 1, A, 0, 0))
 CASE(equal, swg__ew(g, SWG__EQUAL, 0, 0, 2, A, swg_relu(g, A), 0))
 CASE(binary, swg_div(g, swg_sub(g, swg_max(g, A, B), swg_mul(g, A, B)), swg_affine(g, swg_min(g, A, B), 1, 4)))
@@ -126,6 +126,8 @@ static double value_at(const kernel_case *c, int input, int64_t i) {
     return (double)(float)(c->low + (c->high - c->low) * (double)(h >> 8) * 0x1p-24);
 }
 
+static bool compared[SWG__OP_COUNT]; /* in f32, by some case */
+
 /* Runs a case; returns the result's elements as f64 in fresh memory. */
 static double *result_of(swg_context *ctx, const kernel_case *c, swg_dtype dtype, bool no_fusion, int64_t *n) {
     swg_graph *g;
@@ -151,6 +153,8 @@ static double *result_of(swg_context *ctx, const kernel_case *c, swg_dtype dtype
                 ((float *)swg_plan_data(plan, in[i]))[e] = (float)value_at(c, i, e);
         }
     assert_ok(ctx, swg_plan_run(plan, 11, 2));
+    for (int64_t v = 1; v < plan->g->count; v++)
+        compared[plan->g->nodes[v].op] |= dtype == SWG_F32;
     *n = swg_elements(g, y);
     double *out = malloc((size_t)*n * sizeof *out);
     for (int64_t e = 0; e < *n; e++)
@@ -182,6 +186,19 @@ static void against_reference(void **state) {
                 assert_int_equal(swg_context_bytes(ctx), 0);
                 swg_context_close(ctx);
             }
+}
+
+/* No kernel without a case; the update is compared in test_update and test_golden_ops. */
+static void every_operation_is_compared(void **state) {
+    (void)state;
+    static const struct { const char *text; bool computes; } table[] = {
+#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, SWG__##class != SWG__LEAF && SWG__##class != SWG__VIEW},
+#include "ir/op.def"
+#undef OP
+    };
+    for (int op = 0; op < SWG__OP_COUNT; op++)
+        if (table[op].computes && swg__ops[op].class != SWG__OPTIM && !compared[op])
+            fail_msg("op %s has a kernel but no case here", table[op].text);
 }
 
 /* Single elements against libm, relative to the value itself: no hiding behind the largest. */
@@ -222,6 +239,11 @@ static void functions(void **state) {
         t->ew[SWG__LOG](got, special, NULL, NULL, 6, 0, 0);
         assert_true(isnan(got[0]) && isinf(got[1]) && isnan(got[2]) && isinf(got[3]) && got[3] < 0 && isnan(got[4]));
         assert_close((double)got[5], log(1e-42), 0, 1e-5);
+        const float zeros[6] = {0}; /* of two numbers, NaN wins on either side */
+        t->ew[SWG__MAX](got, special, zeros, NULL, 6, 0, 0);
+        assert_true(isnan(got[0]) && isinf(got[1]) && got[2] == 0 && got[4] == 0);
+        t->ew[SWG__MIN](got, zeros, special, NULL, 6, 0, 0);
+        assert_true(isnan(got[0]) && got[1] == 0 && isinf(got[2]) && got[4] == -1);
         t->ew[SWG__RELU](got, special, NULL, NULL, 6, 0, 0);
         assert_true(isinf(got[1]) && got[2] == 0);
     }
@@ -276,6 +298,7 @@ static void random_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(against_reference),
+        cmocka_unit_test(every_operation_is_compared), /* after against_reference, which sees the operations */
         cmocka_unit_test(functions),
         cmocka_unit_test_setup_teardown(gelu_answers, testing_open, testing_close),
         cmocka_unit_test(random_bits),

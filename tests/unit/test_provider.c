@@ -7,6 +7,12 @@
 #include "provider/provider.h"
 #include "swage/swae.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+/* Without this the leak check itself crashes on the thread-local memory of a library that dlopen brought in (gcc 12). */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "intercept_tls_get_addr=0"; }
+#endif
+
 static bool absent(swg_context *ctx) {
     char version[64];
     if (swg__provider_version(version, sizeof version)) {

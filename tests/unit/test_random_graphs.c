@@ -9,6 +9,13 @@
 
 enum { POOL = 96, OUTPUTS = 5, LONGEST = 40 };
 
+/* Builds that run ten times slower look at a quarter of the graphs. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
+enum { SHARE = 4 };
+#else
+enum { SHARE = 1 };
+#endif
+
 /* ---- the generator: the same seed gives the same graph, whatever the element type ---- */
 
 typedef struct maker {
@@ -543,25 +550,25 @@ static void check(const setup *s, double f32_tolerance) {
 
 static void values(void **state) {
     (void)state;
-    for (uint64_t seed = 1; seed <= 600; seed++)
+    for (uint64_t seed = 1; seed <= 600 / SHARE; seed++)
         check(&(setup){.seed = seed, .most = 5000}, 2e-5);
 }
 
 static void gradients_of_smooth_graphs(void **state) {
     (void)state;
-    for (uint64_t seed = 1001; seed <= 1200; seed++)
+    for (uint64_t seed = 1001; seed <= 1000 + 200 / SHARE; seed++)
         check(&(setup){.seed = seed, .most = 3000, .train = true, .smooth = true}, 1e-4);
 }
 
 static void gradients_of_any_graph(void **state) {
     (void)state;
-    for (uint64_t seed = 2001; seed <= 2200; seed++)
+    for (uint64_t seed = 2001; seed <= 2000 + 200 / SHARE; seed++)
         check(&(setup){.seed = seed, .most = 3000, .train = true}, 0);
 }
 
 static void updates(void **state) {
     (void)state;
-    for (uint64_t seed = 3001; seed <= 3200; seed++) {
+    for (uint64_t seed = 3001; seed <= 3000 + 200 / SHARE; seed++) {
         setup s = {.seed = seed, .most = 2000, .train = true, .update = true}, of_update = variant(&s, SWG_F64, 1, false),
               of_gradients = of_update;
         job update, gradients;
@@ -581,7 +588,7 @@ static void updates(void **state) {
 
 static void central_differences(void **state) {
     (void)state;
-    for (uint64_t seed = 4001; seed <= 4150; seed++) {
+    for (uint64_t seed = 4001; seed <= 4000 + 150 / SHARE; seed++) {
         setup s = {.seed = seed, .dtype = SWG_F64, .threads = 1, .most = 200, .train = true};
         job j;
         open_or_fail(&j, &s);
