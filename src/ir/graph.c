@@ -130,7 +130,7 @@ bool swg__same_shape(const swg__node *a, const swg__node *b) {
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
 }
 
-size_t swg__dtype_size(int dtype) { return dtype == SWG_F64 ? 8 : 4; }
+size_t swg__dtype_size(swg_dtype dtype) { return dtype == SWG_F64 ? 8 : 4; }
 
 int64_t swg__node_bytes(const swg__node *n) { return swg__shape_elements(n->ndim, n->shape) * (int64_t)swg__dtype_size(n->dtype); }
 
@@ -144,7 +144,7 @@ static bool grow(swg_graph *g) {
     return true;
 }
 
-swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
+swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
                       const swg__attr *attr) {
     if (g->status != SWG_OK)
         return SWG_NONE;

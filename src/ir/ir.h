@@ -73,13 +73,13 @@ extern const swg__op_info swg__ops[SWG__OP_COUNT];
 enum { SWG__MOST_ELEMENTS_LOG2 = 40 };  /* of a value. The bytes of a million such values fit into int64_t, and so do the multiply-adds
                                          * of a product of two: no more than the square root of (2^40)^3 */
 int64_t swg__shape_elements(int ndim, const int64_t *shape);
-size_t swg__dtype_size(int dtype);
+size_t swg__dtype_size(swg_dtype dtype);
 int64_t swg__node_bytes(const swg__node *n);
 int64_t swg__add_most(int64_t a, int64_t b);    /* INT64_MAX where the sum does not fit; for counts of work */
 int64_t swg__node_macs(const swg_graph *g, const swg__node *n);
 
 /* Appends a node whose shape is already known; latches errors. in may be NULL when inputs is 0. */
-swg_value swg__append(swg_graph *g, swg__op op, int dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
+swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
                       const swg__attr *attr);
 /* May `v` be an input of `what`? Latches an error if it is not a value of the graph's type: indices only go into take_along. */
 bool swg__check(swg_graph *g, const char *what, swg_value v);
