@@ -1,11 +1,16 @@
 /* tile.inc.h - the one micro-kernel: a tile of rows by vectors of columns stays in registers over all of k.
  * Included once per instruction set, which sets VL (f32 per vector), MR (rows of the main tile) and TALL_ROWS. Plain C with GNU
- * vector extensions. Shapes: MR x 2 vectors; TALL_ROWS x 1 where one vector of columns is left, because it loads one element of a
- * per FMA; 1 to 3 rows x 4 to 8 vectors, because fewer than eight independent sums would wait for each other. An element is one
- * chain over k in every one of them, so its bits never depend on the shape that computed it. Source of the main shape: 12 x 2 vectors measured 98-100 % of f32 peak (shared prototypes).
+ * vector extensions. Shapes: MR x 2 vectors; TALL_ROWS x 1 where one vector of columns is left, because that
+ * takes an element of a per FMA and should at least share those of b; 1 to 3 rows x 4 vectors, because fewer independent sums
+ * would wait for each other. An element is one chain over k in every one of them, so its bits never depend on the shape that
+ * computed it. Source of the main shape: 12 x 2 vectors measured 98-100 % of f32 peak (shared prototypes).
  * SPDX-License-Identifier: Apache-2.0 */
 
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
 #define UNROLLED _Pragma("GCC unroll 32")
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 #if VL == 1
@@ -17,8 +22,9 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #define KEEP(x, condition) ((vf)((vi)(x) & (condition)))
 #endif
 
-/* Empty assembly that keeps a value where it is: without it gcc 12 rotates accumulators through register moves, and turns
- * three row pointers and a stride into twelve offsets of which some lie on the stack. */
+/* Empty assembly, because compilers do not leave well alone. gcc 12 rotates accumulators through register moves, and turns three
+ * row pointers and a stride into twelve offsets of which some lie on the stack: STAY and READ_LATER keep values where they are.
+ * clang 14 keeps the accumulators on the stack if it recognises a memset in their first zeros: OPAQUE hides what is in them. */
 #if defined(__AVX512F__)
 #define VECTOR_REGISTER "v"
 #elif defined(__x86_64__)
@@ -26,15 +32,22 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #else
 #define VECTOR_REGISTER "w"
 #endif
+#if defined(__clang__)
+#define STAY(x) (void)(x)
+#define STAY_POINTER(p) (void)(p)
+#define OPAQUE(x) __asm__("" : "+" VECTOR_REGISTER(x))
+#else
 #define STAY(x) __asm__("" : "+" VECTOR_REGISTER(x))
-#if defined(__FMA__)
+#define STAY_POINTER(p) __asm__("" : "+r"(p))
+#define OPAQUE(x) (void)(x)
+#endif
+#if defined(__FMA__) && !defined(__clang__)
 #define READ_LATER(x) __asm__ volatile("" : : VECTOR_REGISTER(x))
 #else
-#define READ_LATER(x) (void)(x) /* a product has a register of its own */
+#define READ_LATER(x) (void)(x) /* without FMA a product has a register of its own */
 #endif
-#define STAY_POINTER(p) __asm__("" : "+r"(p))
 
-enum { NR = 2 * VL, TALL = TALL_ROWS, WIDE = 3, MOST_VECTORS = 8, ROWS_OF_POINTER = 3 };
+enum { NR = 2 * VL, TALL = TALL_ROWS, WIDE = 3, MOST_VECTORS = 4, MOST_SUMS = 2 * MR > 12 ? 2 * MR : 12, ROWS_OF_POINTER = 3 };
 
 /* One step of k: every row's element of a times the vectors of b. Which operand the last FMA of a row might write over: the
  * element if it serves several vectors, else the vector; read once more, neither is. */
@@ -46,8 +59,8 @@ enum { NR = 2 * VL, TALL = TALL_ROWS, WIDE = 3, MOST_VECTORS = 8, ROWS_OF_POINTE
         UNROLLED for (int i = 0; i < mr; i++) {           \
             vf s = (element) - (vf){0};                   \
             UNROLLED for (int j = 0; j < nv; j++) {       \
-                acc[i][j] += s * bs[j];                   \
-                STAY(acc[i][j]);                          \
+                acc[i * nv + j] += s * bs[j];                   \
+                STAY(acc[i * nv + j]);                          \
             }                                             \
             if (nv > 1)                                   \
                 READ_LATER(s);                            \
@@ -92,12 +105,11 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
     const swg__gemm *g = t->g;
     const int panels = (nv + 1) / 2, pointers = (mr + ROWS_OF_POINTER - 1) / ROWS_OF_POINTER;
     const int64_t ldb = t->ldb;
-    const vf zero = {0};
-    vf acc[TALL][MOST_VECTORS];
+    vf zero = {0}, acc[MOST_SUMS];
     const float *b[MOST_VECTORS / 2], *a[TALL / ROWS_OF_POINTER + 1];
-    UNROLLED for (int i = 0; i < mr; i++)
-        UNROLLED for (int j = 0; j < nv; j++)
-            acc[i][j] = zero;
+    OPAQUE(zero);
+    UNROLLED for (int i = 0; i < mr * nv; i++)
+        acc[i] = zero;
     UNROLLED for (int q = 0; q < panels; q++)
         b[q] = t->b + q * t->panel_stride;
     if (g->k_stride == 1) {
@@ -122,37 +134,36 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
         UNROLLED for (int j = 0; j < nv; j++) {
             vf bias = *(const vf *)(t->bias + j * VL);
             UNROLLED for (int i = 0; i < mr; i++)
-                acc[i][j] += bias;
+                acc[i * nv + j] += bias;
         }
     if (g->relu)
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
-                acc[i][j] = KEEP(acc[i][j], acc[i][j] > 0);
+                acc[i * nv + j] = KEEP(acc[i * nv + j], acc[i * nv + j] > 0);
     float *c = g->c + row * g->ldc + t->column;
     const float *gate = g->gate ? g->gate + row * g->ldc + t->column : NULL;
     if (VL == 1 || t->last == VL) {
         if (gate)
             UNROLLED for (int i = 0; i < mr; i++)
                 UNROLLED for (int j = 0; j < nv; j++)
-                    acc[i][j] = KEEP(acc[i][j], *(const vf *)(gate + i * g->ldc + j * VL) > 0);
+                    acc[i * nv + j] = KEEP(acc[i * nv + j], *(const vf *)(gate + i * g->ldc + j * VL) > 0);
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
-                *(vf *)(c + i * g->ldc + j * VL) = acc[i][j];
+                *(vf *)(c + i * g->ldc + j * VL) = acc[i * nv + j];
         return;
     }
-    UNROLLED for (int i = 0; i < mr; i++, c += g->ldc) {
-        UNROLLED for (int j = 0; j < nv; j++) {
-            const bool whole = j < nv - 1;
-            if (gate) {
-                const float *from = gate + i * g->ldc + j * VL;
-                acc[i][j] = KEEP(acc[i][j], (whole ? *(const vf *)from : LOAD_PART(from, t->last)) > 0);
-            }
-            if (whole)
-                *(vf *)(c + j * VL) = acc[i][j];
-            else
-                STORE_PART(c + j * VL, acc[i][j], t->last);
-        }
-    }
+    const int part = nv - 1; /* the partial vector; at most one whole one stands before it */
+    if (gate)
+        UNROLLED for (int i = 0; i < mr; i++)
+            acc[i * nv + part] = KEEP(acc[i * nv + part], LOAD_PART(gate + i * g->ldc + part * VL, t->last) > 0);
+    if (gate && part > 0)
+        UNROLLED for (int i = 0; i < mr; i++)
+            acc[i * nv] = KEEP(acc[i * nv], *(const vf *)(gate + i * g->ldc) > 0);
+    if (part > 0)
+        UNROLLED for (int i = 0; i < mr; i++)
+            *(vf *)(c + i * g->ldc) = acc[i * nv];
+    UNROLLED for (int i = 0; i < mr; i++)
+        STORE_PART(c + i * g->ldc + part * VL, acc[i * nv + part], t->last);
 }
 
 /* One function per height, so that what is left of m runs in registers too. */
@@ -170,9 +181,9 @@ typedef void (*tile_fn)(const strip *t, int64_t row);
 
 TILES_TO(MR)(TILE_OF, 2)
 TILES_TO(TALL_ROWS)(TILE_OF, 1)
-TILE_OF(1, 8) TILE_OF(2, 4) TILE_OF(3, 4)
+TILE_OF(1, 4) TILE_OF(2, 4) TILE_OF(3, 4)
 static const tile_fn pair[MR + 1] = {NULL, TILES_TO(MR)(NAME_OF, 2)}, tall[TALL + 1] = {NULL, TILES_TO(TALL_ROWS)(NAME_OF, 1)};
-static const struct { int panels; tile_fn fn; } wide[WIDE + 1] = {{0, NULL}, {4, tile_1x8}, {2, tile_2x4}, {2, tile_3x4}};
+static const struct { int panels; tile_fn fn; } wide[WIDE + 1] = {{0, NULL}, {2, tile_1x4}, {2, tile_2x4}, {2, tile_3x4}};
 
 static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) {
     const int64_t rows = m1 - m0;
