@@ -63,9 +63,10 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
                                 const swg_archive_hooks *hooks, swg_archive_report **report);
 
 /* Restores a .swz: one HDF5 file per source under `folder` (made if it is not there), datasets, layout, byte order and time as they
- * were. A file that cannot be restored whole is not written; those before it are. Files of the same name are replaced.
+ * were. A file that cannot be restored whole is not written; those before it are.
+ * replace: take the place of files that stand there already; without it they are refused (SWG_EINVAL), as they may be originals.
  * SWG_EFORMAT: a source that would lie outside the folder. SWG_ECORRUPT. SWG_EIO. */
-swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, const swg_archive_hooks *hooks,
+swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
                                swg_archive_report **report);
 
 /* Checks a .swz: checksums, streams and stored audit; with `original` (HDF5 file or folder, NULL none) every value against it. A

@@ -18,6 +18,7 @@ typedef struct restorer {
     const swg_archive_hooks *hooks;
     swg_archive_report *report;
     int64_t done;
+    bool replace;
 } restorer;
 
 /* By file; the rows of one `var_data` first, in their old order. */
@@ -113,6 +114,8 @@ static swg_status restore_file(restorer *w, const char *folder, const item *firs
     while (vars < count && first[vars].facts.layout == SWG_LAYOUT_VARS)
         vars++;
     SWG__TRY(output_path(w->ctx, folder, first->info, path, sizeof path));
+    if (!w->replace && swg__exists(path))
+        return swg__fail(w->ctx, SWG_EINVAL, "%s stands there already and may be an original; choose another folder, or say --force", path);
     SWG__TRY(swg_sink_open(w->ctx, path, &sink));
     swg_status status = vars ? put_vars(w, sink, first, vars) : SWG_OK;
     for (int64_t i = vars; i < count && status == SWG_OK; i++)
@@ -143,7 +146,7 @@ static swg_status restore_all(restorer *w, const char *folder) {
     return status;
 }
 
-swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, const swg_archive_hooks *hooks,
+swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
                                swg_archive_report **report) {
     swg_swz *swz;
     swg_archive_report *r = NULL;
@@ -152,7 +155,7 @@ swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *f
     SWG__TRY(swg_swz_open(ctx, path, &swz));
     swg_status status = swg__report_open(ctx, path, swz, &r);
     if (status == SWG_OK)
-        status = restore_all(&(restorer){.ctx = ctx, .swz = swz, .hooks = hooks, .report = r}, folder);
+        status = restore_all(&(restorer){.ctx = ctx, .swz = swz, .hooks = hooks, .report = r, .replace = replace}, folder);
     swg_swz_close(swz);
     if (status == SWG_OK)
         swg__report_sum(r);

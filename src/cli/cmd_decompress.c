@@ -5,6 +5,7 @@
 
 static const cli_option options[] = {
     {"output", 'o', "FOLDER", "folder the files are restored to (default: restored)"},
+    {"force", 'f', NULL, "replace files that stand there already"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -14,7 +15,7 @@ static swg_status run(cli *c) {
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
     swg_archive_report *report = NULL;
-    swg_status status = swg_archive_restore(c->ctx, c->positional[0], folder, &hooks, &report);
+    swg_status status = swg_archive_restore(c->ctx, c->positional[0], folder, cli_flag(c, "force"), &hooks, &report);
     cli_progress_close(&progress);
     if (report && cli_flag(c, "json"))
         cli_archive_json(report, false);

@@ -143,14 +143,14 @@ static void stays_in_the_folder(void **state) {
     snprintf(folder, sizeof folder, "%s/out/in", s.folder);
     for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) {
         write_members(ctx, scratch_path(&s, "x.swz"), &(member){outside[i], "U", NULL, 3, {NX, NX, NX}, values}, 1);
-        assert_int_equal(swg_archive_restore(ctx, s.path, folder, NULL, NULL), SWG_EFORMAT);
+        assert_int_equal(swg_archive_restore(ctx, s.path, folder, true, NULL, NULL), SWG_EFORMAT);
         assert_message(ctx, "outside the folder", outside[i]);
         assert_int_equal(files_in(ctx, s.folder), 1);
     }
     for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
         char path[400];
         write_members(ctx, scratch_path(&s, "x.swz"), &(member){inside[i], "U", NULL, 3, {NX, NX, NX}, values}, 1);
-        assert_ok(ctx, swg_archive_restore(ctx, s.path, folder, NULL, NULL));
+        assert_ok(ctx, swg_archive_restore(ctx, s.path, folder, true, NULL, NULL));
         snprintf(path, sizeof path, "%s/%s", folder, inside[i]);
         assert_true(swg__exists(path));
         snprintf(path, sizeof path, "%s/out", s.folder);
@@ -159,7 +159,7 @@ static void stays_in_the_folder(void **state) {
     }
     /* A name that is a folder is refused by the file system; nothing is left over. */
     write_members(ctx, scratch_path(&s, "x.swz"), &(member){"a/", "U", NULL, 3, {NX, NX, NX}, values}, 1);
-    assert_int_not_equal(swg_archive_restore(ctx, s.path, folder, NULL, NULL), SWG_OK);
+    assert_int_not_equal(swg_archive_restore(ctx, s.path, folder, true, NULL, NULL), SWG_OK);
     snprintf(folder, sizeof folder, "%s/out/in/a", s.folder);
     assert_int_equal(files_in(ctx, folder), 0);
     remove_tree(s.folder);
@@ -196,7 +196,7 @@ static void restores_foreign_streams(void **state) {
         swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {NX, NX, NX}, .data = values};
         assert_ok(ctx, swg_codec_compress_file(ctx, &a, &(swg_codec_opts){.name = cases[i].name, .attributes = cases[i].attributes},
                                                scratch_path(&s, "one.swz"), NULL));
-        assert_ok(ctx, swg_archive_restore(ctx, s.path, folder, NULL, NULL));
+        assert_ok(ctx, swg_archive_restore(ctx, s.path, folder, true, NULL, NULL));
         expect_array(ctx, path, cases[i].dataset, values, 3, cube);
         assert_ok(ctx, swg_archive_verify(ctx, s.path, NULL, NULL, NULL));
     }
@@ -210,7 +210,7 @@ static void restores_foreign_streams(void **state) {
         memcpy(two, c == 0 ? clash : misfits[c - 1], sizeof two);
         two[0].data = two[1].data = values;
         write_members(ctx, scratch_path(&s, "two.swz"), two, 2);
-        assert_int_equal(swg_archive_restore(ctx, s.path, folder, NULL, NULL), c == 0 ? SWG_EIO : SWG_EFORMAT);
+        assert_int_equal(swg_archive_restore(ctx, s.path, folder, true, NULL, NULL), c == 0 ? SWG_EIO : SWG_EFORMAT);
         assert_int_equal(files_in(ctx, folder), 1);
     }
     /* A grid of the same file comes before the rows of var_data, which are out of order: each finds its place. */
@@ -223,7 +223,7 @@ static void restores_foreign_streams(void **state) {
                              {"restored.h5", "U_A", "layout=vars;endian=big;row=1;time=1;path=var_data", 4, {2, 5, 5, 5}, rows[0]},
                              {"restored.h5", "U_B", "layout=vars;endian=big;row=4;time=1;path=var_data", 4, {2, 5, 5, 5}, rows[1]}},
                   4);
-    assert_ok(ctx, swg_archive_restore(ctx, s.path, folder, NULL, NULL));
+    assert_ok(ctx, swg_archive_restore(ctx, s.path, folder, true, NULL, NULL));
     swg_source *source;
     assert_ok(ctx, swg_source_open(ctx, path, &(swg_source_opts){.layout = "vars"}, &source));
     assert_int_equal(swg_source_count(source), 3);
@@ -385,7 +385,9 @@ static void verdicts(void **state) {
     assert_ok(ctx, swg_archive_verify(ctx, path, NULL, NULL, &r));
     assert_int_equal(r->count, 0);
     swg_archive_report_free(r);
-    assert_ok(ctx, swg_archive_restore(ctx, path, folder, NULL, NULL));
+    assert_ok(ctx, swg_archive_restore(ctx, path, folder, true, NULL, NULL));
+    assert_int_equal(swg_archive_restore(ctx, path, folder, false, NULL, NULL), SWG_EINVAL); /* what stands there is kept */
+    assert_non_null(strstr(swg_context_message(ctx), "--force"));
     assert_int_not_equal(swg_archive_verify(ctx, path, folder, NULL, NULL), SWG_ENOMEM);
     remove_tree(s.folder);
 }
@@ -406,7 +408,7 @@ static void odd_names(void **state) {
     snprintf(folder, sizeof folder, "%s/out", s.folder);
     assert_ok(ctx, swg_archive_compress(ctx, s.path, path, &opts, NULL, NULL));
     assert_ok(ctx, swg_archive_verify(ctx, path, s.path, NULL, NULL));
-    assert_ok(ctx, swg_archive_restore(ctx, path, folder, NULL, NULL));
+    assert_ok(ctx, swg_archive_restore(ctx, path, folder, true, NULL, NULL));
     assert_ok(ctx, swg_archive_verify(ctx, path, scratch_path(&s, "out/a.h5"), NULL, NULL));
     remove_tree(s.folder);
 }
@@ -459,7 +461,7 @@ static void hooks(void **state) {
         assert_int_equal(swg_archive_verify(ctx, path, input, &h, NULL), stop_at ? SWG_EINTERRUPTED : SWG_OK);
         assert_int_equal(w.seen, stop_at ? stop_at : 3);
         w = (watch){.stop_at = stop_at};
-        assert_int_equal(swg_archive_restore(ctx, path, folder, &h, NULL), stop_at ? SWG_EINTERRUPTED : SWG_OK);
+        assert_int_equal(swg_archive_restore(ctx, path, folder, true, &h, NULL), stop_at ? SWG_EINTERRUPTED : SWG_OK);
         assert_int_equal(w.seen, stop_at ? stop_at : 3);
         assert_int_equal(files_in(ctx, folder), !stop_at);
         remove_tree(folder);
@@ -503,7 +505,7 @@ static swg_status live(swg_context *ctx, int step, const char *folder) {
             status = swg_archive_compress(ctx, input, path, &opts, NULL, &r);
         swg_model_close(opts.model);
     } else if (step == 1) {
-        status = swg_archive_restore(ctx, path, out, NULL, &r);
+        status = swg_archive_restore(ctx, path, out, true, NULL, &r);
     } else {
         status = swg_archive_verify(ctx, path, input, NULL, &r);
         if (status == SWG_OK && step == 3) {
