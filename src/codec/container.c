@@ -24,16 +24,19 @@ bool swg__layout_make(const swg__header *header, swg__layout *layout) {
         if (swg__mul_overflow(layout->values, dims[i], &layout->values) || layout->values > SWG__MOST_VALUES)
             return false;
     }
+    for (int i = 0; i < 4; i++)
+        seen |= 1 << (header->axis_map >> 2 * i & 3);
+    if (seen != 15)
+        return false;
     for (int i = 0; i < 4; i++) {
         int axis = header->axis_map >> 2 * i & 3;
-        seen |= 1 << axis;
         layout->dims[i] = dims[axis];
         layout->chunk[i] = chunk[axis];
         layout->stride[i] = stride[axis];
         layout->chunks[i] = dims[axis] / chunk[axis] + (dims[axis] % chunk[axis] != 0);
         layout->count *= layout->chunks[i]; /* <= values */
     }
-    return seen == 15;
+    return true;
 }
 
 void swg__layout_chunk(const swg__layout *layout, const swg__header *header, int64_t chunk, int64_t origin[4], int64_t extent[4]) {

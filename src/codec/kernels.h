@@ -8,7 +8,9 @@
 #include "grid.h"
 #include "rans.h"
 
-enum { SWG__TAPS = 28 }; /* of the causal stencil; tap 0 is the anchor */
+enum { SWG__TAPS = 28, SWG__TAP_SLACK = 16 }; /* taps of the causal stencil; tap 0 is the anchor */
+enum { SWG__SUM_WIDTH = 32 };                  /* doubles in a row of the normal equations */
+enum { SWG__SAMPLE_BORDER = 2 };              /* mark of a training sample whose taps are stand-ins: not for the weights */
 
 /* What a quantised row adds to its chunk's figures. Whole numbers in f64. */
 typedef struct swg__row_extent {
@@ -28,11 +30,19 @@ typedef struct swg__codec_kernels {
     bool (*quantise_f64_64)(const double *x, int64_t n, const swg__grid *grid, int64_t *u, swg__row_extent *extent);
 
     /* Stencil: for i < n, d_k = tap[k][i] - tap[0][i]; accumulator[i] = sum w_k d_k, activity[i] = 4 sum |d_k| + 27.
-     * narrow: exact while |d| < 2^13; returns whether any d was outside -8192..8191. wide: saturates d at +-limit. */
-    bool (*stencil_narrow)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int32_t *accumulator,
-                           int32_t *activity);
+     * narrow: exact while |d| < 2^13, returns whether any d was outside -8192..8191; middle: exact while |d| <= 2^30;
+     * both may read SWG__TAP_SLACK levels behind the n-th of each tap. wide: any levels up to 2^48, saturates d. */
+    bool (*stencil_narrow)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
+                           int64_t *activity);
+    void (*stencil_middle)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
+                           int64_t *activity);
     void (*stencil_wide)(const int64_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t least, int64_t most, int64_t n,
                          int64_t *accumulator, int64_t *activity);
+
+    /* Normal equations of the stencil: adds weight x_i x_j for j <= i over the samples without SWG__SAMPLE_BORDER, where x is the
+     * target, then the 27 differences, and weight 1 / (mean |d| + 1). In sample order: no sum depends on the vector width. */
+    void (*normal_sums)(const double *d, const double *target, const uint8_t *mark, int64_t count,
+                        double sums[SWG__TAPS][SWG__SUM_WIDTH]);
 
     /* The next n residuals of the stream. phase may be NULL (all 0). */
     void (*residuals)(swg__rans *r, const uint8_t *bucket, const int8_t *phase, int64_t n, int64_t *e);

@@ -123,30 +123,47 @@ static inline vi32 narrow_block(const int32_t *const tap[SWG__TAPS], const int32
     return (vi32)outside;
 }
 
-static bool stencil_narrow(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int32_t *accumulator,
-                           int32_t *activity) {
-    vi32 outside = {0}, sum, size;
-    int64_t i = 0;
-    for (; i + LANES32 <= n; i += LANES32) {
-        outside |= narrow_block(tap, w, i, &sum, &size);
-        memcpy(accumulator + i, &sum, sizeof sum);
-        memcpy(activity + i, &size, sizeof size);
-    }
-    if (i < n) {
-        int32_t rest[SWG__TAPS][LANES32] = {0};
-        const int32_t *rest_tap[SWG__TAPS];
-        for (int k = 0; k < SWG__TAPS; k++) {
-            memcpy(rest[k], tap[k] + i, (size_t)(n - i) * sizeof(int32_t));
-            rest_tap[k] = rest[k];
+/* The lanes behind the end of a row are computed and forgotten. */
+static bool stencil_narrow(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
+                           int64_t *activity) {
+    vi32 outside = {0}, lane, sum, size;
+    for (int j = 0; j < LANES32; j++)
+        lane[j] = j;
+    for (int64_t i = 0; i < n; i += LANES32) {
+        int32_t sums[LANES32], sizes[LANES32], left = n - i < LANES32 ? (int32_t)(n - i) : LANES32;
+        outside |= narrow_block(tap, w, i, &sum, &size) & (lane < left);
+        memcpy(sums, &sum, sizeof sum);
+        memcpy(sizes, &size, sizeof size);
+        for (int32_t j = 0; j < left; j++) {
+            accumulator[i + j] = sums[j];
+            activity[i + j] = sizes[j];
         }
-        outside |= narrow_block(rest_tap, w, 0, &sum, &size);
-        memcpy(accumulator + i, &sum, (size_t)(n - i) * sizeof(int32_t));
-        memcpy(activity + i, &size, (size_t)(n - i) * sizeof(int32_t));
     }
     int32_t any = 0;
-    for (int lane = 0; lane < LANES32; lane++)
-        any |= outside[lane];
+    for (int j = 0; j < LANES32; j++)
+        any |= outside[j];
     return any != 0;
+}
+
+/* In f64, where every product and sum is a whole number below 2^53: exact, and there are lanes for it everywhere. */
+static void stencil_middle(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
+                           int64_t *activity) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        vi32h anchor, level;
+        vf64 sum = {0}, size = {0};
+        memcpy(&anchor, tap[0] + i, sizeof anchor);
+        for (int k = 1; k < SWG__TAPS; k++) {
+            memcpy(&level, tap[k] + i, sizeof level);
+            vf64 d = __builtin_convertvector(level, vf64) - __builtin_convertvector(anchor, vf64);
+            sum += d * (double)w[k];
+            size += magnitude(d);
+        }
+        int64_t left = n - i < LANES ? n - i : LANES;
+        for (int64_t j = 0; j < left; j++) {
+            accumulator[i + j] = (int64_t)sum[j];
+            activity[i + j] = 4 * (int64_t)size[j] + 27;
+        }
+    }
 }
 
 static void stencil_wide(const int64_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t least, int64_t most, int64_t n,
@@ -161,6 +178,33 @@ static void stencil_wide(const int64_t *const tap[SWG__TAPS], const int32_t w[SW
         }
         accumulator[i] = sum;
         activity[i] = 4 * size + 27;
+    }
+}
+
+/* Four samples share the loads and stores of the sums; each sum still grows in sample order. */
+static void normal_sums(const double *d, const double *target, const uint8_t *mark, int64_t count,
+                        double sums[SWG__TAPS][SWG__SUM_WIDTH]) {
+    enum { GROUP = 4 };
+    for (int64_t s = 0; s < count; s += GROUP) {
+        double x[GROUP][SWG__SUM_WIDTH] = {{0}}, weight[GROUP] = {0};
+        for (int64_t g = 0; g < GROUP && s + g < count; g++) {
+            double size = 0;
+            if (mark[s + g] & SWG__SAMPLE_BORDER)
+                continue;
+            x[g][0] = target[s + g];
+            for (int k = 1; k < SWG__TAPS; k++) {
+                x[g][k] = d[(s + g) * (SWG__TAPS - 1) + k - 1];
+                size += fabs(x[g][k]);
+            }
+            weight[g] = 1 / (size / (SWG__TAPS - 1) + 1);
+        }
+        for (int i = 1; i < SWG__TAPS; i++)
+            for (int j = 0; j <= i; j += LANES) {
+                vf64 sum = load_f64(&sums[i][j]);
+                for (int g = 0; g < GROUP; g++)
+                    sum += (weight[g] * x[g][i]) * load_f64(&x[g][j]);
+                memcpy(&sums[i][j], &sum, sizeof sum);
+            }
     }
 }
 
@@ -250,5 +294,5 @@ static void linear(const int16_t *x, int64_t rows, int64_t stride, const int16_t
 }
 
 const swg__codec_kernels KERNELS = {
-    quantise_f32_32, quantise_f64_32, quantise_f32_64, quantise_f64_64, stencil_narrow, stencil_wide, residuals, linear,
+    quantise_f32_32, quantise_f64_32, quantise_f32_64, quantise_f64_64, stencil_narrow, stencil_middle, stencil_wide, normal_sums, residuals, linear,
 };

@@ -31,19 +31,20 @@ swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__dra
         return put_values(chunk, 1, draft);
     }
     const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
+    const int64_t rows = chunk->count / chunk->extent[3];
+    const bool try_stencil = !(without >> SWG_MODE_STENCIL & 1), try_planes = !(without >> SWG_MODE_PLANES & 1);
+    int64_t estimate = try_planes ? swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) : INT64_MAX;
+    /* The stencil's own estimate need not be coded out where it is clearly worse than the planes'. */
+    int64_t limit = estimate < (int64_t)raw ? estimate + estimate / 16 : (int64_t)raw;
     bool coded = false;
-    swg_status status = without >> SWG_MODE_STENCIL & 1 ? SWG_OK : swg__stencil_encode(chunk, (int64_t)raw, draft, &coded);
-    if (status == SWG_OK && !(without >> SWG_MODE_PLANES & 1)) {
-        int64_t rows = chunk->count / chunk->extent[3];
-        size_t best = coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored;
-        if (swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) < (int64_t)best) {
-            swg__draft planes;
-            swg__draft_init(&planes, chunk->ctx);
-            status = swg__planes_encode(chunk->ctx, chunk->grid.type, values, rows, chunk->extent[3], &planes);
-            bool better = status == SWG_OK && (!coded || swg__draft_bytes(&planes) < swg__draft_bytes(draft));
-            replace(draft, &planes, better);
-            coded = coded || better;
-        }
+    swg_status status = try_stencil ? swg__stencil_encode(chunk, limit, draft, &coded) : SWG_OK;
+    if (status == SWG_OK && estimate < (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored)) {
+        swg__draft planes;
+        swg__draft_init(&planes, chunk->ctx);
+        status = swg__planes_encode(chunk->ctx, chunk->grid.type, values, rows, chunk->extent[3], &planes);
+        bool better = status == SWG_OK && (!coded || swg__draft_bytes(&planes) < swg__draft_bytes(draft));
+        replace(draft, &planes, better);
+        coded = coded || better;
     }
     if (status == SWG_OK && (!coded || swg__draft_bytes(draft) >= stored)) {
         swg__draft_free(draft);

@@ -78,7 +78,7 @@ const char *swg__rans_open(swg__rans *r, int lanes_log2, const uint8_t *rans, si
     if (lanes > SWG__LANES || rans_bytes < 4 * lanes || (rans_bytes & 1))
         return "rANS stream is too short for its states or of odd length";
     *r = (swg__rans){.mask = (uint32_t)lanes - 1, .word = rans + 4 * lanes, .end = rans + rans_bytes};
-    r->raw = (swg__bit_reader){.at = raw, .end = raw + raw_bytes};
+    r->raw = (swg__bit_reader){.at = raw, .end = raw ? raw + raw_bytes : NULL};
     for (size_t i = 0; i < lanes; i++) {
         r->state[i] = swg__load32(rans + 4 * i);
         if (r->state[i] < SWG__RANS_LOW)

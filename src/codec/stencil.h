@@ -32,7 +32,27 @@ const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *reco
 void swg__stencil_write(const swg__stencil *model, swg__text *out);
 const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model);
 
-/* Sets weights and buckets from samples. d: (count, 27) differences to the anchor; target: level - anchor. */
-swg_status swg__stencil_weights(swg_context *ctx, const double *d, const double *target, int64_t count, int32_t w[SWG__TAPS]);
+/* Sampled points of a chunk. */
+typedef struct swg__training {
+    double *d, *target;      /* (count, 27) differences to the anchor; the level's own */
+    uint8_t *mark;           /* SWG__SAMPLE_START: first of a run along x; SWG__SAMPLE_BORDER */
+    struct swg__point {      /* scratch of swg__stencil_buckets */
+        int64_t e;
+        int8_t phase;
+        uint8_t activity, before;
+    } *point;
+    int64_t count;
+} swg__training;
+enum { SWG__SAMPLE_START = 1 };
+#define SWG__WIDE_LIMIT ((int64_t)1 << 30)
+
+/* Weighted least squares, rounded to Q13; all 0 where there is nothing to learn. SWG_ENOMEM. */
+swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]);
+
+/* Buckets of least code length for the model's weights; total: values of the chunk. Returns the sample's cost in 1/256 bit. */
+uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model);
+
+/* Classes beyond the stored ones use the nearest end. */
+void swg__stencil_spread(swg__stencil *model);
 
 #endif

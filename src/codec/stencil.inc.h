@@ -1,6 +1,6 @@
 /* stencil.inc.h - mode W on one type of level, included twice by stencil.c.
- * LEVEL: int32_t (levels of a chunk span less than 2^31; differences wrap harmlessly) or int64_t. NAME(x): suffix.
- * ROW_SUMS(tap, n, acc, size, least, most, outside): the kernel.
+ * LEVEL: int32_t (levels of a chunk span less than SHORT_SPAN) or int64_t. LEVEL_MOST: largest |level - first|.
+ * NAME(x): suffix. DIFFERENCE, ROW_SUMS(tap, n, sums, sizes, least, most, outside): arithmetic and kernel.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* ---- encoder: all levels of a slice are known; rows padded by two copies of their end values ---- */
@@ -30,7 +30,7 @@ static bool NAME(taps)(const NAME(field) *f, int64_t z, int64_t y, bool first, c
 
 /* Sums of one point, for the ends of rows. */
 static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const int32_t w[SWG__TAPS], int64_t least, int64_t most,
-                        LEVEL *sum, LEVEL *size, bool *outside) {
+                        int64_t *sum, int64_t *size, bool *outside) {
     int64_t total = 0, activity = 0, anchor = tap[0][x];
     for (int k = 1; k < SWG__TAPS; k++) {
         int64_t d = DIFFERENCE(tap[k][x], anchor);
@@ -39,12 +39,12 @@ static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const int3
         total += w[k] * d;
         activity += d < 0 ? -d : d;
     }
-    *sum = (LEVEL)total;
-    *size = (LEVEL)(4 * activity + 27);
+    *sum = total;
+    *size = 4 * activity + 27;
 }
 
 /* Residuals and contexts (bucket + 128 * (phase + 8)) of a slice, row-major. Returns whether a difference was out of range. */
-static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, LEVEL *sums, LEVEL *sizes,
+static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, int64_t *sums, int64_t *sizes,
                           LEVEL *e, uint16_t *context) {
     const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
     bool outside = false;
@@ -66,7 +66,7 @@ static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const s
             }
             int before = 2;
             for (int64_t x = 0; x < f->nx; x++) {
-                int64_t mu = ((int64_t)sums[x] + 256) >> 9, half = (mu + 8) >> 4;
+                int64_t mu = (sums[x] + 256) >> 9, half = (mu + 8) >> 4;
                 int64_t residual = DIFFERENCE(row[x], anchor) - half;
                 int b = model->bucket[swg__activity_class(sizes[x], model->wide)][before];
                 *e++ = (LEVEL)residual;
@@ -80,8 +80,8 @@ static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const s
 
 /* Appends the residuals of a slice in the order of the wavefront t = x + 3y + 7z, ties by z, then y. */
 static void NAME(emit)(const NAME(field) *f, const LEVEL *e, const uint16_t *context, int64_t first, swg__symbols *out) {
-    const int64_t nx = f->nx, ny = f->ny, fronts = (nx - 1) + 3 * (ny - 1) + 7 * (f->nz - 1) + 1;
-    for (int64_t t = 0; t < fronts; t++)
+    const int64_t nx = f->nx, ny = f->ny, count = (nx - 1) + 3 * (ny - 1) + 7 * (f->nz - 1) + 1;
+    for (int64_t t = 0; t < count; t++)
         for (int64_t z = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7); z < f->nz && 7 * z <= t; z++) {
             int64_t s = t - 7 * z, y = first_at_least(s - (nx - 1), 3), last = s / 3 < ny - 1 ? s / 3 : ny - 1;
             int64_t at = (z * ny + y) * nx + s - 3 * y;
@@ -90,9 +90,10 @@ static void NAME(emit)(const NAME(field) *f, const LEVEL *e, const uint16_t *con
         }
 }
 
-/* Differences of up to `most` sampled points to their anchors: d (count, 27), target; runs of consecutive x. Returns count. */
+/* Differences of up to `most` sampled points to their anchors: d (count, 27), target; runs of consecutive x. Returns count.
+ * mark: RUN_START, and BORDER where taps are stand-ins because the plane or row before is missing. */
 static int64_t NAME(sample)(const NAME(field) *f, int64_t slices, int64_t slice_step, int64_t most, double *d, double *target,
-                            uint8_t *run_start) {
+                            uint8_t *mark) {
     if (f->nx < 2)
         return 0;
     int64_t length = f->nx - 1 < SAMPLE_RUN ? f->nx - 1 : SAMPLE_RUN, rows = slices * f->nz * f->ny, wanted = most / length;
@@ -107,7 +108,7 @@ static int64_t NAME(sample)(const NAME(field) *f, int64_t slices, int64_t slice_
             for (int k = 1; k < SWG__TAPS; k++)
                 d[count * (SWG__TAPS - 1) + k - 1] = (double)DIFFERENCE(tap[k][x], tap[0][x]);
             target[count] = (double)DIFFERENCE(NAME(row)(&slice, z, y)[x], tap[0][x]);
-            run_start[count] = i == 0;
+            mark[count] = (uint8_t)((i == 0 ? RUN_START : 0) | ((z == 0 && f->nz > 4) || (y == 0 && f->ny > 4) ? BORDER : 0));
         }
     }
     return count;
@@ -161,16 +162,9 @@ static void NAME(place)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x, L
             *NAME(cell)(r, z, yy, xx) = value;
 }
 
-typedef struct NAME(front) {
-    LEVEL *sums, *sizes, *guess; /* guess: the anchor, then the whole prediction */
-    uint8_t *bucket;
-    int8_t *phase;
-    int64_t *e;
-} NAME(front);
-
 /* Sums and anchors of the points (y0..y1, z) of a front, y rising; s = t - 7z. Returns whether a difference was out of range. */
 static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, const swg__stencil *model, int64_t z, int64_t s,
-                              int64_t y0, int64_t y1, const NAME(front) *at) {
+                              int64_t y0, int64_t y1, const fronts *at) {
     const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
     const LEVEL *tap[SWG__TAPS];
     bool outside = false;
@@ -195,7 +189,8 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
             tap[k] = r->data + (zz < 0 ? 0 : zz) * RING * r->width + offset[k] + y;
         }
         ROW_SUMS(tap, length, at->sums + n, at->sizes + n, least, most, outside);
-        memcpy(at->guess + n, tap[0], (size_t)length * sizeof(LEVEL));
+        for (int64_t i = 0; i < length; i++)
+            at->guess[n + i] = tap[0][i];
         n += length;
         y = last + 1;
     }
@@ -203,23 +198,23 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
 }
 
 /* Decodes one slice. u: (nz, ny, nx) levels less *first. before: (nz, ny) scratch. NULL, the reason, or `beyond`. */
-static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, const swg__stencil *model, swg__rans *in, NAME(front) *f,
+static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, const swg__stencil *model, swg__rans *in, const fronts *f,
                                       uint8_t *before, LEVEL *u, int64_t *first) {
-    const int64_t nx = r->nx, ny = r->ny, nz = r->nz, fronts = (nx - 1) + 3 * (ny - 1) + 7 * (nz - 1) + 1;
+    const int64_t nx = r->nx, ny = r->ny, nz = r->nz, last = (nx - 1) + 3 * (ny - 1) + 7 * (nz - 1);
     memset(before, 2, (size_t)(nz * ny));
-    for (int64_t t = 0; t < fronts; t++) {
+    for (int64_t t = 0; t <= last; t++) {
         const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
         int64_t n = 0;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
-            NAME(front) at = {f->sums + n, f->sizes + n, f->guess + n, f->bucket + n, f->phase + n, NULL};
+            const fronts at = {f->sums + n, f->sizes + n, f->guess + n, f->bucket + n, f->phase + n, NULL};
             if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, &at) && sizeof(LEVEL) == 4)
-                return beyond; /* the sums may have wrapped; 64-bit levels saturate as the format says */
+                return beyond; /* 64-bit levels saturate as the format says */
             for (int64_t i = 0; i <= y1 - y0; i++) {
-                LEVEL mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4;
+                int64_t mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4;
                 at.bucket[i] = model->bucket[swg__activity_class(at.sizes[i], model->wide)][before[z * ny + y0 + i]];
                 at.phase[i] = (int8_t)(mu - 16 * half);
-                at.guess[i] = WRAPPED_SUM(at.guess[i], half);
+                at.guess[i] += half;
             }
             n += y1 - y0 + 1;
         }

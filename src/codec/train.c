@@ -1,11 +1,12 @@
-/* train.c - weighted least squares for the stencil: normal equations, ridge, Cholesky in f64, rounding to Q13.
+/* train.c - what the stencil learns from a sample of its chunk: weights by least squares (f64 Cholesky, ridge, rounded to Q13) and
+ * the scale bucket of each context by exact code length.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "stencil.h"
 
 enum { N = SWG__TAPS - 1, Q13 = 8192 };
 
 /* Solves a x = b in place of b; a is symmetric, its lower half given. False if it is not positive definite. */
-static bool cholesky(double a[N][N + 1], double b[N]) {
+static bool cholesky(double a[N][N], double b[N]) {
     for (int i = 0; i < N; i++)
         for (int j = 0; j <= i; j++) {
             double t = a[i][j];
@@ -28,42 +29,111 @@ static bool cholesky(double a[N][N + 1], double b[N]) {
     return true;
 }
 
-swg_status swg__stencil_weights(swg_context *ctx, const double *d, const double *target, int64_t count, int32_t w[SWG__TAPS]) {
-    double (*a)[N + 1] = swg__calloc(ctx, N, sizeof *a), b[N];
-    if (!a)
-        return swg__fail_memory(ctx, N * sizeof *a, "normal equations");
-    for (int64_t s = 0; s < count; s++) {
-        double x[N + 1], size = 0;
-        for (int k = 0; k < N; k++) {
-            x[k] = d[s * N + k];
-            size += fabs(x[k]);
-        }
-        x[N] = target[s];
-        double weight = 1 / ((size / N + 0.25) * (size / N + 0.25));
-        for (int i = 0; i < N; i++) {
-            double wx = weight * x[i];
-            for (int j = 0; j <= N; j++)
-                a[i][j] += wx * x[j];
-        }
+swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]) {
+    double (*sums)[SWG__SUM_WIDTH] = swg__calloc(ctx, SWG__TAPS, sizeof *sums), (*a)[N] = swg__calloc(ctx, N, sizeof *a), b[N];
+    if (!sums || !a) {
+        swg__free(ctx, sums);
+        swg__free(ctx, a);
+        return swg__fail_memory(ctx, 2 * N * sizeof *a, "normal equations");
     }
-    double trace = 0, total = 0;
-    for (int i = 0; i < N; i++) {
-        trace += a[i][i];
-        b[i] = a[i][N];
-    }
+    kernels->normal_sums(t->d, t->target, t->mark, t->count, sums);
+    double trace = 0;
     for (int i = 0; i < N; i++)
-        a[i][i] += 1e-7 * trace / N;
+        trace += sums[i + 1][i + 1];
     for (int k = 0; k < SWG__TAPS; k++)
         w[k] = 0;
-    if (trace > 0 && isfinite(trace) && cholesky(a, b)) {
-        for (int k = 0; k < N; k++)
+    /* Weights the format cannot hold (|w| < 4, sum |w| < 32) must not be clipped, that ruins their balance: more ridge instead. */
+    bool fits = false;
+    for (double ridge = 1e-7; trace > 0 && isfinite(trace) && !fits && ridge < 10; ridge *= 10) {
+        for (int i = 0; i < N; i++) {
+            for (int j = 0; j <= i; j++)
+                a[i][j] = sums[i + 1][j + 1];
+            a[i][i] += ridge * trace / N;
+            b[i] = sums[i + 1][0];
+        }
+        double total = 0, largest = 0;
+        fits = cholesky(a, b);
+        for (int k = 0; k < N; k++) {
             total += fabs(b[k]);
-        double scale = total * Q13 > 262000 ? 262000 / total : Q13; /* sum |w| <= 262143 keeps the accumulators in 32 bits */
-        for (int k = 0; k < N && isfinite(scale); k++) {
-            double v = rint(b[k] * scale);
-            w[k + 1] = (int32_t)(v > 32767 ? 32767 : v < -32767 ? -32767 : v);
+            largest = fabs(b[k]) > largest ? fabs(b[k]) : largest;
+        }
+        fits = fits && largest * Q13 < 32767 && total * Q13 < 262000;
+    }
+    for (int k = 0; k < N && fits; k++)
+        w[k + 1] = (int32_t)rint(b[k] * Q13);
+    swg__free(ctx, a);
+    swg__free(ctx, sums);
+    return SWG_OK;
+}
+
+/* ---- buckets ---- */
+
+/* Residual and context of every sampled point under the model's weights. */
+static void predict_points(swg__training *t, const swg__stencil *model) {
+    const double least = model->wide ? -(double)SWG__WIDE_LIMIT : -8192, top = model->wide ? (double)SWG__WIDE_LIMIT : 8191;
+    int before = 2;
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t sum = 0, size = 0;
+        for (int k = 0; k < N; k++) {
+            double v = t->d[i * N + k];
+            int64_t d = (int64_t)(v < least ? least : v > top ? top : v);
+            sum += model->w[k + 1] * d;
+            size += d < 0 ? -d : d;
+        }
+        int64_t mu = (sum + 256) >> 9, half = (mu + 8) >> 4, e = (int64_t)t->target[i] - half;
+        before = t->mark[i] & SWG__SAMPLE_START ? 2 : before;
+        t->point[i] = (struct swg__point){.e = e, .phase = (int8_t)(mu - 16 * half), .before = (uint8_t)before,
+                                          .activity = (uint8_t)swg__activity_class(4 * size + 27, model->wide)};
+        before = e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
+    }
+}
+
+void swg__stencil_spread(swg__stencil *model) {
+    for (int c = 0; c < 128; c++)
+        if (c < model->c_min || c > model->c_max)
+            memcpy(model->bucket[c], model->bucket[c < model->c_min ? model->c_min : model->c_max], 3);
+}
+
+uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model) {
+    enum { AROUND = 3, TRIES = 2 * AROUND + 1 };
+    const int most = model->wide ? SWG__WIDE_BUCKETS - 1 : SWG__BUCKETS - 1, top_class = model->wide ? 127 : 63;
+    double sum[128][3] = {0};
+    int32_t seen[128][3] = {0};
+    int start[128][3];
+    uint64_t cost[128][3][TRIES] = {0}, all = 0;
+    predict_points(t, model);
+    model->c_min = t->count ? 127 : 0;
+    model->c_max = 0;
+    for (int64_t i = 0; i < t->count; i++) { /* mean magnitudes give a first bucket ... */
+        const struct swg__point *p = &t->point[i];
+        sum[p->activity][p->before] += fabs((double)p->e - p->phase / 16.0);
+        seen[p->activity][p->before]++;
+        model->c_min = p->activity < model->c_min ? p->activity : model->c_min;
+        model->c_max = p->activity > model->c_max ? p->activity : model->c_max;
+    }
+    if (total > 32 * t->count && t->count) /* rare classes the sample missed */
+        model->c_max = model->c_max + 8 < top_class ? model->c_max + 8 : top_class;
+    for (int c = model->c_min; c <= model->c_max; c++)
+        for (int r = 0; r < 3; r++) { /* a class is a quarter octave, like a bucket: an empty one follows the one below */
+            int below = c > model->c_min ? start[c - 1][r] + 1 : r ? start[c][r - 1] : 4;
+            start[c][r] = seen[c][r] ? swg__bucket_for(sum[c][r] / seen[c][r], most) : below < most ? below : most;
+        }
+    for (int64_t i = 0; i < t->count; i++) { /* ... whose neighbours are then priced */
+        const struct swg__point *p = &t->point[i];
+        for (int j = 0; j < TRIES; j++) {
+            int b = start[p->activity][p->before] + j - AROUND;
+            cost[p->activity][p->before][j] += swg__residual_cost(b < 0 ? 0 : b > most ? most : b, p->phase, p->e);
         }
     }
-    swg__free(ctx, a);
-    return SWG_OK;
+    for (int c = model->c_min; c <= model->c_max; c++)
+        for (int r = 0; r < 3; r++) {
+            int best = AROUND;
+            for (int j = 0; j < TRIES; j++)
+                best = cost[c][r][j] < cost[c][r][best] ? j : best;
+            int b = start[c][r] + best - AROUND;
+            model->bucket[c][r] = (uint8_t)(b < 0 ? 0 : b > most ? most : b);
+            all += cost[c][r][best];
+        }
+    swg__stencil_spread(model);
+    return all;
 }

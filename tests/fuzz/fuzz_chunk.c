@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     swg__text file;
     swg_swz *swz;
-    uint64_t values[400];
+    uint64_t values[512];
     swg__text_init(&file, ctx);
     build(data, size, &file);
     uint8_t *copy = malloc(file.length);

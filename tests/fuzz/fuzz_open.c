@@ -23,7 +23,7 @@ static void repair_stream(uint8_t *d, size_t size) {
     uint32_t header = swg__load32(d + 12);
     uint64_t models = swg__load64(d + 160), index = swg__load64(d + size - 56), index_bytes = swg__load64(d + size - 48);
     if (index < size && index_bytes <= size - index)
-        for (uint64_t at = index + 24; at + SWG__INDEX_ENTRY + 4 <= index + index_bytes; at += SWG__INDEX_ENTRY) {
+        for (uint64_t at = index + 24; at + SWG__INDEX_ENTRY <= index + index_bytes; at += SWG__INDEX_ENTRY) {
             uint64_t record = swg__load64(d + at), bytes = swg__load32(d + at + 8);
             if (record < size && bytes >= 40 && bytes <= size - record) {
                 seal(d, (size_t)record, (size_t)(record + bytes) - 4);
@@ -51,7 +51,7 @@ static void repair(uint8_t *d, size_t size) {
     }
     uint64_t directory = swg__load64(d + size - 56), bytes = swg__load64(d + size - 48);
     seal(d, 0, 12);
-    for (uint64_t at = directory + 24; at < size && at + 20 <= directory + bytes && bytes <= size;) {
+    for (uint64_t at = directory + 24; directory < size && at + 20 <= size;) {
         uint64_t member = swg__load64(d + at), length = swg__load64(d + at + 8);
         if (member < size && length <= size - member)
             repair_stream(d + member, (size_t)length);

@@ -247,7 +247,8 @@ static void features(void **state) {
     for (int isa = 0; isa <= (int)ctx->isa; isa++) {
         const swg__codec_kernels *kernels = swg__codec_kernels_for((swg__isa)isa);
         for (int64_t n = 1; n < 40; n++) {
-            int32_t cells[SWG__TAPS][40] = {{0}}, sums[40], sizes[40];
+            int32_t cells[SWG__TAPS][40 + SWG__TAP_SLACK] = {{0}};
+            int64_t sums[40], sizes[40];
             const int32_t *tap[SWG__TAPS];
             for (int k = 0; k < SWG__TAPS; k++)
                 tap[k] = cells[k];
@@ -273,8 +274,22 @@ static void features(void **state) {
             assert_false(kernels->stencil_narrow(tap, w, n, sums, sizes));
             assert_int_equal(sizes[n - 1], 884655);
             assert_int_equal(swg__activity_class(884655, false), 62);
+            cells[13][n] = -8193; /* behind the end: not looked at */
+            assert_false(kernels->stencil_narrow(tap, w, n, sums, sizes));
             cells[13][n - 1] = -8193;
             assert_true(kernels->stencil_narrow(tap, w, n, sums, sizes));
+            int64_t wide[SWG__TAPS][40], wide_sums[40], wide_sizes[40]; /* the other two kernels agree where both may be used */
+            const int64_t *wide_tap[SWG__TAPS];
+            uint64_t seed = (uint64_t)n;
+            for (int k = 0; k < SWG__TAPS; k++) {
+                wide_tap[k] = wide[k];
+                for (int j = 0; j < n; j++)
+                    wide[k][j] = cells[k][j] = (int32_t)(noise(&seed) % (1 << 30)) - (1 << 29);
+            }
+            kernels->stencil_middle(tap, w, n, sums, sizes);
+            kernels->stencil_wide(wide_tap, w, -((int64_t)1 << 30), (int64_t)1 << 30, n, wide_sums, wide_sizes);
+            assert_memory_equal(sums, wide_sums, (size_t)n * sizeof *sums);
+            assert_memory_equal(sizes, wide_sizes, (size_t)n * sizeof *sizes);
         }
     }
     static const struct { int v, r; } rounding[] = {{255, 0}, {256, 1}, {-256, 0}, {-257, -1}, {767, 1}, {768, 2}, {-768, -1}, {-769, -2}};
@@ -315,6 +330,9 @@ static void least_squares(void **state) {
     swg_context *ctx = *state;
     enum { COUNT = 500, N = SWG__TAPS - 1 };
     static double d[COUNT * N], target[COUNT];
+    static uint8_t mark[COUNT];
+    const swg__codec_kernels *k0 = swg__codec_kernels_for(ctx->isa);
+    swg__training t = {.d = d, .target = target, .mark = mark, .count = COUNT};
     int32_t w[SWG__TAPS];
     uint64_t seed = 4;
     for (int i = 0; i < COUNT; i++) {
@@ -322,16 +340,29 @@ static void least_squares(void **state) {
             d[i * N + k] = (double)(int64_t)(noise(&seed) % 41) - 20;
         target[i] = 0.5 * d[i * N + 11] - 0.25 * d[i * N + 22] + 1.125 * d[i * N + 26];
     }
-    assert_ok(ctx, swg__stencil_weights(ctx, d, target, COUNT, w));
+    assert_ok(ctx, swg__stencil_weights(ctx, k0, &t, w));
     for (int k = 1; k < SWG__TAPS; k++)
         assert_in_range(w[k] + 40000, 40000 + (k == 12 ? 4096 : k == 23 ? -2048 : k == 27 ? 9216 : 0) - 1,
                         40000 + (k == 12 ? 4096 : k == 23 ? -2048 : k == 27 ? 9216 : 0) + 1);
-    assert_ok(ctx, swg__stencil_weights(ctx, d, target, 0, w));
+    t.count = 0;
+    assert_ok(ctx, swg__stencil_weights(ctx, k0, &t, w));
+    t.count = COUNT;
     for (int k = 0; k < SWG__TAPS; k++)
         assert_int_equal(w[k], 0);
-    for (int i = 0; i < COUNT; i++) /* weights that would overflow the accumulators are scaled down */
+    for (int isa = 0; isa <= (int)ctx->isa; isa++) { /* the sums have the same bits everywhere */
+        double sums[2][SWG__TAPS][SWG__SUM_WIDTH] = {{{0}}};
+        k0->normal_sums(d, target, mark, COUNT, sums[0]);
+        swg__codec_kernels_for((swg__isa)isa)->normal_sums(d, target, mark, COUNT, sums[1]);
+        for (int i = 1; i < SWG__TAPS; i++) /* what lies above the diagonal is nobody's */
+            assert_memory_equal(sums[0][i], sums[1][i], (size_t)(i + 1) * sizeof(double));
+    }
+    mark[7] = SWG__SAMPLE_BORDER; /* a sample that does not count */
+    target[7] = 1e9;
+    assert_ok(ctx, swg__stencil_weights(ctx, k0, &t, w));
+    assert_in_range(w[12], 4095, 4097);
+    for (int i = 0; i < COUNT; i++) /* weights that would overflow the accumulators */
         target[i] = 1e6 * d[i * N];
-    assert_ok(ctx, swg__stencil_weights(ctx, d, target, COUNT, w));
+    assert_ok(ctx, swg__stencil_weights(ctx, k0, &t, w));
     int64_t sum = 0;
     for (int k = 1; k < SWG__TAPS; k++)
         sum += abs(w[k]);
