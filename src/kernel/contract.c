@@ -96,7 +96,7 @@ static void matmul_run(const swg__call *call, int64_t begin, int64_t end, int wo
     const float *bias = attr->bias ? call->in[extra++] : NULL, *gate = attr->gate ? call->in[extra] : NULL;
     for (int64_t row = begin; row < end;) {
         int64_t batch = row / d.m, m0 = row % d.m, m1 = swg__min64(d.m, m0 + end - row);
-        const float *packed = (const float *)call->scratch + batch * each;
+        const float *packed = call->scratch ? (const float *)call->scratch + batch * each : NULL; /* none: nothing had to be packed */
         swg__gemm gemm = {
             .m = d.m, .n = d.n, .k = d.k,
             .a = (const float *)call->in[0] + batch * d.m * d.k, .row_stride = d.a_row, .k_stride = d.a_k,

@@ -8,7 +8,7 @@
 
 /* ---- every allocation of the process is counted, whoever makes it (not under sanitisers, which own malloc) ---- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SWG_SANITISED
 static int64_t heap_calls(void) { return 0; }
 #else
 #include <stdatomic.h>
