@@ -19,7 +19,7 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__EXP: return exp(a);
     case SWG__LOG: return log(a);
     case SWG__LOG1P: return log1p(a);
-    case SWG__RELU: return a > 0 ? a : 0;
+    case SWG__RELU: return a <= 0 ? 0 : a;
     case SWG__GELU: return a * .5 * erfc(-a * M_SQRT1_2);
     case SWG__DGELU: return .5 * erfc(-a * M_SQRT1_2) + a * exp(-a * a / 2) * .39894228040143267794;
     case SWG__TANH: return tanh(a);
@@ -92,7 +92,7 @@ void swg__ref_matmul(const swg__call *call) {
                 for (int64_t l = 0; l < k; l++)
                     sum += (n->attr.trans_a ? x[l * rows + i] : x[i * k + l]) * (n->attr.trans_b ? y[j * k + l] : y[l * columns + j]);
                 int64_t at = (g * rows + i) * columns + j;
-                if ((n->attr.relu && !(sum > 0)) || (gate && !(gate[at] > 0)))
+                if ((n->attr.relu && sum <= 0) || (gate && !(gate[at] > 0)))
                     sum = 0;
                 ((double *)call->out)[at] = sum;
             }

@@ -16,10 +16,12 @@
 #if VL == 1
 typedef float vf;
 #define KEEP(x, condition) ((condition) ? (x) : 0.f)
+#define DROP(x, condition) ((condition) ? 0.f : (x))
 #else
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #define KEEP(x, condition) ((vf)((vi)(x) & (condition)))
+#define DROP(x, condition) ((vf)((vi)(x) & ~(condition)))
 #endif
 
 /* Empty assembly, because compilers do not leave well alone. gcc 12 rotates accumulators through register moves, and turns three
@@ -139,7 +141,7 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
     if (g->relu)
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
-                acc[i * nv + j] = KEEP(acc[i * nv + j], acc[i * nv + j] > 0);
+                acc[i * nv + j] = DROP(acc[i * nv + j], acc[i * nv + j] <= 0); /* NaN stays */
     float *c = g->c + row * g->ldc + t->column;
     const float *gate = g->gate ? g->gate + row * g->ldc + t->column : NULL;
     if (VL == 1 || t->last == VL) {
