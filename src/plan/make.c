@@ -69,6 +69,25 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
     return status;
 }
 
+static swg_status lay_out(swg_plan *plan) {
+    swg_graph *from = plan->g, *to;
+    swg_value *like = swg__alloc(plan->ctx, (size_t)from->count * sizeof *like);
+    if (!like)
+        return swg__fail_memory(plan->ctx, (size_t)from->count * sizeof *like, "a plan");
+    swg_status status = swg_graph_create(plan->ctx, &(swg_graph_opts){.dtype = from->dtype}, &to);
+    if (status == SWG_OK) {
+        plan->g = to;
+        status = swg__pass_layout(from, to, plan->outputs, plan->output_count, like);
+        for (int64_t v = 0; status == SWG_OK && v < plan->map_count; v++)
+            plan->map[v] = like[plan->map[v]];
+        for (int i = 0; status == SWG_OK && i < plan->output_count; i++)
+            plan->outputs[i] = like[plan->outputs[i]];
+        swg_graph_destroy(from);
+    }
+    swg__free(plan->ctx, like);
+    return status;
+}
+
 static swg_status rewrite(swg_plan *plan, const swg_plan_opts *opts, int *readers) {
     swg__work work = {.g = plan->g, .outputs = plan->outputs, .output_count = plan->output_count, .readers = readers};
     swg_value *before = swg__alloc(plan->ctx, (size_t)plan->output_count * sizeof *before);
@@ -559,6 +578,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->bind_inputs = opts->bind_inputs;
     swg__arena_init(&plan->arena, ctx);
     swg_status status = copy_live(g, opts, plan);
+    if (status == SWG_OK && !opts->no_layout)
+        status = lay_out(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__ADAM)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
