@@ -130,6 +130,26 @@ typedef struct swg_matmul_opts {
 /* a: (..., m, k), b: (..., k, n) or (k, n); result (..., m, n). opts may be NULL. Sums over k run in one fixed order. */
 swg_value swg_matmul(swg_graph *g, swg_value a, swg_value b, const swg_matmul_opts *opts);
 
+/* ---- convolution ---- */
+
+/* One number per spatial axis, first axis first. What is 0 has its default. */
+typedef struct swg_conv_opts {
+    int64_t stride[3], dilation[3];     /* default 1 */
+    int64_t padding[3];                 /* zeros on either side */
+    int64_t output_padding[3];          /* transposed: positions more at the end, below stride or dilation */
+    int64_t groups;                     /* default 1 */
+    bool channels_last;                 /* x and the result are (N, spatial..., C); default (N, C, spatial...) */
+    bool no_bias;                       /* layers of nn.h: none is made */
+    int64_t kernel[3];                  /* layers of nn.h: where not 0, the kernel along this axis */
+} swg_conv_opts;
+/* Cross-correlation over 1 to 3 spatial axes, as PyTorch's convNd. x: (N, C, spatial...), w: (O, C / groups, kernel...),
+ * bias: (O) or SWG_NONE; result (N, O, spatial...) with extents (in + 2 padding - dilation (kernel - 1) - 1) / stride + 1.
+ * opts may be NULL. Padding costs nothing: only taps that meet data are computed. */
+swg_value swg_convolution(swg_graph *g, swg_value x, swg_value w, swg_value bias, const swg_conv_opts *opts);
+/* Its transpose, as PyTorch's conv_transposeNd. w: (C, O / groups, kernel...); extents
+ * (in - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. */
+swg_value swg_convolution_transpose(swg_graph *g, swg_value x, swg_value w, swg_value bias, const swg_conv_opts *opts);
+
 /* ---- gradients and updates ---- */
 
 /* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i]. params: any values made before the

@@ -9,6 +9,13 @@
  * Both start uniform in +-1/sqrt(k). */
 swg_value swg_linear(swg_graph *g, swg_value x, int64_t n, const char *name);
 
+/* Convolution with `channels` results; kernel is the extent along every spatial axis. x: (N, C, spatial...), or (N, spatial..., C) with
+ * opts->channels_last. "<name>.weight" (channels, C / groups, kernel...) and "<name>.bias" (channels) start uniform in
+ * +-1/sqrt(C / groups * taps), PyTorch's default. opts may be NULL. */
+swg_value swg_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kernel, const swg_conv_opts *opts, const char *name);
+/* Transposed: "<name>.weight" is (C, channels / groups, kernel...); both start uniform in +-1/sqrt(channels / groups * taps). */
+swg_value swg_conv_transpose(swg_graph *g, swg_value x, int64_t channels, int64_t kernel, const swg_conv_opts *opts, const char *name);
+
 typedef enum swg_activation { SWG_ACT_NONE, SWG_ACT_RELU, SWG_ACT_GELU, SWG_ACT_SILU, SWG_ACT_TANH, SWG_ACT_SIGMOID } swg_activation;
 swg_value swg_activate(swg_graph *g, swg_value x, swg_activation activation);
 /* "relu" -> SWG_ACT_RELU; false if unknown. */

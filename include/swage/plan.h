@@ -42,6 +42,7 @@ typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
     int output_count;
     bool no_fusion;             /* keep one node per operation */
+    bool no_layout;             /* keep every permute between channels-first and channels-last where it was asked for */
     bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */

@@ -1,6 +1,7 @@
 /* graph.c - the graph's storage: nodes in an array, everything they point to in an arena; latched errors; inspection.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "ir.h"
+#include "conv.h"
 #include <string.h>
 
 const swg__op_info swg__ops[SWG__OP_COUNT] = {
@@ -196,6 +197,8 @@ const swg_value *swg_params_of(const swg_graph *g, int *count) {
 int64_t swg__node_macs(const swg_graph *g, const swg__node *n) {
     if (swg__ops[n->op].class != SWG__CONTRACTION)
         return 0;
+    if (n->op != SWG__MATMUL && n->op != SWG__LINEAR)
+        return swg__conv_macs(g, n);
     const swg__node *a = &g->nodes[n->in[0]];
     int64_t k = a->shape[n->attr.trans_a ? a->ndim - 2 : a->ndim - 1];
     return swg__shape_elements(n->ndim, n->shape) * k;

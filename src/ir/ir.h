@@ -33,15 +33,16 @@ typedef struct swg__attr {
     double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value */
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
+    int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */
     bool trans_a, trans_b;          /* matmul */
-    bool bias, relu, gate;          /* linear: inputs after a, b in this order (relu has none) */
+    bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
     bool decoupled, clip;           /* adam */
     uint8_t unused[5];
 } swg__attr;
-_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + sizeof(void *) + 3 * 4 + 7 + 5, "no padding in swg__attr");
+_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + sizeof(void *) + 10 * 4 + 3 * 4 + 7 + 5, "no padding in swg__attr");
 
 typedef struct swg__node {
     uint8_t op, dtype;

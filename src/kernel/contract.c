@@ -27,9 +27,10 @@ static int64_t packed_elements(const dims *d, const swg__isa_table *isa, bool *t
     return (*tail_only ? tail : d->n - rest + tail) * d->k;
 }
 
-int64_t swg__pack_bytes(const swg_graph *g, const swg__node *node, const swg__isa_table *isa, bool *tail_only) {
+static int64_t pack_bytes(const swg_graph *g, const swg__node *node, const swg__isa_table *isa) {
     dims d = dims_of(g, node);
-    return d.batch * packed_elements(&d, isa, tail_only) * 4;
+    bool tail_only;
+    return d.batch * packed_elements(&d, isa, &tail_only) * 4;
 }
 
 /* ---- packing: a unit is a panel of one batch element ---- */
@@ -69,7 +70,7 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
     }
 }
 
-const swg__kernel swg__kernel_pack = {.name = "pack", .units = pack_units, .grain = pack_grain, .run = pack_run};
+static const swg__kernel pack_kernel = {.name = "pack", .units = pack_units, .grain = pack_grain, .run = pack_run};
 
 /* ---- product: a unit is a row of the result, batches one after the other ---- */
 
@@ -96,7 +97,7 @@ static void matmul_run(const swg__call *call, int64_t begin, int64_t end, int wo
     const float *bias = attr->bias ? call->in[extra++] : NULL, *gate = attr->gate ? call->in[extra] : NULL;
     for (int64_t row = begin; row < end;) {
         int64_t batch = row / d.m, m0 = row % d.m, m1 = swg__min64(d.m, m0 + end - row);
-        const float *packed = call->scratch ? (const float *)call->scratch + batch * each : NULL; /* none: nothing had to be packed */
+        const float *packed = call->packed ? (const float *)call->packed + batch * each : NULL; /* none: nothing had to be packed */
         swg__gemm gemm = {
             .m = d.m, .n = d.n, .k = d.k,
             .a = (const float *)call->in[0] + batch * d.m * d.k, .row_stride = d.a_row, .k_stride = d.a_k,
@@ -110,4 +111,5 @@ static void matmul_run(const swg__call *call, int64_t begin, int64_t end, int wo
     }
 }
 
-const swg__kernel swg__kernel_matmul = {.name = "matmul", .units = matmul_units, .grain = matmul_grain, .run = matmul_run, .rows = true};
+const swg__kernel swg__kernel_matmul = {.name = "matmul", .units = matmul_units, .grain = matmul_grain, .run = matmul_run, .rows = true,
+                                        .pack = &pack_kernel, .pack_bytes = pack_bytes};

@@ -10,6 +10,7 @@
 
 /* C = epilogue(A B). Panel p of B holds columns p*nr..: packed panels are (k, nr) blocks in sequence, the last one
  * (k, vl) if vl columns or fewer are left; a direct B is read in place with row stride ldb, its last partial panel from `tail`. */
+typedef struct swg__tap { int64_t a, b; } swg__tap; /* elements on from a; rows on in b */
 typedef struct swg__gemm {
     int64_t m, n, k;
     const float *a;
@@ -22,6 +23,10 @@ typedef struct swg__gemm {
     const float *bias;              /* (n), or NULL */
     const float *gate;              /* (m, n) with row stride ldc, or NULL: result kept where gate > 0, else 0 */
     bool relu;
+    /* Convolutions: the sum over k is done for each tap. NULL: once, with both as they are. */
+    const swg__tap *taps;
+    int64_t tap_count, depth;       /* rows of a packed panel of b */
+    bool accumulate;                /* c is added to before bias, relu and gate */
 } swg__gemm;
 
 typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const float *c, int64_t n, float f0, float f1);
@@ -34,6 +39,9 @@ typedef struct swg__isa_table {
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
     /* Panels [p0, p1) of b: row i, column j at b[i * row_stride + j * column_stride]. */
     void (*pack)(float *packed, const float *b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t p0, int64_t p1);
+    /* One panel of a convolution's weights: row t * k + i, column j < columns from w[i * k_stride + j * n_stride + t]; w ends at `end`. */
+    void (*pack_taps)(float *packed, const float *w, const float *end, int64_t k_stride, int64_t n_stride, int64_t taps, int64_t k,
+                      int64_t columns);
     swg__ew_fn ew[SWG__OP_COUNT];
     double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
     double (*sum_squares)(const float *x, int64_t n);

@@ -16,7 +16,8 @@ typedef struct swg__call {
     const swg__exact_table *exact;
     void *out;
     const void *const *in;      /* node->inputs pointers */
-    void *scratch;              /* what `scratch` asked for, one part per worker if it is per worker */
+    const void *packed;         /* what the packing step made of the second operand */
+    void *scratch;              /* what `scratch` asked for, one part per worker if it is per worker; else what is packed */
     int64_t worker_bytes;       /* distance between workers' scratch */
     const void *layout;         /* what `prepare` computed when the plan was made */
     uint64_t seed;
@@ -40,6 +41,9 @@ typedef struct swg__kernel {
     /* Static facts of the call (strides, programs), allocated in `arena`; NULL result means out of memory. May be NULL. */
     const void *(*prepare)(swg__arena *arena, const swg__call *call);
     bool rows;
+    /* Contractions: packing of the second operand, a call of its own that fills `out`, and the bytes it takes (0: read in place). */
+    const struct swg__kernel *pack;
+    int64_t (*pack_bytes)(const swg_graph *g, const swg__node *n, const swg__isa_table *isa);
 } swg__kernel;
 
 /* The kernels of op.def. */
@@ -53,11 +57,6 @@ extern const swg__kernel swg__kernel_reference;
 
 /* The program of an element-wise node; for one that is no program, `alone` becomes one of a single instruction. */
 const swg__program *swg__program_of(const swg__node *n, swg__program *alone);
-
-/* Packing of a contraction's second operand, a call of its own with the matmul's scratch as `out`. */
-extern const swg__kernel swg__kernel_pack;
-/* Bytes of packed panels a contraction needs (0: b is read in place). `tail_only`: just the last, partial panel. */
-int64_t swg__pack_bytes(const swg_graph *g, const swg__node *n, const swg__isa_table *isa, bool *tail_only);
 
 static inline int64_t swg__min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t swg__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

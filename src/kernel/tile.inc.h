@@ -112,12 +112,14 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
     OPAQUE(zero);
     UNROLLED for (int i = 0; i < mr * nv; i++)
         acc[i] = zero;
-    UNROLLED for (int q = 0; q < panels; q++)
-        b[q] = t->b + q * t->panel_stride;
-    if (g->k_stride == 1) {
+    const swg__tap once = {0}, *tap = g->taps ? g->taps : &once;
+    const swg__tap *const end = tap + (g->taps ? g->tap_count : 1);
+    for (; g->k_stride == 1 && tap < end; tap++) {
         const int64_t stride = g->row_stride;
+        UNROLLED for (int q = 0; q < panels; q++)
+            b[q] = t->b + tap->b * ldb + q * t->panel_stride;
         UNROLLED for (int p = 0; p < pointers; p++)
-            a[p] = g->a + (row + ROWS_OF_POINTER * p) * stride;
+            a[p] = g->a + tap->a + (row + ROWS_OF_POINTER * p) * stride;
         for (int64_t k = g->k; k > 0; k--) {
             STEP(a[i / ROWS_OF_POINTER][i % ROWS_OF_POINTER * stride]);
             UNROLLED for (int p = 0; p < pointers; p++) {
@@ -125,13 +127,23 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
                 STAY_POINTER(a[p]);
             }
         }
-    } else { /* a transposed: the mr rows are neighbours in memory */
-        a[0] = g->a + row;
+    }
+    for (; tap < end; tap++) { /* a transposed: the mr rows are neighbours in memory */
+        UNROLLED for (int q = 0; q < panels; q++)
+            b[q] = t->b + tap->b * ldb + q * t->panel_stride;
+        a[0] = g->a + tap->a + row;
         for (int64_t k = g->k; k > 0; k--) {
             STEP(a[0][i]);
             a[0] += g->k_stride;
         }
     }
+    float *c = g->c + row * g->ldc + t->column;
+    if (g->accumulate)
+        UNROLLED for (int i = 0; i < mr; i++)
+            UNROLLED for (int j = 0; j < nv; j++) {
+                const float *from = c + i * g->ldc + j * VL;
+                acc[i * nv + j] += j < nv - 1 ? *(const vf *)from : LOAD_PART(from, t->last);
+            }
     if (t->bias) /* last: a sum that began with it would wait for its load */
         UNROLLED for (int j = 0; j < nv; j++) {
             vf bias = *(const vf *)(t->bias + j * VL);
@@ -142,7 +154,6 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
                 acc[i * nv + j] = DROP(acc[i * nv + j], acc[i * nv + j] <= 0); /* NaN stays */
-    float *c = g->c + row * g->ldc + t->column;
     const float *gate = g->gate ? g->gate + row * g->ldc + t->column : NULL;
     if (VL == 1 || t->last == VL) {
         if (gate)
@@ -188,13 +199,13 @@ static const tile_fn pair[MR + 1] = {NULL, TILES_TO(MR)(NAME_OF, 2)}, tall[TALL 
 static const struct { int panels; tile_fn fn; } wide[WIDE + 1] = {{0, NULL}, {2, tile_1x4}, {2, tile_2x4}, {2, tile_3x4}};
 
 static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) {
-    const int64_t rows = m1 - m0;
+    const int64_t rows = m1 - m0, depth = g->taps ? g->depth : g->k;
     for (int64_t column = 0; column < g->n;) {
         int64_t left = g->n - column, width = left < NR ? left : NR;
         bool in_place = g->ldb != 0 && width == NR;
         strip t = {.g = g, .bias = g->bias ? g->bias + column : NULL, .column = column,
-                   .b = in_place ? g->b + column : g->ldb != 0 ? g->tail : g->b + column * g->k,
-                   .ldb = in_place ? g->ldb : width > VL ? NR : VL, .panel_stride = in_place ? NR : NR * g->k,
+                   .b = in_place ? g->b + column : g->ldb != 0 ? g->tail : g->b + column * depth,
+                   .ldb = in_place ? g->ldb : width > VL ? NR : VL, .panel_stride = in_place ? NR : NR * depth,
                    .last = width > VL ? width - VL : width};
         float bias[NR] = {0};
         if (g->bias && width < NR) {

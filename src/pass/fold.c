@@ -107,8 +107,7 @@ static uint64_t hash_node(const swg__node *n) {
     return h ^ h >> 32;
 }
 
-/* A gradient has a place of its own in the gradient span, so nothing may be merged into or out of it. */
-static void mark_placed(const swg_graph *g, uint8_t *placed) {
+void swg__mark_placed(const swg_graph *g, uint8_t *placed) {
     for (int64_t v = 1; v < g->count; v++)
         for (int j = 2; g->nodes[v].op == SWG__ADAM && j < g->nodes[v].inputs; j++)
             for (swg_value x = g->nodes[v].in[j];; x = g->nodes[x].in[0]) {
@@ -130,7 +129,7 @@ swg_status swg__pass_fold(swg__work *w) {
         status = swg__fail_memory(g->ctx, (size_t)slots * 4, "folding");
         goto done;
     }
-    mark_placed(g, placed);
+    swg__mark_placed(g, placed);
     for (swg_value v = 1; v < g->count; v++) {
         swg__node *n = &g->nodes[v];
         swg_value same = SWG_NONE;

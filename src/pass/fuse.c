@@ -13,7 +13,7 @@ static swg_status absorb(swg_graph *g, swg__node *n, const swg__node *c, swg_val
     memcpy(in, c->in, (size_t)c->inputs * sizeof *in);
     if (extra)
         in[c->inputs] = extra;
-    n->op = SWG__LINEAR;
+    n->op = c->op == SWG__MATMUL ? SWG__LINEAR : c->op;
     n->in = in;
     n->inputs = inputs;
     n->attr = attr;
@@ -25,7 +25,7 @@ static swg_status fuse_contraction(swg__work *w, swg__node *n) {
     if (n->inputs < 1 || (n->op != SWG__ADD && n->op != SWG__RELU && n->op != SWG__GATE))
         return SWG_OK;
     const swg__node *c = &g->nodes[n->in[0]];
-    if (swg__ops[c->op].class != SWG__CONTRACTION || w->readers[n->in[0]] != 1 || !swg__same_shape(c, n) || c->attr.relu ||
+    if (swg__ops[c->op].class != SWG__CONTRACTION || c->op == SWG__CONV_WEIGHTS || w->readers[n->in[0]] != 1 || !swg__same_shape(c, n) || c->attr.relu ||
         c->attr.gate)
         return SWG_OK;
     swg__attr attr = c->attr;

@@ -18,6 +18,12 @@ void swg__work_count(swg__work *w);
 /* Readers and outputs of `from` read `to` instead. */
 void swg__work_replace(swg__work *w, swg_value from, swg_value to);
 
+/* placed[v] = 1 for gradients: each has a place of its own in the gradient span, so nothing may be merged into or out of it. */
+void swg__mark_placed(const swg_graph *g, uint8_t *placed);
+
+/* Before the others, from one copy into another: permutes of channels only at the edges. like[v]: what v is in `to`; SWG_NONE for
+ * what only exists channels-last there. Outputs exist. */
+swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
 swg_status swg__pass_fold(swg__work *w);    /* constants, common subexpressions, identities, needless expands */
 swg_status swg__pass_fuse(swg__work *w);    /* bias, relu and gate into contractions; element-wise chains into programs */
 

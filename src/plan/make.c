@@ -69,6 +69,25 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
     return status;
 }
 
+static swg_status lay_out(swg_plan *plan) {
+    swg_graph *from = plan->g, *to;
+    swg_value *like = swg__alloc(plan->ctx, (size_t)from->count * sizeof *like);
+    if (!like)
+        return swg__fail_memory(plan->ctx, (size_t)from->count * sizeof *like, "a plan");
+    swg_status status = swg_graph_create(plan->ctx, &(swg_graph_opts){.dtype = from->dtype}, &to);
+    if (status == SWG_OK) {
+        plan->g = to;
+        status = swg__pass_layout(from, to, plan->outputs, plan->output_count, like);
+        for (int64_t v = 0; status == SWG_OK && v < plan->map_count; v++)
+            plan->map[v] = like[plan->map[v]];
+        for (int i = 0; status == SWG_OK && i < plan->output_count; i++)
+            plan->outputs[i] = like[plan->outputs[i]];
+        swg_graph_destroy(from);
+    }
+    swg__free(plan->ctx, like);
+    return status;
+}
+
 static swg_status rewrite(swg_plan *plan, const swg_plan_opts *opts, int *readers) {
     swg__work work = {.g = plan->g, .outputs = plan->outputs, .output_count = plan->output_count, .readers = readers};
     swg_value *before = swg__alloc(plan->ctx, (size_t)plan->output_count * sizeof *before);
@@ -227,7 +246,7 @@ static swg__step *add_step(maker *m, swg_value v, const swg__kernel *kernel) {
     swg_plan *plan = m->plan;
     swg__step *s = &plan->steps[plan->step_count++];
     swg__node *n = &m->g->nodes[v];
-    *s = (swg__step){.kernel = kernel, .node = v, .group = -1, .scratch = -1, .time = plan->times};
+    *s = (swg__step){.kernel = kernel, .node = v, .group = -1, .scratch = -1, .packed = -1, .time = plan->times};
     s->in = swg__arena_alloc(&plan->arena, (size_t)(n->inputs + 1) * sizeof *s->in);
     s->call = (swg__call){.g = m->g, .node = n, .isa = swg__isa_table_of(plan->ctx->isa),
                           .exact = swg__exact_table_of(plan->ctx->isa), .in = s->in, .span = m->g->span};
@@ -241,22 +260,23 @@ static swg_status add_pack(maker *m, swg_value v, int *packed) {
     swg_plan *plan = m->plan;
     const swg__node *n = &m->g->nodes[v];
     *packed = -1;
-    if (swg__kernel_of(m->g, n) == &swg__kernel_reference || swg__ops[n->op].class != SWG__CONTRACTION)
+    const swg__kernel *kernel = swg__kernel_of(m->g, n);
+    if (!kernel->pack)
         return SWG_OK;
     bool frozen = plan->frozen && m->g->nodes[swg__base_of(m->g, n->in[1])].op == SWG__PARAM, provided = swg__provider_takes(plan, v);
-    bool packs = true, tail_only;
+    bool packs = true;
     int64_t bytes = 0;
     if (provided)
         SWG__TRY(swg__provider_prepare(plan, v, frozen, &bytes, &packs));
     else
-        bytes = swg__pack_bytes(m->g, n, swg__isa_table_of(plan->ctx->isa), &tail_only);
+        bytes = kernel->pack_bytes(m->g, n, swg__isa_table_of(plan->ctx->isa));
     if (bytes == 0)
         return SWG_OK;
     if ((*packed = add_buffer(plan, bytes, SWG__CAT_SCRATCH)) < 0)
         return swg__fail_memory(plan->ctx, sizeof *plan->buffers, "buffers");
     if (!packs)
         return SWG_OK;
-    swg__step *s = add_step(m, v, provided ? &swg__kernel_provided_pack : &swg__kernel_pack);
+    swg__step *s = add_step(m, v, provided ? &swg__kernel_provided_pack : kernel->pack);
     if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->scratch = *packed;
@@ -273,7 +293,7 @@ static swg_status add_node_step(maker *m, swg_value v, int group, int packed) {
     if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->group = group;
-    s->scratch = packed;
+    s->scratch = s->packed = packed;
     bool per_worker = false;
     int64_t scratch = s->kernel->scratch ? s->kernel->scratch(&s->call, &per_worker) : 0;
     if (scratch) {
@@ -410,6 +430,8 @@ static swg_status locate_values(maker *m) {
             continue;
         if (s->scratch >= 0)
             extend(&plan->buffers[s->scratch].life, s->time, last);
+        if (s->packed >= 0)
+            extend(&plan->buffers[s->packed].life, s->time, last);
         swg__location *where = &plan->where[v];
         if (where->kind == SWG__IN_NOTHING) {
             bool panel = panel_value(m, v);
@@ -556,6 +578,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->bind_inputs = opts->bind_inputs;
     swg__arena_init(&plan->arena, ctx);
     swg_status status = copy_live(g, opts, plan);
+    if (status == SWG_OK && !opts->no_layout)
+        status = lay_out(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__ADAM)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");

@@ -44,6 +44,7 @@ typedef struct swg__step {
     swg_value node;
     int group;          /* index of its panel group, -1: alone */
     int scratch;        /* buffer, -1: none */
+    int packed;         /* buffer of the packed second operand, -1: none */
     int time;           /* schedule step */
     int64_t units, grain;
     bool packs;         /* fills `scratch` with the second operand of a contraction in another layout */

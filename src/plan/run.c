@@ -49,6 +49,7 @@ swg_status swg__plan_resolve(swg_plan *plan) {
                 s->reads_panel[j] = is_panel(plan, n->in[j], &s->in_row_bytes[j]);
         }
         s->call.scratch = s->scratch >= 0 ? plan->block + plan->buffers[s->scratch].life.offset : NULL;
+        s->call.packed = s->packed >= 0 ? plan->block + plan->buffers[s->packed].life.offset : NULL;
         if (s->packs) {
             s->call.out = s->call.scratch;
         } else {
@@ -231,7 +232,7 @@ void swg_plan_print(const swg_plan *plan, FILE *file) {
                 fprintf(file, "%s%s", k ? " " : "", swg__ops[n->attr.program->code[k].op].text);
             fprintf(file, "]");
         }
-        if (n->op == SWG__LINEAR)
+        if (swg__ops[n->op].class == SWG__CONTRACTION)
             fprintf(file, "%s%s%s", n->attr.bias ? " +bias" : "", n->attr.relu ? " +relu" : "", n->attr.gate ? " +gate" : "");
         fprintf(file, " (");
         for (int k = 0; k < n->ndim; k++)

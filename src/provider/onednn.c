@@ -129,7 +129,8 @@ void swg__provider_release(struct swg_plan *plan) {
 /* ---- preparing ---- */
 
 bool swg__provider_takes(const struct swg_plan *plan, swg_value v) {
-    return plan->provider && plan->g->dtype == SWG_F32 && swg__ops[plan->g->nodes[v].op].class == SWG__CONTRACTION;
+    int op = plan->g->nodes[v].op;
+    return plan->provider && plan->g->dtype == SWG_F32 && (op == SWG__MATMUL || op == SWG__LINEAR);
 }
 
 const void *swg__provider_layout(const struct swg_plan *plan, swg_value v) { return plan->provider->products[v]; }

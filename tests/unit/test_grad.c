@@ -69,6 +69,27 @@ CASE(matmul_shared) { return swg_square(g, swg__matmul(g, A, B, false, false)); 
 CASE(linear_relu) {
     return swg_square(g, swg_relu(g, swg_add(g, swg__matmul(g, A, B, false, true), p[2])));
 }
+/* Convolutions; parameters of at most four axes, so some are shaped here. */
+static swg_value shaped(swg_graph *g, swg_value x, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e) {
+    return swg_reshape(g, x, 5, (int64_t[]){a, b, c, d, e});
+}
+CASE(conv) {
+    return swg_square(g, swg_convolution(g, A, B, p[2], &(swg_conv_opts){.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2}));
+}
+CASE(conv_transpose) {
+    return swg_square(g, swg_convolution_transpose(g, A, B, p[2], &(swg_conv_opts){.stride = {2, 3}, .padding = {1, 0},
+                      .dilation = {2, 1}, .output_padding = {1, 1}, .groups = 2}));
+}
+CASE(conv_weights) { /* from (2, 7, 3) and (2, 4, 5) to weights (5, 3, 3) */
+    swg__attr attr = {.stride = {1, 1, 2}, .dilation = {1, 1, 1}, .before = {0, 0, 1}, .groups = 1};
+    return swg_square(g, swg__append(g, SWG__CONV_WEIGHTS, SWG_F64, 3, (int64_t[]){5, 3, 3}, 2, p, &attr));
+}
+CASE(conv3) {
+    swg_value y = swg_convolution(g, shaped(g, A, 2, 2, 3, 2, 4), shaped(g, B, 3, 2, 2, 1, 3), SWG_NONE, &(swg_conv_opts){.padding = {1, 0, 1}});
+    return swg_square(g, swg_convolution_transpose(g, swg_relu(g, y), shaped(g, p[2], 3, 1, 2, 2, 2), SWG_NONE,
+                                                   &(swg_conv_opts){.stride = {2, 2, 2}}));
+}
+CASE(conv1_last) { return swg_square(g, swg_convolution(g, A, B, p[2], &(swg_conv_opts){.padding = {2}, .channels_last = true})); }
 CASE(mse) { return swg_loss_mse(g, A, B); }
 CASE(mae) { return swg_loss_mae(g, A, B); }
 CASE(huber) { return swg_loss_huber(g, A, B, .4); }
@@ -116,6 +137,9 @@ static const grad_case cases[] = {
     X(take_along, TAKE), {{7, 3}}, -1, 1, build_take_along},
     X(put_along, PUT), {{3, 7}}, -1, 1, build_put_along},
     X(matmul, MATMUL), {{3, 4}, {4, 5}}, -1, 1, build_matmul},
+    X(conv, CONV), {{2, 4, 5, 6}, {6, 2, 3, 3}, {6}}, -1, 1, build_conv},
+    X(conv_transpose, CONV_TRANSPOSE), {{2, 4, 3, 2}, {4, 3, 2, 3}, {6}}, -1, 1, build_conv_transpose},
+    X(conv_weights, CONV_WEIGHTS), {{2, 7, 3}, {2, 4, 5}}, -1, 1, build_conv_weights},
 #undef X
     {"silu", -1, {{3, 5}}, -3, 3, build_silu},
     {"sum over split axes", -1, {{2, 3, 4}}, -1, 1, build_sum_split},
@@ -126,6 +150,8 @@ static const grad_case cases[] = {
     {"matmul batched", -1, {{2, 3, 4}, {2, 5, 4}}, -1, 1, build_matmul_batched},
     {"matmul shared b", -1, {{2, 3, 4}, {4, 5}}, -1, 1, build_matmul_shared},
     {"linear, relu", -1, {{3, 4}, {5, 4}, {5}}, -1, 1, build_linear_relu},
+    {"conv in three dimensions", -1, {{2, 2, 6, 4}, {3, 2, 2, 3}, {3, 8}}, -1, 1, build_conv3},
+    {"conv channels-last", -1, {{2, 5, 3}, {4, 3, 3}, {4}}, -1, 1, build_conv1_last},
     {"mse", -1, {{3, 5}, {3, 5}}, -1, 1, build_mse},
     {"mae", -1, {{3, 5}, {3, 5}}, -1, 1, build_mae},
     {"huber", -1, {{3, 5}, {3, 5}}, -1, 1, build_huber},

@@ -44,6 +44,11 @@ CASE(matmul_tt, swg__matmul(g, A, B, true, true))
 CASE(linear, swg_relu(g, swg_add(g, swg__matmul(g, A, B, false, true), C)))
 CASE(gated, swg__ew(g, SWG__GATE, 0, 0, 2, swg__matmul(g, A, B, false, false), C, 0))
 CASE(chain, swg_gelu(g, swg__matmul(g, swg_gelu(g, swg__matmul(g, A, B, false, true)), B, false, false)))
+CASE(conv1, swg_relu(g, swg_convolution(g, A, B, C, &(swg_conv_opts){.padding = {2}, .dilation = {2}})))
+CASE(conv2, swg_convolution(g, A, B, SWG_NONE, &(swg_conv_opts){.stride = {1, 2}, .padding = {1, 1}, .groups = 2}))
+CASE(conv_weights, swg__append(g, SWG__CONV_WEIGHTS, g->dtype, 3, (int64_t[]){35, 7, 3}, 2, in,
+        &(swg__attr){.stride = {1, 1, 2}, .dilation = {1, 1, 1}, .before = {0, 0, 1}, .groups = 1}))
+CASE(deconv2, swg_convolution_transpose(g, A, B, C, &(swg_conv_opts){.stride = {2, 2}, .padding = {1, 1}, .output_padding = {1, 0}}))
 CASE(sum_all, swg_sum(g, A, 0))
 CASE(sum_rows, swg_mean(g, A, 2))
 CASE(sum_columns, swg_sum(g, A, 1))
@@ -96,6 +101,10 @@ static const kernel_case cases[] = {
     {"gated 29x31x45", {{29, 31}, {31, 45}, {29, 45}}, -1, 1, 2e-6, build_gated},
     {"gated 48x32x64", {{48, 32}, {32, 64}, {48, 64}}, -1, 1, 2e-6, build_gated},
     {"chain in row panels", {{101, 31}, {45, 31}}, -1, 1, 8e-6, build_chain},
+    {"conv 1-D", {{2, 5, 40}, {19, 5, 3}, {19}}, -1, 1, 2e-6, build_conv1},
+    {"conv 2-D in groups", {{3, 6, 9, 14}, {34, 3, 3, 3}}, -1, 1, 2e-6, build_conv2},
+    {"conv weights", {{2, 30, 7}, {2, 15, 35}}, -1, 1, 2e-6, build_conv_weights},
+    {"conv transposed 2-D", {{2, 7, 5, 6}, {7, 33, 3, 4}, {33}}, -1, 1, 2e-6, build_deconv2},
     {"sum of all, 10007", {{10007}}, -1, 1, 2e-6, build_sum_all},
     {"sum of rows", {{23, 5003}}, -1, 1, 2e-6, build_sum_rows},
     {"sum of columns", {{301, 37}}, -1, 1, 4e-6, build_sum_columns},

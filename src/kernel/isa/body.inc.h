@@ -4,6 +4,7 @@
 #include "kernel/isa.h"
 
 #include "kernel/tile.inc.h"
+#include "kernel/conv.inc.h"
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
 #include "kernel/peak.inc.h"
@@ -17,6 +18,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .vl = VL,
     .gemm = gemm,
     .pack = pack,
+    .pack_taps = pack_taps,
     .sum = sum,
     .sum_squares = sum_squares,
     .column_sum = column_sum,
