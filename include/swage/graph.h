@@ -28,6 +28,7 @@ typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32 } swg_dtype;
 
 typedef struct swg_graph_opts {
     swg_dtype dtype; /* of inputs, parameters and everything computed from them: SWG_F32, or SWG_F64 for tests */
+    bool inference;  /* layers build what they do when a model is used: no dropout, running statistics in batch norm */
 } swg_graph_opts;
 
 /* opts may be NULL. The graph borrows ctx, which must outlive it. */
@@ -71,6 +72,13 @@ swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broad
 swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
 swg_value swg_random_normal(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
 
+/* x / (1 - p) where kept, else 0; kept with probability 1 - p, 0 <= p < 1: word element % 4 of Philox block element / 4 of
+ * (seed, stream "dropout:<scope>.<name>" with '/' written '.', step) is at least floor(p 2^32). `element` counts through the whole
+ * of x, so the mask depends on no thread or tile; backward computes it again. Gives x itself if p is 0 or the graph is for inference. */
+swg_value swg_dropout(swg_graph *g, swg_value x, double p, const char *name);
+/* The same for whole samples (axis 0), stream "droppath:<scope>.<name>": Huang et al. 2016, as in timm. */
+swg_value swg_drop_path(swg_graph *g, swg_value x, double p, const char *name);
+
 /* ---- element by element; binary operations broadcast as NumPy does ---- */
 
 swg_value swg_neg(swg_graph *g, swg_value x);
@@ -89,6 +97,11 @@ swg_value swg_silu(swg_graph *g, swg_value x);
 swg_value swg_tanh(swg_graph *g, swg_value x);
 swg_value swg_sigmoid(swg_graph *g, swg_value x);
 swg_value swg_softplus(swg_graph *g, swg_value x);
+swg_value swg_leaky_relu(swg_graph *g, swg_value x, double slope);   /* x if x > 0, else slope * x */
+swg_value swg_elu(swg_graph *g, swg_value x, double alpha);  /* x if x > 0, else alpha (exp(x) - 1) */
+swg_value swg_gelu_tanh(swg_graph *g, swg_value x);          /* x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+swg_value swg_hard_sigmoid(swg_graph *g, swg_value x);       /* clamp(x / 6 + 1/2, 0, 1) */
+swg_value swg_hard_swish(swg_graph *g, swg_value x);         /* x hard_sigmoid(x) */
 swg_value swg_affine(swg_graph *g, swg_value x, double scale, double shift); /* scale * x + shift */
 swg_value swg_clamp(swg_graph *g, swg_value x, double low, double high);
 swg_value swg_add(swg_graph *g, swg_value a, swg_value b);

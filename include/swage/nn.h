@@ -9,7 +9,9 @@
  * Both start uniform in +-1/sqrt(k). */
 swg_value swg_linear(swg_graph *g, swg_value x, int64_t n, const char *name);
 
-typedef enum swg_activation { SWG_ACT_NONE, SWG_ACT_RELU, SWG_ACT_GELU, SWG_ACT_SILU, SWG_ACT_TANH, SWG_ACT_SIGMOID } swg_activation;
+typedef enum swg_activation { SWG_ACT_NONE, SWG_ACT_RELU, SWG_ACT_GELU, SWG_ACT_SILU, SWG_ACT_TANH, SWG_ACT_SIGMOID,
+                              SWG_ACT_GELU_TANH, SWG_ACT_SOFTPLUS, SWG_ACT_LEAKY_RELU /* slope 0.01 */, SWG_ACT_ELU /* alpha 1 */,
+                              SWG_ACT_HARD_SIGMOID, SWG_ACT_HARD_SWISH } swg_activation;
 swg_value swg_activate(swg_graph *g, swg_value x, swg_activation activation);
 /* "relu" -> SWG_ACT_RELU; false if unknown. */
 bool swg_activation_find(const char *name, swg_activation *out);

@@ -110,6 +110,26 @@ static swg_value random_leaf(swg_graph *g, swg__op op, const char *stream, int n
     return v;
 }
 
+uint32_t swg__stream_of(swg_graph *g, const char *kind, const char *name) {
+    swg__text text;
+    swg__text_init(&text, g->ctx);
+    swg__text_printf(&text, "%s:%s%s%s", kind, g->scope.length ? g->scope.data : "", g->scope.length ? "." : "", name);
+    uint32_t stream = 0;
+    if (text.failed) {
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the stream of \"%s\"", name);
+    } else {
+        for (char *c = text.data; *c; c++)
+            *c = *c == '/' ? '.' : *c;
+        stream = swg__fnv1a(text.data);
+    }
+    for (int64_t i = 1; g->status == SWG_OK && i < g->count; i++)
+        if (swg__ops[g->nodes[i].op].class == SWG__RANDOM && g->nodes[i].attr.stream == stream)
+            swg__graph_fail(g, SWG_EINVAL, "random stream \"%s\" is used twice or has the hash of one in \"%s\"", text.data,
+                            g->nodes[i].name);
+    swg__text_free(&text);
+    return stream;
+}
+
 swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape) {
     return random_leaf(g, SWG__UNIFORM, stream, ndim, shape);
 }

@@ -68,6 +68,7 @@ struct swg_graph {
     swg__text scope;                /* "encoder/block2" */
     struct swg__scope *scopes;      /* what it was before each push, innermost first */
     bool in_backward;
+    bool inference;                 /* layers build their inference form */
 };
 
 typedef struct swg__op_info { const char *text; swg__class class; int inputs; } swg__op_info;
@@ -97,6 +98,8 @@ bool swg__same_name(const char *a, const char *b);
 /* What `v` is a view of: reshapes share the memory of their input. */
 swg_value swg__base_of(const swg_graph *g, swg_value v);
 bool swg__same_shape(const swg__node *a, const swg__node *b);
+/* Hash of "<kind>:<scope>.<name>" with '/' written '.': the stream of a random layer. Latches an error if another has it. */
+uint32_t swg__stream_of(swg_graph *g, const char *kind, const char *name);
 /* Latches an error, the message prefixed with the scope path; returns SWG_NONE. */
 swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) SWG__PRINTF(3, 4);
 /* Element-wise op on up to three inputs with broadcasting. */

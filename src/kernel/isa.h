@@ -29,6 +29,8 @@ typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const flo
 /* Scalars of an optimiser step, in registers. rate is 1 - beta, which f32 could not take from beta without losing digits. */
 typedef struct swg__adam_scalars { float step_size, rsqrt_c2, keep, decay, rate1, rate2, eps, grad_scale; } swg__adam_scalars;
 
+typedef struct swg__dropout { uint64_t seed; uint32_t step, stream, threshold; float scale; } swg__dropout;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -41,6 +43,8 @@ typedef struct swg__isa_table {
     void (*softmax)(float *out, const float *x, int64_t n, bool log);
     void (*adam)(float *w, const float *g, float *m, float *v, int64_t n, const swg__adam_scalars *s, bool decoupled);
     void (*sort_network)(int64_t *keys, int64_t n);                     /* keys (n, 8), each column sorted */
+    /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
+    void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);

@@ -24,6 +24,8 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__DGELU: return .5 * erfc(-a * M_SQRT1_2) + a * exp(-a * a / 2) * .39894228040143267794;
     case SWG__TANH: return tanh(a);
     case SWG__SIGMOID: return 1 / (1 + exp(-a));
+    case SWG__LEAKY_RELU: return a > 0 ? a : f[0] * a;
+    case SWG__ELU: return a > 0 ? a : f[0] * expm1(a);
     case SWG__SOFTPLUS: return fmax(a, 0) + log1p(exp(-fabs(a)));
     case SWG__AFFINE: return f[0] * a + f[1];
     case SWG__CLAMP: return a < f[0] ? f[0] : a > f[1] ? f[1] : a;

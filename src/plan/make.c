@@ -356,7 +356,7 @@ static bool read_in_group(const maker *m, const swg__step *s, swg_value b) {
 /* An element-wise step may write where an input lies that nobody reads later. */
 static int in_place(const maker *m, const swg__step *s, bool panel) {
     const swg__node *n = s->call.node;
-    if (swg__ops[n->op].class != SWG__EW || s->kernel == &swg__kernel_reference)
+    if ((swg__ops[n->op].class != SWG__EW && n->op != SWG__DROPOUT) || s->kernel == &swg__kernel_reference)
         return -1;
     for (int j = 0; j < n->inputs; j++) {
         swg_value b = swg__base_of(m->g, n->in[j]);

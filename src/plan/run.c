@@ -163,7 +163,7 @@ static void run_task(void *arg, int64_t task, int worker) {
     s->kernel->run(&s->call, begin, swg__min64(begin + s->grain, s->units), worker);
 }
 
-typedef struct panel_job { const swg_plan *plan; const swg__group *group; } panel_job;
+typedef struct panel_job { const swg_plan *plan; const swg__group *group; uint64_t seed; uint32_t step; } panel_job;
 
 /* All steps of a group for one panel of rows. */
 static void run_panel(void *arg, int64_t task, int worker) {
@@ -178,6 +178,8 @@ static void run_panel(void *arg, int64_t task, int worker) {
         for (int j = 0; j < call.node->inputs; j++)
             in[j] = s->reads_panel[j] ? (const char *)s->in[j] + shift - begin * s->in_row_bytes[j] : s->in[j];
         call.in = in;
+        call.seed = job->seed;
+        call.step = job->step;
         if (s->writes_panel)
             call.out = (char *)call.out + shift - begin * s->out_row_bytes;
         s->kernel->run(&call, begin, end, worker);
@@ -207,7 +209,7 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
         if (s->group >= 0) {
             const swg__group *group = &plan->groups[s->group];
             swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
-                          &(panel_job){.plan = plan, .group = group});
+                          &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step});
             i += group->count;
             continue;
         }

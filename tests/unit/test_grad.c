@@ -76,6 +76,13 @@ CASE(logcosh) { return swg_loss_logcosh(g, A, B); }
 CASE(relative) { return swg_loss_relative(g, A, swg_random_uniform(g, "target", 2, (int64_t[]){3, 5})); }
 CASE(log_loss) { return swg_loss_log(g, swg_loss_mse(g, A, B), 1000); }
 CASE(sliced_wasserstein) { return swg_loss_sliced_wasserstein(g, A, 6); }
+/* activations, dropout */
+CASE(leaky_relu) { return swg_leaky_relu(g, A, .2); }
+CASE(elu) { return swg_elu(g, A, 1.3); }
+CASE(gelu_tanh) { return swg_gelu_tanh(g, A); }
+CASE(hard_swish) { return swg_hard_swish(g, A); }
+CASE(dropout) { return swg_square(g, swg_dropout(g, swg_square(g, A), .4, "drop")); }
+CASE(drop_path) { return swg_square(g, swg_drop_path(g, A, .4, "path")); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -116,7 +123,13 @@ static const grad_case cases[] = {
     X(take_along, TAKE), {{7, 3}}, -1, 1, build_take_along},
     X(put_along, PUT), {{3, 7}}, -1, 1, build_put_along},
     X(matmul, MATMUL), {{3, 4}, {4, 5}}, -1, 1, build_matmul},
+    X(leaky_relu, LEAKY_RELU), {{3, 5}}, -1, 1, build_leaky_relu},
+    X(elu, ELU), {{3, 5}}, -2, 1, build_elu},
+    X(dropout, DROPOUT), {{5, 7}}, -1, 1, build_dropout},
 #undef X
+    {"gelu_tanh", -1, {{3, 5}}, -3, 3, build_gelu_tanh},
+    {"hard_swish", -1, {{3, 5}}, -4, 4, build_hard_swish},
+    {"drop path", -1, {{6, 3}}, -1, 1, build_drop_path},
     {"silu", -1, {{3, 5}}, -3, 3, build_silu},
     {"sum over split axes", -1, {{2, 3, 4}}, -1, 1, build_sum_split},
     {"mean of all", -1, {{2, 3, 4}}, -1, 1, build_mean_all},

@@ -60,6 +60,13 @@ CASE(put, swg__put_along(g, A, swg_argsort(g, A, 0), 0))
 CASE(sort_last, swg_sort(g, A, 1))
 CASE(normal, swg_add(g, swg_random_normal(g, "n", 1, swg_shape(g, A)), A))
 CASE(uniform, swg_add(g, swg_random_uniform(g, "u", 1, swg_shape(g, A)), A))
+/* activations, dropout */
+CASE(leaky_relu, swg_leaky_relu(g, A, .1))
+CASE(elu, swg_elu(g, A, 1.25))
+CASE(gelu_tanh, swg_gelu_tanh(g, A))
+CASE(hard_swish, swg_hard_swish(g, A))
+CASE(dropout, swg_dropout(g, A, .3, "drop"))
+CASE(dropout_panels, swg_gelu(g, swg_dropout(g, swg_gelu(g, swg__matmul(g, A, B, false, true)), .3, "drop")))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -115,6 +122,14 @@ static const kernel_case cases[] = {
     {"put along", {{77, 13}}, -1, 1, 0, build_put},
     {"normal", {{1021}}, 0, 0, 2e-6, build_normal},
     {"uniform", {{1021}}, 0, 0, 0, build_uniform},
+    {"leaky_relu", {{97}}, -1, 1, 2e-7, build_leaky_relu},
+    {"elu", {{4003}}, -20, 3, 4e-7, build_elu},
+    {"elu near 0", {{997}}, -1e-4, 1e-4, 2e-7, build_elu},
+    {"gelu_tanh", {{4003}}, -6, 6, 4e-6, build_gelu_tanh},
+    {"hard_swish", {{997}}, -4, 4, 4e-7, build_hard_swish},
+    {"dropout", {{7, 333}}, .5, 1, 2e-7, build_dropout},
+    {"dropout, long rows", {{3, 20001}}, .5, 1, 2e-7, build_dropout},
+    {"dropout in row panels", {{301, 31}, {45, 31}}, -1, 1, 8e-6, build_dropout_panels},
 };
 
 /* Inputs exact in f32, from a small generator of the test's own. */
