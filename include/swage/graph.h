@@ -67,6 +67,14 @@ swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *sha
 
 swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broadcasts against everything */
 
+/* Numbers a training step carries on to the next beside the parameters: running statistics. Starts as `value` everywhere, keeps its
+ * place in the weights (swg_weights_state). Not differentiable. */
+swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value);
+/* `state` becomes `value` (of the same shape) at the end of a step; whoever reads it in this step sees it as it was. Once per state. */
+void swg_state_set(swg_graph *g, swg_value state, swg_value value);
+/* A copy of v; a plan that has it as an output also writes every state set so far. swg_adam does this by itself. */
+swg_value swg_update_states(swg_graph *g, swg_value v);
+
 /* Random numbers as a function of (seed, stream, step, element); seed and step are given to the run.
  * stream names the source, e.g. "sw:theta"; two streams with one hash are an error. Not differentiable. */
 swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
@@ -133,6 +141,15 @@ swg_value swg_log_softmax(swg_graph *g, swg_value x);
 swg_value swg_argsort(swg_graph *g, swg_value x, int axis);          /* SWG_I32, ascending, stable; NaN last */
 swg_value swg_take_along(swg_graph *g, swg_value x, swg_value index, int axis); /* index: of swg_argsort along axis */
 swg_value swg_sort(swg_graph *g, swg_value x, int axis);
+
+/* ---- normalisation: statistics and their application apart, so that either runs with its neighbours ---- */
+
+typedef struct swg_moments { swg_value mean, variance; } swg_moments;
+/* Mean and biased variance of x over `axes` (a bit mask, 0: all), in one pass; both keep the reduced axes with extent 1. */
+swg_moments swg_norm_moments(swg_graph *g, swg_value x, uint32_t axes);
+/* (x - mean) * rstd * gamma + beta, element by element. mean, rstd: alike, with as many axes as x, extent 1 or that of x. gamma and
+ * beta broadcast to x; beta, or both, may be SWG_NONE. */
+swg_value swg_norm_apply(swg_graph *g, swg_value x, swg_value mean, swg_value rstd, swg_value gamma, swg_value beta);
 
 /* ---- contraction ---- */
 

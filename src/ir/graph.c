@@ -39,6 +39,7 @@ void swg_graph_destroy(swg_graph *g) {
     swg__text_free(&g->scope);
     swg__arena_free(&g->arena);
     swg__free(g->ctx, g->params);
+    swg__free(g->ctx, g->states);
     swg__free(g->ctx, g->nodes);
     swg__free(g->ctx, g);
 }

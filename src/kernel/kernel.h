@@ -51,9 +51,6 @@ typedef struct swg__kernel {
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n);
 extern const swg__kernel swg__kernel_reference;
 
-/* The program of an element-wise node; for one that is no program, `alone` becomes one of a single instruction. */
-const swg__program *swg__program_of(const swg__node *n, swg__program *alone);
-
 /* Packing of a contraction's second operand, a call of its own with the matmul's scratch as `out`. */
 extern const swg__kernel swg__kernel_pack;
 /* Bytes of packed panels a contraction needs (0: b is read in place). `tail_only`: just the last, partial panel. */

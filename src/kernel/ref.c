@@ -65,15 +65,15 @@ void swg__ref_elementwise(const swg__call *call) {
     const swg__node *n = call->node;
     double *out = call->out;
     int64_t elements = swg__shape_elements(n->ndim, n->shape), index[SWG_MAX_DIMS];
-    swg__program alone;
-    const swg__program *p = swg__program_of(n, &alone);
+    swg__program program;
+    swg__program_of(n, &program);
     for (int64_t i = 0; i < elements; i++) {
         double reg[SWG__PROGRAM_INPUTS + SWG__PROGRAM_TILES] = {0}, result = 0;
         swg__ref_unravel(n, i, index);
         for (int j = 0; j < n->inputs; j++)
             reg[j] = ((const double *)call->in[j])[swg__ref_ravel(&call->g->nodes[n->in[j]], n->ndim, index)];
-        for (int s = 0; s < p->length; s++) {
-            const swg__instruction *c = &p->code[s];
+        for (int s = 0; s < program.length; s++) {
+            const swg__instruction *c = &program.code[s];
             reg[c->out] = result = scalar(c->op, reg[c->in[0]], reg[c->in[1]], reg[c->in[2]], c->f);
         }
         out[i] = result;

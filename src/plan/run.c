@@ -16,6 +16,7 @@ static void *address(const swg_plan *plan, swg_value v) {
     }
     case SWG__IN_CONSTANTS: return &plan->constants[base];
     case SWG__IN_WEIGHTS: return plan->weights ? plan->weights->value + where->element * size : NULL;
+    case SWG__IN_STATES: return plan->weights ? plan->weights->state + where->element * size : NULL;
     case SWG__IN_GRADIENTS:
         return plan->weights && plan->weights->gradient
                    ? plan->weights->gradient + plan->weights->items[where->element].offset * size : NULL;
@@ -74,15 +75,17 @@ static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
         return swg__fail(plan->ctx, SWG_EINVAL, "the weights are of another element type than the graph");
     for (int64_t v = 1; v < plan->g->count; v++) {
         const swg__node *n = &plan->g->nodes[v];
-        if (n->op != SWG__PARAM)
+        if (n->op != SWG__PARAM && n->op != SWG__STATE)
             continue;
+        const struct swg__weight *items = !w ? NULL : n->op == SWG__PARAM ? w->items : w->states;
+        int count = !w ? 0 : n->op == SWG__PARAM ? w->count : w->state_count;
         bool found = false;
-        for (int i = 0; w && i < w->count && !found; i++)
-            found = w->items[i].offset == n->offset && w->items[i].ndim == n->ndim &&
-                    memcmp(w->items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0 &&
-                    swg__same_name(w->items[i].name, n->name);
+        for (int i = 0; i < count && !found; i++)
+            found = items[i].offset == n->offset && items[i].ndim == n->ndim &&
+                    memcmp(items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0 && swg__same_name(items[i].name, n->name);
         if (!found)
-            return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold parameter \"%s\" of this graph", n->name);
+            return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold %s \"%s\" of this graph",
+                             n->op == SWG__PARAM ? "parameter" : "state", n->name);
     }
     for (int i = 0; i < plan->step_count; i++)
         if (plan->steps[i].call.node->op == SWG__ADAM && !(w && w->gradient && w->span == plan->g->span))

@@ -7,6 +7,7 @@
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
 #include "kernel/peak.inc.h"
+#include "kernel/norm.inc.h"
 #include "kernel/dropout.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
@@ -24,6 +25,10 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .softmax = softmax,
     .adam = adam,
     .sort_network = sort_network,
+    .run_moments = run_moments,
+    .run_products = run_products,
+    .column_moments = column_moments,
+    .column_products = column_products,
     .dropout = dropout,
     .peak_f32 = peak_f32,
     .stream_read = stream_read,
