@@ -28,6 +28,7 @@ typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32 } swg_dtype;
 
 typedef struct swg_graph_opts {
     swg_dtype dtype; /* of inputs, parameters and everything computed from them: SWG_F32, or SWG_F64 for tests */
+    bool inference;  /* layers build what they do when a model is used: no dropout, running statistics in batch norm */
 } swg_graph_opts;
 
 /* opts may be NULL. The graph borrows ctx, which must outlive it. */
@@ -66,10 +67,25 @@ swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *sha
 
 swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broadcasts against everything */
 
+/* Numbers a training step carries on to the next beside the parameters: running statistics. Starts as `value` everywhere, keeps its
+ * place in the weights (swg_weights_state). Not differentiable. */
+swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value);
+/* `state` becomes `value` (of the same shape) at the end of a step; whoever reads it in this step sees it as it was. Once per state. */
+void swg_state_set(swg_graph *g, swg_value state, swg_value value);
+/* A copy of v; a plan that has it as an output also writes every state set so far. swg_adam does this by itself. */
+swg_value swg_update_states(swg_graph *g, swg_value v);
+
 /* Random numbers as a function of (seed, stream, step, element); seed and step are given to the run.
  * stream names the source, e.g. "sw:theta"; two streams with one hash are an error. Not differentiable. */
 swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
 swg_value swg_random_normal(swg_graph *g, const char *stream, int ndim, const int64_t *shape);
+
+/* x / (1 - p) where kept, else 0; kept with probability 1 - p, 0 <= p < 1: word element % 4 of Philox block element / 4 of
+ * (seed, stream "dropout:<scope>.<name>" with '/' written '.', step) is at least floor(p 2^32). `element` counts through the whole
+ * of x, so the mask depends on no thread or tile; backward computes it again. Gives x itself if p is 0 or the graph is for inference. */
+swg_value swg_dropout(swg_graph *g, swg_value x, double p, const char *name);
+/* The same for whole samples (axis 0), stream "droppath:<scope>.<name>": Huang et al. 2016, as in timm. */
+swg_value swg_drop_path(swg_graph *g, swg_value x, double p, const char *name);
 
 /* ---- element by element; binary operations broadcast as NumPy does ---- */
 
@@ -89,6 +105,11 @@ swg_value swg_silu(swg_graph *g, swg_value x);
 swg_value swg_tanh(swg_graph *g, swg_value x);
 swg_value swg_sigmoid(swg_graph *g, swg_value x);
 swg_value swg_softplus(swg_graph *g, swg_value x);
+swg_value swg_leaky_relu(swg_graph *g, swg_value x, double slope);   /* x if x > 0, else slope * x */
+swg_value swg_elu(swg_graph *g, swg_value x, double alpha);  /* x if x > 0, else alpha (exp(x) - 1) */
+swg_value swg_gelu_tanh(swg_graph *g, swg_value x);          /* x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+swg_value swg_hard_sigmoid(swg_graph *g, swg_value x);       /* clamp(x / 6 + 1/2, 0, 1) */
+swg_value swg_hard_swish(swg_graph *g, swg_value x);         /* x hard_sigmoid(x) */
 swg_value swg_affine(swg_graph *g, swg_value x, double scale, double shift); /* scale * x + shift */
 swg_value swg_clamp(swg_graph *g, swg_value x, double low, double high);
 swg_value swg_add(swg_graph *g, swg_value a, swg_value b);
@@ -120,6 +141,15 @@ swg_value swg_log_softmax(swg_graph *g, swg_value x);
 swg_value swg_argsort(swg_graph *g, swg_value x, int axis);          /* SWG_I32, ascending, stable; NaN last */
 swg_value swg_take_along(swg_graph *g, swg_value x, swg_value index, int axis); /* index: of swg_argsort along axis */
 swg_value swg_sort(swg_graph *g, swg_value x, int axis);
+
+/* ---- normalisation: statistics and their application apart, so that either runs with its neighbours ---- */
+
+typedef struct swg_moments { swg_value mean, variance; } swg_moments;
+/* Mean and biased variance of x over `axes` (a bit mask, 0: all), in one pass; both keep the reduced axes with extent 1. */
+swg_moments swg_norm_moments(swg_graph *g, swg_value x, uint32_t axes);
+/* (x - mean) * rstd * gamma + beta, element by element. mean, rstd: alike, with as many axes as x, extent 1 or that of x. gamma and
+ * beta broadcast to x; beta, or both, may be SWG_NONE. */
+swg_value swg_norm_apply(swg_graph *g, swg_value x, swg_value mean, swg_value rstd, swg_value gamma, swg_value beta);
 
 /* ---- contraction ---- */
 

@@ -16,10 +16,32 @@ swg_value swg_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kernel, 
 /* Transposed: "<name>.weight" is (C, channels / groups, kernel...); both start uniform in +-1/sqrt(channels / groups * taps). */
 swg_value swg_conv_transpose(swg_graph *g, swg_value x, int64_t channels, int64_t kernel, const swg_conv_opts *opts, const char *name);
 
-typedef enum swg_activation { SWG_ACT_NONE, SWG_ACT_RELU, SWG_ACT_GELU, SWG_ACT_SILU, SWG_ACT_TANH, SWG_ACT_SIGMOID } swg_activation;
+typedef enum swg_activation { SWG_ACT_NONE, SWG_ACT_RELU, SWG_ACT_GELU, SWG_ACT_SILU, SWG_ACT_TANH, SWG_ACT_SIGMOID,
+                              SWG_ACT_GELU_TANH, SWG_ACT_SOFTPLUS, SWG_ACT_LEAKY_RELU /* slope 0.01 */, SWG_ACT_ELU /* alpha 1 */,
+                              SWG_ACT_HARD_SIGMOID, SWG_ACT_HARD_SWISH } swg_activation;
 swg_value swg_activate(swg_graph *g, swg_value x, swg_activation activation);
 /* "relu" -> SWG_ACT_RELU; false if unknown. */
 bool swg_activation_find(const char *name, swg_activation *out);
+
+/* Normalisations: (x - mean) / sqrt(variance + eps) * weight + bias with biased variance, as in PyTorch. Parameters "<name>.weight"
+ * (1 everywhere) and "<name>.bias" (0). */
+typedef enum swg_norm_affine { SWG_AFFINE_DEFAULT, SWG_AFFINE_ON, SWG_AFFINE_OFF } swg_norm_affine;
+typedef struct swg_norm_opts {
+    int channel_axis;   /* 0: axis 1 (N, C, ...); negative counts from the end: -1 for (N, ..., C) */
+    double eps;         /* 0: 1e-5 */
+    double momentum;    /* batch norm; 0: 0.1 */
+    swg_norm_affine affine; /* weight and bias; by default all have them but the instance norm */
+    bool no_running;    /* batch norm: no running statistics, those of the batch always */
+} swg_norm_opts;
+/* Per channel over all else. Training: statistics of the batch; states "<name>.running_mean" (0) and "<name>.running_var" (1, of
+ * the unbiased variance) move by `momentum` at the end of the step. An inference graph reads the states. */
+swg_value swg_batch_norm(swg_graph *g, swg_value x, const char *name, const swg_norm_opts *opts);
+/* Per sample and channel. */
+swg_value swg_instance_norm(swg_graph *g, swg_value x, const char *name, const swg_norm_opts *opts);
+/* Per sample and group of neighbouring channels. */
+swg_value swg_group_norm(swg_graph *g, swg_value x, int64_t groups, const char *name, const swg_norm_opts *opts);
+/* Over the last `dims` axes; weight and bias have their shape. */
+swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, const swg_norm_opts *opts);
 
 /* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */
 swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x);       /* mean d^2 */

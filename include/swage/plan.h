@@ -20,7 +20,7 @@ typedef struct swg_weights swg_weights;
  * two moments, all zero. Every graph used with it later must have the same parameters (names, shapes, order). */
 swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out);
 void swg_weights_destroy(swg_weights *w);
-/* Starts every parameter as its swg_init says. The same seed gives the same bits everywhere. */
+/* Starts every parameter as its swg_init says and every state at its value. The same seed gives the same bits everywhere. */
 void swg_weights_init(swg_weights *w, uint64_t seed);
 
 int swg_weights_count(const swg_weights *w);
@@ -32,6 +32,12 @@ void *swg_weights_value(swg_weights *w, int i);
 void *swg_weights_gradient(swg_weights *w, int i);
 void *swg_weights_moment1(swg_weights *w, int i);
 void *swg_weights_moment2(swg_weights *w, int i);
+/* The states (running statistics), in order of creation; values lie beside the span, f32 (f64 for an f64 graph). */
+int swg_weights_states(const swg_weights *w);
+const char *swg_weights_state_name(const swg_weights *w, int i);        /* "encoder.bn1.running_mean" */
+int swg_weights_state_ndim(const swg_weights *w, int i);
+const int64_t *swg_weights_state_shape(const swg_weights *w, int i);
+void *swg_weights_state(swg_weights *w, int i);
 int64_t swg_weights_bytes(const swg_weights *w);                /* all spans together */
 
 /* ---- plans ---- */
@@ -50,6 +56,7 @@ typedef struct swg_plan_opts {
 
 typedef struct swg_memory {
     int64_t parameters_bytes, optimiser_bytes, gradients_bytes; /* spans of the weights */
+    int64_t state_bytes;        /* running statistics */
     int64_t saved_bytes;        /* forward values that backward reads, at the peak */
     int64_t transient_bytes;    /* other values, at the peak */
     int64_t scratch_bytes;      /* packed panels, partial sums, per-thread panels, at the peak */

@@ -23,10 +23,7 @@ static swg_status activation_of(swg_context *ctx, swg_model *model, swg_codec_ac
     switch (swg_model_network(model)->activation) {
     case SWG_ACT_RELU: *out = SWG_CODEC_RELU; return SWG_OK;
     case SWG_ACT_GELU: *out = SWG_CODEC_GELU; return SWG_OK;
-    case SWG_ACT_NONE:
-    case SWG_ACT_SILU:
-    case SWG_ACT_TANH:
-    case SWG_ACT_SIGMOID: break;
+    default: break;
     }
     return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: the integer decoder has model.act=relu and gelu only", swg_model_path(model));
 }

@@ -14,7 +14,8 @@ static const cli_option options[] = {
 /* One table for text and JSON: category, its bytes. */
 static const struct { const char *name; size_t offset; } categories[] = {
     {"parameters", offsetof(swg_memory, parameters_bytes)}, {"optimiser", offsetof(swg_memory, optimiser_bytes)},
-    {"gradients", offsetof(swg_memory, gradients_bytes)},   {"saved", offsetof(swg_memory, saved_bytes)},
+    {"gradients", offsetof(swg_memory, gradients_bytes)},   {"state", offsetof(swg_memory, state_bytes)},
+    {"saved", offsetof(swg_memory, saved_bytes)},
     {"transient", offsetof(swg_memory, transient_bytes)},   {"scratch", offsetof(swg_memory, scratch_bytes)},
     {"io", offsetof(swg_memory, io_bytes)},
 };

@@ -107,6 +107,7 @@ swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam
     swg__attr attr = {.decoupled = (opts ? opts : &none)->decoupled, .clip = (opts ? opts : &none)->clip};
     in[0] = swg__append(g, SWG__GRAD_NORM, g->dtype, 1, (int64_t[]){1}, count + 1, in + 1, &attr);
     swg_value token = in[0] ? swg__append(g, SWG__ADAM, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;
+    token = token ? swg_update_states(g, token) : SWG_NONE;
     g->in_backward = false;
     return token;
 }

@@ -4,8 +4,7 @@
 #include "ir.h"
 #include <string.h>
 
-/* "(3, 4, 5)" for messages. */
-static const char *shape_text(const swg__node *n, char *out, size_t capacity) {
+const char *swg__shape_text(const swg__node *n, char *out, size_t capacity) {
     size_t used = (size_t)snprintf(out, capacity, "(");
     for (int i = 0; i < n->ndim && used < capacity; i++)
         used += (size_t)snprintf(out + used, capacity - used, "%s%lld", i ? ", " : "", (long long)n->shape[i]);
@@ -63,8 +62,8 @@ static swg_value leaf(swg_graph *g, swg__op op, const char *name, int ndim, cons
     return v;
 }
 
-/* A leaf whose name no other of its kind has: they could not be told apart in a checkpoint, where '/' is written '.'. */
-static swg_value named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr) {
+/* Two leaves of one name could not be told apart in a checkpoint, where '/' is written '.'. */
+swg_value swg__named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr) {
     swg_value v = leaf(g, op, name, ndim, shape, attr);
     for (int64_t i = 1; i < v; i++)
         if (g->nodes[i].op == op && swg__same_name(g->nodes[i].name, g->nodes[v].name))
@@ -73,13 +72,13 @@ static swg_value named_leaf(swg_graph *g, swg__op op, const char *name, int ndim
 }
 
 swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *shape) {
-    return named_leaf(g, SWG__INPUT, name, ndim, shape, NULL);
+    return swg__named_leaf(g, SWG__INPUT, name, ndim, shape, NULL);
 }
 
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init) {
     if (!(init.bound >= 0))
         return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, expected 0 or more", name ? name : "", init.bound);
-    swg_value v = named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
+    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
     if (!v)
         return v;
     if (g->param_count == g->param_capacity) {
@@ -108,6 +107,26 @@ static swg_value random_leaf(swg_graph *g, swg__op op, const char *stream, int n
             return swg__graph_fail(g, SWG_EINVAL, "random stream \"%s\" is used twice or has the hash of \"%s\"", stream,
                                    g->nodes[i].name);
     return v;
+}
+
+uint32_t swg__stream_of(swg_graph *g, const char *kind, const char *name) {
+    swg__text text;
+    swg__text_init(&text, g->ctx);
+    swg__text_printf(&text, "%s:%s%s%s", kind, g->scope.length ? g->scope.data : "", g->scope.length ? "." : "", name);
+    uint32_t stream = 0;
+    if (text.failed) {
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the stream of \"%s\"", name);
+    } else {
+        for (char *c = text.data; *c; c++)
+            *c = *c == '/' ? '.' : *c;
+        stream = swg__fnv1a(text.data);
+    }
+    for (int64_t i = 1; g->status == SWG_OK && i < g->count; i++)
+        if (swg__ops[g->nodes[i].op].class == SWG__RANDOM && g->nodes[i].attr.stream == stream)
+            swg__graph_fail(g, SWG_EINVAL, "random stream \"%s\" is used twice or has the hash of one in \"%s\"", text.data,
+                            g->nodes[i].name);
+    swg__text_free(&text);
+    return stream;
 }
 
 swg_value swg_random_uniform(swg_graph *g, const char *stream, int ndim, const int64_t *shape) {
@@ -140,7 +159,7 @@ swg_value swg__ew(swg_graph *g, swg__op op, double f0, double f1, int inputs, sw
             if (shape[axis] != 1 && shape[axis] != n->shape[own]) {
                 char left[96], right[96];
                 return swg__graph_fail(g, SWG_ESHAPE, "%s: %s and %s do not broadcast", swg__ops[op].text,
-                                       shape_text(&g->nodes[in[0]], left, sizeof left), shape_text(n, right, sizeof right));
+                                       swg__shape_text(&g->nodes[in[0]], left, sizeof left), swg__shape_text(n, right, sizeof right));
             }
             shape[axis] = n->shape[own];
         }
@@ -215,7 +234,7 @@ swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape)
     if (known != elements) {
         char text[96];
         return swg__graph_fail(g, SWG_ESHAPE, "reshape: %s has %lld elements, the new shape %lld",
-                               shape_text(&g->nodes[x], text, sizeof text), (long long)elements, (long long)known);
+                               swg__shape_text(&g->nodes[x], text, sizeof text), (long long)elements, (long long)known);
     }
     return swg__append(g, SWG__RESHAPE, g->nodes[x].dtype, ndim, out, 1, &x, NULL);
 }
@@ -248,7 +267,7 @@ swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape) 
     }
     if (!fits) {
         char text[96];
-        return swg__graph_fail(g, SWG_ESHAPE, "expand: %s does not broadcast to the shape asked for", shape_text(n, text, sizeof text));
+        return swg__graph_fail(g, SWG_ESHAPE, "expand: %s does not broadcast to the shape asked for", swg__shape_text(n, text, sizeof text));
     }
     return swg__append(g, SWG__EXPAND, n->dtype, ndim, shape, 1, &x, NULL);
 }
@@ -302,8 +321,8 @@ swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis) 
             fits = i == axis || n->shape[i] == shape[i];
         if (!fits) {
             char left[96], right[96];
-            return swg__graph_fail(g, SWG_ESHAPE, "concat: %s and %s differ beside axis %d", shape_text(first, left, sizeof left),
-                                   shape_text(n, right, sizeof right), axis);
+            return swg__graph_fail(g, SWG_ESHAPE, "concat: %s and %s differ beside axis %d", swg__shape_text(first, left, sizeof left),
+                                   swg__shape_text(n, right, sizeof right), axis);
         }
         shape[axis] = swg__add_most(shape[axis], n->shape[axis]);
     }
@@ -414,15 +433,15 @@ swg_value swg__matmul(swg_graph *g, swg_value a, swg_value b, bool trans_a, bool
     char left[96], right[96];
     if (l->ndim < 2 || r->ndim < 2)
         return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s and %s must have two dimensions or more",
-                               shape_text(l, left, sizeof left), shape_text(r, right, sizeof right));
+                               swg__shape_text(l, left, sizeof left), swg__shape_text(r, right, sizeof right));
     int64_t m = l->shape[l->ndim - (trans_a ? 1 : 2)], k = l->shape[l->ndim - (trans_a ? 2 : 1)];
     int64_t kb = r->shape[r->ndim - (trans_b ? 1 : 2)], n = r->shape[r->ndim - (trans_b ? 2 : 1)];
     bool same_batch = l->ndim == r->ndim;
     for (int i = 0; same_batch && i < l->ndim - 2; i++)
         same_batch = l->shape[i] == r->shape[i];
     if (k != kb || (!same_batch && r->ndim != 2))
-        return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s%s and %s%s do not fit", shape_text(l, left, sizeof left),
-                               trans_a ? " transposed" : "", shape_text(r, right, sizeof right), trans_b ? " transposed" : "");
+        return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s%s and %s%s do not fit", swg__shape_text(l, left, sizeof left),
+                               trans_a ? " transposed" : "", swg__shape_text(r, right, sizeof right), trans_b ? " transposed" : "");
     int64_t shape[SWG_MAX_DIMS];
     int ndim = l->ndim;
     memcpy(shape, l->shape, sizeof shape);

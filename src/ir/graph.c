@@ -21,6 +21,7 @@ swg_status swg_graph_create(swg_context *ctx, const swg_graph_opts *opts, swg_gr
         return swg__fail_memory(ctx, sizeof *g, "a graph");
     g->ctx = ctx;
     g->dtype = opts ? opts->dtype : SWG_F32;
+    g->inference = opts && opts->inference;
     swg__arena_init(&g->arena, ctx);
     swg__text_init(&g->scope, ctx);
     swg__append(g, SWG__NONE, g->dtype, 0, NULL, 0, NULL, NULL); /* node 0 */
@@ -39,6 +40,7 @@ void swg_graph_destroy(swg_graph *g) {
     swg__text_free(&g->scope);
     swg__arena_free(&g->arena);
     swg__free(g->ctx, g->params);
+    swg__free(g->ctx, g->states);
     swg__free(g->ctx, g->nodes);
     swg__free(g->ctx, g);
 }

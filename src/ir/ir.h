@@ -52,7 +52,7 @@ typedef struct swg__node {
     swg_value *in;
     swg__attr attr;
     const char *name;               /* leaves: full path; others: scope path, "" at the top */
-    int64_t offset;                 /* params: first element in the parameter span */
+    int64_t offset;                 /* params, states, assignments: first element in the span */
 } swg__node;
 
 struct swg_graph {
@@ -66,9 +66,13 @@ struct swg_graph {
     swg_value *params;
     int param_count, param_capacity;
     int64_t span;                   /* elements of the parameter span, every parameter aligned to 16 */
+    struct swg__state_entry { swg_value state, update; } *states;    /* update: its ASSIGN, SWG_NONE while there is none */
+    int state_count, state_capacity;
+    int64_t state_span;             /* as span, of the states */
     swg__text scope;                /* "encoder/block2" */
     struct swg__scope *scopes;      /* what it was before each push, innermost first */
     bool in_backward;
+    bool inference;                 /* layers build their inference form */
 };
 
 typedef struct swg__op_info { const char *text; swg__class class; int inputs; } swg__op_info;
@@ -98,6 +102,22 @@ bool swg__same_name(const char *a, const char *b);
 /* What `v` is a view of: reshapes share the memory of their input. */
 swg_value swg__base_of(const swg_graph *g, swg_value v);
 bool swg__same_shape(const swg__node *a, const swg__node *b);
+/* A leaf whose name no other of its kind has. */
+swg_value swg__named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr);
+/* "(3, 4, 5)" for messages. */
+const char *swg__shape_text(const swg__node *n, char *out, size_t capacity);
+/* What an element-wise node does per element; input i is register i, instruction i writes register inputs + i. */
+void swg__program_of(const swg__node *n, swg__program *out);
+
+/* A tensor as (outer, middle, inner) for a normalisation over `axes`: `columns` if the middle is reduced and the others are kept,
+ * else the outer and inner are reduced and the middle is kept. False if the axes are not of one of these kinds. */
+typedef struct swg__norm_view { int64_t outer, middle, inner; bool columns; } swg__norm_view;
+bool swg__norm_view_of(const swg__node *x, uint32_t axes, swg__norm_view *out);
+/* (2, kept): sums over `axes` of dy w and of dy w (x - mean) rstd, w the optional weight; `by_row`: mean and rstd vary along the
+ * reduced axis. SWG_NONE without an error where no kernel has the form. */
+swg_value swg__norm_sums(swg_graph *g, const swg_value *in, int inputs, uint32_t axes, bool by_row);
+/* Hash of "<kind>:<scope>.<name>" with '/' written '.': the stream of a random layer. Latches an error if another has it. */
+uint32_t swg__stream_of(swg_graph *g, const char *kind, const char *name);
 /* Latches an error, the message prefixed with the scope path; returns SWG_NONE. */
 swg_value swg__graph_fail(swg_graph *g, swg_status status, const char *format, ...) SWG__PRINTF(3, 4);
 /* Element-wise op on up to three inputs with broadcasting. */

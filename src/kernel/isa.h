@@ -34,6 +34,8 @@ typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const flo
 /* Scalars of an optimiser step, in registers. rate is 1 - beta, which f32 could not take from beta without losing digits. */
 typedef struct swg__adam_scalars { float step_size, rsqrt_c2, keep, decay, rate1, rate2, eps, grad_scale; } swg__adam_scalars;
 
+typedef struct swg__dropout { uint64_t seed; uint32_t step, stream, threshold; float scale; } swg__dropout;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -49,6 +51,17 @@ typedef struct swg__isa_table {
     void (*softmax)(float *out, const float *x, int64_t n, bool log);
     void (*adam)(float *w, const float *g, float *m, float *v, int64_t n, const swg__adam_scalars *s, bool decoupled);
     void (*sort_network)(int64_t *keys, int64_t n);                     /* keys (n, 8), each column sorted */
+    /* out[0], out[1]: sums of (x - shift) and of its square. n up to 4096, fixed lanes; so are the products': sums of dy w and of
+     * dy w (x - mean) rstd; w may be NULL. */
+    void (*run_moments)(const float *x, int64_t n, float shift, double out[2]);
+    void (*run_products)(const float *dy, const float *x, const float *w, int64_t n, float mean, float rstd, double out[2]);
+    /* Of neighbouring columns: mean and sum of squared deviations; sums of dy and of dy (x - mean) rstd, mean and rstd of a column or,
+     * `by_row`, of a row. */
+    void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
+    void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
+                            int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
+    void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);

@@ -55,9 +55,6 @@ typedef struct swg__kernel {
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n);
 extern const swg__kernel swg__kernel_reference;
 
-/* The program of an element-wise node; for one that is no program, `alone` becomes one of a single instruction. */
-const swg__program *swg__program_of(const swg__node *n, swg__program *alone);
-
 static inline int64_t swg__min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t swg__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

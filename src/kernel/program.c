@@ -28,19 +28,12 @@ static void strides_of(const swg__node *in, const swg__node *out, int64_t stride
     }
 }
 
-const swg__program *swg__program_of(const swg__node *n, swg__program *alone) {
-    *alone = (swg__program){.inputs = n->inputs, .length = 1,
-                            .code[0] = {.op = n->op, .out = (uint8_t)n->inputs, .in = {0, 1, 2}, .f = {n->attr.f[0], n->attr.f[1]}}};
-    return n->op == SWG__PROGRAM ? n->attr.program : alone;
-}
-
 static const void *program_prepare(swg__arena *arena, const swg__call *call) {
     const swg__node *n = call->node;
     layout *l = swg__arena_alloc(arena, sizeof *l);
     if (!l)
         return NULL;
-    swg__program alone;
-    l->program = *swg__program_of(n, &alone);
+    swg__program_of(n, &l->program);
     int64_t stride[SWG__PROGRAM_INPUTS][SWG_MAX_DIMS];
     for (int i = 0; i < n->inputs; i++)
         strides_of(&call->g->nodes[n->in[i]], n, stride[i]);

@@ -24,6 +24,8 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__DGELU: return .5 * erfc(-a * M_SQRT1_2) + a * exp(-a * a / 2) * .39894228040143267794;
     case SWG__TANH: return tanh(a);
     case SWG__SIGMOID: return 1 / (1 + exp(-a));
+    case SWG__LEAKY_RELU: return a > 0 ? a : f[0] * a;
+    case SWG__ELU: return a > 0 ? a : f[0] * expm1(a);
     case SWG__SOFTPLUS: return fmax(a, 0) + log1p(exp(-fabs(a)));
     case SWG__AFFINE: return f[0] * a + f[1];
     case SWG__CLAMP: return a < f[0] ? f[0] : a > f[1] ? f[1] : a;
@@ -63,15 +65,15 @@ void swg__ref_elementwise(const swg__call *call) {
     const swg__node *n = call->node;
     double *out = call->out;
     int64_t elements = swg__shape_elements(n->ndim, n->shape), index[SWG_MAX_DIMS];
-    swg__program alone;
-    const swg__program *p = swg__program_of(n, &alone);
+    swg__program program;
+    swg__program_of(n, &program);
     for (int64_t i = 0; i < elements; i++) {
         double reg[SWG__PROGRAM_INPUTS + SWG__PROGRAM_TILES] = {0}, result = 0;
         swg__ref_unravel(n, i, index);
         for (int j = 0; j < n->inputs; j++)
             reg[j] = ((const double *)call->in[j])[swg__ref_ravel(&call->g->nodes[n->in[j]], n->ndim, index)];
-        for (int s = 0; s < p->length; s++) {
-            const swg__instruction *c = &p->code[s];
+        for (int s = 0; s < program.length; s++) {
+            const swg__instruction *c = &program.code[s];
             reg[c->out] = result = scalar(c->op, reg[c->in[0]], reg[c->in[1]], reg[c->in[2]], c->f);
         }
         out[i] = result;

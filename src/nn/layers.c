@@ -18,9 +18,15 @@ swg_value swg_linear(swg_graph *g, swg_value x, int64_t n, const char *name) {
     return y;
 }
 
+static swg_value leaky_relu(swg_graph *g, swg_value x) { return swg_leaky_relu(g, x, .01); }
+static swg_value elu(swg_graph *g, swg_value x) { return swg_elu(g, x, 1); }
+
 static const struct { const char *name; swg_activation activation; swg_value (*apply)(swg_graph *, swg_value); } activations[] = {
     {"none", SWG_ACT_NONE, NULL},         {"relu", SWG_ACT_RELU, swg_relu}, {"gelu", SWG_ACT_GELU, swg_gelu},
     {"silu", SWG_ACT_SILU, swg_silu},     {"tanh", SWG_ACT_TANH, swg_tanh}, {"sigmoid", SWG_ACT_SIGMOID, swg_sigmoid},
+    {"gelu_tanh", SWG_ACT_GELU_TANH, swg_gelu_tanh},          {"softplus", SWG_ACT_SOFTPLUS, swg_softplus},
+    {"leaky_relu", SWG_ACT_LEAKY_RELU, leaky_relu},           {"elu", SWG_ACT_ELU, elu},
+    {"hard_sigmoid", SWG_ACT_HARD_SIGMOID, swg_hard_sigmoid}, {"hard_swish", SWG_ACT_HARD_SWISH, swg_hard_swish},
 };
 
 swg_value swg_activate(swg_graph *g, swg_value x, swg_activation activation) {

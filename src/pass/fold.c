@@ -90,7 +90,8 @@ static void skip_expands(swg_graph *g, swg__node *n) {
 
 static bool mergeable(const swg__node *n) {
     swg__class class = swg__ops[n->op].class;
-    return class != SWG__OPTIM && class != SWG__RANDOM && n->op != SWG__INPUT && n->op != SWG__PARAM && n->op != SWG__NONE;
+    return class != SWG__OPTIM && class != SWG__RANDOM && n->op != SWG__INPUT && n->op != SWG__PARAM && n->op != SWG__STATE &&
+           n->op != SWG__NONE;
 }
 
 static bool equal_nodes(const swg__node *a, const swg__node *b) {

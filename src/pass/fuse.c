@@ -53,15 +53,26 @@ typedef struct chain {
 } chain;
 
 static chain chain_of(const swg__node *n) {
-    chain c = {.p = {.inputs = 0, .length = 1}};
-    c.p.code[0] = (swg__instruction){.op = n->op, .f = {n->attr.f[0], n->attr.f[1]}};
+    chain c = {.p = {.inputs = 0}};
+    swg__program own;
+    uint8_t reg[SWG__PROGRAM_INPUTS];
+    swg__program_of(n, &own);
     for (int j = 0; j < n->inputs; j++) {
         int at = 0;
         while (at < c.p.inputs && c.in[at] != n->in[j])
             at++;
         if (at == c.p.inputs)
             c.in[c.p.inputs++] = n->in[j];
-        c.p.code[0].in[j] = (uint8_t)at;
+        reg[j] = (uint8_t)at;
+    }
+    c.p.length = own.length;
+    for (int i = 0; i < own.length; i++) {
+        c.p.code[i] = own.code[i];
+        c.p.code[i].out = (uint8_t)(c.p.inputs + i);
+        for (int j = 0; j < swg__ops[own.code[i].op].inputs; j++) {
+            int in = own.code[i].in[j];
+            c.p.code[i].in[j] = in < n->inputs ? reg[in] : (uint8_t)(c.p.inputs + in - n->inputs);
+        }
     }
     return c;
 }
@@ -149,7 +160,6 @@ static swg_status fuse_chains(swg__work *w) {
             continue;
         chain c = chain_of(n), joined;
         swg__program spare;
-        c.p.code[0].out = (uint8_t)c.p.inputs;
         for (int slot = 0; slot < c.p.inputs;) {
             swg_value feed = c.in[slot];
             bool fits = chains[feed] && w->readers[feed] == 1 && swg__same_shape(&g->nodes[feed], n) &&

@@ -62,6 +62,7 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         plan->map[v] = copy;
     }
     c->span = g->span;
+    c->state_span = g->state_span;
     for (int i = 0; i < opts->output_count && status == SWG_OK; i++)
         plan->outputs[i] = plan->map[opts->outputs[i]];
     plan->output_count = opts->output_count;
@@ -142,7 +143,7 @@ static swg_status schedule(maker *m) {
         int64_t best_score = INT64_MIN;
         for (int i = 0; i < ready_count; i++) {
             swg__node *n = &g->nodes[ready[i]];
-            int64_t score = n->op == SWG__ADAM ? INT64_MIN : -swg__node_bytes(n);
+            int64_t score = n->op == SWG__ADAM || n->op == SWG__ASSIGN ? INT64_MIN : -swg__node_bytes(n);
             for (int j = 0; j < n->inputs; j++) {
                 swg_value b = swg__base_of(g, n->in[j]);
                 if (left[b] == 1 && swg__kernel_of(g, &g->nodes[b]) && !m->is_output[b])
@@ -376,7 +377,7 @@ static bool read_in_group(const maker *m, const swg__step *s, swg_value b) {
 /* An element-wise step may write where an input lies that nobody reads later. */
 static int in_place(const maker *m, const swg__step *s, bool panel) {
     const swg__node *n = s->call.node;
-    if (swg__ops[n->op].class != SWG__EW || s->kernel == &swg__kernel_reference)
+    if ((swg__ops[n->op].class != SWG__EW && n->op != SWG__DROPOUT) || s->kernel == &swg__kernel_reference)
         return -1;
     for (int j = 0; j < n->inputs; j++) {
         swg_value b = swg__base_of(m->g, n->in[j]);
@@ -399,6 +400,8 @@ static swg_status locate_leaves(maker *m) {
             continue;
         if (n->op == SWG__PARAM) {
             *where = (swg__location){.kind = SWG__IN_WEIGHTS, .element = n->offset};
+        } else if (n->op == SWG__STATE || n->op == SWG__ASSIGN) {
+            *where = (swg__location){.kind = SWG__IN_STATES, .element = n->offset};
         } else if (n->op == SWG__INPUT && plan->bind_inputs) {
             where->kind = SWG__IN_CALLER;
         } else if (n->op == SWG__CONSTANT) {
@@ -536,10 +539,11 @@ static swg_status place(maker *m) {
             memory->peak_at = plan->steps[i].kernel->name;
     }
     int64_t span = plan->g->span * (int64_t)swg__dtype_size(plan->g->dtype);
+    memory->state_bytes = plan->g->state_span * (int64_t)swg__dtype_size(plan->g->dtype);
     memory->parameters_bytes = span;
     memory->gradients_bytes = training ? span : 0;
     memory->optimiser_bytes = training ? 2 * span : 0;
-    memory->peak_bytes = memory->arena_bytes + span * (training ? 4 : 1);
+    memory->peak_bytes = memory->arena_bytes + memory->state_bytes + span * (training ? 4 : 1);
     swg__free(plan->ctx, lives);
     return status;
 }
@@ -581,7 +585,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     if (status == SWG_OK && !opts->no_layout)
         status = lay_out(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
-        if (plan->g->nodes[v].op == SWG__ADAM)
+        if (plan->g->nodes[v].op == SWG__ADAM || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
     if (status == SWG_OK) {
         size_t n = (size_t)plan->g->count;

@@ -32,7 +32,7 @@ typedef struct swg__buffer {
 } swg__buffer;
 
 /* Where a value lies: in a buffer, in a span, or outside. */
-typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_WEIGHTS, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
+typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_WEIGHTS, SWG__IN_STATES, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
 typedef struct swg__location {
     swg__place_kind kind;
     int buffer;
@@ -96,7 +96,10 @@ struct swg_weights {
     swg__arena arena;
     int count;
     struct swg__weight { const char *name; uint32_t stream; int ndim; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; } *items;
-    int64_t span;
+    struct swg__weight *states;
+    int state_count;
+    int64_t span, state_span;
+    char *state;
     char *value, *gradient, *moment1, *moment2;
 };
 

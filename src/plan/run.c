@@ -16,6 +16,7 @@ static void *address(const swg_plan *plan, swg_value v) {
     }
     case SWG__IN_CONSTANTS: return &plan->constants[base];
     case SWG__IN_WEIGHTS: return plan->weights ? plan->weights->value + where->element * size : NULL;
+    case SWG__IN_STATES: return plan->weights ? plan->weights->state + where->element * size : NULL;
     case SWG__IN_GRADIENTS:
         return plan->weights && plan->weights->gradient
                    ? plan->weights->gradient + plan->weights->items[where->element].offset * size : NULL;
@@ -75,15 +76,17 @@ static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
         return swg__fail(plan->ctx, SWG_EINVAL, "the weights are of another element type than the graph");
     for (int64_t v = 1; v < plan->g->count; v++) {
         const swg__node *n = &plan->g->nodes[v];
-        if (n->op != SWG__PARAM)
+        if (n->op != SWG__PARAM && n->op != SWG__STATE)
             continue;
+        const struct swg__weight *items = !w ? NULL : n->op == SWG__PARAM ? w->items : w->states;
+        int count = !w ? 0 : n->op == SWG__PARAM ? w->count : w->state_count;
         bool found = false;
-        for (int i = 0; w && i < w->count && !found; i++)
-            found = w->items[i].offset == n->offset && w->items[i].ndim == n->ndim &&
-                    memcmp(w->items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0 &&
-                    swg__same_name(w->items[i].name, n->name);
+        for (int i = 0; i < count && !found; i++)
+            found = items[i].offset == n->offset && items[i].ndim == n->ndim &&
+                    memcmp(items[i].shape, n->shape, (size_t)n->ndim * sizeof *n->shape) == 0 && swg__same_name(items[i].name, n->name);
         if (!found)
-            return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold parameter \"%s\" of this graph", n->name);
+            return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold %s \"%s\" of this graph",
+                             n->op == SWG__PARAM ? "parameter" : "state", n->name);
     }
     for (int i = 0; i < plan->step_count; i++)
         if (plan->steps[i].call.node->op == SWG__ADAM && !(w && w->gradient && w->span == plan->g->span))
@@ -164,7 +167,7 @@ static void run_task(void *arg, int64_t task, int worker) {
     s->kernel->run(&s->call, begin, swg__min64(begin + s->grain, s->units), worker);
 }
 
-typedef struct panel_job { const swg_plan *plan; const swg__group *group; } panel_job;
+typedef struct panel_job { const swg_plan *plan; const swg__group *group; uint64_t seed; uint32_t step; } panel_job;
 
 /* All steps of a group for one panel of rows. */
 static void run_panel(void *arg, int64_t task, int worker) {
@@ -179,6 +182,8 @@ static void run_panel(void *arg, int64_t task, int worker) {
         for (int j = 0; j < call.node->inputs; j++)
             in[j] = s->reads_panel[j] ? (const char *)s->in[j] + shift - begin * s->in_row_bytes[j] : s->in[j];
         call.in = in;
+        call.seed = job->seed;
+        call.step = job->step;
         if (s->writes_panel)
             call.out = (char *)call.out + shift - begin * s->out_row_bytes;
         s->kernel->run(&call, begin, end, worker);
@@ -208,7 +213,7 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
         if (s->group >= 0) {
             const swg__group *group = &plan->groups[s->group];
             swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
-                          &(panel_job){.plan = plan, .group = group});
+                          &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step});
             i += group->count;
             continue;
         }

@@ -5,6 +5,21 @@
 #include "philox.h"
 #include "plan/plan.h"
 
+/* Name, stream and place of a leaf; false: out of memory. */
+static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *item) {
+    size_t length = strlen(n->name), prefix = strlen("init:");
+    char *stream = swg__arena_alloc(&w->arena, prefix + length + 1);
+    if (!stream)
+        return false;
+    memcpy(stream, "init:", prefix);
+    for (size_t j = 0; j <= length; j++)
+        stream[prefix + j] = n->name[j] == '/' ? '.' : n->name[j];
+    *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset,
+                                 .bound = n->attr.f[0], .value = n->attr.f[1]};
+    memcpy(item->shape, n->shape, sizeof item->shape);
+    return true;
+}
+
 swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
     *out = NULL;
     SWG__TRY(swg_graph_status(g));
@@ -16,24 +31,20 @@ swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
     w->dtype = g->dtype;
     swg__arena_init(&w->arena, ctx);
     w->count = g->param_count;
+    w->state_count = g->state_count;
     w->span = g->span;
+    w->state_span = g->state_span;
     w->items = swg__arena_alloc(&w->arena, (size_t)(w->count + 1) * sizeof *w->items);
-    bool ok = w->items != NULL;
-    for (int i = 0; ok && i < w->count; i++) {
-        const swg__node *n = &g->nodes[g->params[i]];
-        struct swg__weight *item = &w->items[i];
-        size_t length = strlen(n->name), prefix = strlen("init:");
-        char *stream = swg__arena_alloc(&w->arena, prefix + length + 1);
-        if (!(ok = stream != NULL))
-            break;
-        memcpy(stream, "init:", prefix);
-        for (size_t j = 0; j < length; j++)
-            stream[prefix + j] = n->name[j] == '/' ? '.' : n->name[j];
-        *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset, .bound = n->attr.f[0], .value = n->attr.f[1]};
-        memcpy(item->shape, n->shape, sizeof item->shape);
-    }
+    w->states = swg__arena_alloc(&w->arena, (size_t)(w->state_count + 1) * sizeof *w->states);
+    bool ok = w->items && w->states;
+    for (int i = 0; ok && i < w->count; i++)
+        ok = describe(w, &g->nodes[g->params[i]], &w->items[i]);
+    for (int i = 0; ok && i < w->state_count; i++)
+        ok = describe(w, &g->nodes[g->states[i].state], &w->states[i]);
     size_t size = swg__dtype_size(w->dtype), span = (size_t)w->span;
     ok = ok && (w->value = swg__calloc(ctx, span, size)) != NULL;
+    if (w->state_count)
+        ok = ok && (w->state = swg__calloc(ctx, (size_t)w->state_span, size)) != NULL;
     if (training)
         ok = ok && (w->gradient = swg__calloc(ctx, span, size)) != NULL && (w->moment1 = swg__calloc(ctx, span, size)) != NULL &&
              (w->moment2 = swg__calloc(ctx, span, size)) != NULL;
@@ -51,6 +62,7 @@ void swg_weights_destroy(swg_weights *w) {
     swg__free(w->ctx, w->moment2);
     swg__free(w->ctx, w->moment1);
     swg__free(w->ctx, w->gradient);
+    swg__free(w->ctx, w->state);
     swg__free(w->ctx, w->value);
     swg__arena_free(&w->arena);
     swg__free(w->ctx, w);
@@ -67,6 +79,14 @@ void swg_weights_init(swg_weights *w, uint64_t seed) {
             swg__store(w->value, w->dtype, item->offset + e, (double)value);
         }
     }
+    for (int i = 0; i < w->state_count; i++) {
+        const struct swg__weight *item = &w->states[i];
+        for (int64_t e = 0; e < swg__shape_elements(item->ndim, item->shape); e++)
+            if (w->dtype == SWG_F64)
+                ((double *)w->state)[item->offset + e] = item->value;
+            else
+                ((float *)w->state)[item->offset + e] = (float)item->value;
+    }
 }
 
 static void *in_span(const swg_weights *w, char *span, int i) {
@@ -82,8 +102,14 @@ void *swg_weights_gradient(swg_weights *w, int i) { return in_span(w, w->gradien
 void *swg_weights_moment1(swg_weights *w, int i) { return in_span(w, w->moment1, i); }
 void *swg_weights_moment2(swg_weights *w, int i) { return in_span(w, w->moment2, i); }
 
+int swg_weights_states(const swg_weights *w) { return w->state_count; }
+const char *swg_weights_state_name(const swg_weights *w, int i) { return w->states[i].name; }
+int swg_weights_state_ndim(const swg_weights *w, int i) { return w->states[i].ndim; }
+const int64_t *swg_weights_state_shape(const swg_weights *w, int i) { return w->states[i].shape; }
+void *swg_weights_state(swg_weights *w, int i) { return w->state + w->states[i].offset * (int64_t)swg__dtype_size(w->dtype); }
+
 int64_t swg_weights_bytes(const swg_weights *w) {
-    return w->span * (int64_t)swg__dtype_size(w->dtype) * (w->gradient ? 4 : 1);
+    return (w->span * (w->gradient ? 4 : 1) + w->state_span) * (int64_t)swg__dtype_size(w->dtype);
 }
 
 /* The scalars are computed in f64 once per step and rounded once. */

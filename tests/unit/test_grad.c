@@ -97,6 +97,33 @@ CASE(logcosh) { return swg_loss_logcosh(g, A, B); }
 CASE(relative) { return swg_loss_relative(g, A, swg_random_uniform(g, "target", 2, (int64_t[]){3, 5})); }
 CASE(log_loss) { return swg_loss_log(g, swg_loss_mse(g, A, B), 1000); }
 CASE(sliced_wasserstein) { return swg_loss_sliced_wasserstein(g, A, 6); }
+/* activations, dropout */
+CASE(leaky_relu) { return swg_leaky_relu(g, A, .2); }
+CASE(elu) { return swg_elu(g, A, 1.3); }
+CASE(gelu_tanh) { return swg_gelu_tanh(g, A); }
+CASE(hard_swish) { return swg_hard_swish(g, A); }
+CASE(dropout) { return swg_square(g, swg_dropout(g, swg_square(g, A), .4, "drop")); }
+CASE(drop_path) { return swg_square(g, swg_drop_path(g, A, .4, "path")); }
+/* normalisation: shapes of batch, instance and layer norm in both layouts, and axes no kernel has a form for */
+static swg_value normalised(swg_graph *g, swg_value x, uint32_t axes, swg_value gamma, swg_value beta) {
+    swg_moments m = swg_norm_moments(g, x, axes);
+    return swg_square(g, swg_norm_apply(g, x, m.mean, swg_rsqrt(g, swg_affine(g, m.variance, 1, 1e-2)), gamma, beta));
+}
+CASE(norm_stats) {
+    swg_moments m = swg_norm_moments(g, A, 1u << 0 | 1u << 2);
+    return swg_add(g, swg_square(g, m.mean), swg_mul(g, m.variance, m.mean));
+}
+CASE(norm_last) { return normalised(g, A, 1u << 2, B, p[2]); }
+CASE(norm_first) { return normalised(g, A, 1u << 0, SWG_NONE, SWG_NONE); }
+CASE(norm_outer) { return normalised(g, A, 1u << 0 | 1u << 2, swg_reshape(g, B, 3, (int64_t[]){1, 3, 1}), swg_reshape(g, p[2], 3, (int64_t[]){1, 3, 1})); }
+CASE(norm_middle) { return normalised(g, A, 1u << 1, B, p[2]); }
+CASE(norm_odd) { return normalised(g, A, 1u << 1 | 1u << 3, B, SWG_NONE); }
+CASE(norm_by_itself) { return swg_square(g, swg_norm_apply(g, A, B, B, p[2], swg_mul(g, A, p[2]))); }
+CASE(batch_norm) { return swg_square(g, swg_batch_norm(g, A, "bn", NULL)); }
+CASE(instance_norm) { return swg_square(g, swg_instance_norm(g, A, "in", &(swg_norm_opts){.affine = SWG_AFFINE_ON, .channel_axis = -1})); }
+CASE(group_norm) { return swg_square(g, swg_group_norm(g, A, 2, "gn", NULL)); }
+CASE(group_norm_last) { return swg_square(g, swg_group_norm(g, A, 2, "gn", &(swg_norm_opts){.channel_axis = -1})); }
+CASE(layer_norm) { return swg_square(g, swg_layer_norm(g, A, 2, "ln", NULL)); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -140,7 +167,25 @@ static const grad_case cases[] = {
     X(conv, CONV), {{2, 4, 5, 6}, {6, 2, 3, 3}, {6}}, -1, 1, build_conv},
     X(conv_transpose, CONV_TRANSPOSE), {{2, 4, 3, 2}, {4, 3, 2, 3}, {6}}, -1, 1, build_conv_transpose},
     X(conv_weights, CONV_WEIGHTS), {{2, 7, 3}, {2, 4, 5}}, -1, 1, build_conv_weights},
+    X(leaky_relu, LEAKY_RELU), {{3, 5}}, -1, 1, build_leaky_relu},
+    X(elu, ELU), {{3, 5}}, -2, 1, build_elu},
+    X(dropout, DROPOUT), {{5, 7}}, -1, 1, build_dropout},
+    X(norm_stats, NORM_STATS), {{3, 2, 4}}, -1, 1, build_norm_stats},
+    X(norm_apply, NORM_APPLY), {{3, 2, 4}, {4}, {4}}, -1, 1, build_norm_last},
 #undef X
+    {"norm over the first axis", -1, {{5, 3}}, -1, 1, build_norm_first},
+    {"norm over first and last", -1, {{4, 3, 2}, {3}, {3}}, -1, 1, build_norm_outer},
+    {"norm over the middle", -1, {{2, 4, 3}, {3}, {3}}, -1, 1, build_norm_middle},
+    {"norm over split axes", -1, {{2, 3, 2, 3}, {3}}, -1, 1, build_norm_odd},
+    {"norm, statistics given", -1, {{3, 4}, {3, 1}, {4}}, .3, 1, build_norm_by_itself},
+    {"batch norm", -1, {{3, 2, 2, 2}}, -1, 1, build_batch_norm},
+    {"instance norm, channels last", -1, {{2, 4, 3}}, -1, 1, build_instance_norm},
+    {"group norm", -1, {{2, 4, 3}}, -1, 1, build_group_norm},
+    {"group norm, channels last", -1, {{2, 3, 4}}, -1, 1, build_group_norm_last},
+    {"layer norm over two axes", -1, {{3, 2, 3}}, -1, 1, build_layer_norm},
+    {"gelu_tanh", -1, {{3, 5}}, -3, 3, build_gelu_tanh},
+    {"hard_swish", -1, {{3, 5}}, -4, 4, build_hard_swish},
+    {"drop path", -1, {{6, 3}}, -1, 1, build_drop_path},
     {"silu", -1, {{3, 5}}, -3, 3, build_silu},
     {"sum over split axes", -1, {{2, 3, 4}}, -1, 1, build_sum_split},
     {"mean of all", -1, {{2, 3, 4}}, -1, 1, build_mean_all},

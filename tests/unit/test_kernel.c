@@ -65,6 +65,38 @@ CASE(put, swg__put_along(g, A, swg_argsort(g, A, 0), 0))
 CASE(sort_last, swg_sort(g, A, 1))
 CASE(normal, swg_add(g, swg_random_normal(g, "n", 1, swg_shape(g, A)), A))
 CASE(uniform, swg_add(g, swg_random_uniform(g, "u", 1, swg_shape(g, A)), A))
+/* activations, dropout */
+CASE(leaky_relu, swg_leaky_relu(g, A, .1))
+CASE(elu, swg_elu(g, A, 1.25))
+CASE(gelu_tanh, swg_gelu_tanh(g, A))
+CASE(hard_swish, swg_hard_swish(g, A))
+CASE(dropout, swg_dropout(g, A, .3, "drop"))
+CASE(dropout_panels, swg_gelu(g, swg_dropout(g, swg_gelu(g, swg__matmul(g, A, B, false, true)), .3, "drop")))
+/* normalisation: moments one above the other, forward, and the sums of the gradients with respect to gamma, mean and rstd */
+static swg_value moments_of(swg_graph *g, swg_value x, uint32_t axes) {
+    swg_moments m = swg_norm_moments(g, x, axes);
+    return swg_concat(g, (swg_value[]){m.mean, m.variance}, 2, 0);
+}
+static swg_value normed(swg_graph *g, swg_value x, uint32_t axes, swg_value gamma) {
+    swg_moments m = swg_norm_moments(g, x, axes);
+    return swg_relu(g, swg_norm_apply(g, x, m.mean, swg_rsqrt(g, swg_affine(g, m.variance, 1, 1e-5)), gamma, gamma));
+}
+static swg_value sums_of(swg_graph *g, const swg_value *in, uint32_t axes, uint32_t stat_axes, bool weighted) {
+    swg_moments m = swg_norm_moments(g, in[1], stat_axes);
+    swg_value rstd = swg_rsqrt(g, swg_affine(g, m.variance, 1, 1e-5));
+    return swg__norm_sums(g, (swg_value[]){in[0], in[1], m.mean, rstd, in[2]}, weighted ? 5 : 4, axes, axes != stat_axes);
+}
+CASE(moments_rows, moments_of(g, A, 4))
+CASE(moments_columns, moments_of(g, A, 2))
+CASE(moments_outer, moments_of(g, A, 5))
+CASE(moments_far, moments_of(g, swg_affine(g, A, 1, 1000), 5))
+CASE(norm_rows, normed(g, A, 4, B))
+CASE(norm_columns, normed(g, A, 3, B))
+CASE(norm_outer, normed(g, A, 5, swg_reshape(g, B, 3, (int64_t[]){1, -1, 1})))
+CASE(sums_rows, sums_of(g, in, 4, 4, true))
+CASE(sums_columns, sums_of(g, in, 2, 2, false))
+CASE(sums_outer, sums_of(g, in, 5, 5, false))
+CASE(sums_by_row, sums_of(g, in, 3, 4, false))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -124,6 +156,27 @@ static const kernel_case cases[] = {
     {"put along", {{77, 13}}, -1, 1, 0, build_put},
     {"normal", {{1021}}, 0, 0, 2e-6, build_normal},
     {"uniform", {{1021}}, 0, 0, 0, build_uniform},
+    {"leaky_relu", {{97}}, -1, 1, 2e-7, build_leaky_relu},
+    {"elu", {{4003}}, -20, 3, 4e-7, build_elu},
+    {"elu near 0", {{997}}, -1e-4, 1e-4, 2e-7, build_elu},
+    {"gelu_tanh", {{4003}}, -6, 6, 4e-6, build_gelu_tanh},
+    {"hard_swish", {{997}}, -4, 4, 4e-7, build_hard_swish},
+    {"dropout", {{7, 333}}, .5, 1, 2e-7, build_dropout},
+    {"dropout, long rows", {{3, 20001}}, .5, 1, 2e-7, build_dropout},
+    {"dropout in row panels", {{301, 31}, {45, 31}}, -1, 1, 8e-6, build_dropout_panels},
+    {"moments of rows", {{3, 5, 777}}, -1, 2, 4e-7, build_moments_rows},
+    {"moments of long rows", {{2, 1, 9001}}, -1, 2, 4e-7, build_moments_rows},
+    {"moments of columns", {{3, 300, 37}}, -1, 2, 2e-6, build_moments_columns},
+    {"moments of many rows", {{2, 4001, 33}}, -1, 2, 2e-6, build_moments_columns},
+    {"moments of channels", {{5, 7, 125}}, -1, 2, 4e-7, build_moments_outer},
+    {"moments far from 0", {{5, 7, 4100}}, -1, 1, 4e-7, build_moments_far},
+    {"norm of rows", {{3, 5, 96}, {96}}, -1, 2, 3e-6, build_norm_rows},
+    {"norm of columns", {{30, 7, 40}, {40}}, -1, 2, 3e-6, build_norm_columns},
+    {"norm of channels", {{4, 6, 125}, {6}}, -1, 2, 3e-6, build_norm_outer},
+    {"norm sums of rows", {{3, 5, 97}, {3, 5, 97}, {97}}, -1, 1, 3e-6, build_sums_rows},
+    {"norm sums of columns", {{3, 2500, 37}, {3, 2500, 37}}, -1, 1, 8e-6, build_sums_columns},
+    {"norm sums of channels", {{5, 7, 125}, {5, 7, 125}}, -1, 1, 3e-6, build_sums_outer},
+    {"norm sums by row", {{30, 9, 70}, {30, 9, 70}}, -1, 1, 3e-6, build_sums_by_row},
 };
 
 /* Inputs exact in f32, from a small generator of the test's own. */

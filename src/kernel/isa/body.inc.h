@@ -8,6 +8,8 @@
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
 #include "kernel/peak.inc.h"
+#include "kernel/norm.inc.h"
+#include "kernel/dropout.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
 #define SWG_NAME(isa) SWG_NAME2(isa)
@@ -25,6 +27,11 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .softmax = softmax,
     .adam = adam,
     .sort_network = sort_network,
+    .run_moments = run_moments,
+    .run_products = run_products,
+    .column_moments = column_moments,
+    .column_products = column_products,
+    .dropout = dropout,
     .peak_f32 = peak_f32,
     .stream_read = stream_read,
     .stream_copy = stream_copy,
@@ -34,6 +41,6 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
         ENTRY(NEG), ENTRY(ABS), ENTRY(SIGN), ENTRY(SQUARE), ENTRY(SQRT), ENTRY(RSQRT), ENTRY(RECIP), ENTRY(EXP), ENTRY(LOG),
         ENTRY(LOG1P), ENTRY(RELU), ENTRY(GELU), ENTRY(DGELU), ENTRY(TANH), ENTRY(SIGMOID), ENTRY(SOFTPLUS), ENTRY(AFFINE),
         ENTRY(CLAMP), ENTRY(INSIDE), ENTRY(DETACH), ENTRY(ADD), ENTRY(SUB), ENTRY(MUL), ENTRY(DIV), ENTRY(MAX), ENTRY(MIN),
-        ENTRY(GREATER), ENTRY(EQUAL), ENTRY(GATE), ENTRY(WHERE),
+        ENTRY(GREATER), ENTRY(EQUAL), ENTRY(GATE), ENTRY(WHERE), ENTRY(LEAKY_RELU), ENTRY(ELU),
     },
 };

@@ -1,0 +1,50 @@
+/* ref_norm.c - the slow truth of statistics, their gradient sums and states.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "kernel/ref.h"
+
+/* Place of an element among those kept by a reduction over `axes`. */
+static int64_t kept_at(const swg__node *x, const int64_t *index, uint32_t axes) {
+    int64_t at = 0;
+    for (int i = 0; i < x->ndim; i++)
+        if (!(axes >> i & 1))
+            at = at * x->shape[i] + index[i];
+    return at;
+}
+
+void swg__ref_norm_stats(const swg__call *call) {
+    const swg__node *n = call->node, *in = &call->g->nodes[n->in[0]];
+    int64_t all = swg__shape_elements(in->ndim, in->shape), kept = n->shape[1], count = all / kept, index[SWG_MAX_DIMS];
+    const double *x = call->in[0];
+    double *mean = call->out, *variance = mean + kept;
+    memset(mean, 0, (size_t)(2 * kept) * sizeof *mean);
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t i = 0; i < all; i++) {
+            swg__ref_unravel(in, i, index);
+            int64_t at = kept_at(in, index, n->attr.axes);
+            if (pass == 0)
+                mean[at] += x[i] / (double)count;
+            else
+                variance[at] += (x[i] - mean[at]) * (x[i] - mean[at]) / (double)count;
+        }
+}
+
+void swg__ref_norm_sums(const swg__call *call) {
+    const swg__node *n = call->node, *x = &call->g->nodes[n->in[1]];
+    int64_t all = swg__shape_elements(x->ndim, x->shape), kept = n->shape[1], index[SWG_MAX_DIMS];
+    double *out = call->out;
+    memset(out, 0, (size_t)(2 * kept) * sizeof *out);
+    for (int64_t i = 0; i < all; i++) {
+        double in[5] = {0, 0, 0, 0, 1};
+        swg__ref_unravel(x, i, index);
+        for (int j = 0; j < n->inputs; j++)
+            in[j] = ((const double *)call->in[j])[swg__ref_ravel(&call->g->nodes[n->in[j]], x->ndim, index)];
+        int64_t at = kept_at(x, index, n->attr.axes);
+        out[at] += in[0] * in[4];
+        out[kept + at] += in[0] * in[4] * (in[1] - in[2]) * in[3];
+    }
+}
+
+void swg__ref_assign(const swg__call *call) {
+    memcpy(call->out, call->in[call->node->op == SWG__ASSIGN], (size_t)swg__node_bytes(call->node));
+}

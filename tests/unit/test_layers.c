@@ -1,0 +1,189 @@
+/* test_layers.c - proves: dropout's mask is the one of the specification, the same on every instruction set, number of threads and
+ * fusion, and drops the fraction it is asked for; states move once a step; layers name what does not fit.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "testing.h"
+#include <math.h>
+#include "kernel/kernel.h"
+#include "swage/nn.h"
+#include "swage/plan.h"
+
+/* x (n) of 1 through dropout of probability p, named "encoder/drop1"; the result in fresh memory. */
+static float *dropped(swg_context *ctx, int64_t n, double p, bool inference, uint64_t seed, uint32_t step) {
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = inference}, &g));
+    swg_value x = swg_input(g, "x", 1, &n);
+    swg_scope_push(g, "encoder");
+    swg_value y = swg_dropout(g, x, p, "drop1");
+    swg_scope_pop(g);
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    for (int64_t i = 0; i < n; i++)
+        ((float *)swg_plan_data(plan, x))[i] = 1;
+    assert_ok(ctx, swg_plan_run(plan, seed, step));
+    float *out = malloc((size_t)n * sizeof *out);
+    memcpy(out, swg_plan_data(plan, y), (size_t)n * sizeof *out);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+    return out;
+}
+
+/* training.md section 4: seed 42, step 5, block 0 of "dropout:encoder.drop1" is f20ba46e 554c8427 dc1a871b 8aaf2944. */
+static void dropout_answers(void **state) {
+    static const struct { double p; float want[4]; } table[] = {
+        {.5, {2, 0, 2, 2}}, {.875, {8, 0, 0, 0}}, {.1, {(float)(1 / .9), (float)(1 / .9), (float)(1 / .9), (float)(1 / .9)}}, {0, {1, 1, 1, 1}}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        float *y = dropped(*state, 4, table[i].p, false, 42, 5);
+        for (int j = 0; j < 4; j++)
+            assert_close((double)y[j], (double)table[i].want[j], 0, 0);
+        free(y);
+    }
+    float *same = dropped(*state, 4, .5, true, 42, 5);
+    for (int j = 0; j < 4; j++)
+        assert_close((double)same[j], 1, 0, 0);
+    free(same);
+}
+
+static void dropout_everywhere_the_same(void **state) {
+    (void)state;
+    enum { N = 40009 };
+    float *first = NULL;
+    for (int isa = 0; isa <= (int)swg__isa_best(); isa++)
+        for (int threads = 1; threads <= 4; threads += 3) {
+            swg_context *ctx;
+            assert_int_equal(swg_context_open(&(swg_context_opts){.threads = threads, .isa = swg__isa_name((swg__isa)isa)}, &ctx), SWG_OK);
+            float *y = dropped(ctx, N, .3, false, 7, 3);
+            if (!first) {
+                first = y;
+            } else {
+                assert_memory_equal(y, first, N * sizeof *y);
+                free(y);
+            }
+            swg_context_close(ctx);
+        }
+    int zeros = 0;
+    for (int i = 0; i < N; i++)
+        zeros += first[i] == 0;
+    assert_close((double)zeros / N, .3, .01, 0); /* four standard deviations */
+    free(first);
+}
+
+/* Samples are kept or dropped as a whole. */
+static void drop_path_by_sample(void **state) {
+    swg_context *ctx = *state;
+    enum { N = 64, M = 6 };
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 3, (int64_t[]){N, 2, 3}), y = swg_drop_path(g, x, .25, "path");
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    for (int i = 0; i < N * M; i++)
+        ((float *)swg_plan_data(plan, x))[i] = 3;
+    assert_ok(ctx, swg_plan_run(plan, 1, 0));
+    const float *out = swg_plan_data(plan, y);
+    int kept = 0;
+    for (int i = 0; i < N; i++) {
+        for (int j = 1; j < M; j++)
+            assert_close((double)out[i * M + j], (double)out[i * M], 0, 0);
+        kept += out[i * M] != 0;
+        assert_true(out[i * M] == 0 || out[i * M] == 4);
+    }
+    assert_true(kept > N / 2 && kept < N);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
+static void dropout_refused(void **state) {
+    swg_context *ctx = *state;
+    static const double bad[] = {-.1, 1, NAN};
+    for (int i = 0; i < 5; i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        swg_value x = swg_input(g, "x", 1, (int64_t[]){4});
+        if (i < 3)
+            swg_dropout(g, x, bad[i], "drop");
+        else if (i == 3)
+            swg_drop_path(g, x, .5, "");
+        else
+            swg_dropout(g, swg_dropout(g, x, .5, "drop"), .5, "drop");
+        assert_int_equal(swg_graph_status(g), SWG_EINVAL);
+        swg_graph_destroy(g);
+    }
+    assert_non_null(strstr(swg_context_message(ctx), "\"dropout:drop\" is used twice"));
+}
+
+/* A training step moves running statistics once, whoever reads them in the same step sees them as they were. */
+static void states_move_once(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value s = swg_state(g, "count", 1, (int64_t[]){2}, 3), w = swg_param(g, "w", 1, (int64_t[]){2}, (swg_init){.value = 1});
+    swg_state_set(g, s, swg_affine(g, s, 2, 1));
+    swg_value seen = swg_affine(g, s, 10, 0);
+    swg_value loss = swg_reshape(g, swg_sum(g, swg_mul(g, w, s), 0), 1, (int64_t[]){1});
+    swg_value hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT}), norm = swg_adam(g, loss, hyper, NULL);
+    swg_value outputs[2] = {norm, seen};
+    swg_plan *plan;
+    swg_weights *weights;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 2}, &plan));
+    assert_int_equal(swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 2, .frozen = true}, &(swg_plan *){NULL}), SWG_EINVAL);
+    assert_ok(ctx, swg_weights_create(g, true, &weights));
+    swg_weights_init(weights, 1);
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+    static const float expected[] = {3, 7, 15, 31};
+    double b1 = 1, b2 = 1;
+    swg_hyper_adam(&(swg_adam_hyper){.beta1 = .9, .beta2 = .999, .eps = 1e-8, .grad_scale = 1}, &b1, &b2, SWG_F32, swg_plan_data(plan, hyper));
+    for (int step = 0; step < 3; step++) {
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        assert_close((double)((float *)swg_plan_data(plan, seen))[1], 10 * (double)expected[step], 0, 0);
+        assert_close((double)((float *)swg_plan_data(plan, norm))[0], sqrt(2) * (double)expected[step], 0, 1e-6);
+        assert_close((double)((float *)swg_weights_state(weights, 0))[1], (double)expected[step + 1], 0, 0);
+    }
+    /* Outputs without the update leave the states alone. */
+    swg_plan *look;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &seen, .output_count = 1}, &look));
+    assert_ok(ctx, swg_plan_open(look, weights, NULL));
+    assert_ok(ctx, swg_plan_run(look, 0, 0));
+    assert_close((double)((float *)swg_weights_state(weights, 0))[1], 31, 0, 0);
+    swg_plan_destroy(look);
+    swg_plan_destroy(plan);
+    swg_weights_destroy(weights);
+    swg_graph_destroy(g);
+}
+
+static void norms_refused(void **state) {
+    swg_context *ctx = *state;
+    static const char *const words[] = {"set twice", "one value per channel", "do not divide into 3 groups", "channel axis 4",
+                                        "does not broadcast", "last 3 of 2", "eps -1"};
+    for (int i = 0; i < 7; i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        swg_value x = swg_input(g, "x", 2, (int64_t[]){1, 4}), s = swg_state(g, "s", 1, (int64_t[]){4}, 0);
+        switch (i) {
+        case 0: swg_state_set(g, s, swg_neg(g, s)); swg_state_set(g, s, s); break;
+        case 1: swg_batch_norm(g, x, "bn", NULL); break;
+        case 2: swg_group_norm(g, x, 3, "gn", NULL); break;
+        case 3: swg_instance_norm(g, x, "in", &(swg_norm_opts){.channel_axis = 4}); break;
+        case 4: swg_norm_apply(g, x, swg_reshape(g, x, 2, (int64_t[]){4, 1}), s, SWG_NONE, SWG_NONE); break;
+        case 5: swg_layer_norm(g, x, 3, "ln", NULL); break;
+        default: swg_batch_norm(g, x, "bn", &(swg_norm_opts){.eps = -1}); break;
+        }
+        assert_true(swg_graph_status(g) != SWG_OK);
+        if (!strstr(swg_context_message(ctx), words[i]))
+            fail_msg("\"%s\" does not speak of \"%s\"", swg_context_message(ctx), words[i]);
+        swg_graph_destroy(g);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(dropout_answers, testing_open, testing_close),
+        cmocka_unit_test(dropout_everywhere_the_same),
+        cmocka_unit_test_setup_teardown(drop_path_by_sample, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(dropout_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(states_move_once, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(norms_refused, testing_open, testing_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
