@@ -6,7 +6,7 @@
 #include <cjson/cJSON.h>
 #include "bench/bench.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SWG_SANITISED
 enum { SANITISED = 1 };
 #else
 enum { SANITISED = 0 };

@@ -10,7 +10,7 @@
 enum { POOL = 96, OUTPUTS = 5, LONGEST = 40 };
 
 /* Builds that run ten times slower look at a quarter of the graphs. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
+#if defined(SWG_SANITISED) || !defined(__OPTIMIZE__)
 enum { SHARE = 4 };
 #else
 enum { SHARE = 1 };
