@@ -70,6 +70,8 @@ swg_status cli_integer(cli *c, const char *name, int64_t low, int64_t high, int6
 
 /* Leaves a message for main to print and returns the status. SWG_EUSAGE ends the program with 2, all others with 1. */
 swg_status cli_fail(cli *c, swg_status status, const char *format, ...) CLI_PRINTF(3, 4);
+/* The log of every context the command opens: remarks and warnings to stderr. */
+void cli_log(void *user, swg_log_level level, const char *text);
 /* "swage: ..." to stderr: a remark that is not a failure. */
 void cli_say(const char *format, ...) CLI_PRINTF(1, 2);
 

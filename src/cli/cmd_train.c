@@ -104,7 +104,7 @@ static swg_status own_context(cli *c, swg_config *config, swg_context **out) {
     if (!threads && !isa)
         return SWG_OK;
     swg_context_opts opts = {.threads = threads ? (int)swg_config_int(config, "trainer.threads") : swg_context_threads(c->ctx),
-                             .isa = isa ? swg_config_string(config, "performance.isa") : swg_context_isa(c->ctx)};
+                             .isa = isa ? swg_config_string(config, "performance.isa") : swg_context_isa(c->ctx), .log = cli_log};
     swg_status status = swg_context_open(&opts, out);
     return status == SWG_EINVAL ? cli_fail(c, SWG_EUSAGE, "performance.isa=%s: this machine does not offer it", opts.isa) : status;
 }

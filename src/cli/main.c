@@ -27,7 +27,7 @@ void cli_say(const char *format, ...) {
     fprintf(stderr, "swage: %s\n", cli_clean(text, clean, sizeof clean));
 }
 
-static void log_line(void *user, swg_log_level level, const char *text) {
+void cli_log(void *user, swg_log_level level, const char *text) {
     (void)user;
     cli_say("%s%s", level == SWG_LOG_WARNING ? "warning: " : "", text);
 }
@@ -71,7 +71,7 @@ static swg_status open_context(cli *c) {
     int64_t threads = 0;
     SWG__TRY(cli_integer(c, "threads", 1, 4096, &threads));
     const char *isa = cli_value(c, "isa");
-    swg_status status = swg_context_open(&(swg_context_opts){.threads = (int)threads, .isa = isa, .log = log_line}, &c->ctx);
+    swg_status status = swg_context_open(&(swg_context_opts){.threads = (int)threads, .isa = isa, .log = cli_log}, &c->ctx);
     if (status == SWG_EINVAL)
         return cli_fail(c, SWG_EUSAGE, "--isa %s: unknown, or not offered by this machine; scalar always is", isa);
     return status;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "base.h"
 #include "data/prepare.h"
 #include "philox.h"
@@ -141,6 +142,18 @@ static swg_status open_samples(run *r) {
     return SWG_OK;
 }
 
+/* What a kill in the middle of a checkpoint left behind: unnamed temporary files. Two runs never share a folder. */
+static swg_status clean_folder(run *r, const char *folder) {
+    char **names, path[2048];
+    size_t count;
+    SWG__TRY(swg__list_folder(r->ctx, folder, &names, &count));
+    for (size_t i = 0; i < count; i++)
+        if (swg__glob(".*.safetensors.*.tmp", names[i]) && snprintf(path, sizeof path, "%s/%s", folder, names[i]) < (int)sizeof path)
+            unlink(path);
+    swg__list_free(r->ctx, names, count);
+    return SWG_OK;
+}
+
 static swg_status make_folder(run *r) {
     const char *base = swg_config_string(r->config, "run.dir");
     char name[128], path[1100];
@@ -157,7 +170,8 @@ static swg_status make_folder(run *r) {
         return swg__fail(r->ctx, SWG_EUSAGE, "run.dir and run.name: the path is too long");
     snprintf(r->result->run_dir, sizeof r->result->run_dir, "%s", r->dir);
     snprintf(path, sizeof path, "%s/ckpt", r->dir);
-    return swg__make_folders(r->ctx, path);
+    SWG__TRY(swg__make_folders(r->ctx, path));
+    return clean_folder(r, path);
 }
 
 static void checkpoint_path(const run *r, const char *name, char *out, size_t capacity) {
