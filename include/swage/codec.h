@@ -54,7 +54,8 @@ typedef struct swg_codec_opts {
     double value;                 /* of the bound: absolute error or fraction of the range; > 0, finite. 0 means lossless */
     bool has_range;               /* SWG_BOUND_REL: take the range below (of a whole series, say) instead of the array's own */
     double range_min, range_max;  /* in the array's units */
-    int64_t chunk[4];             /* values per axis of one chunk, slowest first; all 0: chosen. Product <= 2^24 */
+    int64_t chunk[4];             /* values per axis of one chunk, slowest first; all 0: chosen. Product <= 2^24. Noise that would
+                                     grow by more than 1 KiB is cut into fewer chunks */
     const swg_codec_model *model; /* candidate predictor, NULL none; costs nothing where it does not fit */
     uint32_t without;             /* modes not tried, bits 1 << SWG_MODE_...; constant and stored always are */
     const char *name;             /* UTF-8, stored in the header; NULL none */
@@ -114,7 +115,9 @@ swg_status swg_codec_writer_open(swg_context *ctx, const char *path, const swg_c
 /* Compresses an array as the next member.
  * source: where it came from, a relative path, say; UTF-8, at most 65,535 bytes
  * opts.name: name of the variable, at most 65,535 bytes. (source, name) must be unique
- * stats: final figures of this member if it is coded without the network; may be NULL
+ * stats: of this member, with the network if that makes it shorter; may be NULL. Members that the network shortens are held in
+ *     memory until together they save more than its size; if they never do, they are stored without it and are a little longer
+ * Readers list members in the order of their places in the file, which may differ from the order of adding.
  * After a failure the collection is as before; add more, commit or abort. */
 swg_status swg_codec_writer_add(swg_codec_writer *writer, const char *source, const swg_codec_array *array,
                                 const swg_codec_opts *opts, swg_codec_stats *stats);
