@@ -72,7 +72,7 @@ void swg__team_each(swg__team *team, void (*fn)(void *arg, int worker), void *ar
 /* ---- peaks.c ---- */
 
 /* Fills team->limits. spare: room for every worker, from swg__peaks_bytes. */
-void swg__peaks_measure(swg__team *team, const swg__machine *machine, float *spare, int64_t spare_bytes, bool quick);
+void swg__peaks_measure(swg__team *team, const swg__machine *machine, float *spare, int64_t spare_bytes);
 int64_t swg__peaks_bytes(const swg__machine *machine, int threads);
 /* One core's f32 peak of the team's instruction set, in a few milliseconds: has the machine changed its pace? */
 double swg__peaks_probe(swg__team *team);
@@ -111,7 +111,7 @@ typedef struct swg__row {
     int64_t planned_bytes, measured_bytes, allocations; /* memory rows: peak; calls of the allocator during the steps */
     swg__peer_times peers[SWG__PEERS];
     int peer_count;
-    bool noisy;                 /* the machine's pace moved by more than 5 % around this row */
+    bool noisy;                 /* the machine's pace moved by more than 5 % around this row, or half of its times vary by 30 % */
     char failure[256];          /* a row that failed has no time */
 } swg__row;
 

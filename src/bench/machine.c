@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "bench/bench.h"
+#include "revision.h"
 
 /* Kernels are built with flags of their own on top; these are the build's. */
 #ifndef SWG_BUILD_FLAGS

@@ -6,7 +6,8 @@
 #include "bench/bench.h"
 #include "kernel/isa.h"
 
-enum { TRIES = 9, PIECE = 128, PROBES = 5 };
+/* Many short tries: on a busy machine some of them fall between the others' turns. */
+enum { TRIES = 60, TRIES_DRAM = 12, GUESSES = 5, PIECE = 128, PROBES = 5, TRY_NS = 300000 };
 
 typedef enum stream { READ, COPY, SCALE, STREAMS } stream;
 
@@ -47,21 +48,21 @@ static double fastest(swg__team *team, void (*fn)(void *, int), task *t, int tri
     return best;
 }
 
-/* Rounds that take about `ns` on this machine. */
-static int64_t rounds_for(swg__team *team, void (*fn)(void *, int), task *t, double ns) {
+/* Rounds that take about TRY_NS on this machine. */
+static int64_t rounds_for(swg__team *team, void (*fn)(void *, int), task *t) {
     t->rounds = 1;
     for (;;) {
-        double took = fastest(team, fn, t, 1);
-        if (took >= ns / 4 || t->rounds > (int64_t)1 << 40)
-            return (int64_t)fmax(1, (double)t->rounds * ns / took);
-        t->rounds *= took < ns / 64 ? 16 : 4;
+        double took = fastest(team, fn, t, GUESSES);
+        if (took >= TRY_NS / 4 || t->rounds > (int64_t)1 << 40)
+            return (int64_t)fmax(1, (double)t->rounds * TRY_NS / took);
+        t->rounds *= took < TRY_NS / 64 ? 16 : 4;
     }
 }
 
-static void measure_fma(swg__team *team, bool quick) {
+static void measure_fma(swg__team *team) {
     for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
         task t = {.isa = swg__isa_table_of((swg__isa)isa)};
-        t.rounds = rounds_for(team, fma_rounds, &t, quick ? 1e6 : 4e6);
+        t.rounds = rounds_for(team, fma_rounds, &t);
         double flop = (double)t.rounds * t.isa->peak_f32(1) * team->threads;
         team->limits.f32[isa] = flop / fastest(team, fma_rounds, &t, TRIES);
     }
@@ -85,25 +86,25 @@ static int64_t stream_bytes(const swg__machine *m, int level, int threads) {
 
 int64_t swg__peaks_bytes(const swg__machine *m, int threads) { return stream_bytes(m, SWG__DRAM, threads) * threads; }
 
-static void measure_streams(swg__team *team, const swg__machine *m, float *spare, int64_t spare_bytes, bool quick) {
+static void measure_streams(swg__team *team, const swg__machine *m, float *spare, int64_t spare_bytes) {
     double *const into[STREAMS] = {team->limits.read, team->limits.copy, team->limits.scale};
     for (int level = 0; level < SWG__LEVELS; level++)
         for (int s = 0; s < STREAMS; s++) {
             int64_t bytes = stream_bytes(m, level, team->threads);
             task t = {.isa = swg__isa_table_of(team->isa), .stream = (stream)s, .memory = spare,
                       .each = spare_bytes / 4 / team->threads / PIECE * PIECE, .n = bytes / 4};
-            t.rounds = level == SWG__DRAM ? 1 : rounds_for(team, streams, &t, quick ? 5e5 : 2e6);
+            t.rounds = level == SWG__DRAM ? 1 : rounds_for(team, streams, &t);
             double moved = (double)bytes * (double)t.rounds * team->threads * (s == SCALE ? 2 : 1);
-            into[s][level] = moved / fastest(team, streams, &t, level == SWG__DRAM ? 3 : TRIES);
+            into[s][level] = moved / fastest(team, streams, &t, level == SWG__DRAM ? TRIES_DRAM : TRIES);
         }
 }
 
 static void nothing(void *arg, int64_t number, int worker) { (void)arg, (void)number, (void)worker; }
 
 static void measure_fork_join(swg__team *team) {
-    enum { CALLS = 20, BATCHES = 90 }; /* short batches: one of them is undisturbed even on a busy machine */
+    enum { CALLS = 20 };
     double best = INFINITY;
-    for (int i = 0; i < BATCHES; i++) {
+    for (int i = 0; i < TRIES; i++) {
         double begin = swg__bench_clock_ns();
         for (int j = 0; j < CALLS; j++)
             swg__parallel(team->ctx, team->threads, nothing, NULL);
@@ -112,9 +113,9 @@ static void measure_fork_join(swg__team *team) {
     team->limits.fork_join_ns = best;
 }
 
-void swg__peaks_measure(swg__team *team, const swg__machine *machine, float *spare, int64_t spare_bytes, bool quick) {
-    measure_fma(team, quick);
-    measure_streams(team, machine, spare, spare_bytes, quick);
+void swg__peaks_measure(swg__team *team, const swg__machine *machine, float *spare, int64_t spare_bytes) {
+    measure_fma(team);
+    measure_streams(team, machine, spare, spare_bytes);
     measure_fork_join(team);
 }
 

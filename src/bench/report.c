@@ -245,9 +245,10 @@ static void timed_row(const swg__row *row, swg__text *text) {
     char median[24], least[24], peer[24], unit[16];
     const swg__times *t = &row->times;
     snprintf(unit, sizeof unit, "%s", row->flop > 0 ? "Gop/s" : "GB/s");
-    swg__text_printf(text, "%-22s %3d %10s %10s %5.1f%% %8.1f %-5s %-9s %6.2f %6.3f%s", row->work.id, row->threads,
+    swg__text_printf(text, "%-22s %3d %10s %10s %5.1f%% %8.1f %-5s %-9s %6.2f %6.3f %6.3f%s", row->work.id, row->threads,
                      duration(t->median_ns, median), duration(t->min_ns, least), 100 * t->spread, rate(row), unit, row->floor_by,
-                     t->median_ns / row->floor_ns, row->floor_ns / t->median_ns, row->noisy ? " ~" : "  ");
+                     t->median_ns / row->floor_ns, row->floor_ns / t->median_ns, row->floor_ns / t->min_ns,
+                     row->noisy ? " ~" : "  ");
     for (int i = 0; i < row->peer_count; i++) {
         const swg__peer_times *p = &row->peers[i];
         swg__text_printf(text, "  %s %s, x %.2f", p->name, duration(p->times.median_ns, peer), p->ratio.median);
@@ -271,7 +272,7 @@ static void rows_of(const swg__bench *b, bool memory, swg__text *text) {
             continue;
         if (shown++ == 0)
             swg__text_puts(text, memory ? "\npeak memory                  thr  planned MiB measured MiB     gap  allocations in the steps\n"
-                                        : "row                    thr     median        min spread     rate       floor of   x flr  of floor"
+                                        : "row                    thr     median        min spread     rate       floor of   x flr  of flr  at min"
                                           "   peer, x ours\n");
         if (*row->failure)
             swg__text_printf(text, "%-22s %3d %s\n", row->work.id, row->threads, row->failure);

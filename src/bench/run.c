@@ -129,7 +129,7 @@ static swg_status measure_limits(swg__bench *b) {
     if (!spare)
         return swg__fail_memory(b->ctx, (size_t)bytes, "measuring memory bandwidth");
     for (int t = 0; t < b->team_count; t++)
-        swg__peaks_measure(&b->teams[t], &b->machine, spare, bytes, b->opts.quick);
+        swg__peaks_measure(&b->teams[t], &b->machine, spare, bytes);
     swg__free(b->ctx, spare);
     b->peak_start = b->teams[0].limits.f32[b->teams[0].isa];
     return SWG_OK;
@@ -149,7 +149,7 @@ static swg_status run_row(swg__bench *b, swg__row *row) {
         if (status == SWG_ENOMEM)
             return swg__fail(b->ctx, status, "%s: %s", row->work.id, row->failure);
         double after = swg__peaks_probe(&b->teams[0]);
-        row->noisy = moved(after, before) > .05;
+        row->noisy = moved(after, before) > .05 || row->times.spread > .3;
         if (memory || moved(after, before) <= .15)
             break;
     }
