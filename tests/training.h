@@ -103,7 +103,8 @@ static inline const char *in_run(const char *folder, const char *name, const cha
 /* Every tensor has the same name, shape and bits, and so has the state of the run, but for times and the length of the log. */
 static inline void assert_same_checkpoint(swg_context *ctx, const char *a_path, const char *b_path) {
     static const char *const state[] = {"run.epoch", "run.batch", "run.step", "run.skipped", "run.b1_power", "run.b2_power", "run.best", "run.bad",
-                                        "run.best_loss", "run.last_loss", "run.loss_sum", "run.best_epoch", "run.last_lr", "run.last_norm", "norm"};
+                                        "run.best_loss", "run.last_loss", "run.loss_sum", "run.best_epoch", "run.last_lr", "run.last_norm", "run.plateau.lr",
+                                        "run.plateau.best", "run.plateau.bad", "run.plateau.cooldown", "norm"};
     swg_safetensors *a, *b;
     assert_ok(ctx, swg_safetensors_open(ctx, a_path, &a));
     assert_ok(ctx, swg_safetensors_open(ctx, b_path, &b));

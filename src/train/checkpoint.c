@@ -10,14 +10,20 @@
 
 /* One table for writing and reading. */
 typedef enum kind { INTEGER, REAL } kind;
-static const struct { const char *key; kind kind; size_t offset; } fields[] = {
-#define I(name) {"run." #name, INTEGER, offsetof(swg__run_state, name)}
-#define R(name) {"run." #name, REAL, offsetof(swg__run_state, name)}
+/* `since`: later than the first checkpoints; where an older file lacks it, what the state began with stands. */
+static const struct { const char *key; kind kind; size_t offset; bool since; } fields[] = {
+#define I(name) {"run." #name, INTEGER, offsetof(swg__run_state, name), false}
+#define R(name) {"run." #name, REAL, offsetof(swg__run_state, name), false}
+#define I2(name) {"run." #name, INTEGER, offsetof(swg__run_state, name), true}
+#define R2(name) {"run." #name, REAL, offsetof(swg__run_state, name), true}
     I(epoch), I(batch), I(step), I(skipped), I(skipped_in_row), R(b1_power), R(b2_power), R(loss_sum), R(reconstruction_sum),
     R(distance_sum), I(loss_blocks), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
     I(bad), I(best_epoch), I(log_bytes), R(seconds), I(batch_size),
+    R2(plateau.lr), R2(plateau.best), I2(plateau.bad), I2(plateau.cooldown),
 #undef I
 #undef R
+#undef I2
+#undef R2
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
@@ -96,6 +102,8 @@ static swg_status read_state(swg_context *ctx, const swg_safetensors *file, cons
         const char *text = swg_safetensors_note(file, fields[i].key);
         char *at = (char *)state + fields[i].offset, *end = NULL;
         errno = 0;
+        if (!text && fields[i].since)
+            continue;
         if (text && fields[i].kind == INTEGER)
             *(int64_t *)at = strtoll(text, &end, 10);
         else if (text)

@@ -5,6 +5,7 @@
 
 #include "swage/plan.h"
 #include "swage/safetensors.h"
+#include "train/schedule.h"
 
 /* What a run remembers beside its weights and moments. */
 typedef struct swg__run_state {
@@ -18,6 +19,7 @@ typedef struct swg__run_state {
     double best, best_loss, last_loss;                  /* early stopping's best; loss of the best epoch; mean of the last whole epoch */
     double last_norm, last_lr;                          /* of the last step */
     int64_t bad, best_epoch;
+    swg__plateau plateau;
     int64_t log_bytes;      /* length of log.jsonl when this was saved */
     double seconds;
     int64_t batch_size;

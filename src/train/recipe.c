@@ -18,7 +18,8 @@ static swg_swae_loss_kind loss_kind(const swg_config *c) {
 
 static swg__schedule_kind schedule_kind(const swg_config *c) {
     static const struct { const char *name; swg__schedule_kind value; } table[] = {
-        {"step", SWG__LR_STEP}, {"exponential", SWG__LR_EXPONENTIAL}, {"cosine", SWG__LR_COSINE}};
+        {"step", SWG__LR_STEP}, {"exponential", SWG__LR_EXPONENTIAL}, {"cosine", SWG__LR_COSINE},
+        {"plateau", SWG__LR_PLATEAU}, {"onecycle", SWG__LR_ONECYCLE}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (swg_config_is(c, "scheduler.name", table[i].name))
             return table[i].value;
@@ -51,8 +52,15 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->max_steps = swg_config_has(c, "trainer.max_steps") ? swg_config_int(c, "trainer.max_steps") : 0;
     r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->hyper.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
                                   .min_lr = swg_config_float(c, "scheduler.min_lr"), .step = swg_config_int(c, "scheduler.step"),
-                                  .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup")};
+                                  .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup"),
+                                  .rise = swg_config_float(c, "scheduler.pct_start"),
+                                  .cycle_momentum = swg_config_bool(c, "scheduler.cycle_momentum"),
+                                  .patience = swg_config_int(c, "scheduler.patience"), .cooldown = swg_config_int(c, "scheduler.cooldown"),
+                                  .threshold = swg_config_float(c, "scheduler.threshold")};
     r->schedule_by_step = swg_config_is(c, "scheduler.interval", "step");
+    if (r->schedule_by_step && r->schedule.kind == SWG__LR_PLATEAU)
+        return swg__fail(ctx, SWG_EUSAGE, "scheduler.interval=step: a plateau schedule looks at the validation loss, which there is once an "
+                         "epoch; leave it at epoch");
     r->batch = swg_config_is(c, "data.batch_size", "auto") ? 0 : swg_config_int(c, "data.batch_size");
     r->log_every = swg_config_int(c, "trainer.log_every");
     r->eval_every = swg_config_int(c, "trainer.eval_every");

@@ -300,7 +300,8 @@ static swg_status prepare(run *r) {
     char from[1200], path[1100];
     SWG__TRY(swg__recipe_read(r->ctx, r->config, &r->recipe));
     r->early = r->recipe.early;
-    r->state = (swg__run_state){.b1_power = 1, .b2_power = 1, .best = HUGE_VAL, .best_loss = NAN, .last_loss = NAN, .best_epoch = -1};
+    r->state = (swg__run_state){.b1_power = 1, .b2_power = 1, .best = HUGE_VAL, .best_loss = NAN, .last_loss = NAN, .best_epoch = -1,
+                               .plateau = {.lr = r->recipe.schedule.lr, .best = HUGE_VAL}};
     SWG__TRY(open_samples(r));
     SWG__TRY(make_folder(r));
     SWG__TRY(resume_path(r, from, sizeof from));
@@ -350,9 +351,11 @@ static swg_status step(run *r, int64_t batch) {
     stage *s = count == r->recipe.batch ? &r->train : &r->train_rest;
     SWG__TRY(gather(r, s, r->order + first, count));
     double last_finite = r->step_loss, b1 = r->state.b1_power, b2 = r->state.b2_power;
-    r->state.last_lr = swg__schedule_lr(&r->recipe.schedule, r->recipe.schedule_by_step ? r->state.step : r->state.epoch);
-    r->recipe.hyper.lr = r->state.last_lr;
-    swg_hyper_adam(&r->recipe.hyper, &b1, &b2, SWG_F32, swg_plan_data(s->plan, s->graph.hyper));
+    int64_t counted = r->recipe.schedule_by_step ? r->state.step : r->state.epoch;
+    swg_adam_hyper hyper = r->recipe.hyper;
+    hyper.lr = r->state.last_lr = swg__schedule_lr(&r->recipe.schedule, &r->state.plateau, counted);
+    hyper.beta1 = swg__schedule_momentum(&r->recipe.schedule, hyper.beta1, counted);
+    swg_hyper_adam(&hyper, &b1, &b2, SWG_F32, swg_plan_data(s->plan, s->graph.hyper));
     SWG__TRY(swg_plan_run(s->plan, r->recipe.seed, (uint32_t)r->state.step));
     r->step_loss = (double)scalar_of(s->plan, s->graph.loss);
     r->state.last_norm = (double)scalar_of(s->plan, s->graph.norm);
@@ -472,6 +475,8 @@ static swg_status finish_epoch(run *r, bool *stop) {
         return swg__fail(r->ctx, SWG_ENONFINITE, "epoch %lld: the validation loss is NaN", (long long)r->state.epoch);
     bool improved;
     *stop = swg__early_stop_check(&r->early, val.loss, &improved);
+    if (r->recipe.schedule.kind == SWG__LR_PLATEAU && swg__plateau_check(&r->recipe.schedule, &r->state.plateau, val.loss))
+        note(r, "plateau: learning rate %g from epoch %lld on", r->state.plateau.lr, (long long)r->state.epoch + 1);
     if (improved) {
         r->state.best_epoch = r->state.epoch;
         r->state.best_loss = val.loss;
