@@ -43,14 +43,15 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->loss = (swg_swae_loss){.kind = loss_kind(c), .lambda = swg_config_float(c, "loss.lambda"),
                               .directions = swg_config_int(c, "loss.directions"), .scale = swg_config_float(c, "loss.scale"),
                               .log_off = !swg_config_bool(c, "loss.log")};
-    r->hyper = (swg_adam_hyper){.lr = swg_config_float(c, "optimizer.lr"), .beta1 = swg_config_float_at(c, "optimizer.betas", 0),
-                                .beta2 = swg_config_float_at(c, "optimizer.betas", 1), .eps = swg_config_float(c, "optimizer.eps"),
-                                .weight_decay = swg_config_float(c, "optimizer.weight_decay"),
-                                .clip_norm = swg_config_float(c, "trainer.clip_norm"), .grad_scale = 1};
-    r->adam = (swg_adam_opts){.decoupled = !swg_config_is(c, "optimizer.name", "adam"), .clip = r->hyper.clip_norm > 0};
+    SWG__TRY(swg__optimiser_read(ctx, c, &r->optimiser));
+    r->accumulate = swg_config_int(c, "trainer.accumulate");
+    r->accumulate_by_batches = swg_config_is(c, "trainer.accumulate_by", "batches");
+    /* Samples in memory are gathered faster than a thread is woken: auto starts none. */
+    r->workers = swg_config_is(c, "data.workers", "auto") ? 0 : (int)swg_config_int(c, "data.workers");
+    r->prefetch = (int)swg_config_int(c, "data.prefetch");
     r->max_epochs = swg_config_int(c, "trainer.max_epochs");
     r->max_steps = swg_config_has(c, "trainer.max_steps") ? swg_config_int(c, "trainer.max_steps") : 0;
-    r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->hyper.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
+    r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->optimiser.adam.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
                                   .min_lr = swg_config_float(c, "scheduler.min_lr"), .step = swg_config_int(c, "scheduler.step"),
                                   .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup"),
                                   .rise = swg_config_float(c, "scheduler.pct_start"),
@@ -115,12 +116,12 @@ swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *r, int64_t
     swg_graph *g = s->g;
     s->x = swg_input(g, "x", 2, (int64_t[]){batch, r->network.input});
     if (training)
-        s->hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+        s->hyper = swg_input(g, "hyper", 2, (int64_t[]){r->optimiser.update.groups, SWG_HYPER_COUNT});
     s->z = swg_swae_encode(g, s->x, &r->network);
     s->y = swg_swae_decode(g, s->z, &r->network);
     s->loss = swg_swae_loss_of(g, &r->loss, s->x, s->y, s->z, &s->reconstruction, &s->distance);
     if (training)
-        s->norm = swg_adam(g, s->loss, s->hyper, &r->adam);
+        s->norm = swg_update(g, s->loss, s->hyper, &r->optimiser.update);
     swg_status status = swg_graph_status(g);
     if (status != SWG_OK) {
         swg_graph_destroy(g);

@@ -1,6 +1,5 @@
 /* test_train.c - proves: learning rates and early stopping follow the specification; training lowers the loss; a run that is stopped or
- * killed anywhere and resumed ends with the bits of one that was not, in the checkpoints and in the log, and so does one with another
- * number of threads; bad data, bad checkpoints and a full disk are refused and leave the last good checkpoint.
+ * killed anywhere and resumed ends with the bits of one that was not, in the checkpoints and in the log; bad data, bad checkpoints and a full disk are refused and leave the last good checkpoint.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "training.h"
 #include <signal.h>
@@ -103,8 +102,6 @@ static void early_stopping(void **state) {
 
 /* ---- training ---- */
 
-static const octants usual = {.count = 40, .variables = 2};
-
 static void lowers_the_loss(void **state) {
     swg_context *ctx = *state;
     scratch s;
@@ -174,23 +171,6 @@ static void plateau_in_a_run(void **state) {
 
 /* ---- stopping, killing, going on ---- */
 
-typedef struct halt {
-    volatile sig_atomic_t flag;
-    int64_t at;                     /* progress call at which the flag is raised */
-    int64_t calls;
-    bool killed;                    /* do not ask: kill the process */
-} halt;
-
-static void halt_progress(void *user, const swg_train_progress *progress) {
-    (void)progress;
-    halt *h = user;
-    if (h->calls++ != h->at)
-        return;
-    if (h->killed)
-        raise(SIGKILL);
-    h->flag = 1;
-}
-
 /* Runs until it is done, stopped anew at each of the calls (-1: the end). Returns how often it was interrupted. */
 static int train_with_stops(swg_context *ctx, const char *folder, const char *data, const char *const *more, const int64_t *stops) {
     int interrupted = 0;
@@ -206,16 +186,6 @@ static int train_with_stops(swg_context *ctx, const char *folder, const char *da
     }
 }
 
-static void assert_same_run(swg_context *ctx, const char *folder, const char *a, const char *b) {
-    static const char *const files[] = {"ckpt/last.safetensors", "ckpt/best.safetensors", "ckpt/epoch-0002.safetensors"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        assert_same_checkpoint(ctx, in_run(folder, a, files[i]), in_run(folder, b, files[i]));
-    assert_same_log(ctx, in_run(folder, a, "log.jsonl"), in_run(folder, b, "log.jsonl"));
-}
-
-/* 64 training blocks, batches of 15: four full ones and one of 4; five steps and one epoch_end call per epoch. */
-#define STOPPED "data.batch_size=15", "checkpoint.every=2", "scheduler=cosine", "optimizer=adamw"
-
 static void stopped_and_resumed_is_the_same(void **state) {
     swg_context *ctx = *state;
     scratch s;
@@ -224,7 +194,9 @@ static void stopped_and_resumed_is_the_same(void **state) {
     char data[320];
     strcpy(data, s.path);
     static const char *const variants[][2] = {{NULL}, {"trainer.max_steps=8"}, {"data.norm=zscore"}, {"early_stopping.patience=1", "optimizer.lr=1e-9"},
-                                              {"scheduler.name=onecycle", "scheduler.interval=step"}, {"scheduler.name=plateau", "scheduler.patience=0"}};
+                                              {"scheduler.name=onecycle", "scheduler.interval=step"}, {"scheduler.name=plateau", "scheduler.patience=0"},
+                                              {"trainer.accumulate=2", "data.workers=2"}, {"ema.momentum=0.9", "ema.validate=true"},
+                                              {"optimizer.name=sgd", "data.workers=1"}, {"optimizer.amsgrad=true", "optimizer.groups=[\"*.bias wd=0\"]"}};
     static const int64_t stops[][8] = {
         {0, -1}, {1, -1}, {4, -1}, {5, -1}, {7, -1}, {10, -1}, {16, -1}, {0, 0, 0, 0, 0, 0, -1}, {2, 1, 4, -1}, {4, 0, -1}, {3, 3, 3, 3, -1}};
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
@@ -313,26 +285,6 @@ static void killed_and_resumed_is_the_same(void **state) {
         remove_tree(in_run(s.folder, "killed", ""));
     }
     remove_tree(in_run(s.folder, "whole", ""));
-    scratch_close(&s, ctx, 1);
-}
-
-static void threads_do_not_matter(void **state) {
-    swg_context *ctx = *state;
-    static const int threads[] = {1, 2, 3, 8};
-    static const char *const names[] = {"one", "two", "three", "eight"};
-    scratch s;
-    scratch_open(&s);
-    write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
-    for (int i = 0; i < 4; i++) {
-        swg_context *own;
-        assert_ok(ctx, swg_context_open(&(swg_context_opts){.threads = threads[i]}, &own));
-        assert_ok(own, train(own, s.folder, names[i], scratch_path(&s, "a.h5"), MORE(STOPPED, "model.hidden=[48,32]"), NULL, NULL));
-        swg_context_close(own);
-        if (i)
-            assert_same_run(ctx, s.folder, names[0], names[i]);
-    }
-    for (int i = 0; i < 4; i++)
-        remove_tree(in_run(s.folder, names[i], ""));
     scratch_close(&s, ctx, 1);
 }
 
@@ -628,7 +580,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(plateau_in_a_run, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stopped_and_resumed_is_the_same, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(killed_and_resumed_is_the_same, open_alone, testing_close),
-        cmocka_unit_test_setup_teardown(threads_do_not_matter, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(batch_sizes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stops_early, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(odd_data, testing_open, testing_close),
