@@ -28,6 +28,11 @@ struct swg__loader {
     bool quit;
 };
 
+static int64_t slots_of(int workers, int prefetch) { return workers > 0 ? (int64_t)workers * (prefetch > 1 ? prefetch : 1) : 0; }
+static int64_t slot_bytes_of(int64_t batch_bytes) { return (batch_bytes + 63) / 64 * 64; }
+
+int64_t swg__loader_bytes(int workers, int prefetch, int64_t batch_bytes) { return slots_of(workers, prefetch) * slot_bytes_of(batch_bytes); }
+
 static void fetch(const swg__loader *l, int64_t ticket, int worker, slot *s) {
     s->message[0] = 0;
     s->status = l->opts.fetch(l->opts.arg, ticket, worker, s->data, s->message, sizeof s->message);
@@ -79,8 +84,8 @@ swg_status swg__loader_open(swg_context *ctx, const swg__loader_opts *opts, swg_
         return swg__fail_memory(ctx, sizeof *l, "a loader");
     l->ctx = ctx;
     l->opts = *opts;
-    l->slot_count = opts->workers > 0 ? (int64_t)opts->workers * (opts->prefetch > 1 ? opts->prefetch : 1) : 0;
-    l->slot_bytes = (opts->batch_bytes + 63) / 64 * 64;
+    l->slot_count = slots_of(opts->workers, opts->prefetch);
+    l->slot_bytes = slot_bytes_of(opts->batch_bytes);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->done, NULL);
@@ -164,5 +169,3 @@ swg_status swg__loader_next(swg__loader *l, void *out, int64_t bytes) {
     pthread_mutex_unlock(&l->lock);
     return status;
 }
-
-int64_t swg__loader_bytes(const swg__loader *l) { return l->slot_count * l->slot_bytes; }

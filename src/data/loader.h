@@ -34,6 +34,6 @@ void swg__loader_stop(swg__loader *loader);
 /* The next ticket's batch, `bytes` of it, into out. The fetch's failure, or SWG_EINVAL when there is no ticket left. */
 swg_status swg__loader_next(swg__loader *loader, void *out, int64_t bytes);
 
-int64_t swg__loader_bytes(const swg__loader *loader);           /* of the ring */
+int64_t swg__loader_bytes(int workers, int prefetch, int64_t batch_bytes);  /* of the ring */
 
 #endif

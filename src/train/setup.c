@@ -35,6 +35,14 @@ void swg__stage_free(swg__stage *s) {
     *s = (swg__stage){0};
 }
 
+int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t parameters_bytes) { return recipe->optimiser.average ? parameters_bytes : 0; }
+
+static int64_t batch_bytes(const swg__recipe *recipe, int64_t batch) { return batch * recipe->network.input * (int64_t)sizeof(float); }
+
+int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch) {
+    return swg__loader_bytes(recipe->workers, recipe->prefetch, batch_bytes(recipe, batch));
+}
+
 /* Bytes of memory the system would give us, 0 if unknown. */
 static int64_t available_bytes(void) {
     FILE *file = fopen("/proc/meminfo", "re");
@@ -54,7 +62,11 @@ static swg_status choose_batch(swg__run *r, int64_t samples) {
     for (int64_t batch = 1; batch <= samples && batch <= 1 << 16; batch *= 2) {
         swg__stage s = {0};
         swg_status status = swg__stage_make(r, &s, batch, true);
-        int64_t bytes = s.plan ? swg_plan_memory_of(s.plan).peak_bytes : 0;
+        int64_t bytes = 0;
+        if (s.plan) {
+            const swg_memory memory = swg_plan_memory_of(s.plan);
+            bytes = memory.peak_bytes + swg__run_average_bytes(&r->recipe, memory.parameters_bytes) + swg__run_loader_bytes(&r->recipe, batch);
+        }
         swg__stage_free(&s);
         SWG__TRY(status);
         if (chosen && budget && bytes > budget)
@@ -188,12 +200,11 @@ static swg_status fetch_batch(void *arg, int64_t ticket, int worker, void *out, 
 
 static swg_status open_loader(swg__run *r) {
     r->feed = (swg__feed){.samples = r->samples, .batch = r->recipe.batch};
-    int64_t bytes = r->recipe.batch * r->recipe.network.input * (int64_t)sizeof(float);
-    SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = bytes,
+    SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = batch_bytes(&r->recipe, r->recipe.batch),
                                                           .fetch = fetch_batch, .arg = &r->feed}, &r->loader));
     if (r->recipe.workers)
         swg__run_note(r, "loader: %d workers read ahead, %d batches each, %.1f MiB", r->recipe.workers, r->recipe.prefetch,
-             (double)swg__loader_bytes(r->loader) / 1048576);
+             (double)swg__run_loader_bytes(&r->recipe, r->recipe.batch) / 1048576);
     return SWG_OK;
 }
 
@@ -237,7 +248,7 @@ static swg_status make_plans(swg__run *r) {
     if (!r->order || !r->pair)
         return swg__fail_memory(r->ctx, (size_t)n * sizeof *r->order, "the order of an epoch");
     r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights) +
-                       (r->average ? swg_weights_bytes(r->average) : 0) + swg__loader_bytes(r->loader);
+                       (r->average ? swg_weights_bytes(r->average) : 0) + swg__run_loader_bytes(&r->recipe, batch);
     return SWG_OK;
 }
 
@@ -255,7 +266,7 @@ static swg_status log_start(swg__run *r, bool resumed) {
     swg__run_log_integer(&r->log, "blocks_raw", swg_samples_flagged(r->samples, SWG_BLOCK_RAW));
     swg__run_log_text(&r->log, "split", split->description);
     swg__run_log_integer(&r->log, "workers", r->recipe.workers);
-    swg__run_log_integer(&r->log, "loader_bytes", swg__loader_bytes(r->loader));
+    swg__run_log_integer(&r->log, "loader_bytes", swg__run_loader_bytes(&r->recipe, r->recipe.batch));
     swg__run_log_integer(&r->log, "planned_bytes", r->planned_bytes);
     return swg__run_log_end(&r->log);
 }

@@ -51,7 +51,7 @@ static void in_order(void **state) {
             source s = {.broken = -1, .uneven = true};
             swg__loader *loader;
             assert_ok(ctx, swg__loader_open(ctx, &(swg__loader_opts){.workers = workers, .prefetch = prefetch, .batch_bytes = BYTES, .fetch = fill, .arg = &s}, &loader));
-            assert_int_equal(swg__loader_bytes(loader), workers * prefetch * 448); /* 400 bytes, in lines of 64 */
+            assert_int_equal(swg__loader_bytes(workers, prefetch, BYTES), workers * prefetch * 448); /* 400 bytes, in lines of 64 */
             uint64_t allocations = swg_context_allocations(ctx);
             for (int epoch = 0; epoch < 4; epoch++) {
                 swg__loader_stop(loader);
