@@ -7,7 +7,7 @@
 
 typedef struct swg_op_row {
     const char *name;       /* "matmul" */
-    char kind[16];          /* class of op.def in lower case: leaf, random, view, move, ew, reduce, rows, sort, matmul, optim, ... */
+    char kind[16];          /* class of op.def in lower case: leaf, random, view, move, ew, reduce, rows, sort, contraction, optim, ... */
     int inputs;             /* -1: any number */
     const char *gradient;   /* name of its rule; "zero": nothing flows back; "none": refused when a gradient is asked for */
     const char *kernel;     /* family of fast kernels; "none": nothing is computed (leaves and views) */

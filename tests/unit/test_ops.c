@@ -17,7 +17,7 @@ static void table(void **state) {
         assert_int_equal(computed, strcmp(row.kernel, "none") != 0);
         assert_int_equal(computed, strstr(row.dtypes, "f32") && strstr(row.dtypes, "f64"));
         if (strcmp(row.name, "matmul") == 0)
-            assert_true(strcmp(row.kind, "matmul") == 0 && row.inputs == 2 && strcmp(row.gradient, "matmul") == 0);
+            assert_true(strcmp(row.kind, "contraction") == 0 && row.inputs == 2 && strcmp(row.gradient, "matmul") == 0);
     }
     assert_int_equal(count, SWG__OP_COUNT - 1);
     assert_false(swg_op_at(-1, &row));
