@@ -27,20 +27,28 @@ static const struct { const char *key; kind kind; size_t offset; bool since; } f
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
-static const struct { const char *prefix; void *(*at)(swg_weights *, int); } spans[] = {
-    {"param.", swg_weights_value}, {"opt.m.", swg_weights_moment1}, {"opt.v.", swg_weights_moment2}, {"opt.vmax.", swg_weights_moment2_largest}};
-enum { SPANS = sizeof spans / sizeof spans[0] };
-static const char average_prefix[] = "state.ema.";
+/* What a file holds of the weights: parameters in several spans, states in one. */
+typedef struct list {
+    int (*count)(const swg_weights *);
+    const char *(*name)(const swg_weights *, int);
+    int (*ndim)(const swg_weights *, int);
+    const int64_t *(*shape)(const swg_weights *, int);
+} list;
+typedef struct span { const char *prefix; const list *of; void *(*at)(swg_weights *, int); } span;
 
-/* One span of all parameters that has data, under a prefix. */
-static swg_status save_span(swg_safetensors_writer *w, const char *prefix, swg_weights *weights, void *(*at)(swg_weights *, int)) {
+static const list parameters = {swg_weights_count, swg_weights_name, swg_weights_ndim, swg_weights_shape};
+static const list states = {swg_weights_states, swg_weights_state_name, swg_weights_state_ndim, swg_weights_state_shape};
+static const span values = {"param.", &parameters, swg_weights_value}, running = {"state.", &states, swg_weights_state};
+static const span average_values = {"state.ema.", &parameters, swg_weights_value};
+static const span moments[] = {{"opt.m.", &parameters, swg_weights_moment1}, {"opt.v.", &parameters, swg_weights_moment2},
+                               {"opt.vmax.", &parameters, swg_weights_moment2_largest}};
+enum { MOMENTS = sizeof moments / sizeof moments[0] };
+
+static swg_status save_span(swg_safetensors_writer *w, const span *s, swg_weights *weights) {
     char name[600];
-    for (int i = 0; i < swg_weights_count(weights); i++) {
-        void *data = at(weights, i);
-        if (!data)
-            continue;
-        snprintf(name, sizeof name, "%s%s", prefix, swg_weights_name(weights, i));
-        SWG__TRY(swg_safetensors_writer_add(w, name, SWG_STORED_F32, swg_weights_ndim(weights, i), swg_weights_shape(weights, i), data));
+    for (int i = 0; i < s->of->count(weights) && s->at(weights, i); i++) {
+        snprintf(name, sizeof name, "%s%s", s->prefix, s->of->name(weights, i));
+        SWG__TRY(swg_safetensors_writer_add(w, name, SWG_STORED_F32, s->of->ndim(weights, i), s->of->shape(weights, i), s->at(weights, i)));
     }
     return SWG_OK;
 }
@@ -50,11 +58,13 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
     swg_safetensors_writer *w;
     char text[64];
     SWG__TRY(swg_safetensors_writer_open(ctx, &(swg_safetensors_opts){.crc = true, .keep_order = true}, &w));
-    swg_status status = SWG_OK;
-    for (int s = 0; s < SPANS && status == SWG_OK; s++)
-        status = save_span(w, spans[s].prefix, weights, spans[s].at);
+    swg_status status = save_span(w, &values, weights);
+    for (int i = 0; i < MOMENTS && status == SWG_OK; i++)
+        status = save_span(w, &moments[i], weights);
+    if (status == SWG_OK)
+        status = save_span(w, &running, weights);
     if (average && status == SWG_OK)
-        status = save_span(w, average_prefix, average, swg_weights_value);
+        status = save_span(w, &average_values, average);
     snprintf(text, sizeof text, "%" PRIu64, run->seed);
     const char *notes[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", run->provider},
                               {"swage.seed", text}, {"config", run->config}, {"norm", run->norm}, {"data", run->data}};
@@ -74,31 +84,31 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
     return status;
 }
 
-static bool same_shape(const swg_tensor *t, swg_weights *w, int i) {
-    if (t->dtype != SWG_STORED_F32 || t->ndim != swg_weights_ndim(w, i))
+static bool same_shape(const swg_tensor *t, const span *s, const swg_weights *w, int i) {
+    if (t->dtype != SWG_STORED_F32 || t->ndim != s->of->ndim(w, i))
         return false;
-    return memcmp(t->shape, swg_weights_shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
+    return memcmp(t->shape, s->of->shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
 }
 
-static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const char *path, const char *prefix, swg_weights *w,
-                            void *(*at)(swg_weights *, int)) {
+static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const char *path, const span *s, swg_weights *w) {
     char name[600];
-    for (int i = 0; i < swg_weights_count(w) && at(w, i); i++) {
-        snprintf(name, sizeof name, "%s%s", prefix, swg_weights_name(w, i));
+    for (int i = 0; i < s->of->count(w) && s->at(w, i); i++) {
+        snprintf(name, sizeof name, "%s%s", s->prefix, s->of->name(w, i));
         const swg_tensor *t = swg_safetensors_find(file, name);
         if (!t)
             return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" is missing: this checkpoint is of another network%s", path, name,
-                             at == swg_weights_value ? "" : " or optimiser");
-        if (!same_shape(t, w, i))
+                             strncmp(name, "opt.", 4) == 0 ? " or optimiser" : "");
+        if (!same_shape(t, s, w, i))
             return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" has another shape or type than the network the configuration describes",
                              path, name);
-        memcpy(at(w, i), t->data, (size_t)t->bytes);
+        memcpy(s->at(w, i), t->data, (size_t)t->bytes);
     }
     return SWG_OK;
 }
 
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights) {
-    SWG__TRY(load_span(ctx, file, path, "param.", weights, swg_weights_value));
+    SWG__TRY(load_span(ctx, file, path, &values, weights));
+    SWG__TRY(load_span(ctx, file, path, &running, weights));
     for (int64_t i = 0; i < swg_safetensors_count(file); i++) {
         const char *name = swg_safetensors_at(file, i)->name;
         bool known = strncmp(name, "param.", 6) != 0;
@@ -111,10 +121,11 @@ swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file
 }
 
 swg_status swg__checkpoint_average(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *average) {
+    SWG__TRY(swg__checkpoint_weights(ctx, file, path, average));
     for (int64_t i = 0; i < swg_safetensors_count(file); i++)
-        if (strncmp(swg_safetensors_at(file, i)->name, average_prefix, sizeof average_prefix - 1) == 0)
-            return load_span(ctx, file, path, average_prefix, average, swg_weights_value);
-    return swg__checkpoint_weights(ctx, file, path, average);
+        if (strncmp(swg_safetensors_at(file, i)->name, average_values.prefix, strlen(average_values.prefix)) == 0)
+            return load_span(ctx, file, path, &average_values, average);
+    return SWG_OK;
 }
 
 static swg_status read_state(swg_context *ctx, const swg_safetensors *file, const char *path, swg__run_state *state) {
@@ -137,8 +148,8 @@ static swg_status read_state(swg_context *ctx, const swg_safetensors *file, cons
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
                                    swg__run_state *state, const char *provider) {
     SWG__TRY(swg__checkpoint_weights(ctx, file, path, weights));
-    for (int s = 1; s < SPANS; s++)
-        SWG__TRY(load_span(ctx, file, path, spans[s].prefix, weights, spans[s].at));
+    for (int i = 0; i < MOMENTS; i++)
+        SWG__TRY(load_span(ctx, file, path, &moments[i], weights));
     SWG__TRY(read_state(ctx, file, path, state));
     const char *now[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", provider}};
     for (size_t i = 0; i < sizeof now / sizeof now[0]; i++) {

@@ -34,14 +34,14 @@ typedef struct swg__run_notes {
     uint64_t seed;
 } swg__run_notes;
 
-/* Writes weights, moments, their average (NULL: there is none), state and notes, atomically, with checksums. */
+/* Writes weights, moments, running statistics, the weights' average (NULL: there is none), state and notes, atomically, with checksums. */
 swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, swg_weights *average, const swg__run_state *state,
                                 const swg__run_notes *notes);
 /* Restores state and, where `weights` have them, moments. Warns through the context's log if instruction set, provider or
  * version differ: the run goes on, but not bit for bit. */
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
                                    swg__run_state *state, const char *provider);
-/* Only the parameters. SWG_ESHAPE lists what does not fit. */
+/* Only parameters and running statistics. SWG_ESHAPE lists what does not fit. */
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights);
 /* The average of the weights; where the file has none, the weights, with which an average begins. */
 swg_status swg__checkpoint_average(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *average);

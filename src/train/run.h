@@ -61,7 +61,7 @@ swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool train
 void swg__stage_free(swg__stage *s);
 
 /* Memory of a run beside a training step's own: average of the weights, batches read ahead. */
-int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t parameters_bytes);
+int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes);
 int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
 
 int64_t swg__run_batches(const swg__run *r, int64_t samples);

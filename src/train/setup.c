@@ -35,7 +35,7 @@ void swg__stage_free(swg__stage *s) {
     *s = (swg__stage){0};
 }
 
-int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t parameters_bytes) { return recipe->optimiser.average ? parameters_bytes : 0; }
+int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes) { return recipe->optimiser.average ? weights_bytes : 0; }
 
 static int64_t batch_bytes(const swg__recipe *recipe, int64_t batch) { return batch * recipe->network.input * (int64_t)sizeof(float); }
 
@@ -65,7 +65,7 @@ static swg_status choose_batch(swg__run *r, int64_t samples) {
         int64_t bytes = 0;
         if (s.plan) {
             const swg_memory memory = swg_plan_memory_of(s.plan);
-            bytes = memory.peak_bytes + swg__run_average_bytes(&r->recipe, memory.parameters_bytes) + swg__run_loader_bytes(&r->recipe, batch);
+            bytes = memory.peak_bytes + swg__run_average_bytes(&r->recipe, memory.parameters_bytes + memory.state_bytes) + swg__run_loader_bytes(&r->recipe, batch);
         }
         swg__stage_free(&s);
         SWG__TRY(status);

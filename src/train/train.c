@@ -342,7 +342,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->training = swg_plan_memory_of(r.train.plan);
         out->inference = swg_plan_memory_of(r.val.plan);
         out->training_flops = swg_plan_flops(r.train.plan);
-        int64_t average = swg__run_average_bytes(&r.recipe, out->training.parameters_bytes), ring = swg__run_loader_bytes(&r.recipe, out->batch);
+        int64_t average = swg__run_average_bytes(&r.recipe, out->training.parameters_bytes + out->training.state_bytes), ring = swg__run_loader_bytes(&r.recipe, out->batch);
         out->training.optimiser_bytes += average;
         out->training.io_bytes += ring;
         out->training.peak_bytes += average + ring;
