@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 #include <ftw.h>
 #include <math.h>
+#include <signal.h>
 #include "scratch.h"
 #include "swage/safetensors.h"
 #include "swage/train.h"
@@ -57,6 +58,12 @@ static inline void write_octants(swg_context *ctx, const char *path, const octan
 
 /* ---- runs ---- */
 
+/* 80 blocks, 64 of them to train. */
+static const octants usual = {.count = 40, .variables = 2};
+
+/* 64 training blocks, batches of 15: four full ones and one of 4; five steps and one epoch_end call per epoch. */
+#define STOPPED "data.batch_size=15", "checkpoint.every=2", "scheduler=cosine", "optimizer=adamw"
+
 enum { MAX_OVERRIDES = 40 };
 
 /* A small network on the data at data_path, in folder/name; `more` is a NULL-terminated list that may override anything. */
@@ -98,12 +105,32 @@ static inline const char *in_run(const char *folder, const char *name, const cha
     return paths[next];
 }
 
+/* ---- stopping ---- */
+
+typedef struct halt {
+    volatile sig_atomic_t flag;
+    int64_t at;                     /* progress call at which the flag is raised */
+    int64_t calls;
+    bool killed;                    /* do not ask: kill the process */
+} halt;
+
+static inline void halt_progress(void *user, const swg_train_progress *progress) {
+    (void)progress;
+    halt *h = user;
+    if (h->calls++ != h->at)
+        return;
+    if (h->killed)
+        raise(SIGKILL);
+    h->flag = 1;
+}
+
 /* ---- comparing ---- */
 
 /* Every tensor has the same name, shape and bits, and so has the state of the run, but for times and the length of the log. */
 static inline void assert_same_checkpoint(swg_context *ctx, const char *a_path, const char *b_path) {
     static const char *const state[] = {"run.epoch", "run.batch", "run.step", "run.skipped", "run.b1_power", "run.b2_power", "run.best", "run.bad",
-                                        "run.best_loss", "run.last_loss", "run.loss_sum", "run.best_epoch", "run.last_lr", "run.last_norm", "norm"};
+                                        "run.best_loss", "run.last_loss", "run.loss_sum", "run.best_epoch", "run.last_lr", "run.last_norm", "run.plateau.lr",
+                                        "run.plateau.best", "run.plateau.bad", "run.plateau.cooldown", "norm"};
     swg_safetensors *a, *b;
     assert_ok(ctx, swg_safetensors_open(ctx, a_path, &a));
     assert_ok(ctx, swg_safetensors_open(ctx, b_path, &b));
@@ -143,7 +170,7 @@ static inline void cut_number(char *line, const char *key) {
 
 /* The log without times, threads and memory, and without the lines that say that a run was resumed. Free with swg__text_free. */
 static inline swg__text read_log(swg_context *ctx, const char *path) {
-    static const char *const left_out[] = {"t", "seconds", "samples_per_s", "data_ms", "threads", "planned_bytes"};
+    static const char *const left_out[] = {"t", "seconds", "samples_per_s", "data_ms", "threads", "planned_bytes", "workers", "loader_bytes"};
     uint8_t *data;
     size_t bytes;
     swg__text text;
@@ -195,6 +222,13 @@ static inline double logged(swg_context *ctx, const char *path, const char *phas
         }
     swg__text_free(&log);
     return value;
+}
+
+static inline void assert_same_run(swg_context *ctx, const char *folder, const char *a, const char *b) {
+    static const char *const files[] = {"ckpt/last.safetensors", "ckpt/best.safetensors", "ckpt/epoch-0002.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        assert_same_checkpoint(ctx, in_run(folder, a, files[i]), in_run(folder, b, files[i]));
+    assert_same_log(ctx, in_run(folder, a, "log.jsonl"), in_run(folder, b, "log.jsonl"));
 }
 
 /* ---- tidying up ---- */

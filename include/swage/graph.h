@@ -189,20 +189,39 @@ swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, 
 /* All parameters in order of creation. The array belongs to the graph. */
 const swg_value *swg_params_of(const swg_graph *g, int *count);
 
-typedef struct swg_adam_opts {
-    bool decoupled;      /* AdamW: weight decay on the weight; else Adam: on the gradient */
+typedef enum swg_update_kind {
+    SWG_UPDATE_ADAM,     /* Kingma and Ba 2015; weight decay on the gradient */
+    SWG_UPDATE_ADAMW,    /* Loshchilov and Hutter 2019; weight decay on the weight */
+    SWG_UPDATE_SGD,      /* weight decay on the gradient */
+} swg_update_kind;
+
+typedef struct swg_update_opts {
+    swg_update_kind kind;
     bool clip;           /* scale gradients so that their global norm is at most hyper[SWG_HYPER_CLIP] */
-} swg_adam_opts;
+    bool amsgrad;        /* adam, adamw: divide by the largest second moment so far (Reddi et al. 2018) */
+    bool momentum;       /* sgd: m = momentum * m + g takes the place of g */
+    bool nesterov;       /* sgd with momentum: g + momentum * m does (Sutskever et al. 2013) */
+    bool accumulate;     /* gradients of several runs are added up before an update, see swg_hyper_micro */
+    int groups;          /* rows of hyper, one per parameter group (swg_weights_group); 0: 1 */
+} swg_update_opts;
 
-/* What the host sets before each step, as f32 (f64 in an f64 graph): swg_hyper_adam (plan.h) fills them. rate is 1 - beta. */
-enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_RATE1, SWG_HYPER_RATE2,
-       SWG_HYPER_EPS, SWG_HYPER_CLIP, SWG_HYPER_GRAD_SCALE, SWG_HYPER_COUNT };
+/* What the host sets before each run, as f32 (f64 in an f64 graph). swg_hyper_adam and swg_hyper_sgd fill a row,
+ * swg_hyper_micro the last three numbers (plan.h). rate is 1 - beta. CLIP and those behind it are read from row 0 only. */
+enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY, SWG_HYPER_RATE1, SWG_HYPER_RATE2, SWG_HYPER_EPS,
+       SWG_HYPER_MOMENTUM, SWG_HYPER_CLIP, SWG_HYPER_GRAD_SCALE, SWG_HYPER_WEIGHT, SWG_HYPER_FIRST, SWG_HYPER_LAST, SWG_HYPER_COUNT };
 
-/* Appends gradients, global norm and one fused Adam update over the whole parameter span.
- * hyper: an input of shape {SWG_HYPER_COUNT}. Returns the global gradient norm (shape {1}, before clipping);
- * reading it as an output makes the update part of the plan. Kingma and Ba 2015; Loshchilov and Hutter 2019.
+/* Appends gradients, global norm and one fused update over the whole parameter span.
+ * hyper: an input of groups x SWG_HYPER_COUNT numbers. Returns the global gradient norm (shape {1}, before clipping);
+ * reading it as an output makes the update part of the plan.
  * A norm that is not finite skips the update: weights and moments stay as they were. Outputs that do not depend on the returned
  * value see the weights before the update. One update per graph, and every parameter must influence the loss. */
+swg_value swg_update(swg_graph *g, swg_value loss, swg_value hyper, const swg_update_opts *opts);
+
+/* swg_update by Adam or AdamW without the rest. opts may be NULL: Adam, no clipping. */
+typedef struct swg_adam_opts {
+    bool decoupled;      /* AdamW */
+    bool clip;
+} swg_adam_opts;
 swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts);
 
 #endif

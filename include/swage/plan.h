@@ -16,8 +16,8 @@
 
 typedef struct swg_weights swg_weights;
 
-/* Spans for the parameters of g, in order of creation, each aligned to 64 bytes: weights and, if `training`, gradients and
- * two moments, all zero. Every graph used with it later must have the same parameters (names, shapes, order). */
+/* Spans for the parameters of g, in order of creation, each aligned to 64 bytes: weights and, if `training`, gradients and what the
+ * graph's update needs (two moments if it has none), all zero. Every graph used with it later must have the same parameters (names, shapes, order). */
 swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out);
 void swg_weights_destroy(swg_weights *w);
 /* Starts every parameter as its swg_init says and every state at its value. The same seed gives the same bits everywhere. */
@@ -27,11 +27,12 @@ int swg_weights_count(const swg_weights *w);
 const char *swg_weights_name(const swg_weights *w, int i);      /* "encoder.fc1.weight" */
 int swg_weights_ndim(const swg_weights *w, int i);
 const int64_t *swg_weights_shape(const swg_weights *w, int i);
-/* Start of parameter i in a span; f32 (f64 for an f64 graph). Gradients and moments are NULL without `training`. */
+/* Start of parameter i in a span; f32 (f64 for an f64 graph). NULL where the weights have no such span. */
 void *swg_weights_value(swg_weights *w, int i);
 void *swg_weights_gradient(swg_weights *w, int i);
 void *swg_weights_moment1(swg_weights *w, int i);
 void *swg_weights_moment2(swg_weights *w, int i);
+void *swg_weights_moment2_largest(swg_weights *w, int i);       /* amsgrad */
 /* The states (running statistics), in order of creation; values lie beside the span, f32 (f64 for an f64 graph). */
 int swg_weights_states(const swg_weights *w);
 const char *swg_weights_state_name(const swg_weights *w, int i);        /* "encoder.bn1.running_mean" */
@@ -39,6 +40,14 @@ int swg_weights_state_ndim(const swg_weights *w, int i);
 const int64_t *swg_weights_state_shape(const swg_weights *w, int i);
 void *swg_weights_state(swg_weights *w, int i);
 int64_t swg_weights_bytes(const swg_weights *w);                /* all spans together */
+
+/* Puts the parameters whose names fit `pattern` (* and ?) into a group: row `group` of hyper holds their numbers. All begin in
+ * group 0. *matched: how many fitted. SWG_EINVAL: an open plan has fewer rows. */
+swg_status swg_weights_group(swg_weights *w, const char *pattern, int group, int *matched);
+
+/* to = to + rate * (from - to) for the weights; states are copied. A running average of the weights with momentum 1 - rate. One pass, same bits for any
+ * number of threads. SWG_EINVAL: of another model or type. */
+swg_status swg_weights_blend(swg_weights *to, const swg_weights *from, double rate);
 
 /* ---- plans ---- */
 
@@ -94,9 +103,18 @@ swg_status swg_plan_bind(swg_plan *plan, swg_value v, const void *data);
 /* One step. seed and step address the random streams. */
 swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step);
 
-/* Fills the SWG_HYPER_COUNT numbers of swg_adam for update number t = 1, 2, ... b1_power and b2_power are running products
- * beta^(t-1), updated to beta^t (start with 1). grad_scale: 1 over the number of accumulated micro-batches. */
+/* Fills one row (SWG_HYPER_COUNT numbers) of the hyper input of swg_update, for Adam and AdamW in update number t = 1, 2, ...
+ * b1_power and b2_power are running products beta^(t-1), updated to beta^t (start with 1). Rows of several groups take the same
+ * powers each. grad_scale: 1 over the weight of all accumulated micro-batches together. */
 typedef struct swg_adam_hyper { double lr, beta1, beta2, eps, weight_decay, clip_norm, grad_scale; } swg_adam_hyper;
 void swg_hyper_adam(const swg_adam_hyper *hyper, double *b1_power, double *b2_power, swg_dtype dtype, void *out);
+
+/* The same for SGD. */
+typedef struct swg_sgd_hyper { double lr, momentum, weight_decay, clip_norm, grad_scale; } swg_sgd_hyper;
+void swg_hyper_sgd(const swg_sgd_hyper *hyper, swg_dtype dtype, void *out);
+
+/* After one of the two, with swg_update_opts.accumulate: which micro-batch of a group the next run is. The first one's gradients replace
+ * the sum, later ones are added, each times `weight`; the last one's run also updates. Without it every run is first and last. */
+void swg_hyper_micro(bool first, bool last, double weight, swg_dtype dtype, void *out);
 
 #endif

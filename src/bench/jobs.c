@@ -76,7 +76,7 @@ swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t ba
     if (training)
         swg_hyper_adam(&hyper, &b1, &b2, dtype, swg_plan_data(job->plan, job->hyper));
     for (int i = 0; i < job->plan->step_count; i++)
-        if (job->plan->steps[i].call.node->op == SWG__ADAM)
+        if (job->plan->steps[i].call.node->op == SWG__UPDATE)
             job->update = &job->plan->steps[i];
     return SWG_OK;
 }

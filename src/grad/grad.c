@@ -1,5 +1,5 @@
 /* grad.c - reverse mode: appends the backward graph of a scalar by the rules of op.def.
- * In: a graph, a loss, parameters. Out: a value per parameter; swg_adam adds the update of the whole span.
+ * In: a graph, a loss, parameters. Out: a value per parameter; swg_update adds the update of the whole span.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "grad/rules.h"
 
@@ -83,18 +83,22 @@ static void give_places(swg_graph *g, swg_value *grads, int count) {
     }
 }
 
-/* ADAM's inputs: norm, hyper, then one gradient per parameter in order of creation; the planner places each gradient
+/* UPDATE's inputs: norm, hyper, then one gradient per parameter in order of creation; the planner places each gradient
  * in the gradient span at its parameter's offset, so the kernel sees three spans and no list. */
-swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts) {
-    static const swg_adam_opts none = {0};
-    int count = g->param_count;
+swg_value swg_update(swg_graph *g, swg_value loss, swg_value hyper, const swg_update_opts *opts) {
+    static const swg_update_opts none = {0};
+    const swg_update_opts *o = opts ? opts : &none;
+    int count = g->param_count, groups = o->groups ? o->groups : 1;
     if (g->status != SWG_OK)
         return SWG_NONE;
-    if (swg_elements(g, hyper) != SWG_HYPER_COUNT || g->nodes[hyper].op != SWG__INPUT)
-        return swg__graph_fail(g, SWG_EINVAL, "adam: hyper must be an input of %d numbers", SWG_HYPER_COUNT);
+    if (groups < 1 || swg_elements(g, hyper) != (int64_t)groups * SWG_HYPER_COUNT || g->nodes[hyper].op != SWG__INPUT)
+        return swg__graph_fail(g, SWG_EINVAL, "update: hyper must be an input of %d x %d numbers", groups, SWG_HYPER_COUNT);
+    bool sgd = o->kind == SWG_UPDATE_SGD;
+    if ((sgd && o->amsgrad) || (!sgd && (o->momentum || o->nesterov)) || (o->nesterov && !o->momentum))
+        return swg__graph_fail(g, SWG_EINVAL, "update: amsgrad goes with adam and adamw, momentum with sgd, nesterov with momentum");
     for (int64_t v = 1; v < g->count; v++)
-        if (g->nodes[v].op == SWG__ADAM)
-            return swg__graph_fail(g, SWG_EINVAL, "adam: the graph updates its parameters already");
+        if (g->nodes[v].op == SWG__UPDATE)
+            return swg__graph_fail(g, SWG_EINVAL, "update: the graph updates its parameters already");
     swg_value *in = swg__arena_alloc(&g->arena, (size_t)(count + 2) * sizeof *in);
     if (!in)
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory for the optimiser");
@@ -104,10 +108,18 @@ swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam
     g->in_backward = true;
     in[1] = hyper;
     give_places(g, in + 2, count);
-    swg__attr attr = {.decoupled = (opts ? opts : &none)->decoupled, .clip = (opts ? opts : &none)->clip};
+    swg__attr attr = {.update = (uint8_t)o->kind,
+                      .update_flags = (uint8_t)((o->clip ? SWG__UPDATE_CLIP : 0) | (o->momentum ? SWG__UPDATE_MOMENTUM : 0) |
+                                                (o->nesterov ? SWG__UPDATE_NESTEROV : 0) | (o->amsgrad ? SWG__UPDATE_AMSGRAD : 0) |
+                                                (o->accumulate ? SWG__UPDATE_ACCUMULATE : 0))};
     in[0] = swg__append(g, SWG__GRAD_NORM, g->dtype, 1, (int64_t[]){1}, count + 1, in + 1, &attr);
-    swg_value token = in[0] ? swg__append(g, SWG__ADAM, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;
+    swg_value token = in[0] ? swg__append(g, SWG__UPDATE, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;
     token = token ? swg_update_states(g, token) : SWG_NONE;
     g->in_backward = false;
     return token;
+}
+
+swg_value swg_adam(swg_graph *g, swg_value loss, swg_value hyper, const swg_adam_opts *opts) {
+    return swg_update(g, loss, hyper, &(swg_update_opts){.kind = opts && opts->decoupled ? SWG_UPDATE_ADAMW : SWG_UPDATE_ADAM,
+                                                         .clip = opts && opts->clip});
 }

@@ -39,10 +39,12 @@ typedef struct swg__attr {
     uint32_t stream;                /* random */
     bool trans_a, trans_b;          /* matmul */
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
-    bool decoupled, clip;           /* adam */
+    uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags */
     uint8_t unused[5];
 } swg__attr;
 _Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + sizeof(void *) + 10 * 4 + 3 * 4 + 7 + 5, "no padding in swg__attr");
+
+enum { SWG__UPDATE_CLIP = 1, SWG__UPDATE_MOMENTUM = 2, SWG__UPDATE_NESTEROV = 4, SWG__UPDATE_AMSGRAD = 8, SWG__UPDATE_ACCUMULATE = 16 };
 
 typedef struct swg__node {
     uint8_t op, dtype;

@@ -117,20 +117,6 @@ static void softmax(float *out, const float *x, int64_t n, bool log) {
     }
 }
 
-/* One pass: reads g, m, v, w; writes m, v, w. Formulas: Kingma and Ba 2015; decoupled decay: Loshchilov and Hutter 2019. */
-static void adam(float *restrict w, const float *restrict g, float *restrict m, float *restrict v, int64_t n,
-                 const swg__adam_scalars *scalars, bool decoupled) {
-    const swg__adam_scalars s = *scalars;
-    const float keep = decoupled ? s.keep : 1.f, decay = decoupled ? 0.f : s.decay;
-    for (int64_t i = 0; i < n; i++) {
-        float gi = g[i] * s.grad_scale + decay * w[i];
-        float first = m[i] + s.rate1 * (gi - m[i]), second = v[i] + s.rate2 * (gi * gi - v[i]);
-        m[i] = first;
-        v[i] = second;
-        w[i] = w[i] * keep - s.step_size * first / (__builtin_sqrtf(second) * s.rsqrt_c2 + s.eps);
-    }
-}
-
 /* Batcher's odd-even merge sort of eight interleaved columns; comparators beyond n are those with +infinity. A run of k
  * comparators never straddles a boundary of 2 p, so whole runs are done or left out. */
 typedef int64_t eight_keys __attribute__((vector_size(64), aligned(8), may_alias));

@@ -33,6 +33,7 @@ typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const flo
 
 /* Scalars of an optimiser step, in registers. rate is 1 - beta, which f32 could not take from beta without losing digits. */
 typedef struct swg__adam_scalars { float step_size, rsqrt_c2, keep, decay, rate1, rate2, eps, grad_scale; } swg__adam_scalars;
+typedef struct swg__sgd_scalars { float step_size, decay, momentum, grad_scale; } swg__sgd_scalars;
 
 typedef struct swg__dropout { uint64_t seed; uint32_t step, stream, threshold; float scale; } swg__dropout;
 
@@ -49,7 +50,11 @@ typedef struct swg__isa_table {
     double (*sum_squares)(const float *x, int64_t n);
     void (*column_sum)(float *out, const float *x, int64_t rows, int64_t stride, int64_t columns, float scale);
     void (*softmax)(float *out, const float *x, int64_t n, bool log);
-    void (*adam)(float *w, const float *g, float *m, float *v, int64_t n, const swg__adam_scalars *s, bool decoupled);
+    /* Updates. `largest`: amsgrad, or NULL. m: momentum, or NULL. Accumulate: sum = weight * g if `first`, else sum + weight * g. */
+    void (*adam)(float *w, const float *g, float *m, float *v, float *largest, int64_t n, const swg__adam_scalars *s, bool decoupled);
+    void (*sgd)(float *w, const float *g, float *m, int64_t n, const swg__sgd_scalars *s, bool nesterov);
+    void (*accumulate)(float *sum, const float *g, int64_t n, float weight, bool first);
+    void (*blend)(float *to, const float *from, int64_t n, float rate);  /* to = to + rate * (from - to) */
     void (*sort_network)(int64_t *keys, int64_t n);                     /* keys (n, 8), each column sorted */
     /* out[0], out[1]: sums of (x - shift) and of its square. n up to 4096, fixed lanes; so are the products': sums of dy w and of
      * dy w (x - mean) rstd; w may be NULL. */

@@ -9,6 +9,9 @@
 
 enum { SWG__ROW_INPUTS = SWG__PROGRAM_INPUTS }; /* a row kernel has no more inputs than this */
 
+/* Elements up to `end` of the parameter span belong to a group with optimiser numbers of its own. */
+typedef struct swg__segment { int64_t end; int group; } swg__segment;
+
 typedef struct swg__call {
     const swg_graph *g;
     const swg__node *node;
@@ -23,8 +26,9 @@ typedef struct swg__call {
     uint64_t seed;
     uint32_t step;
     /* Optimiser calls only: the spans, and their length in elements. */
-    void *weight, *gradient, *moment1, *moment2;
+    void *weight, *gradient, *moment1, *moment2, *largest, *sum;
     int64_t span;
+    const swg__segment *segments;
 } swg__call;
 
 typedef struct swg__kernel {

@@ -218,34 +218,6 @@ void swg__ref_random(const swg__call *call) {
     }
 }
 
-void swg__ref_grad_norm(const swg__call *call) {
-    double total = 0;
-    for (int64_t i = 0; i < call->span; i++)
-        total += ((const double *)call->gradient)[i] * ((const double *)call->gradient)[i];
-    *(double *)call->out = sqrt(total) * ((const double *)call->in[0])[SWG_HYPER_GRAD_SCALE];
-}
-
-void swg__ref_adam(const swg__call *call) {
-    double norm = *(const double *)call->in[0], *w = call->weight, *m = call->moment1, *v = call->moment2;
-    const double *h = call->in[1], *g = call->gradient;
-    *(double *)call->out = norm;
-    if (!isfinite(norm))
-        return;
-    double scale = h[SWG_HYPER_GRAD_SCALE];
-    if (call->node->attr.clip)
-        scale *= fmin(1, h[SWG_HYPER_CLIP] / (norm + 1e-6));
-    for (int64_t i = 0; i < call->span; i++) {
-        double gi = g[i] * scale;
-        if (call->node->attr.decoupled)
-            w[i] *= h[SWG_HYPER_KEEP];
-        else
-            gi += h[SWG_HYPER_DECAY] * w[i];
-        m[i] += h[SWG_HYPER_RATE1] * (gi - m[i]);
-        v[i] += h[SWG_HYPER_RATE2] * (gi * gi - v[i]);
-        w[i] -= h[SWG_HYPER_STEP_SIZE] * m[i] / (sqrt(v[i]) * h[SWG_HYPER_RSQRT_C2] + h[SWG_HYPER_EPS]);
-    }
-}
-
 /* ---- one kernel that runs them all, as a single unit ---- */
 
 static int64_t single(const swg__call *call) {

@@ -110,7 +110,7 @@ static uint64_t hash_node(const swg__node *n) {
 
 void swg__mark_placed(const swg_graph *g, uint8_t *placed) {
     for (int64_t v = 1; v < g->count; v++)
-        for (int j = 2; g->nodes[v].op == SWG__ADAM && j < g->nodes[v].inputs; j++)
+        for (int j = 2; g->nodes[v].op == SWG__UPDATE && j < g->nodes[v].inputs; j++)
             for (swg_value x = g->nodes[v].in[j];; x = g->nodes[x].in[0]) {
                 placed[x] = 1;
                 if (g->nodes[x].op != SWG__RESHAPE)

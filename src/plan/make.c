@@ -143,7 +143,7 @@ static swg_status schedule(maker *m) {
         int64_t best_score = INT64_MIN;
         for (int i = 0; i < ready_count; i++) {
             swg__node *n = &g->nodes[ready[i]];
-            int64_t score = n->op == SWG__ADAM || n->op == SWG__ASSIGN ? INT64_MIN : -swg__node_bytes(n);
+            int64_t score = n->op == SWG__UPDATE || n->op == SWG__ASSIGN ? INT64_MIN : -swg__node_bytes(n);
             for (int j = 0; j < n->inputs; j++) {
                 swg_value b = swg__base_of(g, n->in[j]);
                 if (left[b] == 1 && swg__kernel_of(g, &g->nodes[b]) && !m->is_output[b])
@@ -414,7 +414,7 @@ static swg_status locate_leaves(maker *m) {
             plan->buffers[where->buffer].life.last = plan->times ? plan->times - 1 : 0;
         }
         /* Each gradient lies in the gradient span at its parameter's offset: the update sees three spans. */
-        for (int j = 2, p = 0; n->op == SWG__ADAM && j < n->inputs; j++, p++)
+        for (int j = 2, p = 0; n->op == SWG__UPDATE && j < n->inputs; j++, p++)
             plan->where[swg__base_of(m->g, n->in[j])] = (swg__location){.kind = SWG__IN_GRADIENTS, .element = (int64_t)p};
     }
     return SWG_OK;
@@ -532,18 +532,19 @@ static swg_status place(maker *m) {
     memory->transient_bytes = live[SWG__CAT_TRANSIENT];
     memory->scratch_bytes = live[SWG__CAT_SCRATCH];
     memory->io_bytes = live[SWG__CAT_IO];
-    bool training = false;
+    swg__update_spans spans = {0};
     for (int i = 0; i < plan->step_count; i++) {
-        training = training || plan->steps[i].call.node->op == SWG__ADAM;
+        if (plan->steps[i].call.node->op == SWG__UPDATE)
+            spans = swg__update_spans_of(plan->steps[i].call.node);
         if (plan->steps[i].time == at)
             memory->peak_at = plan->steps[i].kernel->name;
     }
     int64_t span = plan->g->span * (int64_t)swg__dtype_size(plan->g->dtype);
     memory->state_bytes = plan->g->state_span * (int64_t)swg__dtype_size(plan->g->dtype);
     memory->parameters_bytes = span;
-    memory->gradients_bytes = training ? span : 0;
-    memory->optimiser_bytes = training ? 2 * span : 0;
-    memory->peak_bytes = memory->arena_bytes + memory->state_bytes + span * (training ? 4 : 1);
+    memory->gradients_bytes = span * (spans.gradient + spans.sum);
+    memory->optimiser_bytes = span * (spans.moment1 + spans.moment2 + spans.largest);
+    memory->peak_bytes = memory->arena_bytes + memory->state_bytes + span + memory->gradients_bytes + memory->optimiser_bytes;
     swg__free(plan->ctx, lives);
     return status;
 }
@@ -585,7 +586,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     if (status == SWG_OK && !opts->no_layout)
         status = lay_out(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
-        if (plan->g->nodes[v].op == SWG__ADAM || plan->g->nodes[v].op == SWG__ASSIGN)
+        if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
     if (status == SWG_OK) {
         size_t n = (size_t)plan->g->count;

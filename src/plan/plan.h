@@ -95,13 +95,21 @@ struct swg_weights {
     swg_dtype dtype;
     swg__arena arena;
     int count;
-    struct swg__weight { const char *name; uint32_t stream; int ndim; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; } *items;
+    struct swg__weight { const char *name; uint32_t stream; int ndim, group; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; } *items;
     struct swg__weight *states;
     int state_count;
     int64_t span, state_span;
     char *state;
-    char *value, *gradient, *moment1, *moment2;
+    char *value, *gradient, *moment1, *moment2, *largest, *sum;
+    swg__segment *segments;     /* runs of parameters of one group, the last one ends at `span`; room for `count` */
+    int group_limit;            /* groups that the open plans have numbers for; 0: no plan is open yet */
 };
+
+/* Spans that an update reads beside the weights. */
+typedef struct swg__update_spans { bool gradient, moment1, moment2, largest, sum; } swg__update_spans;
+swg__update_spans swg__update_spans_of(const swg__node *update);
+/* Parameter groups an update has numbers for. */
+int swg__update_groups(const swg_graph *g, const swg__node *update);
 
 /* Fills in pointers and runs kernel->prepare; needs plan->block and weights. */
 swg_status swg__plan_resolve(swg_plan *plan);

@@ -62,6 +62,9 @@ swg_status swg__plan_resolve(swg_plan *plan) {
             s->call.gradient = plan->weights->gradient;
             s->call.moment1 = plan->weights->moment1;
             s->call.moment2 = plan->weights->moment2;
+            s->call.largest = plan->weights->largest;
+            s->call.sum = plan->weights->sum;
+            s->call.segments = plan->weights->segments;
         }
         if (s->kernel->prepare && !s->call.layout && !(s->call.layout = s->kernel->prepare(&plan->arena, &s->call)))
             return swg__fail_memory(plan->ctx, 0, "a step's layout");
@@ -88,9 +91,21 @@ static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
             return swg__fail(plan->ctx, SWG_EINVAL, "the weights do not hold %s \"%s\" of this graph",
                              n->op == SWG__PARAM ? "parameter" : "state", n->name);
     }
-    for (int i = 0; i < plan->step_count; i++)
-        if (plan->steps[i].call.node->op == SWG__ADAM && !(w && w->gradient && w->span == plan->g->span))
+    for (int i = 0; i < plan->step_count; i++) {
+        const swg__node *n = plan->steps[i].call.node;
+        if (n->op != SWG__UPDATE)
+            continue;
+        if (!(w && w->gradient && w->span == plan->g->span))
             return swg__fail(plan->ctx, SWG_EINVAL, "the graph updates weights, but these were made without `training`");
+        swg__update_spans need = swg__update_spans_of(n);
+        if ((need.moment1 && !w->moment1) || (need.moment2 && !w->moment2) || (need.largest && !w->largest) || (need.sum && !w->sum))
+            return swg__fail(plan->ctx, SWG_EINVAL, "the weights were made for another optimiser than the graph's");
+        int groups = swg__update_groups(plan->g, n);
+        for (int p = 0; p < w->count; p++)
+            if (w->items[p].group >= groups)
+                return swg__fail(plan->ctx, SWG_EINVAL, "parameter \"%s\" is in group %d, the graph's update has %d", w->items[p].name,
+                                 w->items[p].group, groups);
+    }
     return SWG_OK;
 }
 
@@ -99,6 +114,11 @@ swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host) {
     if (host && (plan->frozen || host->frozen || !host->block || host->memory.arena_bytes < plan->memory.arena_bytes))
         return swg__fail(plan->ctx, SWG_EINVAL, "a plan can share the arena of an open plan that needs no less, and not if one is frozen");
     plan->weights = weights;
+    for (int i = 0; i < plan->step_count; i++) {
+        int groups = plan->steps[i].call.node->op == SWG__UPDATE ? swg__update_groups(plan->g, plan->steps[i].call.node) : 0;
+        if (groups && (!weights->group_limit || groups < weights->group_limit))
+            weights->group_limit = groups;
+    }
     if (host) {
         swg__free(plan->ctx, plan->shares ? NULL : plan->block);
         plan->block = host->block;

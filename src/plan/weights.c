@@ -20,6 +20,38 @@ static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *ite
     return true;
 }
 
+swg__update_spans swg__update_spans_of(const swg__node *n) {
+    int flags = n->attr.update_flags;
+    bool adam = n->attr.update != SWG_UPDATE_SGD;
+    return (swg__update_spans){.gradient = true, .moment1 = adam || flags & SWG__UPDATE_MOMENTUM, .moment2 = adam,
+                               .largest = flags & SWG__UPDATE_AMSGRAD, .sum = flags & SWG__UPDATE_ACCUMULATE};
+}
+
+int swg__update_groups(const swg_graph *g, const swg__node *n) {
+    const swg__node *hyper = &g->nodes[swg__base_of(g, n->in[1])];
+    return (int)(swg__shape_elements(hyper->ndim, hyper->shape) / SWG_HYPER_COUNT);
+}
+
+/* Parameters of one group that follow each other are one segment; the room between two belongs to the first. */
+static void find_segments(swg_weights *w) {
+    int segments = 0;
+    for (int i = 0; i < w->count; i++) {
+        int64_t end = i + 1 < w->count ? w->items[i + 1].offset : w->span;
+        if (segments && w->segments[segments - 1].group == w->items[i].group)
+            segments--;
+        w->segments[segments++] = (swg__segment){.end = end, .group = w->items[i].group};
+    }
+}
+
+static bool make_spans(swg_weights *w, const swg__update_spans *want) {
+    const struct { char **span; bool wanted; } spans[] = {{&w->value, true}, {&w->gradient, want->gradient}, {&w->moment1, want->moment1},
+                                                          {&w->moment2, want->moment2}, {&w->largest, want->largest}, {&w->sum, want->sum}};
+    for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++)
+        if (spans[i].wanted && !(*spans[i].span = swg__calloc(w->ctx, (size_t)w->span, swg__dtype_size(w->dtype))))
+            return false;
+    return true;
+}
+
 swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
     *out = NULL;
     SWG__TRY(swg_graph_status(g));
@@ -36,22 +68,23 @@ swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
     w->state_span = g->state_span;
     w->items = swg__arena_alloc(&w->arena, (size_t)(w->count + 1) * sizeof *w->items);
     w->states = swg__arena_alloc(&w->arena, (size_t)(w->state_count + 1) * sizeof *w->states);
-    bool ok = w->items && w->states;
+    w->segments = swg__arena_alloc(&w->arena, (size_t)(w->count + 1) * sizeof *w->segments);
+    bool ok = w->items && w->states && w->segments;
     for (int i = 0; ok && i < w->count; i++)
         ok = describe(w, &g->nodes[g->params[i]], &w->items[i]);
     for (int i = 0; ok && i < w->state_count; i++)
         ok = describe(w, &g->nodes[g->states[i].state], &w->states[i]);
-    size_t size = swg__dtype_size(w->dtype), span = (size_t)w->span;
-    ok = ok && (w->value = swg__calloc(ctx, span, size)) != NULL;
     if (w->state_count)
-        ok = ok && (w->state = swg__calloc(ctx, (size_t)w->state_span, size)) != NULL;
-    if (training)
-        ok = ok && (w->gradient = swg__calloc(ctx, span, size)) != NULL && (w->moment1 = swg__calloc(ctx, span, size)) != NULL &&
-             (w->moment2 = swg__calloc(ctx, span, size)) != NULL;
-    if (!ok) {
+        ok = ok && (w->state = swg__calloc(ctx, (size_t)w->state_span, swg__dtype_size(w->dtype))) != NULL;
+    swg__update_spans spans = {.gradient = training, .moment1 = training, .moment2 = training};
+    for (int64_t v = 1; training && v < g->count; v++)
+        if (g->nodes[v].op == SWG__UPDATE)
+            spans = swg__update_spans_of(&g->nodes[v]);
+    if (!ok || !make_spans(w, &spans)) {
         swg_weights_destroy(w);
-        return swg__fail_memory(ctx, span * size, "the parameter span");
+        return swg__fail_memory(ctx, (size_t)g->span * swg__dtype_size(g->dtype), "the parameter span");
     }
+    find_segments(w);
     *out = w;
     return SWG_OK;
 }
@@ -59,6 +92,8 @@ swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
 void swg_weights_destroy(swg_weights *w) {
     if (!w)
         return;
+    swg__free(w->ctx, w->sum);
+    swg__free(w->ctx, w->largest);
     swg__free(w->ctx, w->moment2);
     swg__free(w->ctx, w->moment1);
     swg__free(w->ctx, w->gradient);
@@ -102,6 +137,7 @@ void *swg_weights_gradient(swg_weights *w, int i) { return in_span(w, w->gradien
 void *swg_weights_moment1(swg_weights *w, int i) { return in_span(w, w->moment1, i); }
 void *swg_weights_moment2(swg_weights *w, int i) { return in_span(w, w->moment2, i); }
 
+void *swg_weights_moment2_largest(swg_weights *w, int i) { return in_span(w, w->largest, i); }
 int swg_weights_states(const swg_weights *w) { return w->state_count; }
 const char *swg_weights_state_name(const swg_weights *w, int i) { return w->states[i].name; }
 int swg_weights_state_ndim(const swg_weights *w, int i) { return w->states[i].ndim; }
@@ -109,20 +145,82 @@ const int64_t *swg_weights_state_shape(const swg_weights *w, int i) { return w->
 void *swg_weights_state(swg_weights *w, int i) { return w->state + w->states[i].offset * (int64_t)swg__dtype_size(w->dtype); }
 
 int64_t swg_weights_bytes(const swg_weights *w) {
-    return (w->span * (w->gradient ? 4 : 1) + w->state_span) * (int64_t)swg__dtype_size(w->dtype);
+    int spans = 1 + (w->gradient != NULL) + (w->moment1 != NULL) + (w->moment2 != NULL) + (w->largest != NULL) + (w->sum != NULL);
+    return (w->span * spans + w->state_span) * (int64_t)swg__dtype_size(w->dtype);
 }
 
+swg_status swg_weights_group(swg_weights *w, const char *pattern, int group, int *matched) {
+    *matched = 0;
+    if (group < 0 || (w->group_limit && group >= w->group_limit))
+        return swg__fail(w->ctx, SWG_EINVAL, "parameter group %d of \"%s\": there are %d", group, pattern, w->group_limit);
+    for (int i = 0; i < w->count; i++)
+        if (swg__glob(pattern, w->items[i].name)) {
+            w->items[i].group = group;
+            ++*matched;
+        }
+    find_segments(w);
+    return SWG_OK;
+}
+
+/* ---- average ---- */
+
+typedef struct blend_job { swg_weights *to; const swg_weights *from; double rate; } blend_job;
+enum { BLEND = 16384 };
+
+static void blend_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const blend_job *job = arg;
+    int64_t at = task * BLEND, n = swg__min64(BLEND, job->to->span - at);
+    if (job->to->dtype == SWG_F32) {
+        swg__isa_table_of(job->to->ctx->isa)->blend((float *)job->to->value + at, (const float *)job->from->value + at, n, (float)job->rate);
+        return;
+    }
+    for (int64_t i = at; i < at + n; i++)
+        ((double *)job->to->value)[i] += job->rate * (((const double *)job->from->value)[i] - ((double *)job->to->value)[i]);
+}
+
+swg_status swg_weights_blend(swg_weights *to, const swg_weights *from, double rate) {
+    bool same = to->dtype == from->dtype && to->span == from->span && to->count == from->count && to->state_span == from->state_span;
+    for (int i = 0; i < to->count && same; i++)
+        same = strcmp(to->items[i].name, from->items[i].name) == 0 && to->items[i].offset == from->items[i].offset;
+    if (!same)
+        return swg__fail(to->ctx, SWG_EINVAL, "an average is of weights of the same model and type");
+    swg__parallel(to->ctx, swg__ceil_div(to->span, BLEND), blend_task, &(blend_job){to, from, rate});
+    if (to->state)
+        memcpy(to->state, from->state, (size_t)to->state_span * swg__dtype_size(to->dtype));
+    return SWG_OK;
+}
+
+/* ---- numbers of an update ---- */
+
 /* The scalars are computed in f64 once per step and rounded once. */
+static void put_all(const double values[SWG_HYPER_COUNT], swg_dtype dtype, void *out) {
+    for (int i = 0; i < SWG_HYPER_COUNT; i++)
+        swg__store(out, dtype, i, values[i]);
+    swg_hyper_micro(true, true, 1, dtype, out);
+}
+
 void swg_hyper_adam(const swg_adam_hyper *h, double *b1_power, double *b2_power, swg_dtype dtype, void *out) {
     *b1_power *= h->beta1;
     *b2_power *= h->beta2;
-    double values[SWG_HYPER_COUNT] = {
+    put_all((double[SWG_HYPER_COUNT]){
         [SWG_HYPER_STEP_SIZE] = h->lr / (1 - *b1_power), [SWG_HYPER_RSQRT_C2] = 1 / sqrt(1 - *b2_power),
         [SWG_HYPER_KEEP] = 1 - h->lr * h->weight_decay,  [SWG_HYPER_DECAY] = h->weight_decay,
         [SWG_HYPER_RATE1] = 1 - h->beta1,                [SWG_HYPER_RATE2] = 1 - h->beta2,
         [SWG_HYPER_EPS] = h->eps,                        [SWG_HYPER_CLIP] = h->clip_norm,
         [SWG_HYPER_GRAD_SCALE] = h->grad_scale,
-    };
-    for (int i = 0; i < SWG_HYPER_COUNT; i++)
-        swg__store(out, dtype, i, values[i]);
+    }, dtype, out);
+}
+
+void swg_hyper_sgd(const swg_sgd_hyper *h, swg_dtype dtype, void *out) {
+    put_all((double[SWG_HYPER_COUNT]){
+        [SWG_HYPER_STEP_SIZE] = h->lr,     [SWG_HYPER_DECAY] = h->weight_decay,    [SWG_HYPER_MOMENTUM] = h->momentum,
+        [SWG_HYPER_CLIP] = h->clip_norm,   [SWG_HYPER_GRAD_SCALE] = h->grad_scale,
+    }, dtype, out);
+}
+
+void swg_hyper_micro(bool first, bool last, double weight, swg_dtype dtype, void *out) {
+    swg__store(out, dtype, SWG_HYPER_FIRST, first);
+    swg__store(out, dtype, SWG_HYPER_LAST, last);
+    swg__store(out, dtype, SWG_HYPER_WEIGHT, weight);
 }

@@ -10,34 +10,61 @@
 
 /* One table for writing and reading. */
 typedef enum kind { INTEGER, REAL } kind;
-static const struct { const char *key; kind kind; size_t offset; } fields[] = {
-#define I(name) {"run." #name, INTEGER, offsetof(swg__run_state, name)}
-#define R(name) {"run." #name, REAL, offsetof(swg__run_state, name)}
+/* `since`: later than the first checkpoints; where an older file lacks it, what the state began with stands. */
+static const struct { const char *key; kind kind; size_t offset; bool since; } fields[] = {
+#define I(name) {"run." #name, INTEGER, offsetof(swg__run_state, name), false}
+#define R(name) {"run." #name, REAL, offsetof(swg__run_state, name), false}
+#define I2(name) {"run." #name, INTEGER, offsetof(swg__run_state, name), true}
+#define R2(name) {"run." #name, REAL, offsetof(swg__run_state, name), true}
     I(epoch), I(batch), I(step), I(skipped), I(skipped_in_row), R(b1_power), R(b2_power), R(loss_sum), R(reconstruction_sum),
     R(distance_sum), I(loss_blocks), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
     I(bad), I(best_epoch), I(log_bytes), R(seconds), I(batch_size),
+    I2(accumulate), R2(plateau.lr), R2(plateau.best), I2(plateau.bad), I2(plateau.cooldown),
 #undef I
 #undef R
+#undef I2
+#undef R2
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
-static const struct { const char *prefix; void *(*at)(swg_weights *, int); } spans[] = {
-    {"param.", swg_weights_value}, {"opt.m.", swg_weights_moment1}, {"opt.v.", swg_weights_moment2}};
+/* What a file holds of the weights: parameters in several spans, states in one. */
+typedef struct list {
+    int (*count)(const swg_weights *);
+    const char *(*name)(const swg_weights *, int);
+    int (*ndim)(const swg_weights *, int);
+    const int64_t *(*shape)(const swg_weights *, int);
+} list;
+typedef struct span { const char *prefix; const list *of; void *(*at)(swg_weights *, int); } span;
 
-swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, const swg__run_state *state,
+static const list parameters = {swg_weights_count, swg_weights_name, swg_weights_ndim, swg_weights_shape};
+static const list states = {swg_weights_states, swg_weights_state_name, swg_weights_state_ndim, swg_weights_state_shape};
+static const span values = {"param.", &parameters, swg_weights_value}, running = {"state.", &states, swg_weights_state};
+static const span average_values = {"state.ema.", &parameters, swg_weights_value};
+static const span moments[] = {{"opt.m.", &parameters, swg_weights_moment1}, {"opt.v.", &parameters, swg_weights_moment2},
+                               {"opt.vmax.", &parameters, swg_weights_moment2_largest}};
+enum { MOMENTS = sizeof moments / sizeof moments[0] };
+
+static swg_status save_span(swg_safetensors_writer *w, const span *s, swg_weights *weights) {
+    char name[600];
+    for (int i = 0; i < s->of->count(weights) && s->at(weights, i); i++) {
+        snprintf(name, sizeof name, "%s%s", s->prefix, s->of->name(weights, i));
+        SWG__TRY(swg_safetensors_writer_add(w, name, SWG_STORED_F32, s->of->ndim(weights, i), s->of->shape(weights, i), s->at(weights, i)));
+    }
+    return SWG_OK;
+}
+
+swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, swg_weights *average, const swg__run_state *state,
                                 const swg__run_notes *run) {
     swg_safetensors_writer *w;
-    char text[64], name[600];
+    char text[64];
     SWG__TRY(swg_safetensors_writer_open(ctx, &(swg_safetensors_opts){.crc = true, .keep_order = true}, &w));
-    swg_status status = SWG_OK;
-    for (size_t s = 0; s < sizeof spans / sizeof spans[0]; s++)
-        for (int i = 0; i < swg_weights_count(weights) && status == SWG_OK; i++) {
-            void *data = spans[s].at(weights, i);
-            if (!data)
-                continue;
-            snprintf(name, sizeof name, "%s%s", spans[s].prefix, swg_weights_name(weights, i));
-            status = swg_safetensors_writer_add(w, name, SWG_STORED_F32, swg_weights_ndim(weights, i), swg_weights_shape(weights, i), data);
-        }
+    swg_status status = save_span(w, &values, weights);
+    for (int i = 0; i < MOMENTS && status == SWG_OK; i++)
+        status = save_span(w, &moments[i], weights);
+    if (status == SWG_OK)
+        status = save_span(w, &running, weights);
+    if (average && status == SWG_OK)
+        status = save_span(w, &average_values, average);
     snprintf(text, sizeof text, "%" PRIu64, run->seed);
     const char *notes[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", run->provider},
                               {"swage.seed", text}, {"config", run->config}, {"norm", run->norm}, {"data", run->data}};
@@ -57,29 +84,31 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
     return status;
 }
 
-static bool same_shape(const swg_tensor *t, swg_weights *w, int i) {
-    if (t->dtype != SWG_STORED_F32 || t->ndim != swg_weights_ndim(w, i))
+static bool same_shape(const swg_tensor *t, const span *s, const swg_weights *w, int i) {
+    if (t->dtype != SWG_STORED_F32 || t->ndim != s->of->ndim(w, i))
         return false;
-    return memcmp(t->shape, swg_weights_shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
+    return memcmp(t->shape, s->of->shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
 }
 
-static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *w, size_t s) {
+static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const char *path, const span *s, swg_weights *w) {
     char name[600];
-    for (int i = 0; i < swg_weights_count(w); i++) {
-        snprintf(name, sizeof name, "%s%s", spans[s].prefix, swg_weights_name(w, i));
+    for (int i = 0; i < s->of->count(w) && s->at(w, i); i++) {
+        snprintf(name, sizeof name, "%s%s", s->prefix, s->of->name(w, i));
         const swg_tensor *t = swg_safetensors_find(file, name);
         if (!t)
-            return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" is missing: this checkpoint is of another network", path, name);
-        if (!same_shape(t, w, i))
+            return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" is missing: this checkpoint is of another network%s", path, name,
+                             strncmp(name, "opt.", 4) == 0 ? " or optimiser" : "");
+        if (!same_shape(t, s, w, i))
             return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" has another shape or type than the network the configuration describes",
                              path, name);
-        memcpy(spans[s].at(w, i), t->data, (size_t)t->bytes);
+        memcpy(s->at(w, i), t->data, (size_t)t->bytes);
     }
     return SWG_OK;
 }
 
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights) {
-    SWG__TRY(load_span(ctx, file, path, weights, 0));
+    SWG__TRY(load_span(ctx, file, path, &values, weights));
+    SWG__TRY(load_span(ctx, file, path, &running, weights));
     for (int64_t i = 0; i < swg_safetensors_count(file); i++) {
         const char *name = swg_safetensors_at(file, i)->name;
         bool known = strncmp(name, "param.", 6) != 0;
@@ -91,11 +120,21 @@ swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file
     return SWG_OK;
 }
 
+swg_status swg__checkpoint_average(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *average) {
+    SWG__TRY(swg__checkpoint_weights(ctx, file, path, average));
+    for (int64_t i = 0; i < swg_safetensors_count(file); i++)
+        if (strncmp(swg_safetensors_at(file, i)->name, average_values.prefix, strlen(average_values.prefix)) == 0)
+            return load_span(ctx, file, path, &average_values, average);
+    return SWG_OK;
+}
+
 static swg_status read_state(swg_context *ctx, const swg_safetensors *file, const char *path, swg__run_state *state) {
     for (int i = 0; i < FIELDS; i++) {
         const char *text = swg_safetensors_note(file, fields[i].key);
         char *at = (char *)state + fields[i].offset, *end = NULL;
         errno = 0;
+        if (!text && fields[i].since)
+            continue;
         if (text && fields[i].kind == INTEGER)
             *(int64_t *)at = strtoll(text, &end, 10);
         else if (text)
@@ -109,8 +148,8 @@ static swg_status read_state(swg_context *ctx, const swg_safetensors *file, cons
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
                                    swg__run_state *state, const char *provider) {
     SWG__TRY(swg__checkpoint_weights(ctx, file, path, weights));
-    SWG__TRY(load_span(ctx, file, path, weights, 1));
-    SWG__TRY(load_span(ctx, file, path, weights, 2));
+    for (int i = 0; i < MOMENTS; i++)
+        SWG__TRY(load_span(ctx, file, path, &moments[i], weights));
     SWG__TRY(read_state(ctx, file, path, state));
     const char *now[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", provider}};
     for (size_t i = 0; i < sizeof now / sizeof now[0]; i++) {

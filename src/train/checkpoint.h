@@ -5,6 +5,7 @@
 
 #include "swage/plan.h"
 #include "swage/safetensors.h"
+#include "train/schedule.h"
 
 /* What a run remembers beside its weights and moments. */
 typedef struct swg__run_state {
@@ -18,9 +19,10 @@ typedef struct swg__run_state {
     double best, best_loss, last_loss;                  /* early stopping's best; loss of the best epoch; mean of the last whole epoch */
     double last_norm, last_lr;                          /* of the last step */
     int64_t bad, best_epoch;
+    swg__plateau plateau;
     int64_t log_bytes;      /* length of log.jsonl when this was saved */
     double seconds;
-    int64_t batch_size;
+    int64_t batch_size, accumulate;
 } swg__run_state;
 
 /* Texts kept beside the numbers. */
@@ -32,14 +34,16 @@ typedef struct swg__run_notes {
     uint64_t seed;
 } swg__run_notes;
 
-/* Writes weights, moments, state and notes, atomically, with checksums. */
-swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, const swg__run_state *state,
+/* Writes weights, moments, running statistics, the weights' average (NULL: there is none), state and notes, atomically, with checksums. */
+swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, swg_weights *average, const swg__run_state *state,
                                 const swg__run_notes *notes);
 /* Restores state and, where `weights` have them, moments. Warns through the context's log if instruction set, provider or
  * version differ: the run goes on, but not bit for bit. */
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
                                    swg__run_state *state, const char *provider);
-/* Only the parameters. SWG_ESHAPE lists what does not fit. */
+/* Only parameters and running statistics. SWG_ESHAPE lists what does not fit. */
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights);
+/* The average of the weights; where the file has none, the weights, with which an average begins. */
+swg_status swg__checkpoint_average(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *average);
 
 #endif

@@ -75,7 +75,10 @@ static swg_status read_checkpoint(swg_model *m, const char *path, swg_safetensor
     if (status == SWG_OK)
         status = swg_weights_create(g, false, &m->weights);
     swg_graph_destroy(g);
-    return status == SWG_OK ? swg__checkpoint_weights(ctx, file, path, m->weights) : status;
+    SWG__TRY(status);
+    SWG__TRY(swg__checkpoint_weights(ctx, file, path, m->weights));
+    /* The weights that validation judged. */
+    return m->recipe.optimiser.average_validates ? swg__checkpoint_average(ctx, file, path, m->weights) : SWG_OK;
 }
 
 swg_status swg_model_open(swg_context *ctx, const char *path, swg_model **out) {

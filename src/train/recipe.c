@@ -18,7 +18,8 @@ static swg_swae_loss_kind loss_kind(const swg_config *c) {
 
 static swg__schedule_kind schedule_kind(const swg_config *c) {
     static const struct { const char *name; swg__schedule_kind value; } table[] = {
-        {"step", SWG__LR_STEP}, {"exponential", SWG__LR_EXPONENTIAL}, {"cosine", SWG__LR_COSINE}};
+        {"step", SWG__LR_STEP}, {"exponential", SWG__LR_EXPONENTIAL}, {"cosine", SWG__LR_COSINE},
+        {"plateau", SWG__LR_PLATEAU}, {"onecycle", SWG__LR_ONECYCLE}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (swg_config_is(c, "scheduler.name", table[i].name))
             return table[i].value;
@@ -42,17 +43,25 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->loss = (swg_swae_loss){.kind = loss_kind(c), .lambda = swg_config_float(c, "loss.lambda"),
                               .directions = swg_config_int(c, "loss.directions"), .scale = swg_config_float(c, "loss.scale"),
                               .log_off = !swg_config_bool(c, "loss.log")};
-    r->hyper = (swg_adam_hyper){.lr = swg_config_float(c, "optimizer.lr"), .beta1 = swg_config_float_at(c, "optimizer.betas", 0),
-                                .beta2 = swg_config_float_at(c, "optimizer.betas", 1), .eps = swg_config_float(c, "optimizer.eps"),
-                                .weight_decay = swg_config_float(c, "optimizer.weight_decay"),
-                                .clip_norm = swg_config_float(c, "trainer.clip_norm"), .grad_scale = 1};
-    r->adam = (swg_adam_opts){.decoupled = !swg_config_is(c, "optimizer.name", "adam"), .clip = r->hyper.clip_norm > 0};
+    SWG__TRY(swg__optimiser_read(ctx, c, &r->optimiser));
+    r->accumulate = swg_config_int(c, "trainer.accumulate");
+    r->accumulate_by_batches = swg_config_is(c, "trainer.accumulate_by", "batches");
+    /* Samples in memory are gathered faster than a thread is woken: auto starts none. */
+    r->workers = swg_config_is(c, "data.workers", "auto") ? 0 : (int)swg_config_int(c, "data.workers");
+    r->prefetch = (int)swg_config_int(c, "data.prefetch");
     r->max_epochs = swg_config_int(c, "trainer.max_epochs");
     r->max_steps = swg_config_has(c, "trainer.max_steps") ? swg_config_int(c, "trainer.max_steps") : 0;
-    r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->hyper.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
+    r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->optimiser.adam.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
                                   .min_lr = swg_config_float(c, "scheduler.min_lr"), .step = swg_config_int(c, "scheduler.step"),
-                                  .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup")};
+                                  .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup"),
+                                  .rise = swg_config_float(c, "scheduler.pct_start"),
+                                  .cycle_momentum = swg_config_bool(c, "scheduler.cycle_momentum"),
+                                  .patience = swg_config_int(c, "scheduler.patience"), .cooldown = swg_config_int(c, "scheduler.cooldown"),
+                                  .threshold = swg_config_float(c, "scheduler.threshold")};
     r->schedule_by_step = swg_config_is(c, "scheduler.interval", "step");
+    if (r->schedule_by_step && r->schedule.kind == SWG__LR_PLATEAU)
+        return swg__fail(ctx, SWG_EUSAGE, "scheduler.interval=step: a plateau schedule looks at the validation loss, which there is once an "
+                         "epoch; leave it at epoch");
     r->batch = swg_config_is(c, "data.batch_size", "auto") ? 0 : swg_config_int(c, "data.batch_size");
     r->log_every = swg_config_int(c, "trainer.log_every");
     r->eval_every = swg_config_int(c, "trainer.eval_every");
@@ -107,12 +116,12 @@ swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *r, int64_t
     swg_graph *g = s->g;
     s->x = swg_input(g, "x", 2, (int64_t[]){batch, r->network.input});
     if (training)
-        s->hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+        s->hyper = swg_input(g, "hyper", 2, (int64_t[]){r->optimiser.update.groups, SWG_HYPER_COUNT});
     s->z = swg_swae_encode(g, s->x, &r->network);
     s->y = swg_swae_decode(g, s->z, &r->network);
     s->loss = swg_swae_loss_of(g, &r->loss, s->x, s->y, s->z, &s->reconstruction, &s->distance);
     if (training)
-        s->norm = swg_adam(g, s->loss, s->hyper, &r->adam);
+        s->norm = swg_update(g, s->loss, s->hyper, &r->optimiser.update);
     swg_status status = swg_graph_status(g);
     if (status != SWG_OK) {
         swg_graph_destroy(g);

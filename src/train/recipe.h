@@ -4,6 +4,7 @@
 #define SWAGE_TRAIN_RECIPE_H
 
 #include "swage/train.h"
+#include "train/optimiser.h"
 #include "train/schedule.h"
 
 enum { SWG__EDGE_CENTER = 5, SWG__EDGE_FULL = 7 };
@@ -11,13 +12,15 @@ enum { SWG__EDGE_CENTER = 5, SWG__EDGE_FULL = 7 };
 typedef struct swg__recipe {
     swg_swae network;
     swg_swae_loss loss;
-    swg_adam_hyper hyper;
-    swg_adam_opts adam;
+    swg__optimiser optimiser;
     swg__schedule schedule;
     bool schedule_by_step;
     int64_t edge, batch;            /* batch 0: auto */
     int64_t max_epochs, max_steps;  /* max_steps 0: no limit */
     int64_t log_every, eval_every, keep_every;
+    int64_t accumulate;             /* micro-batches per step */
+    bool accumulate_by_batches;     /* each counts the same, whatever its size */
+    int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
     bool fusion, check_finite, skip_nonfinite;
     const char *provider;

@@ -226,7 +226,11 @@ static void values(void **state) {
     refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust; did you mean mse?");
     refused(ctx, "data: {batch_size: many}", NULL, SWG_EUSAGE, "is not an integer in [1,16777216] or auto");
     refused(ctx, "trainer: {precision: bf16-mixed}", NULL, SWG_EUNSUPPORTED, "'bf16-mixed' in test.yaml:1 is not supported by this build yet; there is 32");
-    refused(ctx, "num_workers: 4", NULL, SWG_EUNSUPPORTED, "data.workers: not supported by this build yet");
+    refused(ctx, "data: {augment: true}", NULL, SWG_EUNSUPPORTED, "data.augment: not supported by this build yet");
+    refused(ctx, "num_workers: 65", NULL, SWG_EUSAGE, "data.workers: '65' in test.yaml:1 is not an integer in [0,64] or auto");
+    refused(ctx, "trainer: {accumulate: 0}", NULL, SWG_EUSAGE, "is not an integer in [1,1000000]");
+    refused(ctx, "scheduler: plateux", NULL, SWG_EUSAGE, "did you mean plateau?");
+    refused(ctx, "ema: {momentum: 1.5}", NULL, SWG_EUSAGE, "is not a number in [0,1]");
     refused(ctx, "model: {name: gmlp}", NULL, SWG_EUNSUPPORTED, "there is mlp");
     refused(ctx, "optimizer:\n  lr_rate: 1", NULL, SWG_EUSAGE, "optimizer.lr_rate: unknown key in test.yaml:2; did you mean optimizer.lr?");
     refused(ctx, "optimiser: {lr: 1}", NULL, SWG_EUSAGE, "did you mean optimizer.lr?");

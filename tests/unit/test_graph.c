@@ -155,7 +155,7 @@ static const struct { const char *name; void (*make)(wrong *); swg_status status
     X(sw_rank, ESHAPE, "sliced-Wasserstein loss: ")
     X(sw_directions, ESHAPE, "normal: extent 0 of axis 0")
     X(swae_layers, EINVAL, "9 hidden layers")
-    X(adam_hyper, EINVAL, "adam: hyper")
+    X(adam_hyper, EINVAL, "update: hyper")
     X(empty_scope, EINVAL, "scope_push: ")
     X(pop_too_often, EINVAL, "scope_pop: ")
 #undef X

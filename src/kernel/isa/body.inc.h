@@ -7,6 +7,7 @@
 #include "kernel/conv.inc.h"
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
+#include "kernel/optim.inc.h"
 #include "kernel/peak.inc.h"
 #include "kernel/norm.inc.h"
 #include "kernel/dropout.inc.h"
@@ -26,6 +27,9 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_sum = column_sum,
     .softmax = softmax,
     .adam = adam,
+    .sgd = sgd,
+    .accumulate = accumulate,
+    .blend = blend,
     .sort_network = sort_network,
     .run_moments = run_moments,
     .run_products = run_products,

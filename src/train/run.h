@@ -1,0 +1,72 @@
+/* run.h - a training run as its parts see it: what setup.c opens and train.c works with.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_TRAIN_RUN_H
+#define SWAGE_TRAIN_RUN_H
+
+#include "data/loader.h"
+#include "data/prepare.h"
+#include "swage/metrics.h"
+#include "train/checkpoint.h"
+#include "train/log.h"
+#include "train/recipe.h"
+
+/* A planned step for one batch size. */
+typedef struct swg__stage {
+    swg_plan *plan;
+    swg__step_graph graph;
+} swg__stage;
+
+/* What the loader's workers read: batch k is indices[k * batch ...]. Only changed while they rest. */
+typedef struct swg__feed {
+    const swg_samples *samples;
+    const int64_t *indices;
+    int64_t count, batch;
+} swg__feed;
+
+typedef struct swg__run {
+    swg_context *ctx;
+    swg_config *config;
+    const swg_train_hooks *hooks;
+    swg__recipe recipe;
+    swg_source *source;
+    swg_samples *samples;
+    swg_weights *weights, *average;         /* average: NULL without ema.momentum */
+    swg__loader *loader;
+    swg__feed feed;
+    swg__stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
+    int64_t *order;                         /* this epoch's permutation of the training part */
+    double *pair;                           /* an original block and its reconstruction */
+    swg__run_state state;
+    swg__early_stop early;
+    swg__run_log log;
+    char *norm_json;
+    char data_digest[SWG__DIGEST_CHARS];
+    swg_safetensors *checkpoint;            /* the run goes on from here; open until it is restored */
+    char dir[1024];
+    swg_train_result *result;
+    int64_t began_ns, epoch_ns, epoch_blocks, epoch_steps, data_ns, planned_bytes;
+    double seconds_before;                  /* of earlier sittings of a resumed run */
+    double step_loss;
+} swg__run;
+
+/* Opens all of it: data, run folder, plans, loader, log; takes up a checkpoint where the configuration says so. */
+swg_status swg__run_prepare(swg__run *r);
+void swg__run_release(swg__run *r);
+
+/* Writes ckpt/<name>. */
+swg_status swg__run_save(swg__run *r, const char *name);
+void swg__run_checkpoint(const swg__run *r, const char *name, char *out, size_t capacity);   /* its path */
+/* Graph and plan of a training step or a validation pass; nothing for batch 0. */
+swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training);
+void swg__stage_free(swg__stage *s);
+
+/* Memory of a run beside a training step's own: average of the weights, batches read ahead. */
+int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes);
+int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
+
+int64_t swg__run_batches(const swg__run *r, int64_t samples);
+double swg__run_seconds(const swg__run *r);                 /* of all sittings */
+/* A line for whoever watches. */
+void swg__run_note(const swg__run *r, const char *format, ...) SWG__PRINTF(2, 3);
+
+#endif
