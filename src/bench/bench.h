@@ -79,13 +79,14 @@ double swg__peaks_probe(swg__team *team);
 
 /* ---- rows ---- */
 
-typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
+typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
 
 typedef struct swg__workload {
     char id[48];
     swg__kind kind;
     const char *model;          /* preset, NULL for products */
     int64_t batch, k, n;        /* products: (batch, k) by (k, n) */
+    const struct swg__bench_conv *conv; /* convolutions */
 } swg__workload;
 
 enum { SWG__PEERS = 2 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "bench/bench.h"
+#include "bench/conv.h"
 
 static const char *const levels[SWG__LEVELS] = {"L1", "L2", "L3", "DRAM"};
 
@@ -16,6 +17,8 @@ static double rate(const swg__row *row) { return (row->flop > 0 ? row->flop : ro
 static void shape_of(const swg__workload *w, char *out, size_t capacity) {
     if (w->kind == SWG__WORK_MATMUL)
         snprintf(out, capacity, "%lldx%lldx%lld", (long long)w->batch, (long long)w->k, (long long)w->n);
+    else if (w->kind == SWG__WORK_CONV)
+        swg__bench_conv_shape(w, out, capacity);
     else
         snprintf(out, capacity, "%s", w->kind == SWG__WORK_ADAMW ? "400013" : w->model);
 }
@@ -105,7 +108,7 @@ static void add_peaks(const swg__bench *b, cJSON *root) {
 }
 
 static void add_row(const swg__row *row, cJSON *rows) {
-    static const char *const kinds[] = {[SWG__WORK_MATMUL] = "kernel", [SWG__WORK_INFER] = "infer", [SWG__WORK_TRAIN] = "train",
+    static const char *const kinds[] = {[SWG__WORK_MATMUL] = "kernel", [SWG__WORK_CONV] = "kernel", [SWG__WORK_INFER] = "infer", [SWG__WORK_TRAIN] = "train",
                                         [SWG__WORK_ADAMW] = "kernel", [SWG__WORK_MEMORY_TRAIN] = "memory", [SWG__WORK_MEMORY_INFER] = "memory"};
     const swg__workload *w = &row->work;
     const swg__peer_times *peer = fastest_peer(row);

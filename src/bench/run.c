@@ -3,12 +3,13 @@
 #include <math.h>
 #include <string.h>
 #include "bench/bench.h"
+#include "bench/conv.h"
 #include "kernel/isa.h"
 #include "provider/provider.h"
 
 enum { MOST_WORKLOADS = 64 };
 
-/* ---- the list: products of the networks, the networks, their training, the update, memory ---- */
+/* ---- the list: products of the networks, convolutions, the networks, their training, the update, memory ---- */
 
 static const int64_t products[][2] = {{125, 512}, {512, 256}, {256, 16}, {16, 256}, {256, 512}, {512, 125}, {512, 16}, {16, 512}};
 static const int64_t batches[] = {1, 16, 256, 4096};
@@ -24,6 +25,7 @@ static int list(swg__workload *out) {
         *w = (swg__workload){.kind = SWG__WORK_MATMUL, .batch = PRODUCT_BATCH, .k = products[i][0], .n = products[i][1]};
         snprintf(w->id, sizeof w->id, "matmul-%dx%lldx%lld", PRODUCT_BATCH, (long long)w->k, (long long)w->n);
     }
+    count += swg__bench_conv_list(out + count);
     for (size_t m = 0; m < COUNT(models); m++)
         for (size_t i = 0; i < COUNT(batches); i++) {
             swg__workload *w = &out[count++];
@@ -145,7 +147,9 @@ static swg_status run_row(swg__bench *b, swg__row *row) {
         *row = fresh;
         double before = swg__peaks_probe(&b->teams[0]);
         bool memory = row->work.kind == SWG__WORK_MEMORY_TRAIN || row->work.kind == SWG__WORK_MEMORY_INFER;
-        swg_status status = memory ? swg__bench_memory(b, row) : swg__bench_time(b, team, row);
+        swg_status status = memory                               ? swg__bench_memory(b, row)
+                            : row->work.kind == SWG__WORK_CONV ? swg__bench_conv(b, team, row)
+                                                               : swg__bench_time(b, team, row);
         if (status == SWG_ENOMEM)
             return swg__fail(b->ctx, status, "%s: %s", row->work.id, row->failure);
         double after = swg__peaks_probe(&b->teams[0]);

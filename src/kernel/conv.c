@@ -31,6 +31,7 @@ typedef struct layout {
     int64_t k, n;                           /* channels of one group, read and written */
     int64_t from_stride[4], to_stride[4];   /* elements per position; of a batch element last */
     int64_t panels, panel_elements, group_elements; /* packed weights */
+    bool joined;                            /* taps along x read neighbours, in memory as in packed weights: one tap, k times as many */
     int64_t chunk_taps;                     /* so many taps of a panel of weights stay in the second cache */
     box *boxes;
     int64_t box_count, lines;
@@ -38,7 +39,7 @@ typedef struct layout {
 
 /* ---- runs, boxes, lines ---- */
 
-/* The run that output q alone would be. */
+/* The run that output q alone would be. A transposed convolution's taps are packed and counted from the last to the first. */
 static run position_of(const swg__conv *c, bool transposed, int axis, int64_t q) {
     int64_t s = c->stride[axis], d = c->dilation[axis], before = c->before[axis], kernel = c->kernel[axis];
     run r = {.out = q, .out_step = 1, .count = 1, .tap_step = 1};
@@ -63,12 +64,12 @@ static run position_of(const swg__conv *c, bool transposed, int axis, int64_t q)
         int64_t end = swg__min64(at / d + 1, kernel), least = low > 0 ? swg__ceil_div(low, d) : 0;
         t += least > t ? swg__ceil_div(least - t, period) * period : 0;
         r.out_step = s;
-        r.tap = t;
         r.tap_step = period;
         r.taps = end > t && (at - t * d) % s == 0 ? swg__ceil_div(end - t, period) : 0;
-        r.in = (at - t * d) / s;
+        r.tap = kernel - 1 - t - (r.taps - 1) * period; /* counted from the last tap, so that inputs ascend */
+        r.in = (at - t * d - (r.taps - 1) * period * d) / s;
         r.in_step = 1;
-        r.tap_in = -period * d / s;
+        r.tap_in = period * d / s;
     }
     if (r.taps == 0)
         r.tap = r.in = 0;
@@ -155,6 +156,9 @@ static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
     strides_of(transposed ? c->in : c->out, l->n * c->groups, l->to_stride);
     int64_t tap_bytes = l->k * call->isa->nr * 4, run_count[3];
     l->chunk_taps = c->taps * tap_bytes <= CHUNK_BYTES ? c->taps : CHUNK_BYTES / tap_bytes > 0 ? CHUNK_BYTES / tap_bytes : 1;
+    l->joined = c->groups == 1 && c->dilation[2] == 1 && (!transposed || c->stride[2] == 1) && c->kernel[2] * tap_bytes <= CHUNK_BYTES;
+    if (l->joined)
+        l->chunk_taps -= l->chunk_taps % c->kernel[2];
     run *runs[3];
     l->box_count = 1;
     for (int axis = 0; axis < 3; axis++) {
@@ -207,7 +211,8 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
         if (taps == 1)
             call->isa->pack(to, from, k_stride, n_stride, l.k, columns, 0, 1);
         else
-            call->isa->pack_taps(to, from, w + l.c.groups * group_weights, k_stride, n_stride, taps, l.k, columns);
+            call->isa->pack_taps(to, from, w + l.c.groups * group_weights, k_stride, n_stride, taps, l.k, columns,
+                                 call->node->op == SWG__CONV_TRANSPOSE);
     }
 }
 
@@ -239,11 +244,12 @@ typedef struct tap_list { swg__tap *table; int64_t count, before, all; } tap_lis
 
 static void list_taps(const layout *l, const box *b, int64_t first, int64_t end, tap_list *list) {
     const run *z = b->along[0], *y = b->along[1], *x = b->along[2];
+    int64_t along_x = l->joined ? x->taps > 0 : x->taps;
     list->count = list->before = 0;
-    list->all = z->taps * y->taps * x->taps;
+    list->all = z->taps * y->taps * along_x;
     for (int64_t i = 0; i < z->taps; i++)
         for (int64_t j = 0; j < y->taps; j++)
-            for (int64_t m = 0; m < x->taps; m++) {
+            for (int64_t m = 0; m < along_x; m++) {
                 int64_t t = ((z->tap + i * z->tap_step) * l->c.kernel[1] + y->tap + j * y->tap_step) * l->c.kernel[2] + x->tap +
                             m * x->tap_step;
                 if (t >= first && t < end)
@@ -300,7 +306,7 @@ static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64
     int extra = 2;
     const float *bias = attr->bias ? (const float *)call->in[extra++] + channel : NULL;
     const float *gate = attr->gate ? (const float *)call->in[extra] + channel : NULL;
-    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k = l->k, .k_stride = 1, .taps = table, .depth = l->c.taps * l->k,
+    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k_stride = 1, .taps = table, .depth = l->c.taps * l->k,
                       .b = (const float *)call->packed + group * l->group_elements + panel * l->panel_elements};
     for (int64_t tap = 0; tap < l->c.taps; tap += l->chunk_taps) {
         const box *b = NULL;
@@ -316,6 +322,7 @@ static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64
             place_line(l, b, line, &gemm, &from, &to);
             gemm.a = (const float *)call->in[0] + group * l->k + from;
             gemm.c = (float *)call->out + channel + to;
+            gemm.k = l->joined ? b->along[2]->taps * l->k : l->k;
             gemm.tap_count = list.count;
             gemm.accumulate = list.before > 0;
             gemm.bias = last ? bias : NULL;

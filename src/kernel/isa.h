@@ -42,9 +42,10 @@ typedef struct swg__isa_table {
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
     /* Panels [p0, p1) of b: row i, column j at b[i * row_stride + j * column_stride]. */
     void (*pack)(float *packed, const float *b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t p0, int64_t p1);
-    /* One panel of a convolution's weights: row t * k + i, column j < columns from w[i * k_stride + j * n_stride + t]; w ends at `end`. */
+    /* One panel of a convolution's weights: row t * k + i, column j < columns from w[i * k_stride + j * n_stride + t], `reversed`: from
+     * tap taps - 1 - t; w ends at `end`. */
     void (*pack_taps)(float *packed, const float *w, const float *end, int64_t k_stride, int64_t n_stride, int64_t taps, int64_t k,
-                      int64_t columns);
+                      int64_t columns, bool reversed);
     swg__ew_fn ew[SWG__OP_COUNT];
     double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
     double (*sum_squares)(const float *x, int64_t n);

@@ -34,7 +34,7 @@ static void epilogue(const swg__call *call) {
     const double *bias = n->attr.bias ? call->in[extra++] : NULL, *gate = n->attr.gate ? call->in[extra] : NULL;
     for (int64_t i = 0; i < swg__shape_elements(n->ndim, n->shape); i++) {
         out[i] += bias ? bias[i % n->shape[n->ndim - 1]] : 0;
-        if ((n->attr.relu && !(out[i] > 0)) || (gate && !(gate[i] > 0)))
+        if ((n->attr.relu && out[i] <= 0) || (gate && !(gate[i] > 0)))
             out[i] = 0;
     }
 }

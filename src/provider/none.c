@@ -30,6 +30,22 @@ const void *swg__provider_layout(const struct swg_plan *plan, swg_value v) {
     return NULL;
 }
 
+swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, const float *a, const float *b,
+                                   struct swg__provided_conv **out) {
+    (void)op, (void)c, (void)a, (void)b;
+    *out = NULL;
+    return swg__fail(ctx, SWG_EUNSUPPORTED, "no provider in this build");
+}
+
+void swg__provided_conv_run(void *conv) { (void)conv; }
+
+swg_status swg__provided_conv_read(struct swg__provided_conv *conv, float *out) {
+    (void)conv, (void)out;
+    return SWG_EUNSUPPORTED;
+}
+
+void swg__provided_conv_close(struct swg__provided_conv *conv) { (void)conv; }
+
 bool swg__provider_version(char *out, int capacity) {
     (void)out, (void)capacity;
     return false;

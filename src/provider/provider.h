@@ -4,6 +4,7 @@
 #ifndef SWAGE_PROVIDER_H
 #define SWAGE_PROVIDER_H
 
+#include "ir/conv.h"
 #include "kernel/kernel.h"
 
 struct swg_plan;
@@ -21,6 +22,15 @@ swg_status swg__provider_prepare(struct swg_plan *plan, swg_value v, bool frozen
 /* The `layout` of node v's calls. */
 const void *swg__provider_layout(const struct swg_plan *plan, swg_value v);
 extern const swg__kernel swg__kernel_provided, swg__kernel_provided_pack;
+
+/* One convolution for the benchmarks, operands channels-last and (O, I, taps) as in ir/conv.h, groups 1. Its own formats are filled
+ * when it is opened; `read` gives the result of the last run. Run's argument is what open made. */
+struct swg__provided_conv;
+swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, const float *a, const float *b,
+                                   struct swg__provided_conv **out);
+void swg__provided_conv_run(void *conv);
+swg_status swg__provided_conv_read(struct swg__provided_conv *conv, float *out);
+void swg__provided_conv_close(struct swg__provided_conv *conv);
 
 /* "oneDNN 2.6.3" as loaded; false where it is not built in or cannot be loaded. */
 bool swg__provider_version(char *out, int capacity);
