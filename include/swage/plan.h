@@ -57,6 +57,7 @@ typedef struct swg_plan_opts {
 typedef struct swg_memory {
     int64_t parameters_bytes, optimiser_bytes, gradients_bytes; /* spans of the weights */
     int64_t state_bytes;        /* running statistics */
+    int64_t array_bytes;        /* arrays that never change */
     int64_t saved_bytes;        /* forward values that backward reads, at the peak */
     int64_t transient_bytes;    /* other values, at the peak */
     int64_t scratch_bytes;      /* packed panels, partial sums, per-thread panels, at the peak */

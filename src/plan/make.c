@@ -55,8 +55,12 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         swg__node *to = &c->nodes[copy];
         to->backward = n->backward;
         to->offset = n->offset;
-        if (!(to->name = swg__arena_strdup(&c->arena, n->name)))
-            status = swg__fail_memory(ctx, strlen(n->name), "a plan");
+        size_t bytes = n->op == SWG__ARRAY ? (size_t)swg__node_bytes(n) : 0;
+        void *data = bytes ? swg__arena_alloc(&c->arena, bytes) : NULL;
+        if (data)
+            to->attr.data = memcpy(data, n->attr.data, bytes);
+        if (!(to->name = swg__arena_strdup(&c->arena, n->name)) || (bytes && !data))
+            status = swg__fail_memory(ctx, strlen(n->name) + bytes, "a plan");
         for (int j = 0; j < to->inputs; j++)
             to->in[j] = plan->map[n->in[j]];
         plan->map[v] = copy;
@@ -404,6 +408,9 @@ static swg_status locate_leaves(maker *m) {
             *where = (swg__location){.kind = SWG__IN_STATES, .element = n->offset};
         } else if (n->op == SWG__INPUT && plan->bind_inputs) {
             where->kind = SWG__IN_CALLER;
+        } else if (n->op == SWG__ARRAY) {
+            where->kind = SWG__IN_ARRAY;
+            plan->memory.array_bytes += swg__node_bytes(n);
         } else if (n->op == SWG__CONSTANT) {
             where->kind = SWG__IN_CONSTANTS;
         } else if (n->op == SWG__INPUT) {
@@ -543,7 +550,7 @@ static swg_status place(maker *m) {
     memory->parameters_bytes = span;
     memory->gradients_bytes = training ? span : 0;
     memory->optimiser_bytes = training ? 2 * span : 0;
-    memory->peak_bytes = memory->arena_bytes + memory->state_bytes + span * (training ? 4 : 1);
+    memory->peak_bytes = memory->arena_bytes + memory->array_bytes + memory->state_bytes + span * (training ? 4 : 1);
     swg__free(plan->ctx, lives);
     return status;
 }

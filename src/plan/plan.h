@@ -32,7 +32,7 @@ typedef struct swg__buffer {
 } swg__buffer;
 
 /* Where a value lies: in a buffer, in a span, or outside. */
-typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_WEIGHTS, SWG__IN_STATES, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
+typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_ARRAY, SWG__IN_WEIGHTS, SWG__IN_STATES, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
 typedef struct swg__location {
     swg__place_kind kind;
     int buffer;

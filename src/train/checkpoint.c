@@ -21,8 +21,23 @@ static const struct { const char *key; kind kind; size_t offset; } fields[] = {
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
-static const struct { const char *prefix; void *(*at)(swg_weights *, int); } spans[] = {
-    {"param.", swg_weights_value}, {"opt.m.", swg_weights_moment1}, {"opt.v.", swg_weights_moment2}};
+/* What a checkpoint holds of the weights; a span that these weights lack has no address. */
+static const struct {
+    const char *prefix;
+    int (*count)(const swg_weights *);
+    const char *(*name)(const swg_weights *, int);
+    int (*ndim)(const swg_weights *, int);
+    const int64_t *(*shape)(const swg_weights *, int);
+    void *(*at)(swg_weights *, int);
+} spans[] = {
+#define PARAMETERS swg_weights_count, swg_weights_name, swg_weights_ndim, swg_weights_shape
+    {"param.", PARAMETERS, swg_weights_value},
+    {"state.", swg_weights_states, swg_weights_state_name, swg_weights_state_ndim, swg_weights_state_shape, swg_weights_state},
+    {"opt.m.", PARAMETERS, swg_weights_moment1},
+    {"opt.v.", PARAMETERS, swg_weights_moment2},
+#undef PARAMETERS
+};
+enum { SPAN_PARAM, SPAN_STATE, SPAN_MOMENT1, SPAN_MOMENT2, SPANS };
 
 swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, const swg__run_state *state,
                                 const swg__run_notes *run) {
@@ -30,13 +45,13 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
     char text[64], name[600];
     SWG__TRY(swg_safetensors_writer_open(ctx, &(swg_safetensors_opts){.crc = true, .keep_order = true}, &w));
     swg_status status = SWG_OK;
-    for (size_t s = 0; s < sizeof spans / sizeof spans[0]; s++)
-        for (int i = 0; i < swg_weights_count(weights) && status == SWG_OK; i++) {
+    for (size_t s = 0; s < SPANS; s++)
+        for (int i = 0; i < spans[s].count(weights) && status == SWG_OK; i++) {
             void *data = spans[s].at(weights, i);
             if (!data)
                 continue;
-            snprintf(name, sizeof name, "%s%s", spans[s].prefix, swg_weights_name(weights, i));
-            status = swg_safetensors_writer_add(w, name, SWG_STORED_F32, swg_weights_ndim(weights, i), swg_weights_shape(weights, i), data);
+            snprintf(name, sizeof name, "%s%s", spans[s].prefix, spans[s].name(weights, i));
+            status = swg_safetensors_writer_add(w, name, SWG_STORED_F32, spans[s].ndim(weights, i), spans[s].shape(weights, i), data);
         }
     snprintf(text, sizeof text, "%" PRIu64, run->seed);
     const char *notes[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", run->provider},
@@ -57,20 +72,20 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
     return status;
 }
 
-static bool same_shape(const swg_tensor *t, swg_weights *w, int i) {
-    if (t->dtype != SWG_STORED_F32 || t->ndim != swg_weights_ndim(w, i))
+static bool same_shape(const swg_tensor *t, swg_weights *w, size_t s, int i) {
+    if (t->dtype != SWG_STORED_F32 || t->ndim != spans[s].ndim(w, i))
         return false;
-    return memcmp(t->shape, swg_weights_shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
+    return memcmp(t->shape, spans[s].shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
 }
 
 static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *w, size_t s) {
     char name[600];
-    for (int i = 0; i < swg_weights_count(w); i++) {
-        snprintf(name, sizeof name, "%s%s", spans[s].prefix, swg_weights_name(w, i));
+    for (int i = 0; i < spans[s].count(w); i++) {
+        snprintf(name, sizeof name, "%s%s", spans[s].prefix, spans[s].name(w, i));
         const swg_tensor *t = swg_safetensors_find(file, name);
         if (!t)
             return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" is missing: this checkpoint is of another network", path, name);
-        if (!same_shape(t, w, i))
+        if (!same_shape(t, w, s, i))
             return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" has another shape or type than the network the configuration describes",
                              path, name);
         memcpy(spans[s].at(w, i), t->data, (size_t)t->bytes);
@@ -79,7 +94,8 @@ static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const
 }
 
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights) {
-    SWG__TRY(load_span(ctx, file, path, weights, 0));
+    SWG__TRY(load_span(ctx, file, path, weights, SPAN_PARAM));
+    SWG__TRY(load_span(ctx, file, path, weights, SPAN_STATE));
     for (int64_t i = 0; i < swg_safetensors_count(file); i++) {
         const char *name = swg_safetensors_at(file, i)->name;
         bool known = strncmp(name, "param.", 6) != 0;
@@ -109,8 +125,8 @@ static swg_status read_state(swg_context *ctx, const swg_safetensors *file, cons
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
                                    swg__run_state *state, const char *provider) {
     SWG__TRY(swg__checkpoint_weights(ctx, file, path, weights));
-    SWG__TRY(load_span(ctx, file, path, weights, 1));
-    SWG__TRY(load_span(ctx, file, path, weights, 2));
+    SWG__TRY(load_span(ctx, file, path, weights, SPAN_MOMENT1));
+    SWG__TRY(load_span(ctx, file, path, weights, SPAN_MOMENT2));
     SWG__TRY(read_state(ctx, file, path, state));
     const char *now[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", provider}};
     for (size_t i = 0; i < sizeof now / sizeof now[0]; i++) {

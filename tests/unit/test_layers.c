@@ -1,11 +1,15 @@
 /* test_layers.c - proves: dropout's mask is the one of the specification, the same on every instruction set, number of threads and
- * fusion, and drops the fraction it is asked for; states move once a step; layers name what does not fit.
+ * fusion, and drops the fraction it is asked for; states move once a step and
+ * are in checkpoints; windows and masks of Swin are what they say; layers name what does not fit.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
+#include <unistd.h>
 #include "kernel/kernel.h"
 #include "swage/nn.h"
 #include "swage/plan.h"
+#include "swage/safetensors.h"
+#include "train/checkpoint.h"
 
 /* x (n) of 1 through dropout of probability p, named "encoder/drop1"; the result in fresh memory. */
 static float *dropped(swg_context *ctx, int64_t n, double p, bool inference, uint64_t seed, uint32_t step) {
@@ -176,6 +180,163 @@ static void norms_refused(void **state) {
     }
 }
 
+/* ---- indices and windows ---- */
+
+typedef swg_value (*graph_fn)(swg_graph *g, swg_value x);
+
+/* fn(x) for x = 0, 1, 2, ... of the given shape; the caller frees it. */
+static float *result_of(swg_context *ctx, int ndim, const int64_t *shape, graph_fn fn, int64_t *count) {
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", ndim, shape), y = fn(g, x);
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    float *in = swg_plan_data(plan, x);
+    for (int64_t i = 0; in && i < swg_elements(g, x); i++)
+        in[i] = (float)i;
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    *count = swg_elements(g, y);
+    float *out = malloc((size_t)*count * sizeof *out);
+    memcpy(out, swg_plan_data(plan, y), (size_t)*count * sizeof *out);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+    return out;
+}
+
+static const int64_t volume[] = {4, 6, 2}, cubes[] = {2, 3, 2}, moved[] = {1, 2, 1};
+static swg_value there_and_back(swg_graph *g, swg_value x) {
+    int spatial = swg_ndim(g, x) - 2;
+    const int64_t *shift = swg_shape(g, x)[swg_ndim(g, x) - 1] == 3 ? moved : NULL;
+    return swg_window_merge(g, swg_window_partition(g, x, cubes, shift), spatial, volume, cubes, shift);
+}
+
+static void windows_merge_back(void **state) {
+    for (int spatial = 1; spatial <= 3; spatial++)
+        for (int64_t channels = 2; channels <= 3; channels++) {
+            int64_t shape[5] = {2, volume[0], volume[1], volume[2]}, count;
+            shape[1 + spatial] = channels;
+            float *y = result_of(*state, spatial + 2, shape, there_and_back, &count);
+            for (int64_t i = 0; i < count; i++)
+                assert_close((double)y[i], (double)i, 0, 0);
+            free(y);
+        }
+}
+
+/* The mask agrees with what the windows hold: positions attend to each other if no edge of the volume lies between them. */
+static swg_value mask_of(swg_graph *g, swg_value x) {
+    (void)x;
+    return swg_window_mask(g, 2, volume, cubes, moved, -100);
+}
+static swg_value windows_of(swg_graph *g, swg_value x) { return swg_window_partition(g, x, cubes, moved); }
+
+static void mask_knows_the_edges(void **state) {
+    enum { H = 4, W = 6, P = 6, WINDOWS = 4 };
+    int64_t masks, count;
+    float *mask = result_of(*state, 1, (int64_t[]){1}, mask_of, &masks);
+    float *at = result_of(*state, 4, (int64_t[]){1, H, W, 1}, windows_of, &count);
+    assert_int_equal(masks, WINDOWS * P * P);
+    assert_int_equal(count, H * W);
+    for (int w = 0; w < WINDOWS; w++)
+        for (int p = 0; p < P; p++)
+            for (int q = 0; q < P; q++) {
+                int a = (int)at[w * P + p], b = (int)at[w * P + q];
+                bool near = abs(a / W - b / W) < 2 && abs(a % W - b % W) < 3;
+                assert_close((double)mask[(w * P + p) * P + q], near ? 0 : -100, 0, 0);
+            }
+    free(mask);
+    free(at);
+}
+
+/* Indices given at run time that lie outside show, and do no harm. */
+static void index_inputs(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 2, (int64_t[]){3, 2}), index = swg_input_index(g, "index", 1, (int64_t[]){4});
+    swg_value y[2] = {swg_gather(g, x, index, 0)};
+    y[1] = swg_scatter_add(g, swg_gather(g, x, swg_constant_index(g, 1, (int64_t[]){4}, (int32_t[]){0, 1, 2, 2}), 0), index, 0, 5);
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = y, .output_count = 2}, &plan));
+    assert_int_equal(swg_plan_memory_of(plan).array_bytes, 16);
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    memcpy(swg_plan_data(plan, x), (float[]){1, 2, 3, 4, 5, 6}, 6 * sizeof(float));
+    memcpy(swg_plan_data(plan, index), (int32_t[]){2, -1, 2, 7}, 4 * sizeof(int32_t));
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    const float *taken = swg_plan_data(plan, y[0]), *added = swg_plan_data(plan, y[1]);
+    assert_true(taken[0] == 5 && taken[1] == 6 && isnan(taken[2]) && isnan(taken[3]) && taken[4] == 5 && isnan(taken[7]));
+    static const float want[10] = {0, 0, 0, 0, 6, 8, 0, 0, 0, 0}; /* slices 0 and 2 */
+    assert_memory_equal(added, want, sizeof want);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
+static void movement_refused(void **state) {
+    swg_context *ctx = *state;
+    static const char *const words[] = {"index 3 at position 1", "index (2) does not fit (3, 4) along axis 2", "of SWG_I32", "4 indices for 3 slices",
+                                        "windows of 3 do not divide extent 4", "kernel 9 exceeds padded input 4", "at most half the kernel",
+                                        "2 axes, expected 3 to 5", "extent 0 along spatial axis 0", "align_corners"};
+    for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        swg_value x = swg_input(g, "x", 2, (int64_t[]){3, 4}), v = swg_input(g, "v", 3, (int64_t[]){1, 4, 4});
+        swg_value index = swg_constant_index(g, 1, (int64_t[]){2}, (int32_t[]){0, 3});
+        switch (i) {
+        case 0: swg_gather(g, x, index, 0); break;
+        case 1: swg_gather(g, x, index, 2); break;
+        case 2: swg_gather(g, x, x, 1); break;
+        case 3: swg_scatter_add(g, x, swg_input_index(g, "i", 1, (int64_t[]){4}), 0, 9); break;
+        case 4: swg_window_partition(g, v, (int64_t[]){3}, NULL); break;
+        case 5: swg_max_pool(g, v, &(swg_pool_opts){.kernel = {9}}); break;
+        case 6: swg_avg_pool(g, v, &(swg_pool_opts){.kernel = {2}, .padding = {2}}); break;
+        case 7: swg_max_pool(g, x, &(swg_pool_opts){.kernel = {2}}); break;
+        case 8: swg_resize(g, v, (int64_t[]){0}, NULL); break;
+        default: swg_resize(g, v, (int64_t[]){2}, &(swg_resize_opts){.nearest = true, .align_corners = true}); break;
+        }
+        assert_true(swg_graph_status(g) != SWG_OK);
+        if (!strstr(swg_context_message(ctx), words[i]))
+            fail_msg("\"%s\" does not speak of \"%s\"", swg_context_message(ctx), words[i]);
+        swg_graph_destroy(g);
+    }
+}
+
+/* A checkpoint holds the states; one without them is of another network. */
+static void states_in_checkpoints(void **state) {
+    swg_context *ctx = *state;
+    char path[] = "/tmp/swage_layers_XXXXXX";
+    int file_descriptor = mkstemp(path);
+    assert_true(file_descriptor >= 0);
+    close(file_descriptor);
+    swg_weights *weights[2];
+    swg_safetensors *file;
+    for (int bare = 0; bare < 2; bare++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        swg_batch_norm(g, swg_input(g, "x", 2, (int64_t[]){4, 3}), "bn", &(swg_norm_opts){.no_running = bare});
+        assert_ok(ctx, swg_weights_create(g, false, &weights[bare]));
+        swg_weights_init(weights[bare], 0);
+        swg_graph_destroy(g);
+    }
+    swg__run_state run = {0};
+    swg__run_notes notes = {.provider = "swage", .config = "", .norm = "", .data = ""};
+    ((float *)swg_weights_state(weights[0], 1))[2] = 7.5f;
+    assert_ok(ctx, swg__checkpoint_save(ctx, path, weights[0], &run, &notes));
+    swg_weights_init(weights[0], 0);
+    assert_ok(ctx, swg_safetensors_open(ctx, path, &file));
+    assert_non_null(swg_safetensors_find(file, "state.bn.running_var"));
+    assert_ok(ctx, swg__checkpoint_weights(ctx, file, path, weights[0]));
+    assert_close((double)((float *)swg_weights_state(weights[0], 1))[2], 7.5, 0, 0);
+    swg_safetensors_close(file);
+    assert_ok(ctx, swg__checkpoint_save(ctx, path, weights[1], &run, &notes));
+    assert_ok(ctx, swg_safetensors_open(ctx, path, &file));
+    assert_int_equal(swg__checkpoint_weights(ctx, file, path, weights[0]), SWG_ESHAPE);
+    assert_non_null(strstr(swg_context_message(ctx), "state.bn.running_mean"));
+    swg_safetensors_close(file);
+    for (int i = 0; i < 2; i++)
+        swg_weights_destroy(weights[i]);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dropout_answers, testing_open, testing_close),
@@ -184,6 +345,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(dropout_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(states_move_once, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(norms_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(windows_merge_back, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(mask_knows_the_edges, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(index_inputs, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(movement_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(states_in_checkpoints, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
