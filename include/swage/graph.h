@@ -68,6 +68,7 @@ swg_value swg_constant_index(swg_graph *g, int ndim, const int64_t *shape, const
 typedef struct swg_init {
     double bound; /* uniform; 0 with value 0 means zeros */
     double value; /* constant, if bound is 0 */
+    bool diagonal; /* the constant stands on the diagonal of two axes, 0 elsewhere */
 } swg_init;
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init);
 

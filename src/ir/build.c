@@ -78,9 +78,11 @@ swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *sha
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init) {
     if (!(init.bound >= 0))
         return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, expected 0 or more", name ? name : "", init.bound);
-    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
+    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}, .diagonal = init.diagonal});
     if (!v)
         return v;
+    if (init.diagonal && ndim != 2)
+        return swg__graph_fail(g, SWG_ESHAPE, "param \"%s\": a diagonal in %d axes, expected 2", name, ndim);
     if (g->param_count == g->param_capacity) {
         int capacity = g->param_capacity ? 2 * g->param_capacity : 32;
         swg_value *params = swg__grow(g->ctx, g->params, (size_t)capacity * sizeof *params);

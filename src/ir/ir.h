@@ -41,9 +41,10 @@ typedef struct swg__attr {
     bool trans_a, trans_b;          /* matmul */
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
     bool decoupled, clip;           /* adam */
-    uint8_t unused[5];
+    bool diagonal;                  /* param: f[1] on the diagonal only */
+    uint8_t unused[4];
 } swg__attr;
-_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *) + 10 * 4 + 3 * 4 + 7 + 5, "no padding in swg__attr");
+_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *) + 10 * 4 + 3 * 4 + 8 + 4, "no padding in swg__attr");
 
 typedef struct swg__node {
     uint8_t op, dtype;

@@ -112,8 +112,41 @@ def movement():
          window=(2, 1, 3), shift=(0, 0, 0))
 
 
+def classes():
+    """in1 is the target; ce_class: numbers, -100 does not count; in2: weights."""
+    y, x = draw("classes.y", (3, 4, 5), scale=3.0), draw("classes.x", (3, 4, 5), 0.0, 1.0)
+    y.view(-1)[:3] = oracle.f64((60, -60, 0))
+    number = (draw("classes.number", (3, 5), 0.0, 4.0)).floor()
+    number[0, 1], weight = -100, draw("classes.weight", (4,), 0.5, 2.0)
+    case("bce_logits", F.binary_cross_entropy_with_logits, y, x, constant=(1,))
+    case("ce_soft", F.cross_entropy, y, x, constant=(1,))
+    case("ce_soft_weight", lambda v, t, w: F.cross_entropy(v, t, w), y, x, weight, constant=(1, 2))
+    case("ce_class", lambda v, t: F.cross_entropy(v, t.long()), y, number, constant=(1,))
+    case("ce_class_weight", lambda v, t, w: F.cross_entropy(v, t.long(), w), y, number, weight, constant=(1, 2))
+    case("ce_class_last", lambda v, t: F.cross_entropy(v.permute(0, 2, 1), t.long()), y.permute(0, 2, 1).contiguous(), number, constant=(1,))
+
+    def dice(v, t):
+        s = torch.sigmoid(v)
+        return (1 - (2 * (s * t).sum(2) + 1e-5) / ((s + t).sum(2) + 1e-5)).mean()
+
+    case("dice", dice, y, x, constant=(1,))
+    case("dice_empty", dice, y, torch.zeros_like(x), constant=(1,))
+
+
+def gdn():
+    """in1 beta, in2 gamma; `_last`: channels last. One beta is below its floor."""
+    x, beta, gamma = draw("gdn.x", (2, 3, 2, 2)), draw("gdn.beta", (3,), 0.5, 2.0), draw("gdn.gamma", (3, 3), scale=0.3)
+    beta[2] = -1.0
+
+    def pool(v, b, c):
+        return torch.einsum("ij,nj...->ni...", c.abs(), v * v) + b.clamp(min=1e-6).view(1, -1, *[1] * (v.dim() - 2))
+
+    case("gdn", lambda v, b, c: v / pool(v, b, c).sqrt(), x, beta, gamma)
+    case("gdn_inverse_last", lambda v, b, c: last(first(v) * pool(first(v), b, c).sqrt()), last(x), beta, gamma)
+
+
 EXTRA = {}  # not cases
-PARTS = [activations, norms, running, pooling, resizing, movement]
+PARTS = [activations, norms, running, pooling, resizing, movement, classes, gdn]
 
 if __name__ == "__main__":
     philox.self_check()

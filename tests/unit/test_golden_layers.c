@@ -103,6 +103,13 @@ BUILD(window_partition) {
     return swg_window_partition(G, A, window, shift);
 }
 
+BUILD(bce_logits) { return swg_loss_bce_logits(G, A, B); }
+BUILD(dice) { return swg_loss_dice(G, A, B, 0); }
+BUILD(cross_entropy) {
+    return swg_loss_cross_entropy(G, A, B, &(swg_cross_entropy_opts){.weight = c->in[2], .channel_axis = is_last(c) ? -1 : 0});
+}
+BUILD(gdn) { return swg_gdn(G, A, "gdn", strstr(c->name, "inverse"), is_last(c) ? -1 : 0); }
+
 /* Cases by pattern; the first that fits. f32: allowed error of an element b is f32 * (|b| + min(1, largest of the tensor)). */
 static const struct { const char *pattern; swg_value (*build)(layer_case *); double f32; } rows[] = {
     {"leaky_relu", build_leaky_relu, 2e-7},
@@ -116,6 +123,10 @@ static const struct { const char *pattern; swg_value (*build)(layer_case *); dou
     {"resize*", build_resize, 1e-6},
     {"roll", build_roll, 0},
     {"window_partition*", build_window_partition, 0},
+    {"bce_logits", build_bce_logits, 1e-6},
+    {"ce_*", build_cross_entropy, 2e-6},
+    {"dice*", build_dice, 2e-6},
+    {"gdn*", build_gdn, 3e-6},
     {"batch_norm_small", build_batch_norm, 5e-5}, /* gradients of some hundred, by cancellation */
     {"batch_norm*", build_batch_norm, 4e-6},
     {"instance_norm*", build_instance_norm, 4e-6},

@@ -337,6 +337,71 @@ static void states_in_checkpoints(void **state) {
     unlink(path);
 }
 
+/* swae.md section 10 and cyto.md: x = (1, -2), beta 1, gamma [[.1, .05], [-.02, .1]]; logits (2, -1, .5, -3), target (1, 0, 1, 1). */
+static void known_answers(void **state) {
+    swg_context *ctx = *state;
+    for (int inverse = 0; inverse < 2; inverse++) {
+        static const double want[2][2] = {{.877058019307, -1.67836271659}, {1.1401754251, -2.38327505756}};
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = SWG_F64}, &g));
+        swg_value x = swg_input(g, "x", 2, (int64_t[]){1, 2}), y = swg_gdn(g, x, "gdn", inverse, 0);
+        swg_plan *plan;
+        swg_weights *weights;
+        assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+        assert_ok(ctx, swg_weights_create(g, false, &weights));
+        swg_weights_init(weights, 0);
+        double *gamma = swg_weights_value(weights, 1);
+        assert_true(gamma[0] == (double).1f && gamma[1] == 0 && gamma[2] == 0 && gamma[3] == (double).1f);
+        memcpy(gamma, (double[]){.1, .05, -.02, .1}, 4 * sizeof *gamma);
+        assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+        memcpy(swg_plan_data(plan, x), (double[]){1, -2}, 2 * sizeof(double));
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        for (int i = 0; i < 2; i++)
+            assert_close(((double *)swg_plan_data(plan, y))[i], want[inverse][i], 0, 1e-11);
+        swg_plan_destroy(plan);
+        swg_weights_destroy(weights);
+        swg_graph_destroy(g);
+    }
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = SWG_F64}, &g));
+    const int64_t shape[3] = {1, 1, 4};
+    swg_value y = swg_constant_array(g, 3, shape, (double[]){2, -1, .5, -3}), x = swg_constant_array(g, 3, shape, (double[]){1, 0, 1, 1});
+    swg_value empty = swg_constant_array(g, 3, shape, (double[]){0, 0, 0, 0});
+    swg_value out[3] = {swg_loss_dice(g, y, x, 0), swg_loss_bce_logits(g, y, x), swg_loss_dice(g, y, empty, 0)};
+    static const double want[3] = {.356512391737, .990713508579, .999994504388};
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = out, .output_count = 3}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    for (int i = 0; i < 3; i++)
+        assert_close(*(double *)swg_plan_data(plan, out[i]), want[i], 0, 2e-12);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
+static void losses_refused(void **state) {
+    swg_context *ctx = *state;
+    static const char *const words[] = {"the prediction is a sigmoid", "prediction (2, 3) and target (3)", "fits neither prediction (2, 3)",
+                                        "2 weights for 3", "channel axis 2", "gdn \"n\": channel axis"};
+    for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        swg_value y = swg_input(g, "y", 2, (int64_t[]){2, 3}), x = swg_input(g, "x", 1, (int64_t[]){3});
+        switch (i) {
+        case 0: swg_loss_bce_logits(g, swg_sigmoid(g, y), y); break;
+        case 1: swg_loss_bce_logits(g, y, x); break;
+        case 2: swg_loss_cross_entropy(g, y, x, NULL); break;
+        case 3: swg_loss_cross_entropy(g, y, y, &(swg_cross_entropy_opts){.weight = swg_slice(g, x, (int64_t[]){0}, (int64_t[]){2})}); break;
+        case 4: swg_loss_dice(g, y, y, 2); break;
+        default: swg_gdn(g, y, "n", false, 2); break;
+        }
+        assert_true(swg_graph_status(g) != SWG_OK);
+        if (!strstr(swg_context_message(ctx), words[i]))
+            fail_msg("\"%s\" does not speak of \"%s\"", swg_context_message(ctx), words[i]);
+        swg_graph_destroy(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dropout_answers, testing_open, testing_close),
@@ -349,6 +414,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(mask_knows_the_edges, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(index_inputs, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(movement_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(known_answers, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(losses_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(states_in_checkpoints, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
