@@ -2,8 +2,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "grad/rules.h"
 
-RULE(gather) { ONE(swg_scatter_add(G, DY, r->x[1], r->n.attr.axis, swg_shape(G, X)[r->n.attr.axis])); }
-RULE(scatter) { ONE(swg_gather(G, DY, r->x[1], r->n.attr.axis)); }
+RULE(gather) {
+    int axis = r->n.attr.axis;
+    ONE(r->n.attr.begin[0] ? swg__spatial_scatter(G, DY, r->x[1], axis, swg_shape(G, X))
+                           : swg_scatter_add(G, DY, r->x[1], axis, swg_shape(G, X)[axis]));
+}
+RULE(scatter) {
+    ONE(r->n.attr.begin[0] ? swg__spatial_gather(G, DY, r->x[1], r->n.attr.axis) : swg_gather(G, DY, r->x[1], r->n.attr.axis));
+}
 RULE(roll) {
     int64_t back[SWG_MAX_DIMS];
     for (int i = 0; i < r->n.ndim; i++)

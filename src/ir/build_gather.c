@@ -12,37 +12,23 @@ swg_value swg_input_index(swg_graph *g, const char *name, int ndim, const int64_
     return v;
 }
 
-/* A leaf of which the caller fills the returned memory. */
-static swg_value array(swg_graph *g, swg_dtype dtype, int ndim, const int64_t *shape, const void *values, void **data) {
-    if (g->status == SWG_OK && (!shape || !values || ndim < 1 || ndim > SWG_MAX_DIMS))
+static swg_value array(swg_graph *g, swg_dtype dtype, int ndim, const int64_t *shape, const void *given, const void *data) {
+    if (g->status == SWG_OK && (!shape || !given || ndim < 1 || ndim > SWG_MAX_DIMS))
         return swg__graph_fail(g, SWG_EINVAL, "array: %d dimensions, expected 1 to %d, or NULL where numbers are needed", ndim, SWG_MAX_DIMS);
-    swg_value v = swg__append(g, SWG__ARRAY, dtype, ndim, shape, 0, NULL, NULL);
-    if (!v)
-        return v;
-    *data = swg__arena_alloc(&g->arena, (size_t)swg__node_bytes(&g->nodes[v]));
-    if (!*data)
-        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for an array of %lld bytes", (long long)swg__node_bytes(&g->nodes[v]));
-    g->nodes[v].attr.data = *data;
-    return v;
+    swg__attr attr = {0};
+    memcpy(&attr.data, &data, sizeof data); /* swg__append makes a copy of it */
+    return swg__append(g, SWG__ARRAY, dtype, ndim, shape, 0, NULL, &attr);
 }
 
 swg_value swg_constant_array(swg_graph *g, int ndim, const int64_t *shape, const double *values) {
-    void *data;
-    swg_value v = array(g, g->dtype, ndim, shape, values, &data);
-    for (int64_t i = 0; v && i < swg_elements(g, v); i++)
-        if (g->dtype == SWG_F64)
-            ((double *)data)[i] = values[i];
-        else
-            ((float *)data)[i] = (float)values[i];
+    swg_value v = array(g, g->dtype, ndim, shape, values, g->dtype == SWG_F64 ? values : NULL);
+    for (int64_t i = 0; v && g->dtype == SWG_F32 && i < swg_elements(g, v); i++)
+        ((float *)g->nodes[v].attr.data)[i] = (float)values[i];
     return v;
 }
 
 swg_value swg_constant_index(swg_graph *g, int ndim, const int64_t *shape, const int32_t *values) {
-    void *data;
-    swg_value v = array(g, SWG_I32, ndim, shape, values, &data);
-    if (v)
-        memcpy(data, values, (size_t)swg__node_bytes(&g->nodes[v]));
-    return v;
+    return array(g, SWG_I32, ndim, shape, values, values);
 }
 
 /* ---- gather and scatter ---- */
@@ -106,12 +92,35 @@ swg_value swg_scatter_add(swg_graph *g, swg_value x, swg_value index, int axis, 
     return swg__append(g, SWG__SCATTER, g->dtype, ndim, shape, 2, (swg_value[]){x, index}, &(swg__attr){.axis = axis});
 }
 
+swg_value swg__spatial_gather(swg_graph *g, swg_value x, swg_value index, int axis) {
+    if (g->status != SWG_OK)
+        return SWG_NONE;
+    int ndim = swg_ndim(g, x);
+    return swg__append(g, SWG__GATHER, g->dtype, ndim, swg_shape(g, index), 2, (swg_value[]){x, index},
+                       &(swg__attr){.axis = axis, .begin = {ndim - 2}});
+}
+
+swg_value swg__spatial_scatter(swg_graph *g, swg_value x, swg_value index, int axis, const int64_t *to) {
+    if (g->status != SWG_OK)
+        return SWG_NONE;
+    int ndim = swg_ndim(g, x);
+    return swg__append(g, SWG__SCATTER, g->dtype, ndim, to, 2, (swg_value[]){x, index}, &(swg__attr){.axis = axis, .begin = {ndim - 2}});
+}
+
 swg__gather swg__gather_of(const swg_graph *g, const swg__node *n) {
     const swg__node *x = &g->nodes[n->in[0]], *index = &g->nodes[n->in[1]];
     bool gathers = n->op == SWG__GATHER;
-    swg__gather v = {.outer = 1, .inner = 1, .n = (gathers ? x : n)->shape[n->attr.axis], .m = (gathers ? n : x)->shape[n->attr.axis]};
-    for (int i = 0; i < n->ndim; i++)
-        *(i < n->attr.axis ? &v.outer : &v.inner) *= i == n->attr.axis ? 1 : n->shape[i];
+    int64_t flat = n->attr.begin[0] ? n->attr.begin[0] : 1; /* axes taken as one */
+    const swg__node *picked = gathers ? n : x, *from = gathers ? x : n;
+    swg__gather v = {.outer = 1, .inner = 1, .n = 1, .m = 1};
+    for (int i = 0; i < n->ndim; i++) {
+        if (i >= n->attr.axis && i < n->attr.axis + flat) {
+            v.n *= from->shape[i];
+            v.m *= picked->shape[i];
+        } else {
+            *(i < n->attr.axis ? &v.outer : &v.inner) *= n->shape[i];
+        }
+    }
     bool full = index->ndim == n->ndim && n->ndim > 1;
     v.index_inner = full && v.inner > 1 ? 1 : 0;
     v.index_m = full ? v.inner : 1;

@@ -143,11 +143,7 @@ static swg_value maxima(swg_graph *g, const char *what, swg_value x, const int64
     if (positions > INT32_MAX)
         return swg__graph_fail(g, SWG_ESHAPE, "%s: more than 2^31 - 1 positions", what);
     swg_value index = swg__append(g, SWG__MAX_INDEX, SWG_I32, ndim, shape, 1, &x, &attr);
-    if (!index)
-        return index;
-    int64_t flat[3] = {swg_shape(g, x)[0], channels_last ? -1 : swg_shape(g, x)[1], channels_last ? swg_shape(g, x)[ndim - 1] : -1};
-    index = swg_reshape(g, index, 3, flat);
-    return swg_reshape(g, swg_gather(g, swg_reshape(g, x, 3, flat), index, channels_last ? 1 : 2), ndim, shape);
+    return swg__spatial_gather(g, x, index, attr.axis);
 }
 
 swg_value swg_max_pool(swg_graph *g, swg_value x, const swg_pool_opts *opts) {

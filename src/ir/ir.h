@@ -33,7 +33,7 @@ typedef struct swg__attr {
     double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value */
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
-    const void *data;               /* array: its elements, in the graph's arena */
+    void *data;                     /* array: its elements, in the graph's arena */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
@@ -134,6 +134,10 @@ int64_t swg__resample_window(const swg__resample *r, int axis, int64_t o, int64_
 /* Weight of element i of that range. */
 double swg__resample_weight(const swg__resample *r, int axis, int64_t o, int64_t i);
 
+/* Gather, and scatter to the shape `to`, where the spatial axes from `axis` on are taken as one; the index is shaped like the result of
+ * gather. */
+swg_value swg__spatial_gather(swg_graph *g, swg_value x, swg_value index, int axis);
+swg_value swg__spatial_scatter(swg_graph *g, swg_value x, swg_value index, int axis, const int64_t *to);
 /* How gather and scatter see their operands: x (outer, n, inner), values (outer, m, inner); the index is (m), (outer, m) or
  * (outer, m, inner). */
 typedef struct swg__gather { int64_t outer, n, m, inner, index_outer, index_m, index_inner; } swg__gather; /* the last three: strides */

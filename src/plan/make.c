@@ -55,12 +55,8 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         swg__node *to = &c->nodes[copy];
         to->backward = n->backward;
         to->offset = n->offset;
-        size_t bytes = n->op == SWG__ARRAY ? (size_t)swg__node_bytes(n) : 0;
-        void *data = bytes ? swg__arena_alloc(&c->arena, bytes) : NULL;
-        if (data)
-            to->attr.data = memcpy(data, n->attr.data, bytes);
-        if (!(to->name = swg__arena_strdup(&c->arena, n->name)) || (bytes && !data))
-            status = swg__fail_memory(ctx, strlen(n->name) + bytes, "a plan");
+        if (!(to->name = swg__arena_strdup(&c->arena, n->name)))
+            status = swg__fail_memory(ctx, strlen(n->name), "a plan");
         for (int j = 0; j < to->inputs; j++)
             to->in[j] = plan->map[n->in[j]];
         plan->map[v] = copy;

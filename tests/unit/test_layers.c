@@ -402,6 +402,100 @@ static void losses_refused(void **state) {
     }
 }
 
+/* ---- the layout pass: norms, pooling and resize between convolutions stay channels-last ---- */
+
+enum { OUTPUTS = 8 };
+
+static int network(swg_graph *g, int spatial, swg_value *x, swg_value outputs[OUTPUTS]) {
+    int64_t shape[5] = {2, 3, 8, 7, 6}, up[3];
+    *x = swg_input(g, "x", 2 + spatial, shape);
+    for (int i = 0; i < spatial; i++)
+        up[i] = shape[2 + i] + 1;
+    const swg_pool_opts pool = {.kernel = {2, 2, 2}, .stride = {1, 1, 1}};
+    const swg_conv_opts conv = {.padding = {1, 1, 1}};
+    swg_value h = swg_relu(g, swg_batch_norm(g, swg_conv(g, *x, 6, 3, &conv, "c1"), "bn", NULL));
+    h = swg_group_norm(g, swg_avg_pool(g, swg_max_pool(g, h, &pool), &pool), 3, "gn", NULL);
+    h = swg_gelu_tanh(g, swg_resize(g, h, up, NULL));
+    h = swg_instance_norm(g, swg_conv(g, h, 4, 3, &conv, "c2"), "in", &(swg_norm_opts){.affine = SWG_AFFINE_ON});
+    swg_value loss = swg_reshape(g, swg_sum(g, swg_mul(g, swg_square(g, h), h), 0), 1, (int64_t[]){1});
+    int count;
+    const swg_value *params = swg_params_of(g, &count);
+    swg_value asked[] = {params[0], params[2], params[3], params[4], params[5], params[8]};
+    outputs[0] = h;
+    outputs[1] = swg_update_states(g, loss);
+    if (swg_gradients(g, loss, asked, 6, outputs + 2) != SWG_OK)
+        return -1;
+    return OUTPUTS;
+}
+
+static int permutes_of(const swg_plan *plan) {
+    char line[512];
+    int count = 0;
+    FILE *file = tmpfile();
+    swg_plan_print(plan, file);
+    rewind(file);
+    while (fgets(line, sizeof line, file))
+        count += strstr(line, " permute ") != NULL;
+    fclose(file);
+    return count;
+}
+
+static void layout_of_layers(void **state) {
+    swg_context *ctx = *state;
+    for (int kind = 0; kind < 6; kind++) {
+        swg_dtype dtype = kind % 2 ? SWG_F32 : SWG_F64;
+        int spatial = 1 + kind / 2, moves[2];
+        double *results[2] = {NULL, NULL}, largest[OUTPUTS] = {0};
+        int64_t counts[OUTPUTS], total = 0;
+        for (int as_asked = 0; as_asked < 2; as_asked++) {
+            swg_graph *g;
+            swg_plan *plan;
+            swg_weights *weights;
+            swg_value x, outputs[OUTPUTS];
+            assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &g));
+            int count = network(g, spatial, &x, outputs);
+            assert_ok(ctx, swg_graph_status(g));
+            assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = count, .no_layout = as_asked}, &plan));
+            assert_ok(ctx, swg_weights_create(g, false, &weights));
+            swg_weights_init(weights, 5);
+            assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+            for (int64_t e = 0; e < swg_elements(g, x); e++) {
+                double value = sin((double)(e * e % 1009));
+                if (dtype == SWG_F64)
+                    ((double *)swg_plan_data(plan, x))[e] = value;
+                else
+                    ((float *)swg_plan_data(plan, x))[e] = (float)value;
+            }
+            assert_ok(ctx, swg_plan_run(plan, 0, 0));
+            moves[as_asked] = permutes_of(plan);
+            total = 0;
+            for (int i = 0; i < count; i++)
+                total += counts[i] = swg_elements(g, outputs[i]);
+            double *to = results[as_asked] = malloc((size_t)(total + 6) * sizeof *to);
+            for (int i = 0; i < count; i++)
+                for (int64_t e = 0; e < counts[i]; e++, to++) {
+                    const void *data = swg_plan_data(plan, outputs[i]);
+                    *to = dtype == SWG_F64 ? ((const double *)data)[e] : (double)((const float *)data)[e];
+                    largest[i] = fmax(largest[i], fabs(*to));
+                }
+            for (int c = 0; c < 6; c++, to++)
+                *to = dtype == SWG_F64 ? ((double *)swg_weights_state(weights, 1))[c] : (double)((float *)swg_weights_state(weights, 1))[c];
+            swg_plan_destroy(plan);
+            swg_weights_destroy(weights);
+            swg_graph_destroy(g);
+        }
+        for (int64_t i = 0, e = 0; i < OUTPUTS; i++)
+            for (int64_t k = 0; k < counts[i]; k++, e++)
+                assert_close(results[0][e], results[1][e], (dtype == SWG_F64 ? 1e-12 : 4e-5) * largest[i], 0);
+        for (int64_t c = 0; c < 6; c++)
+            assert_close(results[0][total + c], results[1][total + c], 0, 1e-5);
+        if (moves[0] != 2) /* the input and the result */
+            fail_msg("%d axes: %d permutes with the layout pass, %d without", spatial, moves[0], moves[1]);
+        free(results[0]);
+        free(results[1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dropout_answers, testing_open, testing_close),
@@ -414,6 +508,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(mask_knows_the_edges, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(index_inputs, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(movement_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(layout_of_layers, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(known_answers, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(losses_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(states_in_checkpoints, testing_open, testing_close),
