@@ -48,7 +48,7 @@ typedef struct swg__step {
     int time;           /* schedule step */
     int64_t units, grain;
     bool packs;         /* fills `scratch` with the second operand of a contraction in another layout */
-    bool frozen;        /* packing of constant weights: runs when opened or refreshed, not in a run */
+    bool frozen;        /* of weights alone, packing or not: runs when opened or refreshed, not in a run */
     swg__call call;
     const void **in;
     bool writes_panel;  /* group: out, in[i] are panels whose pointers depend on worker and row */

@@ -496,6 +496,72 @@ static void layout_of_layers(void **state) {
     }
 }
 
+/* ---- batch norm of an inference graph disappears into the contraction before it when the weights are frozen ---- */
+
+static swg_value folding_network(swg_graph *g, int kind, swg_value *x) {
+    *x = kind == 0 ? swg_input(g, "x", 2, (int64_t[]){9, 5}) : swg_input(g, "x", 4, (int64_t[]){2, 5, 6, 7});
+    const swg_conv_opts conv = {.padding = {1, 1}, .no_bias = kind == 2};
+    swg_value h = kind == 0   ? swg_linear(g, *x, 12, "fc")
+                  : kind == 3 ? swg_conv_transpose(g, *x, 4, 3, NULL, "up")
+                              : swg_conv(g, *x, 6, 3, &conv, "conv");
+    h = swg_relu(g, swg_batch_norm(g, h, "bn", &(swg_norm_opts){.affine = kind == 2 ? SWG_AFFINE_OFF : SWG_AFFINE_ON}));
+    return kind == 0 ? swg_linear(g, h, 3, "out") : h;
+}
+
+/* Does a run of the plan still subtract a mean? */
+static bool subtracts(const swg_plan *plan) {
+    char line[512];
+    bool found = false;
+    FILE *file = tmpfile();
+    swg_plan_print(plan, file);
+    rewind(file);
+    while (fgets(line, sizeof line, file))
+        found = found || (!strstr(line, "(when opened)") && (strstr(line, " sub") || strstr(line, "[sub") || strstr(line, "norm_apply")));
+    fclose(file);
+    return found;
+}
+
+static void norms_fold(void **state) {
+    swg_context *ctx = *state;
+    for (int kind = 0; kind < 4; kind++) {
+        swg_graph *g;
+        swg_value x;
+        swg_plan *plan[2];
+        swg_weights *weights;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+        swg_value y = folding_network(g, kind, &x);
+        assert_ok(ctx, swg_graph_status(g));
+        assert_ok(ctx, swg_weights_create(g, false, &weights));
+        swg_weights_init(weights, 3);
+        for (int round = 0; round < 2; round++) { /* weights and states change, and a refresh takes note */
+            for (int s = 0; s < 2; s++)
+                for (int64_t i = 0; i < swg_weights_state_shape(weights, s)[0]; i++)
+                    ((float *)swg_weights_state(weights, s))[i] = .3f + .1f * (float)(i + s + 3 * round);
+            ((float *)swg_weights_value(weights, 0))[1] += .5f;
+            for (int frozen = 0; frozen < 2; frozen++) {
+                if (!round) {
+                    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .frozen = frozen}, &plan[frozen]));
+                    assert_ok(ctx, swg_plan_open(plan[frozen], weights, NULL));
+                } else if (frozen) {
+                    swg_plan_refresh(plan[frozen]);
+                }
+                for (int64_t i = 0; i < swg_elements(g, x); i++)
+                    ((float *)swg_plan_data(plan[frozen], x))[i] = (float)sin((double)i);
+                assert_ok(ctx, swg_plan_run(plan[frozen], 0, 0));
+                assert_ok(ctx, swg_plan_run(plan[frozen], 0, 0)); /* a run leaves what was folded as it is */
+            }
+            for (int64_t i = 0; i < swg_elements(g, y); i++)
+                assert_close((double)((float *)swg_plan_data(plan[1], y))[i], (double)((float *)swg_plan_data(plan[0], y))[i], 1e-5, 1e-5);
+        }
+        assert_true(subtracts(plan[0]));
+        assert_false(subtracts(plan[1]));
+        swg_plan_destroy(plan[0]);
+        swg_plan_destroy(plan[1]);
+        swg_weights_destroy(weights);
+        swg_graph_destroy(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dropout_answers, testing_open, testing_close),
@@ -509,6 +575,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(index_inputs, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(movement_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(layout_of_layers, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(norms_fold, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(known_answers, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(losses_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(states_in_checkpoints, testing_open, testing_close),
