@@ -58,10 +58,17 @@ void swg_graph_print(const swg_graph *g, FILE *file);        /* one line per nod
 /* Filled by the caller through the plan. dtype is the graph's. */
 swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *shape);
 
+/* An input of indices (SWG_I32) for swg_gather and swg_scatter_add. */
+swg_value swg_input_index(swg_graph *g, const char *name, int ndim, const int64_t *shape);
+/* Arrays that never change: masks, position tables. The numbers are copied. */
+swg_value swg_constant_array(swg_graph *g, int ndim, const int64_t *shape, const double *values);
+swg_value swg_constant_index(swg_graph *g, int ndim, const int64_t *shape, const int32_t *values);
+
 /* How a parameter starts. Uniform: every element in [-bound, bound) from stream "init:<scope>/<name>" with '/' written '.'. */
 typedef struct swg_init {
     double bound; /* uniform; 0 with value 0 means zeros */
     double value; /* constant, if bound is 0 */
+    bool diagonal; /* the constant stands on the diagonal of two axes, 0 elsewhere */
 } swg_init;
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init);
 
@@ -127,9 +134,26 @@ swg_value swg_detach(swg_graph *g, swg_value x);             /* x, but no gradie
 swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape);   /* one extent may be -1 */
 swg_value swg_permute(swg_graph *g, swg_value x, const int *axes);                  /* axes: ndim of x numbers */
 swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape);    /* broadcast, materialised */
-swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64_t *extent); /* ndim numbers each */
+swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64_t *extent); /* ndim numbers each; of indices too */
 swg_value swg_pad(swg_graph *g, swg_value x, const int64_t *before, const int64_t *after);   /* zeros */
 swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis);
+
+/* Element i of the result is element (i - shift) mod extent, for every axis; shift: ndim numbers of either sign. */
+swg_value swg_roll(swg_graph *g, swg_value x, const int64_t *shift);
+/* Elements of x at `index` along `axis`. index: (m), one selection for all; of the shape of x up to the axis and (m): one per leading
+ * index; or like x but for the axis, one per element. An index outside gives NaN. */
+swg_value swg_gather(swg_graph *g, swg_value x, swg_value index, int axis);
+/* Zeros with extent `extent` along `axis`, to which the slices of x are added at `index` (as of swg_gather, shaped by x), in order
+ * of their number: the same bits for any number of threads. What lies outside is left out. */
+swg_value swg_scatter_add(swg_graph *g, swg_value x, swg_value index, int axis, int64_t extent);
+/* Windows of `window` (one extent per axis 1..ndim-2) of x (N, spatial..., C), which they divide: (N * windows, positions, C).
+ * One to three spatial axes. Rolled back by `shift` first, as in Swin (Liu et al. 2021); NULL: not. */
+swg_value swg_window_partition(swg_graph *g, swg_value x, const int64_t *window, const int64_t *shift);
+/* The inverse: windows back to (N, extent..., C); `extent`: one per spatial axis, `spatial` of them. */
+swg_value swg_window_merge(swg_graph *g, swg_value windows, int spatial, const int64_t *extent, const int64_t *window, const int64_t *shift);
+/* For attention in shifted windows: (windows, positions, positions), 0 where both positions were neighbours before the shift, else
+ * `masked` (say -100). */
+swg_value swg_window_mask(swg_graph *g, int spatial, const int64_t *extent, const int64_t *window, const int64_t *shift, double masked);
 
 /* ---- over axes; `axes` is a bit mask (bit i: axis i), 0 means all. Reduced axes stay with extent 1 ---- */
 
@@ -150,6 +174,28 @@ swg_moments swg_norm_moments(swg_graph *g, swg_value x, uint32_t axes);
 /* (x - mean) * rstd * gamma + beta, element by element. mean, rstd: alike, with as many axes as x, extent 1 or that of x. gamma and
  * beta broadcast to x; beta, or both, may be SWG_NONE. */
 swg_value swg_norm_apply(swg_graph *g, swg_value x, swg_value mean, swg_value rstd, swg_value gamma, swg_value beta);
+
+/* ---- pooling and resize over one to three spatial axes: x is (N, C, spatial...) or, channels_last, (N, spatial..., C) ---- */
+
+typedef struct swg_pool_opts {
+    int64_t kernel[3], stride[3], padding[3];   /* per spatial axis, in order; stride 0: the kernel's extent */
+    bool channels_last;
+    bool exclude_padding;                       /* averages: divide by what lies inside only */
+} swg_pool_opts;
+/* Extents (in + 2 padding - kernel) / stride + 1, rounded down. Of equal maxima the first gets the gradient; NaN wins. */
+swg_value swg_max_pool(swg_graph *g, swg_value x, const swg_pool_opts *opts);
+swg_value swg_avg_pool(swg_graph *g, swg_value x, const swg_pool_opts *opts);
+/* Window o of n spans floor(o in / n) to ceil((o + 1) in / n). extent: one per spatial axis. */
+swg_value swg_adaptive_max_pool(swg_graph *g, swg_value x, const int64_t *extent, bool channels_last);
+swg_value swg_adaptive_avg_pool(swg_graph *g, swg_value x, const int64_t *extent, bool channels_last);
+
+typedef struct swg_resize_opts {
+    bool nearest;       /* else linear along each axis: bilinear, trilinear */
+    bool align_corners; /* linear: first and last elements map onto each other; else edges do, and half an element lies outside */
+    bool channels_last;
+} swg_resize_opts;
+/* Conventions of PyTorch's interpolate with a size. */
+swg_value swg_resize(swg_graph *g, swg_value x, const int64_t *extent, const swg_resize_opts *opts);
 
 /* ---- contraction ---- */
 

@@ -43,6 +43,10 @@ swg_value swg_group_norm(swg_graph *g, swg_value x, int64_t groups, const char *
 /* Over the last `dims` axes; weight and bias have their shape. */
 swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, const swg_norm_opts *opts);
 
+/* y_i = x_i / sqrt(beta_i + sum_j |gamma_ij| x_j^2) over channels, `inverse`: times the root (Balle et al. 2016). Parameters
+ * "<name>.beta" (C), 1, taken as 1e-6 at least, and "<name>.gamma" (C, C), 0.1 I. channel_axis as in swg_norm_opts. */
+swg_value swg_gdn(swg_graph *g, swg_value x, const char *name, bool inverse, int channel_axis);
+
 /* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */
 swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x);       /* mean d^2 */
 swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x);       /* mean |d| */
@@ -50,6 +54,19 @@ swg_value swg_loss_huber(swg_graph *g, swg_value y, swg_value x, double beta);
 swg_value swg_loss_logcosh(swg_graph *g, swg_value y, swg_value x);   /* mean |d| + log1p(exp(-2|d|)) - ln 2 */
 /* 0.9 mse + 0.1 mean clamp(|d| / (|x| + eps), 0, 10), eps = max(1e-6, 0.1 std x), a constant for the gradient. */
 swg_value swg_loss_relative(swg_graph *g, swg_value y, swg_value x);
+/* Losses of masks and classes. x: targets; y: logits, not probabilities. */
+/* mean of -x log s - (1 - x) log(1 - s), s = sigmoid(y); same shape. */
+swg_value swg_loss_bce_logits(swg_graph *g, swg_value y, swg_value x);
+/* 1 - mean over samples and channels of (2 sum s x + 1e-5) / (sum s + sum x + 1e-5), s = sigmoid(y) (Milletari et al. 2016; MONAI's
+ * form). channel_axis as in swg_norm_opts. */
+swg_value swg_loss_dice(swg_graph *g, swg_value y, swg_value x, int channel_axis);
+typedef struct swg_cross_entropy_opts {
+    int channel_axis;   /* of the classes; as in swg_norm_opts */
+    swg_value weight;   /* per class, or SWG_NONE */
+} swg_cross_entropy_opts;
+/* target: probabilities in the shape of y, and the loss is the mean over positions; or the number of the class per position (the shape
+ * without the axis of classes, or with extent 1 there), and positions whose number is no class (-100) do not count. As PyTorch. */
+swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts);
 /* ln(1 + scale * a) of a scalar. */
 swg_value swg_loss_log(swg_graph *g, swg_value a, double scale);
 

@@ -66,6 +66,7 @@ typedef struct swg_plan_opts {
 typedef struct swg_memory {
     int64_t parameters_bytes, optimiser_bytes, gradients_bytes; /* spans of the weights */
     int64_t state_bytes;        /* running statistics */
+    int64_t array_bytes;        /* arrays that never change */
     int64_t saved_bytes;        /* forward values that backward reads, at the peak */
     int64_t transient_bytes;    /* other values, at the peak */
     int64_t scratch_bytes;      /* packed panels, partial sums, per-thread panels, at the peak */
@@ -90,7 +91,8 @@ void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per 
  * is as large, the two take turns in one arena: running one ends the validity of the other's inputs and outputs.
  * The host must stay open as long. SWG_EINVAL: the weights are of another model or type, or the host does not fit. */
 swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host);
-/* Frozen plans: packs the weights again after they changed. */
+/* Frozen plans: packs the weights again after they or states changed, and computes again what depends on nothing else, such as norms
+ * folded into weights. Ends the validity of outputs. */
 void swg_plan_refresh(swg_plan *plan);
 
 /* Memory of an input (to be filled) or output (to be read) named by its value in the graph the plan was made from.

@@ -85,6 +85,7 @@ extern "C" {
 /* ---- the engine: describe, plan, run ---- */
 #include "swage/graph.h"        /* operations and gradients */
 #include "swage/nn.h"           /* layers and losses */
+#include "swage/ops.h"          /* the table of operations */
 #include "swage/plan.h"         /* weights, memory, running */
 #include "swage/swae.h"         /* the published networks */
 

@@ -15,6 +15,7 @@ static const cli_option options[] = {
 static const struct { const char *name; size_t offset; } categories[] = {
     {"parameters", offsetof(swg_memory, parameters_bytes)}, {"optimiser", offsetof(swg_memory, optimiser_bytes)},
     {"gradients", offsetof(swg_memory, gradients_bytes)},   {"state", offsetof(swg_memory, state_bytes)},
+    {"arrays", offsetof(swg_memory, array_bytes)},
     {"saved", offsetof(swg_memory, saved_bytes)},
     {"transient", offsetof(swg_memory, transient_bytes)},   {"scratch", offsetof(swg_memory, scratch_bytes)},
     {"io", offsetof(swg_memory, io_bytes)},

@@ -22,7 +22,7 @@ static bool exists(swg_graph *g, const char *what, swg_value v) {
 
 bool swg__check(swg_graph *g, const char *what, swg_value v) {
     if (exists(g, what, v) && g->nodes[v].dtype != g->dtype)
-        swg__graph_fail(g, SWG_EDTYPE, "%s: an input holds indices, which only take_along reads", what);
+        swg__graph_fail(g, SWG_EDTYPE, "%s: an input holds indices, which only take_along, gather and scatter_add read", what);
     return g->status == SWG_OK;
 }
 
@@ -78,9 +78,11 @@ swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *sha
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init) {
     if (!(init.bound >= 0))
         return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, expected 0 or more", name ? name : "", init.bound);
-    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}});
+    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}, .diagonal = init.diagonal});
     if (!v)
         return v;
+    if (init.diagonal && ndim != 2)
+        return swg__graph_fail(g, SWG_ESHAPE, "param \"%s\": a diagonal in %d axes, expected 2", name, ndim);
     if (g->param_count == g->param_capacity) {
         int capacity = g->param_capacity ? 2 * g->param_capacity : 32;
         swg_value *params = swg__grow(g->ctx, g->params, (size_t)capacity * sizeof *params);
@@ -214,7 +216,7 @@ swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b)
 /* ---- shape ---- */
 
 swg_value swg_reshape(swg_graph *g, swg_value x, int ndim, const int64_t *shape) {
-    if (!check(g, SWG__RESHAPE, x) || !given(g, SWG__RESHAPE, shape))
+    if (!exists(g, "reshape", x) || !given(g, SWG__RESHAPE, shape))
         return SWG_NONE;
     if (ndim < 1 || ndim > SWG_MAX_DIMS)
         return swg__graph_fail(g, SWG_ESHAPE, "reshape: %d dimensions", ndim);
@@ -273,7 +275,7 @@ swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape) 
 }
 
 swg_value swg_slice(swg_graph *g, swg_value x, const int64_t *begin, const int64_t *extent) {
-    if (!check(g, SWG__SLICE, x) || !given(g, SWG__SLICE, begin) || !given(g, SWG__SLICE, extent))
+    if (!exists(g, "slice", x) || !given(g, SWG__SLICE, begin) || !given(g, SWG__SLICE, extent))
         return SWG_NONE;
     const swg__node *n = &g->nodes[x];
     swg__attr attr = {0};

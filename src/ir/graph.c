@@ -165,6 +165,13 @@ swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const
         memcpy(n->shape, shape, (size_t)ndim * sizeof *shape);
     if (inputs)
         memcpy(n->in, in, (size_t)inputs * sizeof *in);
+    if (op == SWG__ARRAY) { /* every graph has the elements in its own arena */
+        size_t bytes = (size_t)swg__node_bytes(n);
+        void *data = swg__arena_alloc(&g->arena, bytes);
+        if (!data)
+            return swg__graph_fail(g, SWG_ENOMEM, "out of memory for an array of %lld bytes", (long long)bytes);
+        n->attr.data = attr->data ? memcpy(data, attr->data, bytes) : data;
+    }
     return (swg_value)g->count++;
 }
 

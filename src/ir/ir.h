@@ -33,6 +33,7 @@ typedef struct swg__attr {
     double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value */
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
+    void *data;                     /* array: its elements, in the graph's arena */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
@@ -40,9 +41,10 @@ typedef struct swg__attr {
     bool trans_a, trans_b;          /* matmul */
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
     uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags */
-    uint8_t unused[5];
+    bool diagonal;                  /* param: f[1] on the diagonal only */
+    uint8_t unused[4];
 } swg__attr;
-_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + sizeof(void *) + 10 * 4 + 3 * 4 + 7 + 5, "no padding in swg__attr");
+_Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *) + 10 * 4 + 3 * 4 + 8 + 4, "no padding in swg__attr");
 
 enum { SWG__UPDATE_CLIP = 1, SWG__UPDATE_MOMENTUM = 2, SWG__UPDATE_NESTEROV = 4, SWG__UPDATE_AMSGRAD = 8, SWG__UPDATE_ACCUMULATE = 16 };
 
@@ -118,6 +120,31 @@ bool swg__norm_view_of(const swg__node *x, uint32_t axes, swg__norm_view *out);
 /* (2, kept): sums over `axes` of dy w and of dy w (x - mean) rstd, w the optional weight; `by_row`: mean and rstd vary along the
  * reduced axis. SWG_NONE without an error where no kernel has the form. */
 swg_value swg__norm_sums(swg_graph *g, const swg_value *in, int inputs, uint32_t axes, bool by_row);
+/* ---- pooling and resize: maps along up to three spatial axes, one after the other ---- */
+
+typedef enum swg__resample_kind { SWG__WINDOW, SWG__ADAPTIVE, SWG__NEAREST, SWG__LINEAR_CENTRES, SWG__LINEAR_CORNERS } swg__resample_kind;
+/* x as (outer, in[0..2], inner), y likewise with out; missing spatial axes stand in front with extent 1. attr.begin[0]: kind;
+ * begin[3..5]: kernel; stride, before: of windows; f[0]: averages count no padding; axis: first spatial axis; trans_a: x and y change
+ * places, the map is the transposed one. */
+typedef struct swg__resample {
+    int64_t outer, in[3], out[3], inner;
+    const swg__attr *attr;
+} swg__resample;
+swg__resample swg__resample_of(const swg_graph *g, const swg__node *n);
+/* Elements of x that make element `o` of y along `axis`: [*first, result). */
+int64_t swg__resample_window(const swg__resample *r, int axis, int64_t o, int64_t *first);
+/* Weight of element i of that range. */
+double swg__resample_weight(const swg__resample *r, int axis, int64_t o, int64_t i);
+
+/* Gather, and scatter to the shape `to`, where the spatial axes from `axis` on are taken as one; the index is shaped like the result of
+ * gather. */
+swg_value swg__spatial_gather(swg_graph *g, swg_value x, swg_value index, int axis);
+swg_value swg__spatial_scatter(swg_graph *g, swg_value x, swg_value index, int axis, const int64_t *to);
+/* How gather and scatter see their operands: x (outer, n, inner), values (outer, m, inner); the index is (m), (outer, m) or
+ * (outer, m, inner). */
+typedef struct swg__gather { int64_t outer, n, m, inner, index_outer, index_m, index_inner; } swg__gather; /* the last three: strides */
+swg__gather swg__gather_of(const swg_graph *g, const swg__node *n);
+
 /* Hash of "<kind>:<scope>.<name>" with '/' written '.': the stream of a random layer. Latches an error if another has it. */
 uint32_t swg__stream_of(swg_graph *g, const char *kind, const char *name);
 /* Latches an error, the message prefixed with the scope path; returns SWG_NONE. */

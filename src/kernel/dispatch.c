@@ -33,5 +33,6 @@ static const swg__kernel *const kernels[SWG__OP_COUNT] = {
 
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n) {
     const swg__kernel *kernel = kernels[n->op];
-    return !kernel->run ? NULL : g->dtype == SWG_F64 ? &swg__kernel_reference : kernel;
+    bool moved_index = n->dtype == SWG_I32 && swg__ops[n->op].class == SWG__MOVE; /* a copy of elements whatever they are */
+    return !kernel->run ? NULL : g->dtype == SWG_F64 && !moved_index ? &swg__kernel_reference : kernel;
 }

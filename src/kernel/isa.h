@@ -66,6 +66,7 @@ typedef struct swg__isa_table {
     void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
     void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
                             int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    void (*add_scaled)(float *to, const float *x, float scale, int64_t n);  /* to += scale x */
     /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */

@@ -50,6 +50,11 @@ static void run_products(const float *dy, const float *x, const float *w, int64_
     out[1] *= (double)rstd;
 }
 
+static void add_scaled(float *restrict to, const float *restrict x, float scale, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        to[i] += scale * x[i];
+}
+
 enum { NORM_WIDTH = 32 };
 
 /* The second pass over the block finds it in the first cache: callers give a few hundred rows. */

@@ -109,16 +109,13 @@ swg_value swg_group_norm(swg_graph *g, swg_value x, int64_t groups, const char *
         return swg__graph_fail(g, SWG_ESHAPE, "group_norm \"%s\": %lld channels do not divide into %lld groups", name, (long long)n.channels,
                                (long long)groups);
     swg_scope_push(g, name);
-    swg_moments m;
-    if (n.axis == 1) {
-        m = swg_norm_moments(g, swg_reshape(g, x, 3, (int64_t[]){n.shape[0], groups, -1}), 1u << 2);
-    } else { /* of every channel, then of the channels of a group: var = mean(var_c + (mean_c - mean)^2) */
-        const int64_t shape[3] = {n.shape[0], groups, n.channels / groups};
-        swg_moments c = swg_norm_moments(g, x, ((1u << n.ndim) - 1) & ~(1u << n.axis | 1u));
-        swg_value mean = swg_reshape(g, c.mean, 3, shape), variance = swg_reshape(g, c.variance, 3, shape);
-        m.mean = swg_mean(g, mean, 1u << 2);
-        m.variance = swg_mean(g, swg_add(g, variance, swg_square(g, swg_sub(g, mean, m.mean))), 1u << 2);
-    }
+    /* Of every channel, then of the channels of a group: var = mean(var_c + (mean_c - mean)^2). No axis is cut, so that either layout
+     * of x will do. */
+    const int64_t shape[3] = {n.shape[0], groups, n.channels / groups};
+    swg_moments c = swg_norm_moments(g, x, ((1u << n.ndim) - 1) & ~(1u << n.axis | 1u)), m;
+    swg_value mean = swg_reshape(g, c.mean, 3, shape), variance = swg_reshape(g, c.variance, 3, shape);
+    m.mean = swg_mean(g, mean, 1u << 2);
+    m.variance = swg_mean(g, swg_add(g, variance, swg_square(g, swg_sub(g, mean, m.mean))), 1u << 2);
     swg_value y = apply(g, &n, x, per_channel(g, &n, m.mean, groups), per_channel(g, &n, m.variance, groups), 1, &n.channels, n.ndim, n.wide);
     swg_scope_pop(g);
     return y;

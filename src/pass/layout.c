@@ -94,7 +94,9 @@ static swg_value get(maker *m, swg_value v, bool last) {
 static bool turns(const swg__node *n) {
     if (swg__ops[n->op].class == SWG__EW || n->op == SWG__SLICE || n->op == SWG__PAD || n->op == SWG__CONCAT)
         return true;
-    if (swg__ops[n->op].class != SWG__REDUCE)
+    if (n->op == SWG__RESAMPLE || n->op == SWG__MAX_INDEX || n->op == SWG__GATHER || n->op == SWG__SCATTER)
+        return n->attr.axis == 2 && (n->op == SWG__RESAMPLE || n->op == SWG__MAX_INDEX || n->attr.begin[0]); /* over all spatial axes */
+    if (n->op != SWG__SUM && n->op != SWG__REDUCE_MAX)
         return false;
     uint32_t axes = 0;
     for (int axis = 0; axis < n->ndim; axis++)
@@ -113,6 +115,31 @@ static bool wants(const maker *m, swg_value v) {
     return found;
 }
 
+/* Statistics per channel, or per sample and channel, are in the same order whatever the layout of what they are of: here the operands,
+ * not the result, have twins. */
+static bool reads_twins(const maker *m, swg_value v) {
+    const swg__node *n = &m->from->nodes[v];
+    if (n->op != SWG__NORM_STATS && (n->op != SWG__NORM_SUMS || n->inputs > 4 || n->attr.f[0] != 0))
+        return false;
+    bool found = false;
+    for (int j = 0; j < n->inputs; j++)
+        found = found || only_twin(m, n->in[j]);
+    int ndim = m->from->nodes[n->in[0]].ndim;
+    return found && ndim >= 3 && (((1u << ndim) - 1) & ~n->attr.axes) < 4; /* axes 0 and 1 */
+}
+
+static swg_value emit_from_twins(maker *m, const swg__node *n, swg_value *in) {
+    swg__attr attr = n->attr;
+    int ndim = m->from->nodes[n->in[0]].ndim;
+    attr.axes = 0;
+    for (int axis = 0; axis < ndim; axis++)
+        attr.axes |= (n->attr.axes >> axis & 1) << twin_axis(ndim, axis);
+    for (int j = 0; j < n->inputs; j++)
+        if (!(in[j] = get(m, n->in[j], true)))
+            return SWG_NONE;
+    return emit(m, n, (swg__op)n->op, n->ndim, n->shape, n->inputs, in, &attr);
+}
+
 static swg_value emit_twin(maker *m, const swg__node *n, swg_value *in) {
     swg__attr attr = n->attr;
     int64_t shape[SWG_MAX_DIMS];
@@ -126,6 +153,8 @@ static swg_value emit_twin(maker *m, const swg__node *n, swg_value *in) {
     }
     if (n->op == SWG__CONCAT)
         attr.axis = twin_axis(n->ndim, n->attr.axis);
+    else if (!elementwise && swg__ops[n->op].class != SWG__MOVE)
+        attr.axis = twin_axis(n->ndim, n->attr.axis); /* the first of the spatial axes */
     for (int j = 0; j < n->inputs; j++) {
         bool whole = !elementwise || swg__same_shape(&m->from->nodes[n->in[j]], n);
         if (!(in[j] = whole ? get(m, n->in[j], true) : small_twin(m, n->in[j], n->ndim)))
@@ -147,6 +176,8 @@ static void place(maker *m, swg_value v, swg_value *in) {
         m->form[v][0] = get(m, n->in[0], true);
     } else if (!m->placed[v] && wants(m, v)) {
         m->form[v][1] = emit_twin(m, n, in);
+    } else if (!m->placed[v] && reads_twins(m, v)) {
+        m->form[v][0] = emit_from_twins(m, n, in);
     } else {
         for (int j = 0; j < n->inputs; j++)
             if (!(in[j] = get(m, n->in[j], false)))
@@ -177,6 +208,7 @@ swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_valu
             like[v] = *form_of(&m, v, false);
     }
     to->span = from->span;
+    to->state_span = from->state_span;
     swg__free(ctx, m.form);
     swg__free(ctx, m.pair);
     swg__free(ctx, m.flip);

@@ -21,6 +21,12 @@ void swg__work_replace(swg__work *w, swg_value from, swg_value to);
 /* placed[v] = 1 for gradients: each has a place of its own in the gradient span, so nothing may be merged into or out of it. */
 void swg__mark_placed(const swg_graph *g, uint8_t *placed);
 
+/* fixed[v] = 1 for what depends on parameters, states and constants only. */
+void swg__mark_fixed(const swg_graph *g, uint8_t *fixed);
+
+/* From one copy into another, before the layout, for frozen weights: norms of known statistics into contractions. like[v]: what v is in
+ * `to`. */
+swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
 /* Before the others, from one copy into another: permutes of channels only at the edges. like[v]: what v is in `to`; SWG_NONE for
  * what only exists channels-last there. Outputs exist. */
 swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);

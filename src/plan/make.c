@@ -18,6 +18,7 @@ typedef struct maker {
     int *group_of;              /* per value: index of the group that computes it, -1 */
     int *last_read;             /* per base value */
     uint8_t *is_output;         /* per base value */
+    uint8_t *fixed;             /* of a frozen plan: computed when opened or refreshed, and kept */
 } maker;
 
 /* ---- copy ---- */
@@ -70,7 +71,10 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
     return status;
 }
 
-static swg_status lay_out(swg_plan *plan) {
+typedef swg_status (*copying_pass)(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
+
+/* Runs a pass that makes a new graph. */
+static swg_status remake(swg_plan *plan, copying_pass pass) {
     swg_graph *from = plan->g, *to;
     swg_value *like = swg__alloc(plan->ctx, (size_t)from->count * sizeof *like);
     if (!like)
@@ -78,7 +82,7 @@ static swg_status lay_out(swg_plan *plan) {
     swg_status status = swg_graph_create(plan->ctx, &(swg_graph_opts){.dtype = from->dtype}, &to);
     if (status == SWG_OK) {
         plan->g = to;
-        status = swg__pass_layout(from, to, plan->outputs, plan->output_count, like);
+        status = pass(from, to, plan->outputs, plan->output_count, like);
         for (int64_t v = 0; status == SWG_OK && v < plan->map_count; v++)
             plan->map[v] = like[plan->map[v]];
         for (int i = 0; status == SWG_OK && i < plan->output_count; i++)
@@ -176,7 +180,7 @@ done:
 static bool row_kernel(const maker *m, swg_value v, int64_t rows) {
     const swg__node *n = &m->g->nodes[v];
     const swg__kernel *k = swg__kernel_of(m->g, n);
-    return k && k->rows && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
+    return k && k->rows && !m->fixed[v] && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
            (swg__ops[n->op].class != SWG__CONTRACTION || (n->ndim == 2 && !n->attr.trans_a));
 }
 
@@ -264,7 +268,7 @@ static swg_status add_pack(maker *m, swg_value v, int *packed) {
     const swg__kernel *kernel = swg__kernel_of(m->g, n);
     if (!kernel->pack)
         return SWG_OK;
-    bool frozen = plan->frozen && m->g->nodes[swg__base_of(m->g, n->in[1])].op == SWG__PARAM, provided = swg__provider_takes(plan, v);
+    bool frozen = m->fixed[n->in[1]], provided = swg__provider_takes(plan, v);
     bool packs = true;
     int64_t bytes = 0;
     if (provided)
@@ -294,6 +298,7 @@ static swg_status add_node_step(maker *m, swg_value v, int group, int packed) {
     if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->group = group;
+    s->frozen = m->fixed[v];
     s->scratch = s->packed = packed;
     bool per_worker = false;
     int64_t scratch = s->kernel->scratch ? s->kernel->scratch(&s->call, &per_worker) : 0;
@@ -383,7 +388,7 @@ static int in_place(const maker *m, const swg__step *s, bool panel) {
         swg_value b = swg__base_of(m->g, n->in[j]);
         const swg__location *where = &m->plan->where[b];
         const swg__node *in = &m->g->nodes[n->in[j]];
-        if (where->kind == SWG__IN_BUFFER && m->last_read[b] == s->time && !m->is_output[b] && m->g->nodes[b].op != SWG__INPUT &&
+        if (where->kind == SWG__IN_BUFFER && !m->fixed[b] && m->last_read[b] == s->time && !m->is_output[b] && m->g->nodes[b].op != SWG__INPUT &&
             swg__node_bytes(in) == swg__node_bytes(n) && m->plan->buffers[where->buffer].panel == panel &&
             (panel || s->group < 0 || !read_in_group(m, s, b)))
             return where->buffer;
@@ -404,6 +409,9 @@ static swg_status locate_leaves(maker *m) {
             *where = (swg__location){.kind = SWG__IN_STATES, .element = n->offset};
         } else if (n->op == SWG__INPUT && plan->bind_inputs) {
             where->kind = SWG__IN_CALLER;
+        } else if (n->op == SWG__ARRAY) {
+            where->kind = SWG__IN_ARRAY;
+            plan->memory.array_bytes += swg__node_bytes(n);
         } else if (n->op == SWG__CONSTANT) {
             where->kind = SWG__IN_CONSTANTS;
         } else if (n->op == SWG__INPUT) {
@@ -452,6 +460,8 @@ static swg_status locate_values(maker *m) {
             }
             *where = (swg__location){.kind = SWG__IN_BUFFER, .buffer = buffer};
             swg__buffer *b = &plan->buffers[buffer];
+            if (s->frozen)
+                extend(&b->life, 0, plan->times - 1);
             extend(&b->life, b->panel ? s->time : first, m->is_output[v] ? plan->times - 1 : b->panel ? s->time : last);
         }
         for (int j = 0; j < s->call.node->inputs; j++) {
@@ -544,7 +554,7 @@ static swg_status place(maker *m) {
     memory->parameters_bytes = span;
     memory->gradients_bytes = span * (spans.gradient + spans.sum);
     memory->optimiser_bytes = span * (spans.moment1 + spans.moment2 + spans.largest);
-    memory->peak_bytes = memory->arena_bytes + memory->state_bytes + span + memory->gradients_bytes + memory->optimiser_bytes;
+    memory->peak_bytes = memory->arena_bytes + memory->array_bytes + memory->state_bytes + span + memory->gradients_bytes + memory->optimiser_bytes;
     swg__free(plan->ctx, lives);
     return status;
 }
@@ -552,6 +562,8 @@ static swg_status place(maker *m) {
 static swg_status make(maker *m, const swg_plan_opts *opts) {
     swg_plan *plan = m->plan;
     SWG__TRY(rewrite(plan, opts, m->readers));
+    if (plan->frozen)
+        swg__mark_fixed(plan->g, m->fixed);
     SWG__TRY(swg__provider_open(plan, opts->provider));
     for (int i = 0; i < plan->output_count; i++)
         m->is_output[swg__base_of(m->g, plan->outputs[i])] = 1;
@@ -583,8 +595,10 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->bind_inputs = opts->bind_inputs;
     swg__arena_init(&plan->arena, ctx);
     swg_status status = copy_live(g, opts, plan);
+    if (status == SWG_OK && opts->frozen && !opts->no_fusion)
+        status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
-        status = lay_out(plan);
+        status = remake(plan, swg__pass_layout);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
@@ -596,10 +610,11 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         m.group_of = swg__calloc(ctx, n, sizeof *m.group_of);
         m.last_read = swg__calloc(ctx, n, sizeof *m.last_read);
         m.is_output = swg__calloc(ctx, n, 1);
+        m.fixed = swg__calloc(ctx, n, 1);
         plan->where = swg__calloc(ctx, n, sizeof *plan->where);
         plan->caller = swg__calloc(ctx, n, sizeof *plan->caller);
         plan->constants = swg__calloc(ctx, n, sizeof *plan->constants);
-        if (m.readers && m.order && m.group_of && m.last_read && m.is_output && plan->where && plan->caller &&
+        if (m.readers && m.order && m.group_of && m.last_read && m.is_output && m.fixed && plan->where && plan->caller &&
             plan->constants) {
             for (size_t v = 0; v < n; v++)
                 m.group_of[v] = m.last_read[v] = -1;
@@ -612,6 +627,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         swg__free(ctx, m.group_of);
         swg__free(ctx, m.last_read);
         swg__free(ctx, m.is_output);
+        swg__free(ctx, m.fixed);
     }
     if (status != SWG_OK) {
         swg_plan_destroy(plan);

@@ -32,7 +32,7 @@ typedef struct swg__buffer {
 } swg__buffer;
 
 /* Where a value lies: in a buffer, in a span, or outside. */
-typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_WEIGHTS, SWG__IN_STATES, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
+typedef enum swg__place_kind { SWG__IN_NOTHING, SWG__IN_BUFFER, SWG__IN_CONSTANTS, SWG__IN_ARRAY, SWG__IN_WEIGHTS, SWG__IN_STATES, SWG__IN_GRADIENTS, SWG__IN_CALLER } swg__place_kind;
 typedef struct swg__location {
     swg__place_kind kind;
     int buffer;
@@ -48,7 +48,7 @@ typedef struct swg__step {
     int time;           /* schedule step */
     int64_t units, grain;
     bool packs;         /* fills `scratch` with the second operand of a contraction in another layout */
-    bool frozen;        /* packing of constant weights: runs when opened or refreshed, not in a run */
+    bool frozen;        /* of weights alone, packing or not: runs when opened or refreshed, not in a run */
     swg__call call;
     const void **in;
     bool writes_panel;  /* group: out, in[i] are panels whose pointers depend on worker and row */
@@ -95,7 +95,7 @@ struct swg_weights {
     swg_dtype dtype;
     swg__arena arena;
     int count;
-    struct swg__weight { const char *name; uint32_t stream; int ndim, group; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; } *items;
+    struct swg__weight { const char *name; uint32_t stream; int ndim, group; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; bool diagonal; } *items;
     struct swg__weight *states;
     int state_count;
     int64_t span, state_span;

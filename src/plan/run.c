@@ -15,6 +15,12 @@ static void *address(const swg_plan *plan, swg_value v) {
         return plan->block + b->life.offset + (b->panel ? plan->buffers[plan->groups[b->group].memory].life.offset : 0);
     }
     case SWG__IN_CONSTANTS: return &plan->constants[base];
+    case SWG__IN_ARRAY: {
+        const void *data = plan->g->nodes[base].attr.data;
+        void *array;
+        memcpy(&array, &data, sizeof data); /* nobody writes to it */
+        return array;
+    }
     case SWG__IN_WEIGHTS: return plan->weights ? plan->weights->value + where->element * size : NULL;
     case SWG__IN_STATES: return plan->weights ? plan->weights->state + where->element * size : NULL;
     case SWG__IN_GRADIENTS:

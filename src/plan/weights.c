@@ -15,7 +15,7 @@ static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *ite
     for (size_t j = 0; j <= length; j++)
         stream[prefix + j] = n->name[j] == '/' ? '.' : n->name[j];
     *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset,
-                                 .bound = n->attr.f[0], .value = n->attr.f[1]};
+                                 .bound = n->attr.f[0], .value = n->attr.f[1], .diagonal = n->attr.diagonal};
     memcpy(item->shape, n->shape, sizeof item->shape);
     return true;
 }
@@ -111,6 +111,8 @@ void swg_weights_init(swg_weights *w, uint64_t seed) {
         for (int64_t e = 0; e < elements; e++) {
             float u = swg__uniform(swg__philox(seed, (uint64_t)e / 4, 0, item->stream).w[e % 4]);
             float value = item->bound > 0 ? bound * (2.f * u - 1.f) : (float)item->value;
+            if (item->diagonal && e / item->shape[1] != e % item->shape[1])
+                value = 0;
             swg__store(w->value, w->dtype, item->offset + e, (double)value);
         }
     }

@@ -53,6 +53,63 @@ BUILD(group_norm) {
 }
 BUILD(layer_norm) { return swg_layer_norm(G, A, c->name[strlen("layer_norm_")] - '0', "norm", NULL); }
 
+static bool is_last(const layer_case *c) { return strstr(c->name, "_last") != NULL; }
+
+/* A list of numbers; at most six. */
+static void list(const layer_case *c, const char *key, int64_t *out) {
+    char path[128];
+    snprintf(path, sizeof path, "%s.%s", c->name, key);
+    const char *text = swg_safetensors_note(c->file, path);
+    assert_non_null(text);
+    for (char *end; *text; text = *end == ',' ? end + 1 : end)
+        *out++ = strtoll(text, &end, 10);
+}
+
+static swg_pool_opts pool_opts(const layer_case *c) {
+    swg_pool_opts opts = {.channels_last = is_last(c), .exclude_padding = strstr(c->name, "exclude") != NULL};
+    list(c, "kernel", opts.kernel);
+    list(c, "stride", opts.stride);
+    list(c, "padding", opts.padding);
+    return opts;
+}
+BUILD(max_pool) {
+    swg_pool_opts opts = pool_opts(c);
+    return swg_max_pool(G, A, &opts);
+}
+BUILD(avg_pool) {
+    swg_pool_opts opts = pool_opts(c);
+    return swg_avg_pool(G, A, &opts);
+}
+BUILD(adaptive) {
+    int64_t extent[SWG_MAX_DIMS];
+    list(c, "extent", extent);
+    return strstr(c->name, "avg") ? swg_adaptive_avg_pool(G, A, extent, false) : swg_adaptive_max_pool(G, A, extent, false);
+}
+BUILD(resize) {
+    int64_t extent[SWG_MAX_DIMS];
+    list(c, "extent", extent);
+    return swg_resize(G, A, extent, &(swg_resize_opts){.nearest = strstr(c->name, "nearest"), .align_corners = strstr(c->name, "corners"),
+                                                        .channels_last = is_last(c)});
+}
+BUILD(roll) {
+    int64_t shift[SWG_MAX_DIMS];
+    list(c, "shift", shift);
+    return swg_roll(G, A, shift);
+}
+BUILD(window_partition) {
+    int64_t window[SWG_MAX_DIMS], shift[SWG_MAX_DIMS];
+    list(c, "window", window);
+    list(c, "shift", shift);
+    return swg_window_partition(G, A, window, shift);
+}
+
+BUILD(bce_logits) { return swg_loss_bce_logits(G, A, B); }
+BUILD(dice) { return swg_loss_dice(G, A, B, 0); }
+BUILD(cross_entropy) {
+    return swg_loss_cross_entropy(G, A, B, &(swg_cross_entropy_opts){.weight = c->in[2], .channel_axis = is_last(c) ? -1 : 0});
+}
+BUILD(gdn) { return swg_gdn(G, A, "gdn", strstr(c->name, "inverse"), is_last(c) ? -1 : 0); }
+
 /* Cases by pattern; the first that fits. f32: allowed error of an element b is f32 * (|b| + min(1, largest of the tensor)). */
 static const struct { const char *pattern; swg_value (*build)(layer_case *); double f32; } rows[] = {
     {"leaky_relu", build_leaky_relu, 2e-7},
@@ -60,6 +117,16 @@ static const struct { const char *pattern; swg_value (*build)(layer_case *); dou
     {"gelu_tanh", build_gelu_tanh, 3e-6},
     {"hard_sigmoid", build_hard_sigmoid, 2e-7},
     {"hard_swish", build_hard_swish, 5e-7},
+    {"max_pool*", build_max_pool, 2e-7},
+    {"avg_pool*", build_avg_pool, 5e-7},
+    {"adaptive*", build_adaptive, 5e-7},
+    {"resize*", build_resize, 1e-6},
+    {"roll", build_roll, 0},
+    {"window_partition*", build_window_partition, 0},
+    {"bce_logits", build_bce_logits, 1e-6},
+    {"ce_*", build_cross_entropy, 2e-6},
+    {"dice*", build_dice, 2e-6},
+    {"gdn*", build_gdn, 3e-6},
     {"batch_norm_small", build_batch_norm, 5e-5}, /* gradients of some hundred, by cancellation */
     {"batch_norm*", build_batch_norm, 4e-6},
     {"instance_norm*", build_instance_norm, 4e-6},

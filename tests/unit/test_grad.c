@@ -124,6 +124,31 @@ CASE(instance_norm) { return swg_square(g, swg_instance_norm(g, A, "in", &(swg_n
 CASE(group_norm) { return swg_square(g, swg_group_norm(g, A, 2, "gn", NULL)); }
 CASE(group_norm_last) { return swg_square(g, swg_group_norm(g, A, 2, "gn", &(swg_norm_opts){.channel_axis = -1})); }
 CASE(layer_norm) { return swg_square(g, swg_layer_norm(g, A, 2, "ln", NULL)); }
+/* gather, roll, windows, pooling, resize */
+static const int32_t picked[] = {2, 0, 2, 1, 0}, picked_rows[] = {0, 2, 1, 1};
+CASE(gather) { return swg_square(g, swg_gather(g, A, swg_constant_index(g, 1, (int64_t[]){5}, picked), 1)); }
+CASE(gather_rows) { return swg_square(g, swg_gather(g, A, swg_constant_index(g, 2, (int64_t[]){2, 2}, picked_rows), 1)); }
+CASE(scatter) { return swg_square(g, swg_scatter_add(g, A, swg_constant_index(g, 1, (int64_t[]){5}, picked), 1, 4)); }
+CASE(roll) { return swg_square(g, swg_roll(g, A, (int64_t[]){1, 0, -6})); }
+CASE(windows) {
+    const int64_t window[] = {2, 2}, shift[] = {1, 1};
+    return swg_square(g, swg_window_partition(g, A, window, shift));
+}
+CASE(max_pool) { return swg_square(g, swg_max_pool(g, A, &(swg_pool_opts){.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 1}})); }
+CASE(adaptive_max_pool) { return swg_square(g, swg_adaptive_max_pool(g, A, (int64_t[]){3}, true)); }
+CASE(avg_pool) { return swg_square(g, swg_avg_pool(g, A, &(swg_pool_opts){.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 1}, .channels_last = true})); }
+CASE(resize) { return swg_square(g, swg_resize(g, A, (int64_t[]){5, 3}, NULL)); }
+CASE(resize_nearest) { return swg_square(g, swg_resize(g, A, (int64_t[]){5, 3}, &(swg_resize_opts){.nearest = true, .channels_last = true})); }
+/* losses of classes, GDN */
+CASE(bce) { return swg_loss_bce_logits(g, A, B); }
+CASE(dice) { return swg_loss_dice(g, A, B, 0); }
+CASE(ce_soft) { return swg_loss_cross_entropy(g, A, B, &(swg_cross_entropy_opts){.weight = p[2]}); }
+CASE(ce_class) {
+    swg_value target = swg_constant_array(g, 2, (int64_t[]){2, 3}, (double[]){0, 3, -100, 2, 1, 1});
+    return swg_loss_cross_entropy(g, A, target, &(swg_cross_entropy_opts){.channel_axis = -1, .weight = B});
+}
+CASE(gdn) { return swg_square(g, swg_gdn(g, A, "gdn", false, 0)); }
+CASE(igdn) { return swg_square(g, swg_gdn(g, A, "gdn", true, -1)); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -172,7 +197,23 @@ static const grad_case cases[] = {
     X(dropout, DROPOUT), {{5, 7}}, -1, 1, build_dropout},
     X(norm_stats, NORM_STATS), {{3, 2, 4}}, -1, 1, build_norm_stats},
     X(norm_apply, NORM_APPLY), {{3, 2, 4}, {4}, {4}}, -1, 1, build_norm_last},
+    X(gather, GATHER), {{2, 3, 2}}, -1, 1, build_gather},
+    X(scatter, SCATTER), {{2, 5, 2}}, -1, 1, build_scatter},
+    X(roll, ROLL), {{3, 2, 5}}, -1, 1, build_roll},
+    X(resize, RESAMPLE), {{2, 2, 3, 4}}, -1, 1, build_resize},
 #undef X
+    {"gather per leading index", -1, {{2, 3, 2}}, -1, 1, build_gather_rows},
+    {"window partition", -1, {{2, 4, 4, 2}}, -1, 1, build_windows},
+    {"max pool", -1, {{2, 2, 4, 3}}, -1, 1, build_max_pool},
+    {"adaptive max pool", -1, {{2, 7, 3}}, -1, 1, build_adaptive_max_pool},
+    {"average pool", -1, {{2, 4, 3, 2}}, -1, 1, build_avg_pool},
+    {"bce with logits", -1, {{3, 5}, {3, 5}}, -1, 1, build_bce},
+    {"dice", -1, {{2, 3, 4}, {2, 3, 4}}, .1, 1, build_dice},
+    {"cross entropy, soft", -1, {{2, 4, 3}, {2, 4, 3}, {4}}, .1, 1, build_ce_soft},
+    {"cross entropy, classes last", -1, {{2, 3, 4}, {4}}, .1, 1, build_ce_class},
+    {"gdn", -1, {{2, 3, 4}}, -1, 1, build_gdn},
+    {"inverse gdn, channels last", -1, {{3, 4}}, -1, 1, build_igdn},
+    {"resize, nearest", -1, {{2, 3, 4, 2}}, -1, 1, build_resize_nearest},
     {"norm over the first axis", -1, {{5, 3}}, -1, 1, build_norm_first},
     {"norm over first and last", -1, {{4, 3, 2}, {3}, {3}}, -1, 1, build_norm_outer},
     {"norm over the middle", -1, {{2, 4, 3}, {3}, {3}}, -1, 1, build_norm_middle},

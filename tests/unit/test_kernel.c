@@ -97,6 +97,27 @@ CASE(sums_rows, sums_of(g, in, 4, 4, true))
 CASE(sums_columns, sums_of(g, in, 2, 2, false))
 CASE(sums_outer, sums_of(g, in, 5, 5, false))
 CASE(sums_by_row, sums_of(g, in, 3, 4, false))
+/* gather, roll, pooling, resize, and the transposed maps of their gradients */
+static swg_value with_gradient(swg_graph *g, swg_value x, swg_value y) { /* sums of squares of y, and the gradient, below each other */
+    swg_value loss = swg_sum(g, swg_square(g, y), 0), dx = SWG_NONE;
+    if (swg_gradients(g, loss, &x, 1, &dx) != SWG_OK)
+        return SWG_NONE;
+    swg_value parts[2] = {swg_reshape(g, y, 1, (int64_t[]){-1}), swg_reshape(g, dx, 1, (int64_t[]){-1})};
+    return swg_concat(g, parts, 2, 0);
+}
+static swg_value sorted_gather(swg_graph *g, swg_value x, swg_value noise) { /* the first 20 of a permutation per sample, as in MAE */
+    swg_value order = swg_argsort(g, noise, 1);
+    return with_gradient(g, x, swg_gather(g, x, swg_slice(g, order, (int64_t[]){0, 0}, (int64_t[]){swg_shape(g, order)[0], 20}), 1));
+}
+CASE(gather, sorted_gather(g, A, B))
+CASE(roll, swg_roll(g, A, (int64_t[]){2, -3, 70, 1}))
+CASE(max_pool, with_gradient(g, A, swg_max_pool(g, A, &(swg_pool_opts){.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 1}})))
+CASE(max_pool_last, with_gradient(g, A, swg_max_pool(g, A, &(swg_pool_opts){.kernel = {3, 2}, .channels_last = true})))
+CASE(avg_pool, with_gradient(g, A, swg_avg_pool(g, A, &(swg_pool_opts){.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 1}, .exclude_padding = true})))
+CASE(avg_pool_last, with_gradient(g, A, swg_avg_pool(g, A, &(swg_pool_opts){.kernel = {3, 2}, .channels_last = true})))
+CASE(resize, with_gradient(g, A, swg_resize(g, A, (int64_t[]){13, 5}, NULL)))
+CASE(resize_last, with_gradient(g, A, swg_resize(g, A, (int64_t[]){13, 5}, &(swg_resize_opts){.channels_last = true, .align_corners = true})))
+CASE(adaptive_last, with_gradient(g, A, swg_adaptive_avg_pool(g, A, (int64_t[]){3, 4}, true)))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -177,6 +198,16 @@ static const kernel_case cases[] = {
     {"norm sums of columns", {{3, 2500, 37}, {3, 2500, 37}}, -1, 1, 8e-6, build_sums_columns},
     {"norm sums of channels", {{5, 7, 125}, {5, 7, 125}}, -1, 1, 3e-6, build_sums_outer},
     {"norm sums by row", {{30, 9, 70}, {30, 9, 70}}, -1, 1, 3e-6, build_sums_by_row},
+    {"gather and scatter", {{3, 50, 9}, {3, 50}}, -1, 1, 0, build_gather},
+    {"gather and scatter, wide", {{2, 50, 133}, {2, 50}}, -1, 1, 0, build_gather},
+    {"roll", {{3, 4, 65, 5}}, -1, 1, 0, build_roll},
+    {"max pool", {{2, 3, 17, 9}}, -1, 1, 4e-7, build_max_pool},
+    {"max pool, channels last", {{2, 17, 9, 67}}, -1, 1, 4e-7, build_max_pool_last},
+    {"average pool", {{2, 3, 17, 9}}, -1, 1, 1e-6, build_avg_pool},
+    {"average pool, channels last", {{2, 17, 9, 67}}, -1, 1, 1e-6, build_avg_pool_last},
+    {"resize", {{2, 3, 7, 9}}, -1, 1, 2e-6, build_resize},
+    {"resize, channels last", {{2, 7, 9, 35}}, -1, 1, 2e-6, build_resize_last},
+    {"adaptive average pool", {{2, 7, 9, 35}}, -1, 1, 2e-6, build_adaptive_last},
 };
 
 /* Inputs exact in f32, from a small generator of the test's own. */

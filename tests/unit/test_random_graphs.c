@@ -427,14 +427,20 @@ static void open_or_fail(job *j, const setup *s) {
         fail_msg("graph %llu: %s", (unsigned long long)s->seed, swg_context_message(j->ctx));
 }
 
-/* Everything a run may not rely on becomes NaN (or index -1): all buffers but inputs and frozen weights. A row panel lies in
+/* The buffer a value lies in, -1: in none. */
+static int written_to(const swg_plan *plan, swg_value v) {
+    const swg__location *where = &plan->where[swg__base_of(plan->g, v)];
+    return where->kind == SWG__IN_BUFFER ? where->buffer : -1;
+}
+
+/* Everything a run may not rely on becomes NaN (or index -1): all buffers but inputs and what frozen steps made. A row panel lies in
  * the buffer of its group. */
 static void poison(const swg_plan *plan) {
     for (int b = 0; b < plan->buffer_count; b++) {
         const swg__buffer *buffer = &plan->buffers[b];
         bool kept = buffer->category == SWG__CAT_IO || buffer->panel;
         for (int i = 0; i < plan->step_count; i++)
-            kept = kept || (plan->steps[i].frozen && plan->steps[i].scratch == b);
+            kept = kept || (plan->steps[i].frozen && (plan->steps[i].scratch == b || written_to(plan, plan->steps[i].node) == b));
         if (!kept)
             memset(plan->block + buffer->life.offset, 0xFF, (size_t)buffer->life.bytes);
     }

@@ -35,6 +35,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .run_products = run_products,
     .column_moments = column_moments,
     .column_products = column_products,
+    .add_scaled = add_scaled,
     .dropout = dropout,
     .peak_f32 = peak_f32,
     .stream_read = stream_read,
