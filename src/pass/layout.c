@@ -1,6 +1,7 @@
 /* layout.c - channels-last everywhere, permutes only at the edges of the graph. Convolutions are channels-last; one asked for
  * channels-first stands between two permutes. A value that is a permute of a channels-last one, its twin, is not computed until
- * something needs it as it is: element-wise operations, sums, slices, paddings and concatenations read and make twins instead.
+ * something needs it as it is: element-wise operations, sums, slices, paddings, concatenations and normalisations read and make
+ * twins instead.
  * In: a graph. Out: a new one, and for each value its like there. Results are the same but for the order of sums.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -18,6 +19,13 @@ typedef struct maker {
 
 /* Axis `axis` of a value, in its twin. */
 static int twin_axis(int ndim, int axis) { return axis == 0 ? 0 : axis == 1 ? ndim - 1 : axis - 1; }
+
+static uint32_t twin_axes(int ndim, uint32_t axes) {
+    uint32_t turned = 0;
+    for (int axis = 0; axis < ndim; axis++)
+        turned |= (axes >> axis & 1) << twin_axis(ndim, axis);
+    return turned;
+}
 
 static bool moves_channels(const swg__node *n, bool last) {
     bool same = n->op == SWG__PERMUTE && n->ndim >= 3;
@@ -94,11 +102,9 @@ static swg_value get(maker *m, swg_value v, bool last) {
 static bool turns(const swg__node *n) {
     if (swg__ops[n->op].class == SWG__EW || n->op == SWG__SLICE || n->op == SWG__PAD || n->op == SWG__CONCAT)
         return true;
-    if (swg__ops[n->op].class != SWG__REDUCE)
+    if (n->op != SWG__SUM && n->op != SWG__REDUCE_MAX)
         return false;
-    uint32_t axes = 0;
-    for (int axis = 0; axis < n->ndim; axis++)
-        axes |= (n->attr.axes >> axis & 1) << twin_axis(n->ndim, axis);
+    uint32_t axes = twin_axes(n->ndim, n->attr.axes);
     axes /= axes & -axes; /* one run of axes: kernels see no others */
     return (axes & (axes + 1)) == 0;
 }
@@ -117,10 +123,9 @@ static swg_value emit_twin(maker *m, const swg__node *n, swg_value *in) {
     swg__attr attr = n->attr;
     int64_t shape[SWG_MAX_DIMS];
     bool elementwise = swg__ops[n->op].class == SWG__EW;
-    attr.axes = 0;
+    attr.axes = twin_axes(n->ndim, n->attr.axes);
     for (int axis = 0; axis < n->ndim; axis++) {
         shape[twin_axis(n->ndim, axis)] = n->shape[axis];
-        attr.axes |= (n->attr.axes >> axis & 1) << twin_axis(n->ndim, axis);
         if (n->op == SWG__SLICE || n->op == SWG__PAD)
             attr.begin[twin_axis(n->ndim, axis)] = n->attr.begin[axis];
     }
@@ -132,6 +137,29 @@ static swg_value emit_twin(maker *m, const swg__node *n, swg_value *in) {
             return SWG_NONE;
     }
     return emit(m, n, (swg__op)n->op, n->ndim, shape, n->inputs, in, &attr);
+}
+
+/* Statistics of a normalisation: their results lie per sample and channel, or fewer, in that order in either form. */
+static bool turns_statistics(const maker *m, const swg__node *n) {
+    if ((n->op != SWG__NORM_STATS && n->op != SWG__NORM_SUMS) || n->inputs > 4 || n->attr.f[0] != 0)
+        return false;
+    swg_value x = n->in[n->op == SWG__NORM_SUMS];
+    const swg__node *own = &m->from->nodes[x];
+    bool all = own->ndim >= 3 && only_twin(m, x);
+    for (int axis = 2; axis < own->ndim && all; axis++)
+        all = n->attr.axes >> axis & 1;
+    swg__norm_view view;
+    return all && swg__norm_view_of(&m->to->nodes[*form_of(m, x, true)], twin_axes(own->ndim, n->attr.axes), &view);
+}
+
+static swg_value emit_statistics(maker *m, const swg__node *n, swg_value *in) {
+    int ndim = m->from->nodes[n->in[0]].ndim;
+    swg__attr attr = n->attr;
+    attr.axes = twin_axes(ndim, n->attr.axes);
+    for (int j = 0; j < n->inputs; j++)
+        if (!(in[j] = small_twin(m, n->in[j], ndim)))
+            return SWG_NONE;
+    return emit(m, n, (swg__op)n->op, n->ndim, n->shape, n->inputs, in, &attr);
 }
 
 static void place(maker *m, swg_value v, swg_value *in) {
@@ -147,6 +175,8 @@ static void place(maker *m, swg_value v, swg_value *in) {
         m->form[v][0] = get(m, n->in[0], true);
     } else if (!m->placed[v] && wants(m, v)) {
         m->form[v][1] = emit_twin(m, n, in);
+    } else if (!m->placed[v] && turns_statistics(m, n)) {
+        m->form[v][0] = emit_statistics(m, n, in);
     } else {
         for (int j = 0; j < n->inputs; j++)
             if (!(in[j] = get(m, n->in[j], false)))
@@ -177,6 +207,7 @@ swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_valu
             like[v] = *form_of(&m, v, false);
     }
     to->span = from->span;
+    to->state_span = from->state_span;
     swg__free(ctx, m.form);
     swg__free(ctx, m.pair);
     swg__free(ctx, m.flip);
