@@ -1,6 +1,7 @@
 /* layout.c - channels-last everywhere, permutes only at the edges of the graph. Convolutions are channels-last; one asked for
  * channels-first stands between two permutes. A value that is a permute of a channels-last one, its twin, is not computed until
- * something needs it as it is: element-wise operations, sums, slices, paddings and concatenations read and make twins instead.
+ * something needs it as it is: element-wise operations, sums, slices, paddings, concatenations and normalisations read and make
+ * twins instead.
  * In: a graph. Out: a new one, and for each value its like there. Results are the same but for the order of sums.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -18,6 +19,13 @@ typedef struct maker {
 
 /* Axis `axis` of a value, in its twin. */
 static int twin_axis(int ndim, int axis) { return axis == 0 ? 0 : axis == 1 ? ndim - 1 : axis - 1; }
+
+static uint32_t twin_axes(int ndim, uint32_t axes) {
+    uint32_t turned = 0;
+    for (int axis = 0; axis < ndim; axis++)
+        turned |= (axes >> axis & 1) << twin_axis(ndim, axis);
+    return turned;
+}
 
 static bool moves_channels(const swg__node *n, bool last) {
     bool same = n->op == SWG__PERMUTE && n->ndim >= 3;
@@ -98,9 +106,7 @@ static bool turns(const swg__node *n) {
         return n->attr.axis == 2 && (n->op == SWG__RESAMPLE || n->op == SWG__MAX_INDEX || n->attr.begin[0]); /* over all spatial axes */
     if (n->op != SWG__SUM && n->op != SWG__REDUCE_MAX)
         return false;
-    uint32_t axes = 0;
-    for (int axis = 0; axis < n->ndim; axis++)
-        axes |= (n->attr.axes >> axis & 1) << twin_axis(n->ndim, axis);
+    uint32_t axes = twin_axes(n->ndim, n->attr.axes);
     axes /= axes & -axes; /* one run of axes: kernels see no others */
     return (axes & (axes + 1)) == 0;
 }
@@ -115,39 +121,13 @@ static bool wants(const maker *m, swg_value v) {
     return found;
 }
 
-/* Statistics per channel, or per sample and channel, are in the same order whatever the layout of what they are of: here the operands,
- * not the result, have twins. */
-static bool reads_twins(const maker *m, swg_value v) {
-    const swg__node *n = &m->from->nodes[v];
-    if (n->op != SWG__NORM_STATS && (n->op != SWG__NORM_SUMS || n->inputs > 4 || n->attr.f[0] != 0))
-        return false;
-    bool found = false;
-    for (int j = 0; j < n->inputs; j++)
-        found = found || only_twin(m, n->in[j]);
-    int ndim = m->from->nodes[n->in[0]].ndim;
-    return found && ndim >= 3 && (((1u << ndim) - 1) & ~n->attr.axes) < 4; /* axes 0 and 1 */
-}
-
-static swg_value emit_from_twins(maker *m, const swg__node *n, swg_value *in) {
-    swg__attr attr = n->attr;
-    int ndim = m->from->nodes[n->in[0]].ndim;
-    attr.axes = 0;
-    for (int axis = 0; axis < ndim; axis++)
-        attr.axes |= (n->attr.axes >> axis & 1) << twin_axis(ndim, axis);
-    for (int j = 0; j < n->inputs; j++)
-        if (!(in[j] = get(m, n->in[j], true)))
-            return SWG_NONE;
-    return emit(m, n, (swg__op)n->op, n->ndim, n->shape, n->inputs, in, &attr);
-}
-
 static swg_value emit_twin(maker *m, const swg__node *n, swg_value *in) {
     swg__attr attr = n->attr;
     int64_t shape[SWG_MAX_DIMS];
     bool elementwise = swg__ops[n->op].class == SWG__EW;
-    attr.axes = 0;
+    attr.axes = twin_axes(n->ndim, n->attr.axes);
     for (int axis = 0; axis < n->ndim; axis++) {
         shape[twin_axis(n->ndim, axis)] = n->shape[axis];
-        attr.axes |= (n->attr.axes >> axis & 1) << twin_axis(n->ndim, axis);
         if (n->op == SWG__SLICE || n->op == SWG__PAD)
             attr.begin[twin_axis(n->ndim, axis)] = n->attr.begin[axis];
     }
@@ -163,6 +143,29 @@ static swg_value emit_twin(maker *m, const swg__node *n, swg_value *in) {
     return emit(m, n, (swg__op)n->op, n->ndim, shape, n->inputs, in, &attr);
 }
 
+/* Statistics of a normalisation: their results lie per sample and channel, or fewer, in that order in either form. */
+static bool turns_statistics(const maker *m, const swg__node *n) {
+    if ((n->op != SWG__NORM_STATS && n->op != SWG__NORM_SUMS) || n->inputs > 4 || n->attr.f[0] != 0)
+        return false;
+    swg_value x = n->in[n->op == SWG__NORM_SUMS];
+    const swg__node *own = &m->from->nodes[x];
+    bool all = own->ndim >= 3 && only_twin(m, x);
+    for (int axis = 2; axis < own->ndim && all; axis++)
+        all = n->attr.axes >> axis & 1;
+    swg__norm_view view;
+    return all && swg__norm_view_of(&m->to->nodes[*form_of(m, x, true)], twin_axes(own->ndim, n->attr.axes), &view);
+}
+
+static swg_value emit_statistics(maker *m, const swg__node *n, swg_value *in) {
+    int ndim = m->from->nodes[n->in[0]].ndim;
+    swg__attr attr = n->attr;
+    attr.axes = twin_axes(ndim, n->attr.axes);
+    for (int j = 0; j < n->inputs; j++)
+        if (!(in[j] = small_twin(m, n->in[j], ndim)))
+            return SWG_NONE;
+    return emit(m, n, (swg__op)n->op, n->ndim, n->shape, n->inputs, in, &attr);
+}
+
 static void place(maker *m, swg_value v, swg_value *in) {
     const swg__node *n = &m->from->nodes[v];
     bool first = !m->placed[v] && moves_channels(n, false), last = !m->placed[v] && moves_channels(n, true);
@@ -176,8 +179,8 @@ static void place(maker *m, swg_value v, swg_value *in) {
         m->form[v][0] = get(m, n->in[0], true);
     } else if (!m->placed[v] && wants(m, v)) {
         m->form[v][1] = emit_twin(m, n, in);
-    } else if (!m->placed[v] && reads_twins(m, v)) {
-        m->form[v][0] = emit_from_twins(m, n, in);
+    } else if (!m->placed[v] && turns_statistics(m, n)) {
+        m->form[v][0] = emit_statistics(m, n, in);
     } else {
         for (int j = 0; j < n->inputs; j++)
             if (!(in[j] = get(m, n->in[j], false)))
