@@ -81,19 +81,12 @@ static swg_status list_rows(swg__bench *b) {
 
 /* ---- floors ---- */
 
-/* Time to move `bytes` of a working set: of its data, each level holds what fits into it beside the levels before. */
-static double moving_ns(const swg__machine *m, const double *gb_per_s, double bytes, double working_set, int threads, int *last) {
-    double ns = 0, placed = 0;
-    for (int level = SWG__L1; level < SWG__LEVELS && placed < working_set; level++) {
-        double room = level == SWG__DRAM ? working_set : (double)m->cache_bytes[level] * (level == SWG__L3 ? 1 : threads);
-        double here = fmin(room, working_set) - placed;
-        if (here <= 0)
-            continue;
-        ns += bytes * here / working_set / gb_per_s[level];
-        placed += here;
-        *last = level;
-    }
-    return ns;
+/* The level whose capacity, of all threads together, holds the row's data. */
+static int level_of(const swg__machine *m, double bytes, int threads) {
+    for (int level = SWG__L1; level < SWG__DRAM; level++)
+        if (bytes <= (double)m->cache_bytes[level] * (level == SWG__L3 ? 1 : threads))
+            return level;
+    return SWG__DRAM;
 }
 
 static void find_floor(const swg__bench *b, const swg__team *team, swg__row *row) {
@@ -101,11 +94,9 @@ static void find_floor(const swg__bench *b, const swg__team *team, swg__row *row
     const swg__limits *limits = &team->limits;
     /* Peaks only fall when others use the machine: the better of the two ends of the run is the truer one. */
     double gain = fmax(1, b->peak_end / b->peak_start), peak = limits->f32[team->isa] * gain;
-    int level = SWG__L1;
-    double fastest[SWG__LEVELS];
-    for (int i = 0; i < SWG__LEVELS; i++)
-        fastest[i] = row->updates ? limits->scale[i] : fmax(limits->read[i], limits->copy[i]);
-    double moving = moving_ns(&b->machine, fastest, row->bytes, row->working_set_bytes, team->threads, &level);
+    int level = level_of(&b->machine, row->working_set_bytes, team->threads);
+    double bandwidth = row->updates ? limits->scale[level] : fmax(limits->read[level], limits->copy[level]);
+    double moving = row->bytes / bandwidth;
     double joining = team->threads > 1 ? row->parallel_calls * limits->fork_join_ns : 0;
     row->floor_ns = row->flop / peak;
     row->floor_by = "flop";
