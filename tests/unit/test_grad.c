@@ -124,6 +124,19 @@ CASE(instance_norm) { return swg_square(g, swg_instance_norm(g, A, "in", &(swg_n
 CASE(group_norm) { return swg_square(g, swg_group_norm(g, A, 2, "gn", NULL)); }
 CASE(group_norm_last) { return swg_square(g, swg_group_norm(g, A, 2, "gn", &(swg_norm_opts){.channel_axis = -1})); }
 CASE(layer_norm) { return swg_square(g, swg_layer_norm(g, A, 2, "ln", NULL)); }
+/* attention: log-sums get a gradient of their own, masks are learned ones */
+CASE(attention) { return swg_square(g, swg_attention(g, A, B, p[2], SWG_NONE, NULL)); }
+CASE(attention_packed) {
+    swg__attr attr = {.f = {.7}};
+    return swg_square(g, swg__append(g, SWG__ATTENTION, SWG_F64, 4, (int64_t[]){1, 2, 3, 3}, 3, p, &attr));
+}
+CASE(attention_heads) { return swg_square(g, swg_attention(g, A, B, B, SWG_NONE, &(swg_attention_opts){.heads = 2, .scale = .8})); }
+CASE(attention_mask) { return swg_square(g, swg_attention(g, A, A, B, p[2], NULL)); }
+CASE(multihead_self) {
+    swg_value mask = swg_reshape(g, p[1], 4, (int64_t[]){1, 2, 3, 3});
+    return swg_square(g, swg_multihead_attention(g, A, SWG_NONE, 2, &(swg_multihead_opts){.mask = mask}, "self"));
+}
+CASE(multihead_cross) { return swg_square(g, swg_multihead_attention(g, A, B, 2, NULL, "cross")); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -172,7 +185,14 @@ static const grad_case cases[] = {
     X(dropout, DROPOUT), {{5, 7}}, -1, 1, build_dropout},
     X(norm_stats, NORM_STATS), {{3, 2, 4}}, -1, 1, build_norm_stats},
     X(norm_apply, NORM_APPLY), {{3, 2, 4}, {4}, {4}}, -1, 1, build_norm_last},
+    X(attention, ATTENTION), {{2, 2, 3, 4}, {2, 2, 5, 4}, {2, 2, 5, 3}}, -1, 1, build_attention},
 #undef X
+    {"attention, log-sums", -1, {{1, 2, 3, 4}, {1, 2, 5, 4}, {1, 2, 5, 2}}, -1, 1, build_attention_packed},
+    {"attention, heads side by side", -1, {{2, 3, 6}, {2, 4, 6}}, -1, 1, build_attention_heads},
+    {"attention, mask", -1, {{2, 2, 3, 4}, {2, 2, 3, 2}, {2, 2, 3, 3}}, -1, 1, build_attention_mask},
+    {"attention, shared mask", -1, {{2, 2, 3, 4}, {2, 2, 3, 2}, {1, 1, 1, 3}}, -1, 1, build_attention_mask},
+    {"multi-head self-attention", -1, {{2, 3, 4}, {2, 9}}, -1, 1, build_multihead_self},
+    {"multi-head cross-attention", -1, {{2, 3, 4}, {2, 4, 6}}, -1, 1, build_multihead_cross},
     {"norm over the first axis", -1, {{5, 3}}, -1, 1, build_norm_first},
     {"norm over first and last", -1, {{4, 3, 2}, {3}, {3}}, -1, 1, build_norm_outer},
     {"norm over the middle", -1, {{2, 4, 3}, {3}, {3}}, -1, 1, build_norm_middle},

@@ -97,6 +97,22 @@ CASE(sums_rows, sums_of(g, in, 4, 4, true))
 CASE(sums_columns, sums_of(g, in, 2, 2, false))
 CASE(sums_outer, sums_of(g, in, 5, 5, false))
 CASE(sums_by_row, sums_of(g, in, 3, 4, false))
+/* attention: result and log-sums, gradients of q, k, v of all, and of a mask. a: (2, n, 3 d), b: (2, m, 3 d), c: the mask */
+static swg_value attended(swg_graph *g, const swg_value *in, int64_t heads) {
+    swg_value v = swg_affine(g, in[1], -1.5, .1), mask = in[2] ? in[2] : SWG_NONE;
+    return swg_attention(g, in[0], in[1], v, mask, &(swg_attention_opts){.heads = heads});
+}
+static swg_value attention_slopes(swg_graph *g, const swg_value *in, int64_t heads, int which) {
+    swg_value y = attended(g, in, heads), grads[3];
+    swg_value loss = swg_sum(g, swg_mul(g, y, swg_affine(g, y, .5, 1)), 0);
+    return swg_gradients(g, loss, in, which + 1, grads) == SWG_OK ? grads[which] : SWG_NONE;
+}
+CASE(attention, attended(g, in, 3))
+CASE(attention_4d, attended(g, in, 0))
+CASE(attention_dq, attention_slopes(g, in, 3, 0))
+CASE(attention_dk, attention_slopes(g, in, 3, 1))
+CASE(attention_dk_4d, attention_slopes(g, in, 0, 1))
+CASE(attention_dmask, attention_slopes(g, in, 3, 2))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -177,6 +193,16 @@ static const kernel_case cases[] = {
     {"norm sums of columns", {{3, 2500, 37}, {3, 2500, 37}}, -1, 1, 8e-6, build_sums_columns},
     {"norm sums of channels", {{5, 7, 125}, {5, 7, 125}}, -1, 1, 3e-6, build_sums_outer},
     {"norm sums by row", {{30, 9, 70}, {30, 9, 70}}, -1, 1, 3e-6, build_sums_by_row},
+    {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
+    {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
+    {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},
+    {"attention of one row", {{1, 2, 1, 70}, {1, 2, 1, 70}}, -2, 2, 4e-6, build_attention_4d},
+    {"attention 33x129x33", {{3, 1, 33, 33}, {3, 1, 129, 33}, {3, 1, 1, 129}}, -2, 2, 4e-6, build_attention_4d},
+    {"attention, dq", {{2, 100, 39}, {2, 131, 39}, {1, 3, 100, 131}}, -2, 2, 8e-6, build_attention_dq},
+    {"attention, dk", {{2, 100, 39}, {2, 131, 39}}, -2, 2, 8e-6, build_attention_dk},
+    {"attention, dk 4-D", {{2, 3, 49, 33}, {2, 3, 64, 33}}, -2, 2, 8e-6, build_attention_dk_4d},
+    {"attention, mask", {{2, 100, 39}, {2, 131, 39}, {1, 3, 100, 131}}, -2, 2, 8e-6, build_attention_dmask},
+    {"attention, mask of a row", {{2, 100, 39}, {2, 131, 39}, {2, 1, 1, 131}}, -2, 2, 8e-6, build_attention_dmask},
 };
 
 /* Inputs exact in f32, from a small generator of the test's own. */
