@@ -193,6 +193,21 @@ typedef struct swg_attention_opts {
  * FlashAttention). opts may be NULL. */
 swg_value swg_attention(swg_graph *g, swg_value q, swg_value k, swg_value v, swg_value mask, const swg_attention_opts *opts);
 
+/* ---- short-time Fourier transform ---- */
+
+/* As torch.stft with center, reflection, one-sided bins and a periodic Hann window, not normalised. What is 0 has its default. */
+typedef struct swg_stft_opts {
+    int64_t n;          /* samples of a frame: 2048 */
+    int64_t hop;        /* samples from frame to frame: n / 4 */
+    int64_t window;     /* samples of the Hann window, in the middle of the frame: n */
+} swg_stft_opts;
+/* x: (batch, channels, samples); result (batch, 2 channels, n / 2 + 1, samples / hop + 1): real parts of all channels, then imaginary
+ * ones. Signals of n / 2 samples or fewer are extended with zeros to n / 2 + 1. Any n; fast where its prime factors are small. */
+swg_value swg_stft(swg_graph *g, swg_value x, const swg_stft_opts *opts);
+/* Its inverse, as torch.istft: s: (batch, 2 channels, n / 2 + 1, frames); result (batch, channels, samples); 0 samples: (frames - 1) hop.
+ * Frames are windowed, added and divided by the sum of squared windows, at least 1e-11. */
+swg_value swg_istft(swg_graph *g, swg_value s, int64_t samples, const swg_stft_opts *opts);
+
 /* ---- gradients and updates ---- */
 
 /* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i]. params: any values made before the

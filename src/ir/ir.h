@@ -35,7 +35,8 @@ typedef struct swg__attr {
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
-                                     * attention: heads in groups if their columns stand side by side, else 0 */
+                                     * attention: heads in groups if their columns stand side by side, else 0.
+                                     * stft: n, hop, window first in stride, dilation, before; trans_a: inverse */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */

@@ -46,6 +46,11 @@ typedef struct swg__scores {
     int64_t mask_stride;            /* 0: one row for all */
 } swg__scores;
 
+/* A pass of a Fourier transform of length n of SIDE sequences; stride: product of the radices of the passes before. cosine, sine: of
+ * 2 pi i / n for i < n. */
+enum { SWG__FFT_SIDE = 8 };
+typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *sine; } swg__fft_pass;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -81,6 +86,7 @@ typedef struct swg__isa_table {
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
+    void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);

@@ -137,6 +137,11 @@ CASE(multihead_self) {
     return swg_square(g, swg_multihead_attention(g, A, SWG_NONE, 2, &(swg_multihead_opts){.mask = mask}, "self"));
 }
 CASE(multihead_cross) { return swg_square(g, swg_multihead_attention(g, A, B, 2, NULL, "cross")); }
+/* short-time Fourier transform */
+CASE(stft) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 8, .hop = 3, .window = 6})); }
+CASE(stft_odd) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 9, .hop = 2})); }
+CASE(istft) { return swg_square(g, swg_istft(g, A, 0, &(swg_stft_opts){.n = 6, .hop = 2})); }
+CASE(istft_cut) { return swg_square(g, swg_istft(g, A, 7, &(swg_stft_opts){.n = 7, .hop = 2})); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -186,7 +191,11 @@ static const grad_case cases[] = {
     X(norm_stats, NORM_STATS), {{3, 2, 4}}, -1, 1, build_norm_stats},
     X(norm_apply, NORM_APPLY), {{3, 2, 4}, {4}, {4}}, -1, 1, build_norm_last},
     X(attention, ATTENTION), {{2, 2, 3, 4}, {2, 2, 5, 4}, {2, 2, 5, 3}}, -1, 1, build_attention},
+    X(stft, STFT), {{2, 2, 17}}, -1, 1, build_stft},
+    X(istft, ISTFT), {{1, 4, 4, 5}}, -1, 1, build_istft},
 #undef X
+    {"stft of odd length, a short signal", -1, {{1, 1, 3}}, -1, 1, build_stft_odd},
+    {"istft, cut", -1, {{1, 2, 4, 4}}, -1, 1, build_istft_cut},
     {"attention, log-sums", -1, {{1, 2, 3, 4}, {1, 2, 5, 4}, {1, 2, 5, 2}}, -1, 1, build_attention_packed},
     {"attention, heads side by side", -1, {{2, 3, 6}, {2, 4, 6}}, -1, 1, build_attention_heads},
     {"attention, mask", -1, {{2, 2, 3, 4}, {2, 2, 3, 2}, {2, 2, 3, 3}}, -1, 1, build_attention_mask},

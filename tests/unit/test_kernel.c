@@ -113,6 +113,18 @@ CASE(attention_dq, attention_slopes(g, in, 3, 0))
 CASE(attention_dk, attention_slopes(g, in, 3, 1))
 CASE(attention_dk_4d, attention_slopes(g, in, 0, 1))
 CASE(attention_dmask, attention_slopes(g, in, 3, 2))
+/* short-time Fourier transform, and the gradient of each */
+CASE(stft, swg_stft(g, A, &(swg_stft_opts){.n = 64, .hop = 16}))
+CASE(stft_480, swg_stft(g, A, &(swg_stft_opts){.n = 480, .hop = 100, .window = 400}))
+CASE(stft_odd, swg_stft(g, A, &(swg_stft_opts){.n = 77, .hop = 10}))
+CASE(istft, swg_istft(g, A, 0, &(swg_stft_opts){.n = 64, .hop = 16}))
+CASE(istft_odd, swg_istft(g, A, 201, &(swg_stft_opts){.n = 26, .hop = 5}))
+static swg_value squares_slope(swg_graph *g, swg_value x, swg_value y) {
+    swg_value slope = SWG_NONE;
+    return swg_gradients(g, swg_sum(g, swg_square(g, y), 0), &x, 1, &slope) == SWG_OK ? slope : SWG_NONE;
+}
+CASE(stft_slope, squares_slope(g, A, swg_stft(g, A, &(swg_stft_opts){.n = 96, .hop = 30})))
+CASE(istft_slope, squares_slope(g, A, swg_istft(g, A, 0, &(swg_stft_opts){.n = 64, .hop = 16})))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -193,6 +205,13 @@ static const kernel_case cases[] = {
     {"norm sums of columns", {{3, 2500, 37}, {3, 2500, 37}}, -1, 1, 8e-6, build_sums_columns},
     {"norm sums of channels", {{5, 7, 125}, {5, 7, 125}}, -1, 1, 3e-6, build_sums_outer},
     {"norm sums by row", {{30, 9, 70}, {30, 9, 70}}, -1, 1, 3e-6, build_sums_by_row},
+    {"stft", {{2, 2, 700}}, -1, 1, 2e-6, build_stft},
+    {"stft of 480, window 400", {{1, 2, 1001}}, -1, 1, 2e-6, build_stft_480},
+    {"stft of 77", {{1, 1, 400}}, -1, 1, 4e-6, build_stft_odd},
+    {"istft", {{2, 4, 33, 37}}, -1, 1, 2e-6, build_istft},
+    {"istft of 26, 201 samples", {{1, 2, 14, 39}}, -1, 1, 4e-6, build_istft_odd},
+    {"stft, gradient", {{2, 1, 500}}, -1, 1, 4e-6, build_stft_slope},
+    {"istft, gradient", {{1, 2, 33, 20}}, -1, 1, 4e-6, build_istft_slope},
     {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
     {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
     {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},
