@@ -226,6 +226,34 @@ swg_value swg_convolution(swg_graph *g, swg_value x, swg_value w, swg_value bias
  * (in - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. */
 swg_value swg_convolution_transpose(swg_graph *g, swg_value x, swg_value w, swg_value bias, const swg_conv_opts *opts);
 
+/* ---- attention ---- */
+
+typedef struct swg_attention_opts {
+    double scale;       /* of the scores; 0: 1 / sqrt(d) */
+    int64_t heads;      /* 0: tensors have an axis of heads; else their columns are those of all heads side by side */
+} swg_attention_opts;
+/* softmax(scale q k^T + mask) v. q: (batch, heads, n, d), k: (batch, heads, m, d), v: (batch, heads, m, dv); result (batch, heads, n,
+ * dv). With opts->heads: q (batch, n, heads d), k (batch, m, heads d), v (batch, m, heads dv); result (batch, n, heads dv). mask:
+ * (batch or 1, heads or 1, n or 1, m), added to the scores, -inf: not seen; or SWG_NONE. A row that sees nothing gives 0. Memory grows
+ * with n and m, never with n m: tiles of scores, made again for the gradient from each row's log-sum (Dao et al. 2022,
+ * FlashAttention). opts may be NULL. */
+swg_value swg_attention(swg_graph *g, swg_value q, swg_value k, swg_value v, swg_value mask, const swg_attention_opts *opts);
+
+/* ---- short-time Fourier transform ---- */
+
+/* As torch.stft with center, reflection, one-sided bins and a periodic Hann window, not normalised. What is 0 has its default. */
+typedef struct swg_stft_opts {
+    int64_t n;          /* samples of a frame: 2048 */
+    int64_t hop;        /* samples from frame to frame: n / 4 */
+    int64_t window;     /* samples of the Hann window, in the middle of the frame: n */
+} swg_stft_opts;
+/* x: (batch, channels, samples); result (batch, 2 channels, n / 2 + 1, samples / hop + 1): real parts of all channels, then imaginary
+ * ones. Signals of n / 2 samples or fewer are extended with zeros to n / 2 + 1. Any n; fast where its prime factors are small. */
+swg_value swg_stft(swg_graph *g, swg_value x, const swg_stft_opts *opts);
+/* Its inverse, as torch.istft: s: (batch, 2 channels, n / 2 + 1, frames); result (batch, channels, samples); 0 samples: (frames - 1) hop.
+ * Frames are windowed, added and divided by the sum of squared windows, at least 1e-11. */
+swg_value swg_istft(swg_graph *g, swg_value s, int64_t samples, const swg_stft_opts *opts);
+
 /* ---- gradients and updates ---- */
 
 /* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i]. params: any values made before the

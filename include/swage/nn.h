@@ -47,6 +47,17 @@ swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, 
  * "<name>.beta" (C), 1, taken as 1e-6 at least, and "<name>.gamma" (C, C), 0.1 I. channel_axis as in swg_norm_opts. */
 swg_value swg_gdn(swg_graph *g, swg_value x, const char *name, bool inverse, int channel_axis);
 
+typedef struct swg_multihead_opts {
+    swg_value mask;     /* as of swg_attention; SWG_NONE: none */
+    bool no_bias;       /* neither in nor out projections have one */
+} swg_multihead_opts;
+/* Multi-head attention (Vaswani et al. 2017), parameters named and started as PyTorch's nn.MultiheadAttention. query: (batch, n, e),
+ * key_value: (batch, m, c), or SWG_NONE for self-attention; result (batch, n, e). "<name>.in_proj_weight" (3 e, e), Glorot-uniform;
+ * where c is not e, "q_proj_weight" (e, e), "k_proj_weight" and "v_proj_weight" (e, c) instead; "in_proj_bias" (3 e) 0;
+ * "out_proj.weight" (e, e) uniform in +-1/sqrt(e), "out_proj.bias" 0. e must divide by heads. opts may be NULL. */
+swg_value swg_multihead_attention(swg_graph *g, swg_value query, swg_value key_value, int64_t heads, const swg_multihead_opts *opts,
+                                  const char *name);
+
 /* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */
 swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x);       /* mean d^2 */
 swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x);       /* mean |d| */

@@ -1,6 +1,7 @@
 /* graph.c - the graph's storage: nodes in an array, everything they point to in an arena; latched errors; inspection.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "ir.h"
+#include "attention.h"
 #include "conv.h"
 #include <string.h>
 
@@ -204,6 +205,8 @@ const swg_value *swg_params_of(const swg_graph *g, int *count) {
 }
 
 int64_t swg__node_macs(const swg_graph *g, const swg__node *n) {
+    if (swg__ops[n->op].class == SWG__ATTEND)
+        return swg__attention_macs(g, n);
     if (swg__ops[n->op].class != SWG__CONTRACTION)
         return 0;
     if (n->op != SWG__MATMUL && n->op != SWG__LINEAR)

@@ -14,7 +14,7 @@ typedef enum swg__op {
 } swg__op;
 
 typedef enum swg__class { SWG__LEAF, SWG__RANDOM, SWG__VIEW, SWG__MOVE, SWG__EW, SWG__REDUCE, SWG__ROWS, SWG__SORT,
-                          SWG__CONTRACTION, SWG__OPTIM } swg__class;
+                          SWG__CONTRACTION, SWG__ATTEND, SWG__OPTIM } swg__class;
 
 /* A program runs element by element over tiles that stay in L1. Register r < inputs is an input, others are tiles. */
 enum { SWG__PROGRAM_INPUTS = 8, SWG__PROGRAM_CODE = 24, SWG__PROGRAM_TILES = 8 };
@@ -30,11 +30,14 @@ typedef struct swg__program {
 
 /* No padding, so that equal attributes are equal bytes (fold.c compares and hashes them). */
 typedef struct swg__attr {
-    double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value */
+    double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value;
+                                     * attention scale */
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
     void *data;                     /* array: its elements, in the graph's arena */
-    int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one */
+    int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
+                                     * attention: heads in groups if their columns stand side by side, else 0.
+                                     * stft: n, hop, window first in stride, dilation, before; trans_a: inverse */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */

@@ -37,6 +37,20 @@ typedef struct swg__sgd_scalars { float step_size, decay, momentum, grad_scale; 
 
 typedef struct swg__dropout { uint64_t seed; uint32_t step, stream, threshold; float scale; } swg__dropout;
 
+/* A tile of attention scores, and the mask of its first row. */
+typedef struct swg__scores {
+    float *s;
+    int64_t rows, columns, stride;
+    float scale;
+    const float *mask;              /* NULL: none */
+    int64_t mask_stride;            /* 0: one row for all */
+} swg__scores;
+
+/* A pass of a Fourier transform of length n of SIDE sequences; stride: product of the radices of the passes before. cosine, sine: of
+ * 2 pi i / n for i < n. */
+enum { SWG__FFT_SIDE = 8 };
+typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *sine; } swg__fft_pass;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -69,6 +83,11 @@ typedef struct swg__isa_table {
     void (*add_scaled)(float *to, const float *x, float scale, int64_t n);  /* to += scale x */
     /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
+    /* attention.inc.h: one number per row in most, sum, keep, shared */
+    void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
+    void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
+    void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);

@@ -149,6 +149,24 @@ CASE(ce_class) {
 }
 CASE(gdn) { return swg_square(g, swg_gdn(g, A, "gdn", false, 0)); }
 CASE(igdn) { return swg_square(g, swg_gdn(g, A, "gdn", true, -1)); }
+/* attention: log-sums get a gradient of their own, masks are learned ones */
+CASE(attention) { return swg_square(g, swg_attention(g, A, B, p[2], SWG_NONE, NULL)); }
+CASE(attention_packed) {
+    swg__attr attr = {.f = {.7}};
+    return swg_square(g, swg__append(g, SWG__ATTENTION, SWG_F64, 4, (int64_t[]){1, 2, 3, 3}, 3, p, &attr));
+}
+CASE(attention_heads) { return swg_square(g, swg_attention(g, A, B, B, SWG_NONE, &(swg_attention_opts){.heads = 2, .scale = .8})); }
+CASE(attention_mask) { return swg_square(g, swg_attention(g, A, A, B, p[2], NULL)); }
+CASE(multihead_self) {
+    swg_value mask = swg_reshape(g, p[1], 4, (int64_t[]){1, 2, 3, 3});
+    return swg_square(g, swg_multihead_attention(g, A, SWG_NONE, 2, &(swg_multihead_opts){.mask = mask}, "self"));
+}
+CASE(multihead_cross) { return swg_square(g, swg_multihead_attention(g, A, B, 2, NULL, "cross")); }
+/* short-time Fourier transform */
+CASE(stft) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 8, .hop = 3, .window = 6})); }
+CASE(stft_odd) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 9, .hop = 2})); }
+CASE(istft) { return swg_square(g, swg_istft(g, A, 0, &(swg_stft_opts){.n = 6, .hop = 2})); }
+CASE(istft_cut) { return swg_square(g, swg_istft(g, A, 7, &(swg_stft_opts){.n = 7, .hop = 2})); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -201,6 +219,9 @@ static const grad_case cases[] = {
     X(scatter, SCATTER), {{2, 5, 2}}, -1, 1, build_scatter},
     X(roll, ROLL), {{3, 2, 5}}, -1, 1, build_roll},
     X(resize, RESAMPLE), {{2, 2, 3, 4}}, -1, 1, build_resize},
+    X(attention, ATTENTION), {{2, 2, 3, 4}, {2, 2, 5, 4}, {2, 2, 5, 3}}, -1, 1, build_attention},
+    X(stft, STFT), {{2, 2, 17}}, -1, 1, build_stft},
+    X(istft, ISTFT), {{1, 4, 4, 5}}, -1, 1, build_istft},
 #undef X
     {"gather per leading index", -1, {{2, 3, 2}}, -1, 1, build_gather_rows},
     {"window partition", -1, {{2, 4, 4, 2}}, -1, 1, build_windows},
@@ -214,6 +235,14 @@ static const grad_case cases[] = {
     {"gdn", -1, {{2, 3, 4}}, -1, 1, build_gdn},
     {"inverse gdn, channels last", -1, {{3, 4}}, -1, 1, build_igdn},
     {"resize, nearest", -1, {{2, 3, 4, 2}}, -1, 1, build_resize_nearest},
+    {"stft of odd length, a short signal", -1, {{1, 1, 3}}, -1, 1, build_stft_odd},
+    {"istft, cut", -1, {{1, 2, 4, 4}}, -1, 1, build_istft_cut},
+    {"attention, log-sums", -1, {{1, 2, 3, 4}, {1, 2, 5, 4}, {1, 2, 5, 2}}, -1, 1, build_attention_packed},
+    {"attention, heads side by side", -1, {{2, 3, 6}, {2, 4, 6}}, -1, 1, build_attention_heads},
+    {"attention, mask", -1, {{2, 2, 3, 4}, {2, 2, 3, 2}, {2, 2, 3, 3}}, -1, 1, build_attention_mask},
+    {"attention, shared mask", -1, {{2, 2, 3, 4}, {2, 2, 3, 2}, {1, 1, 1, 3}}, -1, 1, build_attention_mask},
+    {"multi-head self-attention", -1, {{2, 3, 4}, {2, 9}}, -1, 1, build_multihead_self},
+    {"multi-head cross-attention", -1, {{2, 3, 4}, {2, 4, 6}}, -1, 1, build_multihead_cross},
     {"norm over the first axis", -1, {{5, 3}}, -1, 1, build_norm_first},
     {"norm over first and last", -1, {{4, 3, 2}, {3}, {3}}, -1, 1, build_norm_outer},
     {"norm over the middle", -1, {{2, 4, 3}, {3}, {3}}, -1, 1, build_norm_middle},

@@ -118,6 +118,34 @@ CASE(avg_pool_last, with_gradient(g, A, swg_avg_pool(g, A, &(swg_pool_opts){.ker
 CASE(resize, with_gradient(g, A, swg_resize(g, A, (int64_t[]){13, 5}, NULL)))
 CASE(resize_last, with_gradient(g, A, swg_resize(g, A, (int64_t[]){13, 5}, &(swg_resize_opts){.channels_last = true, .align_corners = true})))
 CASE(adaptive_last, with_gradient(g, A, swg_adaptive_avg_pool(g, A, (int64_t[]){3, 4}, true)))
+/* attention: result and log-sums, gradients of q, k, v of all, and of a mask. a: (2, n, 3 d), b: (2, m, 3 d), c: the mask */
+static swg_value attended(swg_graph *g, const swg_value *in, int64_t heads) {
+    swg_value v = swg_affine(g, in[1], -1.5, .1), mask = in[2] ? in[2] : SWG_NONE;
+    return swg_attention(g, in[0], in[1], v, mask, &(swg_attention_opts){.heads = heads});
+}
+static swg_value attention_slopes(swg_graph *g, const swg_value *in, int64_t heads, int which) {
+    swg_value y = attended(g, in, heads), grads[3];
+    swg_value loss = swg_sum(g, swg_mul(g, y, swg_affine(g, y, .5, 1)), 0);
+    return swg_gradients(g, loss, in, which + 1, grads) == SWG_OK ? grads[which] : SWG_NONE;
+}
+CASE(attention, attended(g, in, 3))
+CASE(attention_4d, attended(g, in, 0))
+CASE(attention_dq, attention_slopes(g, in, 3, 0))
+CASE(attention_dk, attention_slopes(g, in, 3, 1))
+CASE(attention_dk_4d, attention_slopes(g, in, 0, 1))
+CASE(attention_dmask, attention_slopes(g, in, 3, 2))
+/* short-time Fourier transform, and the gradient of each */
+CASE(stft, swg_stft(g, A, &(swg_stft_opts){.n = 64, .hop = 16}))
+CASE(stft_480, swg_stft(g, A, &(swg_stft_opts){.n = 480, .hop = 100, .window = 400}))
+CASE(stft_odd, swg_stft(g, A, &(swg_stft_opts){.n = 77, .hop = 10}))
+CASE(istft, swg_istft(g, A, 0, &(swg_stft_opts){.n = 64, .hop = 16}))
+CASE(istft_odd, swg_istft(g, A, 201, &(swg_stft_opts){.n = 26, .hop = 5}))
+static swg_value squares_slope(swg_graph *g, swg_value x, swg_value y) {
+    swg_value slope = SWG_NONE;
+    return swg_gradients(g, swg_sum(g, swg_square(g, y), 0), &x, 1, &slope) == SWG_OK ? slope : SWG_NONE;
+}
+CASE(stft_slope, squares_slope(g, A, swg_stft(g, A, &(swg_stft_opts){.n = 96, .hop = 30})))
+CASE(istft_slope, squares_slope(g, A, swg_istft(g, A, 0, &(swg_stft_opts){.n = 64, .hop = 16})))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -208,6 +236,23 @@ static const kernel_case cases[] = {
     {"resize", {{2, 3, 7, 9}}, -1, 1, 2e-6, build_resize},
     {"resize, channels last", {{2, 7, 9, 35}}, -1, 1, 2e-6, build_resize_last},
     {"adaptive average pool", {{2, 7, 9, 35}}, -1, 1, 2e-6, build_adaptive_last},
+    {"stft", {{2, 2, 700}}, -1, 1, 2e-6, build_stft},
+    {"stft of 480, window 400", {{1, 2, 1001}}, -1, 1, 2e-6, build_stft_480},
+    {"stft of 77", {{1, 1, 400}}, -1, 1, 4e-6, build_stft_odd},
+    {"istft", {{2, 4, 33, 37}}, -1, 1, 2e-6, build_istft},
+    {"istft of 26, 201 samples", {{1, 2, 14, 39}}, -1, 1, 4e-6, build_istft_odd},
+    {"stft, gradient", {{2, 1, 500}}, -1, 1, 4e-6, build_stft_slope},
+    {"istft, gradient", {{1, 2, 33, 20}}, -1, 1, 4e-6, build_istft_slope},
+    {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
+    {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
+    {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},
+    {"attention of one row", {{1, 2, 1, 70}, {1, 2, 1, 70}}, -2, 2, 4e-6, build_attention_4d},
+    {"attention 33x129x33", {{3, 1, 33, 33}, {3, 1, 129, 33}, {3, 1, 1, 129}}, -2, 2, 4e-6, build_attention_4d},
+    {"attention, dq", {{2, 100, 39}, {2, 131, 39}, {1, 3, 100, 131}}, -2, 2, 8e-6, build_attention_dq},
+    {"attention, dk", {{2, 100, 39}, {2, 131, 39}}, -2, 2, 8e-6, build_attention_dk},
+    {"attention, dk 4-D", {{2, 3, 49, 33}, {2, 3, 64, 33}}, -2, 2, 8e-6, build_attention_dk_4d},
+    {"attention, mask", {{2, 100, 39}, {2, 131, 39}, {1, 3, 100, 131}}, -2, 2, 8e-6, build_attention_dmask},
+    {"attention, mask of a row", {{2, 100, 39}, {2, 131, 39}, {2, 1, 1, 131}}, -2, 2, 8e-6, build_attention_dmask},
 };
 
 /* Inputs exact in f32, from a small generator of the test's own. */

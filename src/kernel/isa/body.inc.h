@@ -11,6 +11,8 @@
 #include "kernel/peak.inc.h"
 #include "kernel/norm.inc.h"
 #include "kernel/dropout.inc.h"
+#include "kernel/attention.inc.h"
+#include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
 #define SWG_NAME(isa) SWG_NAME2(isa)
@@ -37,6 +39,10 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_products = column_products,
     .add_scaled = add_scaled,
     .dropout = dropout,
+    .attention_softmax = attention_softmax,
+    .attention_probabilities = attention_probabilities,
+    .attention_slopes = attention_slopes,
+    .fft_pass = fft_pass,
     .peak_f32 = peak_f32,
     .stream_read = stream_read,
     .stream_copy = stream_copy,

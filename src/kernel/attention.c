@@ -1,0 +1,245 @@
+/* attention.c - scaled dot-product attention and its gradients, tile by tile of scores; inner products by the contraction tile.
+ * In: q, k, v and an additive mask. Out: per row its result and log-sum; gradients. No n x m matrix: a worker's scratch is a few tiles.
+ * Tiles lie at multiples of their extents and sums run in one order, so bits do not depend on threads.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+#include "ir/attention.h"
+#include "kernel/kernel.h"
+
+/* A tile of scores fits the first cache. Packing keys costs about as much as a few rows' products: BLOCK rows share it. */
+enum { ROWS = 48, KEYS = 128, BLOCK = 192 };
+
+static int64_t at(swg__heads t, int64_t b, int64_t h, int64_t i) { return b * t.batch + h * t.head + i * t.row; }
+static int64_t lse_at(const swg__attention *a, int64_t b, int64_t h, int64_t i) {
+    return b * a->y.batch + h * a->lse_head + i * a->y.row + a->lse_first;
+}
+
+/* Columns of packed panels that hold n. */
+static int64_t padded(const swg__isa_table *isa, int64_t n) { return swg__ceil_div(n, isa->nr) * isa->nr; }
+
+static int64_t keys_of(const swg__attention *a) { return swg__min64(KEYS, a->m); }
+static int64_t rows_of(const swg__attention *a) { return swg__min64(ROWS, a->n); }
+
+static void pack(const swg__isa_table *isa, float *to, const float *b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n) {
+    isa->pack(to, b, row_stride, column_stride, k, n, 0, swg__ceil_div(n, isa->nr));
+}
+
+/* c (m, n) = or += a b with b packed. */
+typedef struct matrix { float *p; int64_t stride; } matrix;
+static void multiply(const swg__isa_table *isa, matrix c, const float *a, int64_t a_row, int64_t a_k, const float *packed, int64_t m,
+                     int64_t n, int64_t k, bool accumulate) {
+    swg__gemm gemm = {.m = m, .n = n, .k = k, .a = a, .row_stride = a_row, .k_stride = a_k, .b = packed, .c = c.p, .ldc = c.stride,
+                      .accumulate = accumulate};
+    isa->gemm(&gemm, 0, m);
+}
+
+static swg__scores scores_of(const swg__attention *a, float *s, const float *mask, int64_t b, int64_t h, int64_t i, int64_t j, int64_t rows,
+                             int64_t columns) {
+    return (swg__scores){.s = s, .rows = rows, .columns = columns, .stride = keys_of(a), .scale = (float)a->scale,
+                         .mask = mask ? mask + at(a->mask, b, h, i) + j : NULL, .mask_stride = a->mask.row};
+}
+
+static int64_t one(const swg__call *call) { return (void)call, 1; }
+
+/* ---- forward: a unit is a block of rows of one head ---- */
+
+static int64_t forward_units(const swg__call *call) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    return a.batch * a.heads * swg__ceil_div(a.n, BLOCK);
+}
+
+static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    int64_t keys = keys_of(&a);
+    *per_worker = true;
+    return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * keys + 2 * BLOCK + ROWS) * (int64_t)sizeof(float);
+}
+
+/* Results under the last largest score become weighted means; most and sum become the log-sum. */
+static void finish_block(const swg__attention *a, float *out, int64_t b, int64_t h, int64_t first, int64_t rows, const float *most,
+                         const float *sum) {
+    for (int64_t r = 0; r < rows; r++) {
+        float *y = out + at(a->y, b, h, first + r), inverse = sum[r] == 0 ? 1 : 1 / sum[r];
+        for (int64_t c = 0; c < a->dv; c++)
+            y[c] *= inverse;
+        out[lse_at(a, b, h, first + r)] = most[r] + logf(sum[r]);
+    }
+}
+
+static void forward_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, float *scratch) {
+    const swg__isa_table *isa = call->isa;
+    const float *q = call->in[0], *k = call->in[1], *v = call->in[2], *mask = a->masked ? call->in[3] : NULL;
+    float *out = call->out, *kt = scratch, *vs = kt + a->d * padded(isa, keys_of(a)), *s = vs + keys_of(a) * padded(isa, a->dv);
+    float *most = s + rows_of(a) * keys_of(a), *sum = most + BLOCK, *keep = sum + BLOCK;
+    int64_t rows = swg__min64(BLOCK, a->n - first);
+    for (int64_t r = 0; r < rows; r++) {
+        most[r] = -INFINITY;
+        sum[r] = 0;
+    }
+    for (int64_t j = 0; j < a->m; j += KEYS) {
+        int64_t keys = swg__min64(KEYS, a->m - j);
+        pack(isa, kt, k + at(a->k, b, h, j), 1, a->k.row, a->d, keys);
+        pack(isa, vs, v + at(a->v, b, h, j), a->v.row, 1, keys, a->dv);
+        for (int64_t r = 0; r < rows; r += ROWS) {
+            int64_t i = first + r, height = swg__min64(ROWS, rows - r);
+            multiply(isa, (matrix){s, keys_of(a)}, q + at(a->q, b, h, i), a->q.row, 1, kt, height, keys, a->d, false);
+            swg__scores t = scores_of(a, s, mask, b, h, i, j, height, keys);
+            isa->attention_softmax(&t, most + r, sum + r, keep);
+            matrix y = {out + at(a->y, b, h, i), a->y.row};
+            for (int64_t x = 0; x < height && j > 0; x++)
+                for (int64_t c = 0; c < a->dv && keep[x] != 1; c++)
+                    y.p[x * y.stride + c] *= keep[x];
+            multiply(isa, y, s, keys_of(a), 1, vs, height, a->dv, keys, j > 0);
+        }
+    }
+    finish_block(a, out, b, h, first, rows, most, sum);
+}
+
+static void forward_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    int64_t blocks = swg__ceil_div(a.n, BLOCK);
+    float *scratch = (float *)((char *)call->scratch + worker * call->worker_bytes);
+    for (int64_t unit = begin; unit < end; unit++)
+        forward_unit(call, &a, unit / blocks / a.heads, unit / blocks % a.heads, unit % blocks * BLOCK, scratch);
+}
+
+const swg__kernel swg__kernel_attention = {.name = "attention", .units = forward_units, .grain = one, .run = forward_run,
+                                           .scratch = forward_scratch};
+
+/* ---- gradients ---- */
+
+/* What both share: a tile of probabilities and of their slopes. */
+typedef struct tiles {
+    float *kt, *vt;         /* keys and values of a tile, transposed and packed */
+    float *p, *ds;          /* (rows, keys) */
+    float *shared;          /* per row: y . dy - d lse, what softmax takes from every slope */
+    float *end;
+} tiles;
+
+static int64_t tile_floats(const swg__call *call, const swg__attention *a) {
+    int64_t keys = keys_of(a);
+    return (a->d + a->dv) * padded(call->isa, keys) + 2 * rows_of(a) * keys + ROWS;
+}
+
+static tiles tiles_at(const swg__call *call, const swg__attention *a, float *scratch) {
+    int64_t keys = keys_of(a), width = padded(call->isa, keys);
+    float *vt = scratch + a->d * width, *p = vt + a->dv * width, *ds = p + rows_of(a) * keys, *shared = ds + rows_of(a) * keys;
+    return (tiles){scratch, vt, p, ds, shared, shared + ROWS};
+}
+
+static void pack_keys(const swg__call *call, const swg__attention *a, const tiles *t, int64_t b, int64_t h, int64_t j, int64_t keys) {
+    pack(call->isa, t->kt, (const float *)call->in[1] + at(a->k, b, h, j), 1, a->k.row, a->d, keys);
+    pack(call->isa, t->vt, (const float *)call->in[2] + at(a->v, b, h, j), 1, a->v.row, a->dv, keys);
+}
+
+static void probabilities(const swg__call *call, const swg__attention *a, const tiles *t, int64_t b, int64_t h, int64_t i, int64_t rows,
+                          int64_t j, int64_t keys, float factor) {
+    const swg__isa_table *isa = call->isa;
+    const float *q = (const float *)call->in[0] + at(a->q, b, h, i), *y = (const float *)call->in[3] + at(a->y, b, h, i);
+    const float *dy = (const float *)call->in[4] + at(a->y, b, h, i), *lse = (const float *)call->in[3] + lse_at(a, b, h, i);
+    for (int64_t r = 0; r < rows; r++) {
+        double sum = -(double)((const float *)call->in[4])[lse_at(a, b, h, i + r)];
+        for (int64_t c = 0; c < a->dv; c++)
+            sum += (double)(y[r * a->y.row + c] * dy[r * a->y.row + c]);
+        t->shared[r] = (float)sum;
+    }
+    multiply(isa, (matrix){t->p, keys_of(a)}, q, a->q.row, 1, t->kt, rows, keys, a->d, false);
+    swg__scores p = scores_of(a, t->p, a->masked ? call->in[5] : NULL, b, h, i, j, rows, keys);
+    isa->attention_probabilities(&p, lse, a->y.row);
+    multiply(isa, (matrix){t->ds, keys_of(a)}, dy, a->y.row, 1, t->vt, rows, keys, a->dv, false);
+    isa->attention_slopes(t->ds, &p, t->shared, factor);
+}
+
+/* A unit is one head: its tiles of scores are made once for all three gradients. */
+static int64_t grad_units(const swg__call *call) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    return a.batch * a.heads;
+}
+
+static int64_t grad_scratch(const swg__call *call, bool *per_worker) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    const swg__isa_table *isa = call->isa;
+    *per_worker = true;
+    return (tile_floats(call, &a) + (keys_of(&a) + rows_of(&a)) * padded(isa, a.d) + rows_of(&a) * padded(isa, a.dv)) * (int64_t)sizeof(float);
+}
+
+static void grad_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, float *scratch) {
+    const swg__isa_table *isa = call->isa;
+    tiles t = tiles_at(call, a, scratch);
+    float *ks = t.end, *qs = ks + keys_of(a) * padded(isa, a->d), *dys = qs + rows_of(a) * padded(isa, a->d);
+    float *out = (float *)call->out + b * swg__attention_grads(a);
+    float *dq = out + h * a->q.head, *dk = out + swg__attention_k_first(a) + h * a->k.head;
+    float *dv = out + swg__attention_v_first(a) + h * a->v.head;
+    for (int64_t j = 0; j < a->m; j += KEYS) {
+        int64_t keys = swg__min64(KEYS, a->m - j);
+        pack_keys(call, a, &t, b, h, j, keys);
+        pack(isa, ks, (const float *)call->in[1] + at(a->k, b, h, j), a->k.row, 1, keys, a->d);
+        for (int64_t i = 0; i < a->n; i += ROWS) {
+            int64_t rows = swg__min64(ROWS, a->n - i);
+            probabilities(call, a, &t, b, h, i, rows, j, keys, (float)a->scale);
+            pack(isa, qs, (const float *)call->in[0] + at(a->q, b, h, i), a->q.row, 1, rows, a->d);
+            pack(isa, dys, (const float *)call->in[4] + at(a->y, b, h, i), a->y.row, 1, rows, a->dv);
+            multiply(isa, (matrix){dv + j * a->v.row, a->v.row}, t.p, 1, keys_of(a), dys, keys, a->dv, rows, i > 0);
+            multiply(isa, (matrix){dk + j * a->k.row, a->k.row}, t.ds, 1, keys_of(a), qs, keys, a->d, rows, i > 0);
+            multiply(isa, (matrix){dq + i * a->q.row, a->q.row}, t.ds, keys_of(a), 1, ks, rows, a->d, keys, j > 0);
+        }
+    }
+}
+
+static void grad_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    float *scratch = (float *)((char *)call->scratch + worker * call->worker_bytes);
+    for (int64_t unit = begin; unit < end; unit++)
+        grad_unit(call, &a, unit / a.heads, unit % a.heads, scratch);
+}
+
+const swg__kernel swg__kernel_attention_grad = {.name = "attention_grad", .units = grad_units, .grain = one, .run = grad_run,
+                                                .scratch = grad_scratch};
+
+/* Of the mask: a unit is ROWS rows of one of its planes, or a plane that has one row for all; heads and samples that share a plane are
+ * added in order. */
+static int64_t mask_units(const swg__call *call) {
+    const int64_t *shape = call->node->shape;
+    return shape[0] * shape[1] * swg__ceil_div(shape[2], ROWS);
+}
+
+static int64_t mask_scratch(const swg__call *call, bool *per_worker) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    *per_worker = true;
+    return tile_floats(call, &a) * (int64_t)sizeof(float);
+}
+
+static void mask_head(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, int64_t end, float *scratch) {
+    tiles t = tiles_at(call, a, scratch);
+    for (int64_t j = 0; j < a->m; j += KEYS) {
+        int64_t keys = swg__min64(KEYS, a->m - j);
+        pack_keys(call, a, &t, b, h, j, keys);
+        for (int64_t i = first; i < end; i += ROWS) {
+            int64_t rows = swg__min64(ROWS, end - i);
+            probabilities(call, a, &t, b, h, i, rows, j, keys, 1);
+            for (int64_t r = 0; r < rows; r++) {
+                float *to = (float *)call->out + at(a->mask, b, h, i + r) + j;
+                for (int64_t c = 0; c < keys; c++)
+                    to[c] += t.ds[r * keys_of(a) + c];
+            }
+        }
+    }
+}
+
+static void mask_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    swg__attention a = swg__attention_of(call->g, call->node);
+    const int64_t *shape = call->node->shape, tasks = swg__ceil_div(shape[2], ROWS);
+    float *scratch = (float *)((char *)call->scratch + worker * call->worker_bytes);
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t plane = unit / tasks, row = unit % tasks * ROWS, height = swg__min64(ROWS, shape[2] - row);
+        int64_t b0 = plane / shape[1], h0 = plane % shape[1], b1 = shape[0] == 1 ? a.batch : b0 + 1, h1 = shape[1] == 1 ? a.heads : h0 + 1;
+        memset((float *)call->out + (plane * shape[2] + row) * a.m, 0, (size_t)(height * a.m) * sizeof(float));
+        for (int64_t b = b0; b < b1; b++)
+            for (int64_t h = h0; h < h1; h++)
+                mask_head(call, &a, b, h, row, a.mask.row ? row + height : a.n, scratch);
+    }
+}
+
+const swg__kernel swg__kernel_attention_mask_grad = {.name = "attention_mask_grad", .units = mask_units, .grain = one, .run = mask_run,
+                                                     .scratch = mask_scratch};
