@@ -255,23 +255,21 @@ static int open_alone(void **state) {
     return swg_context_open(&(swg_context_opts){.threads = 1}, (swg_context **)state) == SWG_OK ? 0 : -1;
 }
 
-/* 60 points: after any step or epoch, and at any allocation, which is anywhere: while data are read, plans are made, checkpoints and the
- * log are written. */
-static void killed_and_resumed_is_the_same(void **state) {
-    swg_context *ctx = *state;
+/* After any step or epoch, and at any allocation, which is anywhere: while data are read, plans are made, checkpoints and the log are
+ * written. */
+static void kill_and_resume(swg_context *ctx, const char *const *more, int points) {
     scratch s;
     scratch_open(&s);
     write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
     char data[320];
     strcpy(data, s.path);
-    const char *const *more = MORE(STOPPED);
     testing_allocator counting = {.fail_at = -1};
     swg_context *counted;
     assert_ok(ctx, swg_context_open(&(swg_context_opts){.threads = 2, .allocator = {testing_alloc, testing_release, &counting}}, &counted));
     assert_ok(counted, train(counted, s.folder, "whole", data, more, NULL, NULL));
     swg_context_close(counted);
     uint32_t random = 12345;
-    for (int point = 0; point < 60; point++) {
+    for (int point = 0; point < points; point++) {
         bool in_hook = point % 3 == 0;
         random = random * 1664525u + 1013904223u;
         int64_t first = in_hook ? random % 18 : (int64_t)(random % (uint32_t)counting.calls);
@@ -286,6 +284,14 @@ static void killed_and_resumed_is_the_same(void **state) {
     }
     remove_tree(in_run(s.folder, "whole", ""));
     scratch_close(&s, ctx, 1);
+}
+
+static void killed_and_resumed_is_the_same(void **state) { kill_and_resume(*state, MORE(STOPPED), 60); }
+
+static void killed_with_every_switch(void **state) {
+    kill_and_resume(*state, MORE(STOPPED, "trainer.accumulate=2", "ema.momentum=0.9", "ema.validate=true", "optimizer.amsgrad=true",
+                                 "optimizer.groups=[\"*.bias wd=0\"]", "scheduler.name=plateau", "scheduler.interval=epoch", "scheduler.patience=0",
+                                 "data.workers=2"), 20);
 }
 
 /* ---- batches ---- */
@@ -580,6 +586,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(plateau_in_a_run, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stopped_and_resumed_is_the_same, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(killed_and_resumed_is_the_same, open_alone, testing_close),
+        cmocka_unit_test_setup_teardown(killed_with_every_switch, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(batch_sizes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stops_early, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(odd_data, testing_open, testing_close),
