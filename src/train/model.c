@@ -45,7 +45,7 @@ static swg_status locate(swg_context *ctx, const char *path, char *out, size_t c
 /* The graph of one half of the network for `batch` blocks. */
 static swg_status build_half(swg_model *m, int which, int64_t batch, swg_graph **g, half *out) {
     const swg_swae *n = &m->recipe.network;
-    SWG__TRY(swg_graph_create(m->ctx, NULL, g));
+    SWG__TRY(swg_graph_create(m->ctx, &(swg_graph_opts){.inference = true}, g));
     swg_value x = swg_input(*g, which ? "z" : "x", 2, (int64_t[]){batch, which ? n->latent : n->input});
     /* Both halves are built, so that every graph has all parameters in one order; only one is computed. */
     swg_value z = swg_swae_encode(*g, which ? swg_input(*g, "x", 2, (int64_t[]){batch, n->input}) : x, n);

@@ -420,6 +420,8 @@ static int network(swg_graph *g, int spatial, swg_value *x, swg_value outputs[OU
     swg_value loss = swg_reshape(g, swg_sum(g, swg_mul(g, swg_square(g, h), h), 0), 1, (int64_t[]){1});
     int count;
     const swg_value *params = swg_params_of(g, &count);
+    if (swg_graph_status(g) != SWG_OK)
+        return -1;
     swg_value asked[] = {params[0], params[2], params[3], params[4], params[5], params[8]};
     outputs[0] = h;
     outputs[1] = swg_update_states(g, loss);
@@ -494,6 +496,73 @@ static void layout_of_layers(void **state) {
         free(results[0]);
         free(results[1]);
     }
+}
+
+/* All of the network's outputs and states, in the memory of the test; false: out of memory. */
+static bool run_network(swg_graph *g, int spatial, bool no_fusion, float *to, int64_t *count) {
+    swg_value x, outputs[OUTPUTS];
+    swg_plan *plan = NULL;
+    swg_weights *weights = NULL;
+    bool ok = network(g, spatial, &x, outputs) > 0 && swg_graph_status(g) == SWG_OK &&
+              swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = OUTPUTS, .no_fusion = no_fusion}, &plan) == SWG_OK &&
+              swg_weights_create(g, false, &weights) == SWG_OK;
+    if (ok)
+        swg_weights_init(weights, 5);
+    ok = ok && swg_plan_open(plan, weights, NULL) == SWG_OK;
+    for (int64_t e = 0; ok && e < swg_elements(g, x); e++)
+        ((float *)swg_plan_data(plan, x))[e] = (float)sin((double)(e * e % 1009));
+    ok = ok && swg_plan_run(plan, 0, 0) == SWG_OK;
+    *count = 0;
+    for (int i = 0; ok && i < OUTPUTS; *count += swg_elements(g, outputs[i++]))
+        memcpy(to + *count, swg_plan_data(plan, outputs[i]), (size_t)swg_elements(g, outputs[i]) * sizeof *to);
+    for (int s = 0; ok && s < 2; s++, *count += 6)
+        memcpy(to + *count, swg_weights_state(weights, s), 6 * sizeof *to);
+    swg_plan_destroy(plan);
+    swg_weights_destroy(weights);
+    return ok;
+}
+
+enum { NETWORK_MOST = 8192 };
+
+/* The same bits for any number of threads. */
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    static float first[NETWORK_MOST], other[NETWORK_MOST];
+    for (int threads = 1; threads <= 4; threads++) {
+        swg_context *ctx;
+        swg_graph *g;
+        int64_t count;
+        assert_int_equal(swg_context_open(&(swg_context_opts){.threads = threads}, &ctx), SWG_OK);
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        assert_true(run_network(g, 3, false, threads == 1 ? first : other, &count));
+        assert_true(count <= NETWORK_MOST);
+        if (threads > 1)
+            assert_memory_equal(first, other, (size_t)count * sizeof *first);
+        swg_graph_destroy(g);
+        swg_context_close(ctx);
+    }
+}
+
+/* Whichever allocation fails: an error, nothing leaked. */
+static void out_of_memory(void **state) {
+    (void)state;
+    static float results[NETWORK_MOST];
+    int64_t failed = 0;
+    for (int64_t n = 0;; n++) {
+        testing_allocator allocator = {.fail_at = n};
+        swg_context *ctx = NULL;
+        swg_graph *g = NULL;
+        int64_t count;
+        swg_context_opts opts = {.threads = 1, .allocator = {testing_alloc, testing_release, &allocator}};
+        bool done = swg_context_open(&opts, &ctx) == SWG_OK && swg_graph_create(ctx, NULL, &g) == SWG_OK && run_network(g, 1, false, results, &count);
+        swg_graph_destroy(g);
+        swg_context_close(ctx);
+        assert_int_equal(allocator.live, 0);
+        if (done)
+            break;
+        failed++;
+    }
+    assert_true(failed > 20);
 }
 
 /* ---- batch norm of an inference graph disappears into the contraction before it when the weights are frozen ---- */
@@ -575,6 +644,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(index_inputs, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(movement_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(layout_of_layers, testing_open, testing_close),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(out_of_memory),
         cmocka_unit_test_setup_teardown(norms_fold, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(known_answers, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(losses_refused, testing_open, testing_close),
