@@ -1,4 +1,4 @@
-/* pool.c - the thread pool: workers take task numbers from one counter, spin briefly, then sleep on a futex.
+/* pool.c - the thread pool: workers take the tasks of their own share, then of others', spin briefly, then sleep on a futex.
  * In: a function and a number of tasks. Out: nothing; results must not depend on who ran what.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <linux/futex.h>
@@ -7,7 +7,13 @@
 #include <unistd.h>
 #include "context.h"
 
-/* A job is announced by raising `generation`. Workers and the caller draw task numbers from `next`; the caller
+/* Neighbouring tasks of one worker: the same job done again finds its memory in the same core's caches. */
+typedef struct share {
+    _Alignas(64) atomic_llong next;
+    int64_t end;
+} share;
+
+/* A job is announced by raising `generation`. Workers and the caller draw task numbers from the shares; the caller
  * waits until every worker that saw this generation has left it, so the job's fields may be overwritten then. */
 struct swg__pool {
     pthread_t *handles;
@@ -18,8 +24,7 @@ struct swg__pool {
     atomic_int sleepers;
     swg__task_fn fn;
     void *arg;
-    int64_t tasks;
-    _Alignas(64) atomic_llong next;
+    share *shares;                          /* of the caller and every worker */
     _Alignas(64) atomic_uint busy;          /* futex: workers still inside the job */
 };
 
@@ -46,9 +51,14 @@ static void relax(void) {
 }
 
 static void work(swg__pool *pool, int worker) {
-    int64_t tasks = pool->tasks;
-    for (int64_t t; (t = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < tasks;)
-        pool->fn(pool->arg, t, worker);
+    for (int i = 0, whose = worker; i <= pool->count; i++, whose = whose == pool->count ? 0 : whose + 1) {
+        share *s = &pool->shares[whose];
+        while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end) { /* a look does not take the line from its owner */
+            int64_t t = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+            if (t < s->end)
+                pool->fn(pool->arg, t, worker);
+        }
+    }
 }
 
 /* Waits until *word differs from `seen`: by spinning first, then asleep. */
@@ -90,7 +100,8 @@ swg_status swg__pool_open(swg_context *ctx, int threads, swg__pool **out) {
         return SWG_ENOMEM;
     pool->handles = swg__calloc(ctx, (size_t)threads, sizeof *pool->handles);
     pool->workers = swg__calloc(ctx, (size_t)threads, sizeof *pool->workers);
-    bool ok = pool->handles && pool->workers;
+    pool->shares = swg__calloc(ctx, (size_t)threads, sizeof *pool->shares);
+    bool ok = pool->handles && pool->workers && pool->shares;
     for (int i = 0; ok && i < threads - 1; i++) {
         pool->workers[i] = (struct worker){pool, i + 1};
         ok = pthread_create(&pool->handles[i], NULL, worker_main, &pool->workers[i]) == 0;
@@ -111,6 +122,7 @@ void swg__pool_close(swg_context *ctx, swg__pool *pool) {
     futex_wake_all(&pool->generation);
     for (int i = 0; i < pool->count; i++)
         pthread_join(pool->handles[i], NULL);
+    swg__free(ctx, pool->shares);
     swg__free(ctx, pool->workers);
     swg__free(ctx, pool->handles);
     swg__free(ctx, pool);
@@ -125,8 +137,11 @@ void swg__parallel(swg_context *ctx, int64_t tasks, swg__task_fn fn, void *arg) 
     }
     pool->fn = fn;
     pool->arg = arg;
-    pool->tasks = tasks;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    const int64_t each = tasks / (pool->count + 1), more = tasks % (pool->count + 1);
+    for (int64_t i = 0, begin = 0; i <= pool->count; i++) {
+        atomic_store_explicit(&pool->shares[i].next, begin, memory_order_relaxed);
+        pool->shares[i].end = begin += each + (i < more);
+    }
     atomic_store_explicit(&pool->busy, (unsigned)pool->count, memory_order_relaxed);
     atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers))
