@@ -14,6 +14,10 @@ typedef struct layout {
     int64_t extent[SWG_MAX_DIMS];                               /* of the outer axes */
     int64_t stride[SWG__PROGRAM_INPUTS][SWG_MAX_DIMS];
     bool constant[SWG__PROGRAM_INPUTS];
+    /* Short inner runs are taken several at a time: an input that repeats itself with every `period` elements (a bias, statistics per
+     * channel) is laid out once for a whole tile. */
+    int64_t period;
+    bool repeats[SWG__PROGRAM_INPUTS];
     bool plain;                                                 /* every input contiguous with the result */
 } layout;
 
@@ -55,13 +59,30 @@ static const void *program_prepare(swg__arena *arena, const swg__call *call) {
         }
         l->inner *= n->shape[axis];
     }
-    l->outer_axes = axis + 1;
-    l->plain = l->outer_axes == 0;
+    l->plain = axis < 0;
+    l->period = l->inner;
     for (int i = 0; i < n->inputs; i++) {
         memcpy(l->stride[i], stride[i], sizeof stride[i]);
         l->constant[i] = l->constant[i] || !known[i]; /* all extents 1 */
         l->plain = l->plain && !l->constant[i];
+        l->repeats[i] = l->constant[i];
+        known[i] = false;
     }
+    for (; axis >= 0 && l->period <= TILE / 2; axis--) {
+        bool fits = true;
+        for (int i = 0; fits && i < n->inputs && n->shape[axis] > 1; i++) {
+            bool still = stride[i][axis] == 0;
+            fits = still ? !known[i] || l->repeats[i] : !l->constant[i] && stride[i][axis] == l->inner && (!known[i] || !l->repeats[i]);
+        }
+        if (!fits)
+            break;
+        for (int i = 0; i < n->inputs && n->shape[axis] > 1; i++) {
+            known[i] = true;
+            l->repeats[i] = stride[i][axis] == 0;
+        }
+        l->inner *= n->shape[axis];
+    }
+    l->outer_axes = axis + 1;
     for (int i = 0; i < l->outer_axes; i++)
         l->extent[i] = n->shape[i];
     return l;
@@ -112,20 +133,20 @@ static void program_run(const swg__call *call, int64_t begin, int64_t end, int w
         }
         return;
     }
-    int64_t base[SWG__PROGRAM_INPUTS], outer_of_base = -1;
+    int64_t base[SWG__PROGRAM_INPUTS], outer_of_base = -1, most = l->inner > l->period ? TILE / l->period * l->period : TILE;
+    most = swg__min64(most, l->inner);
     for (int64_t i = first; i < last;) {
-        int64_t outer = i / l->inner, at = i % l->inner, n = swg__min64(swg__min64(TILE, l->inner - at), last - i);
+        int64_t outer = i / l->inner, at = i % l->inner, n = swg__min64(swg__min64(most, l->inner - at), last - i);
         for (int r = 0; r < inputs; r++) {
             const float *in = call->in[r];
             if (outer != outer_of_base) {
                 base[r] = outer_offset(l, r, outer);
-                if (l->constant[r]) {
-                    int64_t most = swg__min64(TILE, l->inner);
-                    for (int64_t j = 0; j < most; j++)
-                        splat[r][j] = in[base[r]];
-                }
+                for (int64_t j = 0; l->constant[r] && j < most; j++)
+                    splat[r][j] = in[base[r]];
+                for (int64_t j = 0; l->repeats[r] && !l->constant[r] && j < most; j += l->period)
+                    memcpy(splat[r] + j, in + base[r], (size_t)l->period * sizeof *in);
             }
-            reg[r] = l->constant[r] ? splat[r] : in + base[r] + at;
+            reg[r] = l->repeats[r] ? splat[r] : in + base[r] + at;
         }
         outer_of_base = outer;
         run_code(call, l, reg, tiles, out + i, n);

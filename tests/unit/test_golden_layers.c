@@ -173,7 +173,8 @@ static void check(swg_context *ctx, const swg_safetensors *file, const char *nam
         c.in[i] = input_of(c.g, ins[i], golden_find(file, name, ins[i]));
     swg_value weight = input_of(c.g, "w", w), out = rows[row].build(&c);
     const swg_value *params = swg_params_of(c.g, &param_count);
-    memcpy(c.in + 1, params, (size_t)param_count * sizeof *params);
+    for (int i = 0; i < param_count; i++)
+        c.in[1 + i] = params[i];
     for (int i = 0; i < INPUTS && c.in[i]; i++)
         if (golden_find(file, name, grads[i]))
             asked[count++] = c.in[i];
