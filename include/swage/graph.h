@@ -254,6 +254,19 @@ swg_value swg_stft(swg_graph *g, swg_value x, const swg_stft_opts *opts);
  * Frames are windowed, added and divided by the sum of squared windows, at least 1e-11. */
 swg_value swg_istft(swg_graph *g, swg_value s, int64_t samples, const swg_stft_opts *opts);
 
+/* ---- splines ---- */
+
+/* What is 0 has its default. */
+typedef struct swg_spline_opts {
+    int64_t intervals;  /* of the uniform grid: 5 */
+    int64_t order;      /* 1 to 7: 3, cubic */
+    double low, high;   /* of the grid; both 0: -1, 1 */
+    swg_value knots;    /* instead of a grid: (bases + order + 1) ascending numbers; no gradient flows to them */
+} swg_spline_opts;
+/* All B-splines of x (kan.md, section 3.1; de Boor 1972). x: any shape of up to five axes; result: one axis more, of intervals + order
+ * bases. They add to 1 inside of the grid and fade to 0 within `order` intervals beyond it. */
+swg_value swg_spline_basis(swg_graph *g, swg_value x, const swg_spline_opts *opts);
+
 /* ---- gradients and updates ---- */
 
 /* Appends the backward graph of the scalar `loss` and writes d loss / d params[i] to grads[i]. params: any values made before the

@@ -37,7 +37,8 @@ typedef struct swg__attr {
     void *data;                     /* array: its elements, in the graph's arena */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
                                      * attention: heads in groups if their columns stand side by side, else 0.
-                                     * stft: n, hop, window first in stride, dilation, before; trans_a: inverse */
+                                     * stft: n, hop, window first in stride, dilation, before; trans_a: inverse.
+                                     * spline: order in groups, range in f */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */

@@ -167,6 +167,17 @@ CASE(stft) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 8, .hop =
 CASE(stft_odd) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 9, .hop = 2})); }
 CASE(istft) { return swg_square(g, swg_istft(g, A, 0, &(swg_stft_opts){.n = 6, .hop = 2})); }
 CASE(istft_cut) { return swg_square(g, swg_istft(g, A, 7, &(swg_stft_opts){.n = 7, .hop = 2})); }
+/* splines; knots are numbers, here from a parameter's shape only */
+static swg_value some_knots(swg_graph *g, int64_t count) {
+    swg_value all = swg_constant(g, -1.5);
+    for (int64_t i = 1; i < count; i++)
+        all = swg_concat(g, (swg_value[]){all, swg_constant(g, -1.5 + .3 * (double)i + .01 * (double)(i * i))}, 2, 0);
+    return all;
+}
+CASE(spline) { return swg_square(g, swg_spline_basis(g, A, NULL)); }
+CASE(spline_2) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.intervals = 3, .order = 2, .low = -.7, .high = .8})); }
+CASE(spline_5) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.order = 5})); }
+CASE(spline_knots) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.knots = some_knots(g, 10)})); }
 
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
@@ -222,6 +233,7 @@ static const grad_case cases[] = {
     X(attention, ATTENTION), {{2, 2, 3, 4}, {2, 2, 5, 4}, {2, 2, 5, 3}}, -1, 1, build_attention},
     X(stft, STFT), {{2, 2, 17}}, -1, 1, build_stft},
     X(istft, ISTFT), {{1, 4, 4, 5}}, -1, 1, build_istft},
+    X(spline, SPLINE), {{3, 7}}, -2.4, 2.4, build_spline},
 #undef X
     {"gather per leading index", -1, {{2, 3, 2}}, -1, 1, build_gather_rows},
     {"window partition", -1, {{2, 4, 4, 2}}, -1, 1, build_windows},
@@ -235,6 +247,9 @@ static const grad_case cases[] = {
     {"gdn", -1, {{2, 3, 4}}, -1, 1, build_gdn},
     {"inverse gdn, channels last", -1, {{3, 4}}, -1, 1, build_igdn},
     {"resize, nearest", -1, {{2, 3, 4, 2}}, -1, 1, build_resize_nearest},
+    {"spline of order 2", -1, {{21}}, -1.6, 1.6, build_spline_2},
+    {"spline of order 5", -1, {{13}}, -3, 3, build_spline_5},
+    {"spline, knots given", -1, {{25}}, -1.6, 2, build_spline_knots},
     {"stft of odd length, a short signal", -1, {{1, 1, 3}}, -1, 1, build_stft_odd},
     {"istft, cut", -1, {{1, 2, 4, 4}}, -1, 1, build_istft_cut},
     {"attention, log-sums", -1, {{1, 2, 3, 4}, {1, 2, 5, 4}, {1, 2, 5, 2}}, -1, 1, build_attention_packed},

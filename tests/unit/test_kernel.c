@@ -146,6 +146,18 @@ static swg_value squares_slope(swg_graph *g, swg_value x, swg_value y) {
 }
 CASE(stft_slope, squares_slope(g, A, swg_stft(g, A, &(swg_stft_opts){.n = 96, .hop = 30})))
 CASE(istft_slope, squares_slope(g, A, swg_istft(g, A, 0, &(swg_stft_opts){.n = 64, .hop = 16})))
+/* splines and their slopes; given knots are b, sorted */
+static swg_value splines(swg_graph *g, const swg_value *in, int64_t order) {
+    swg_spline_opts opts = {.intervals = 6, .order = order, .knots = in[1] ? swg_sort(g, in[1], 0) : SWG_NONE};
+    return swg_spline_basis(g, in[0], &opts);
+}
+CASE(spline_1, splines(g, in, 1))
+CASE(spline_2, splines(g, in, 2))
+CASE(spline_3, splines(g, in, 3))
+CASE(spline_4, splines(g, in, 4))
+CASE(slopes_2, squares_slope(g, A, splines(g, in, 2)))
+CASE(slopes_3, squares_slope(g, A, splines(g, in, 3)))
+CASE(slopes_5, squares_slope(g, A, splines(g, in, 5)))
 
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
@@ -247,6 +259,15 @@ static const kernel_case cases[] = {
     {"istft of 26, 201 samples", {{1, 2, 14, 39}}, -1, 1, 4e-6, build_istft_odd},
     {"stft, gradient", {{2, 1, 500}}, -1, 1, 4e-6, build_stft_slope},
     {"istft, gradient", {{1, 2, 33, 20}}, -1, 1, 4e-6, build_istft_slope},
+    {"spline of order 1", {{7, 301}}, -2, 2, 4e-6, build_spline_1},
+    {"spline of order 2", {{7, 301}}, -2, 2, 4e-6, build_spline_2},
+    {"spline of order 3", {{7, 901}}, -2.5, 2.5, 4e-6, build_spline_3},
+    {"spline of order 4", {{7, 301}}, -2.5, 2.5, 4e-6, build_spline_4},
+    {"spline, knots given", {{7, 301}, {12}}, -1, 1, 4e-5, build_spline_3},
+    {"spline slopes, order 2", {{7, 301}}, -2, 2, 8e-6, build_slopes_2},
+    {"spline slopes, order 3", {{7, 301}}, -2, 2, 8e-6, build_slopes_3},
+    {"spline slopes, order 5", {{7, 301}}, -2, 2, 2e-5, build_slopes_5},
+    {"spline slopes, knots given", {{7, 301}, {12}}, -1, 1, 2e-4, build_slopes_3},
     {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
     {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
     {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},

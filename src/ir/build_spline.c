@@ -1,0 +1,35 @@
+/* build_spline.c - builder and shape rule of the B-spline basis.
+ * In: values of a graph. Out: a new value; on error the graph latches the first message.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+#include "spline.h"
+
+swg_value swg_spline_basis(swg_graph *g, swg_value x, const swg_spline_opts *opts) {
+    static const swg_spline_opts none = {0};
+    opts = opts ? opts : &none;
+    if (!swg__check(g, "spline_basis", x) || (opts->knots && !swg__check(g, "spline_basis", opts->knots)))
+        return SWG_NONE;
+    int64_t intervals = opts->intervals ? opts->intervals : 5, order = opts->order ? opts->order : 3;
+    bool ranged = opts->low != 0 || opts->high != 0;
+    double low = ranged ? opts->low : -1, high = ranged ? opts->high : 1;
+    if (order < 1 || order > SWG__SPLINE_ORDER || intervals < 1 || intervals > INT32_MAX || !(low < high) || !isfinite(high - low))
+        return swg__graph_fail(g, SWG_EINVAL, "spline_basis: %lld intervals of order %lld over [%g, %g]; expected at least 1, order 1 to %d, an "
+                               "ascending range", (long long)intervals, (long long)order, low, high, SWG__SPLINE_ORDER);
+    int ndim = swg_ndim(g, x);
+    if (ndim == SWG_MAX_DIMS)
+        return swg__graph_fail(g, SWG_ESHAPE, "spline_basis: %d axes leave no room for that of the bases", ndim);
+    swg__attr attr = {.f = {low, high}, .groups = (int32_t)order};
+    int64_t shape[SWG_MAX_DIMS];
+    memcpy(shape, swg_shape(g, x), (size_t)ndim * sizeof *shape);
+    shape[ndim] = intervals + order;
+    swg_value in[2] = {x, SWG_NONE};
+    if (opts->knots) {
+        if (swg_ndim(g, opts->knots) != 1 || swg_elements(g, opts->knots) < 2 * order + 2)
+            return swg__graph_fail(g, SWG_ESHAPE, "spline_basis: knots must have one axis and be %lld or more for order %lld",
+                                   (long long)(2 * order + 2), (long long)order);
+        shape[ndim] = swg_elements(g, opts->knots) - order - 1;
+        in[1] = swg_detach(g, opts->knots);
+    }
+    return swg__append(g, SWG__SPLINE, g->dtype, ndim + 1, shape, opts->knots ? 2 : 1, in, &attr);
+}

@@ -1,0 +1,27 @@
+/* spline.h - extents of a B-spline basis.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_IR_SPLINE_H
+#define SWAGE_IR_SPLINE_H
+
+#include "ir.h"
+
+enum { SWG__SPLINE_ORDER = 7 };     /* at most */
+
+typedef struct swg__spline {
+    int64_t values, bases;          /* numbers x, results of each */
+    int order;
+    int64_t knots;                  /* of given knots; 0: a uniform grid */
+    double low, step;               /* uniform: start of the first of bases - order intervals, their length */
+} swg__spline;
+
+/* Of a basis (x, knots if given) or of its gradient (x, dy, knots if given). */
+static inline swg__spline swg__spline_of(const swg_graph *g, const swg__node *n) {
+    const swg__node *x = &g->nodes[n->in[0]], *out = n->op == SWG__SPLINE ? n : &g->nodes[n->in[1]];
+    int last = n->op == SWG__SPLINE ? 1 : 2;
+    int64_t bases = out->shape[out->ndim - 1];
+    return (swg__spline){.values = swg__shape_elements(x->ndim, x->shape), .bases = bases, .order = n->attr.groups,
+                         .knots = n->inputs > last ? g->nodes[n->in[last]].shape[0] : 0, .low = n->attr.f[0],
+                         .step = (n->attr.f[1] - n->attr.f[0]) / (double)(bases - n->attr.groups)};
+}
+
+#endif
