@@ -21,10 +21,10 @@ FN scale2(float x, int32_t n) {
     return x * float_of((uint32_t)(half + 127) << 23) * float_of((uint32_t)(rest + 127) << 23);
 }
 
-FN fn_exp(float x) {
-    float y = x < -104.f ? -104.f : x > 89.f ? 89.f : x;
+/* exp(y) = 2^k (1 + q) for -104 <= y <= 89; returns q. */
+FN exp_reduced(float y, int32_t *k) {
     float n = y * 1.44269504f + 12582912.f; /* 1.5 * 2^23: rounds to the nearest integer */
-    int32_t k = (int32_t)(bits_of(n) - 0x4B400000u);
+    *k = (int32_t)(bits_of(n) - 0x4B400000u);
     n -= 12582912.f;
     float r = y - n * 0.693359375f;
     r += n * 2.12194440e-4f;
@@ -34,25 +34,19 @@ FN fn_exp(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    float e = scale2(p * r * r + r + 1.f, k);
+    return p * r * r + r;
+}
+
+FN fn_exp(float x) {
+    int32_t k;
+    float q = exp_reduced(x < -104.f ? -104.f : x > 89.f ? 89.f : x, &k), e = scale2(q + 1.f, k);
     return x != x ? x : e;
 }
 
-/* alpha (exp(x) - 1) for x <= 0, x above: with exp(x) = 2^k (1 + q), the 1 is taken from 2^k, which loses nothing near 0. */
+/* alpha (exp(x) - 1) for x <= 0, x above: the 1 is taken from 2^k, which loses nothing near 0. */
 FN fn_elu(float x, float alpha) {
-    float y = x < -104.f ? -104.f : x > 0.f ? 0.f : x;
-    float n = y * 1.44269504f + 12582912.f;
-    int32_t k = (int32_t)(bits_of(n) - 0x4B400000u);
-    n -= 12582912.f;
-    float r = y - n * 0.693359375f;
-    r += n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    float e = scale2(p * r * r + r, k) + (scale2(1.f, k) - 1.f);
+    int32_t k;
+    float q = exp_reduced(x < -104.f ? -104.f : x > 0.f ? 0.f : x, &k), e = scale2(q, k) + (scale2(1.f, k) - 1.f);
     return x > 0.f || x != x ? x : alpha * e;
 }
 
