@@ -99,6 +99,7 @@ typedef struct strip {
     const float *b;             /* row k at b + k * ldb, further panels `panel_stride` on */
     int64_t ldb, panel_stride;
     const float *bias;          /* whole vectors, or NULL */
+    const swg__tap *taps, *taps_end;
     int64_t column, last;       /* first column; valid lanes of the last vector */
 } strip;
 
@@ -112,8 +113,7 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
     OPAQUE(zero);
     UNROLLED for (int i = 0; i < mr * nv; i++)
         acc[i] = zero;
-    const swg__tap once = {0}, *tap = g->taps ? g->taps : &once;
-    const swg__tap *const end = tap + (g->taps ? g->tap_count : 1);
+    const swg__tap *tap = t->taps, *const end = t->taps_end;
     for (; g->k_stride == 1 && tap < end; tap++) {
         const int64_t stride = g->row_stride;
         UNROLLED for (int q = 0; q < panels; q++)
@@ -199,11 +199,13 @@ static const tile_fn pair[MR + 1] = {NULL, TILES_TO(MR)(NAME_OF, 2)}, tall[TALL 
 static const struct { int panels; tile_fn fn; } wide[WIDE + 1] = {{0, NULL}, {2, tile_1x4}, {2, tile_2x4}, {2, tile_3x4}};
 
 static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) {
+    static const swg__tap once = {0};
+    const swg__tap *taps = g->taps ? g->taps : &once, *taps_end = taps + (g->taps ? g->tap_count : 1);
     const int64_t rows = m1 - m0, depth = g->taps ? g->depth : g->k;
     for (int64_t column = 0; column < g->n;) {
         int64_t left = g->n - column, width = left < NR ? left : NR;
         bool in_place = g->ldb != 0 && width == NR;
-        strip t = {.g = g, .bias = g->bias ? g->bias + column : NULL, .column = column,
+        strip t = {.g = g, .taps = taps, .taps_end = taps_end, .bias = g->bias ? g->bias + column : NULL, .column = column,
                    .b = in_place ? g->b + column : g->ldb != 0 ? g->tail : g->b + column * depth,
                    .ldb = in_place ? g->ldb : width > VL ? NR : VL, .panel_stride = in_place ? NR : NR * depth,
                    .last = width > VL ? width - VL : width};
