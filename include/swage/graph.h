@@ -300,7 +300,7 @@ enum { SWG_HYPER_STEP_SIZE, SWG_HYPER_RSQRT_C2, SWG_HYPER_KEEP, SWG_HYPER_DECAY,
 /* Appends gradients, global norm and one fused update over the whole parameter span.
  * hyper: an input of groups x SWG_HYPER_COUNT numbers. Returns the global gradient norm (shape {1}, before clipping);
  * reading it as an output makes the update part of the plan.
- * A norm that is not finite skips the update: weights and moments stay as they were. Outputs that do not depend on the returned
+ * A loss or norm that is not finite makes the returned norm NaN or infinite and skips the update: weights and moments stay as they were. Outputs that do not depend on the returned
  * value see the weights before the update. One update per graph, and every parameter must influence the loss. */
 swg_value swg_update(swg_graph *g, swg_value loss, swg_value hyper, const swg_update_opts *opts);
 

@@ -110,6 +110,8 @@ static swg_status step(swg__run *r, int64_t *done) {
         r->step_loss = sum.loss / (double)blocks;
         if (!isfinite(sum.loss) && !r->recipe.skip_nonfinite)
             break;
+        if (!isfinite(sum.loss)) /* of an earlier micro-batch: the norm becomes NaN, and the group is skipped whole */
+            hyper[SWG_HYPER_GRAD_SCALE] = NAN;
     }
     if (*done < group)
         r->state.last_norm = NAN; /* it never came to the norm */

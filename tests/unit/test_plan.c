@@ -207,6 +207,37 @@ static void bad_gradients_are_skipped(void **state) {
     close_trainer(&t);
 }
 
+/* Nor must a loss that is not finite where its gradients are. */
+static void bad_losses_are_skipped(void **state) {
+    swg_context *ctx = *state;
+    for (int dtype = SWG_F32; dtype <= SWG_F64; dtype++)
+        for (int bad = 0; bad < 3; bad++) {
+            swg_graph *g;
+            assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = (swg_dtype)dtype}, &g));
+            swg_value w = swg_param(g, "w", 1, (int64_t[]){1}, (swg_init){.value = 1}), shift = swg_input(g, "shift", 1, (int64_t[]){1});
+            swg_value hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+            swg_value token = swg_adam(g, swg_add(g, w, shift), hyper, NULL);
+            swg_plan *plan;
+            swg_weights *weights;
+            double b1 = 1, b2 = 1, shifts[3] = {0, INFINITY, NAN};
+            assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &token, .output_count = 1}, &plan));
+            assert_ok(ctx, swg_weights_create(g, true, &weights));
+            swg_weights_init(weights, 0);
+            assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+            swg_hyper_adam(&(swg_adam_hyper){.lr = .1, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .grad_scale = 1}, &b1, &b2, (swg_dtype)dtype,
+                           swg_plan_data(plan, hyper));
+            swg__store(swg_plan_data(plan, shift), (swg_dtype)dtype, 0, shifts[bad]);
+            assert_ok(ctx, swg_plan_run(plan, 0, 0));
+            const void *value = swg_weights_value(weights, 0), *norm = swg_plan_data(plan, token);
+            double after = dtype == SWG_F64 ? *(const double *)value : (double)*(const float *)value;
+            double seen = dtype == SWG_F64 ? *(const double *)norm : (double)*(const float *)norm;
+            assert_true(bad ? after == 1 && !isfinite(seen) : after < .95 && seen == 1);
+            swg_plan_destroy(plan);
+            swg_weights_destroy(weights);
+            swg_graph_destroy(g);
+        }
+}
+
 static void counts(void **state) {
     swg_context *ctx = *state;
     static const struct { const char *name; int64_t parameters, macs; } want[] = {
@@ -343,6 +374,7 @@ int main(void) {
         cmocka_unit_test(fusion_changes_nothing),
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(bad_gradients_are_skipped),
+        cmocka_unit_test_setup_teardown(bad_losses_are_skipped, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(counts, testing_open, testing_close),
         cmocka_unit_test(memory_is_known),
         cmocka_unit_test_setup_teardown(adam_answers, testing_open, testing_close),
