@@ -1,0 +1,29 @@
+/* maker.h - what only the making of a plan needs, and its stages in the order in which they run.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_PLAN_MAKER_H
+#define SWAGE_PLAN_MAKER_H
+
+#include "plan/plan.h"
+
+
+typedef struct swg__maker {
+    swg_plan *plan;
+    swg_graph *g;
+    int *readers;               /* per value, views resolved to their base */
+    swg_value *order;           /* live nodes with kernels, scheduled */
+    int order_count;
+    int *group_of;              /* per value: index of the group that computes it, -1 */
+    int *last_read;             /* per base value */
+    uint8_t *is_output;         /* per base value */
+    uint8_t *fixed;             /* of a frozen plan: computed when opened or refreshed, and kept */
+} swg__maker;
+
+swg_status swg__schedule(swg__maker *m);    /* schedule.c: order */
+swg_status swg__make_groups(swg__maker *m); /* steps.c: row panels, */
+swg_status swg__make_steps(swg__maker *m);  /* and steps with their scratch */
+swg_status swg__locate(swg__maker *m);      /* lives.c: where every value lies, from when to when, and at which offset */
+
+/* Index of a new buffer that lives nowhere yet; -1: out of memory. */
+int swg__add_buffer(swg_plan *plan, int64_t bytes, swg__category category);
+
+#endif
