@@ -78,6 +78,11 @@ typedef struct swg_cross_entropy_opts {
 /* target: probabilities in the shape of y, and the loss is the mean over positions; or the number of the class per position (the shape
  * without the axis of classes, or with extent 1 there), and positions whose number is no class (-100) do not count. As PyTorch. */
 swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts);
+/* Multi-resolution STFT loss of signals (batch, channels, samples): mean over `count` resolutions of mean ||Y| - |X|| + mean |ln(|Y| + 1e-5) -
+ * ln(|X| + 1e-5)| (Yamamoto et al. 2020). resolutions NULL: 2048, 1024 and 512 with hops of a quarter. */
+swg_value swg_loss_mrstft(swg_graph *g, swg_value y, swg_value x, const swg_stft_opts *resolutions, int count);
+/* Magnitudes of a result of swg_stft: (batch, channels, bins, frames). No gradient where it is 0. */
+swg_value swg_stft_magnitude(swg_graph *g, swg_value s);
 /* ln(1 + scale * a) of a scalar. */
 swg_value swg_loss_log(swg_graph *g, swg_value a, double scale);
 

@@ -1,24 +1,27 @@
 /* losses.c - losses as graphs of primitive operations.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include "ir/ir.h"
-#include "swage/nn.h"
+#include "nn/losses.h"
 
-/* A scalar as shape {1}, whatever the rank it was reduced from. */
-static swg_value scalar(swg_graph *g, swg_value x) { return x ? swg_reshape(g, x, 1, (int64_t[]){1}) : SWG_NONE; }
-static swg_value mean_all(swg_graph *g, swg_value x) { return scalar(g, swg_mean(g, x, 0)); }
+swg_value swg__loss_scalar(swg_graph *g, swg_value x) { return x ? swg_reshape(g, x, 1, (int64_t[]){1}) : SWG_NONE; }
+swg_value swg__loss_mean(swg_graph *g, swg_value x) { return swg__loss_scalar(g, swg_mean(g, x, 0)); }
 
-/* y - x. Broadcasting, welcome elsewhere, would hide a mistake here. */
-static swg_value difference(swg_graph *g, const char *loss, swg_value y, swg_value x) {
+bool swg__loss_takes(swg_graph *g, const char *loss, swg_value y, swg_value x) {
     if (!swg__check(g, loss, y) || !swg__check(g, loss, x))
-        return SWG_NONE;
+        return false;
+    char left[96], right[96];
     if (!swg__same_shape(&g->nodes[y], &g->nodes[x]))
-        return swg__graph_fail(g, SWG_ESHAPE, "%s: prediction and target have different shapes", loss);
-    return swg_sub(g, y, x);
+        swg__graph_fail(g, SWG_ESHAPE, "%s: prediction %s and target %s", loss, swg__shape_text(&g->nodes[y], left, sizeof left),
+                        swg__shape_text(&g->nodes[x], right, sizeof right));
+    return g->status == SWG_OK;
 }
 
-swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x) { return mean_all(g, swg_square(g, difference(g, "mse loss", y, x))); }
-swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x) { return mean_all(g, swg_abs(g, difference(g, "mae loss", y, x))); }
+static swg_value difference(swg_graph *g, const char *loss, swg_value y, swg_value x) {
+    return swg__loss_takes(g, loss, y, x) ? swg_sub(g, y, x) : SWG_NONE;
+}
+
+swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x) { return swg__loss_mean(g, swg_square(g, difference(g, "mse loss", y, x))); }
+swg_value swg_loss_mae(swg_graph *g, swg_value y, swg_value x) { return swg__loss_mean(g, swg_abs(g, difference(g, "mae loss", y, x))); }
 
 /* With c = clamp(d, -beta, beta): c^2 / (2 beta) + |d - c| equals Huber's two branches. */
 swg_value swg_loss_huber(swg_graph *g, swg_value y, swg_value x, double beta) {
@@ -26,22 +29,22 @@ swg_value swg_loss_huber(swg_graph *g, swg_value y, swg_value x, double beta) {
         return swg__graph_fail(g, SWG_EINVAL, "huber loss: beta %g, expected more than 0", beta);
     swg_value d = difference(g, "huber loss", y, x), c = swg_clamp(g, d, -beta, beta);
     swg_value inner = swg_affine(g, swg_square(g, c), .5 / beta, 0);
-    return mean_all(g, swg_add(g, inner, swg_abs(g, swg_sub(g, d, c))));
+    return swg__loss_mean(g, swg_add(g, inner, swg_abs(g, swg_sub(g, d, c))));
 }
 
 /* |d| + log1p(exp(-2|d|)) - ln 2: no overflow for any d. */
 swg_value swg_loss_logcosh(swg_graph *g, swg_value y, swg_value x) {
     swg_value size = swg_abs(g, difference(g, "logcosh loss", y, x));
     swg_value tail = swg_log1p(g, swg_exp(g, swg_affine(g, size, -2, 0)));
-    return mean_all(g, swg_affine(g, swg_add(g, size, tail), 1, -0.69314718055994530942));
+    return swg__loss_mean(g, swg_affine(g, swg_add(g, size, tail), 1, -0.69314718055994530942));
 }
 
 swg_value swg_loss_relative(swg_graph *g, swg_value y, swg_value x) {
     swg_value target = swg_detach(g, x);
-    swg_value spread = swg_sqrt(g, mean_all(g, swg_square(g, swg_sub(g, target, mean_all(g, target)))));
+    swg_value spread = swg_sqrt(g, swg__loss_mean(g, swg_square(g, swg_sub(g, target, swg__loss_mean(g, target)))));
     swg_value eps = swg_max(g, swg_affine(g, spread, .1, 0), swg_constant(g, 1e-6));
     swg_value ratio = swg_div(g, swg_abs(g, difference(g, "relative loss", y, x)), swg_add(g, swg_abs(g, target), swg_detach(g, eps)));
-    swg_value second = mean_all(g, swg_clamp(g, ratio, 0, 10));
+    swg_value second = swg__loss_mean(g, swg_clamp(g, ratio, 0, 10));
     return swg_add(g, swg_affine(g, swg_loss_mse(g, y, x), .9, 0), swg_affine(g, second, .1, 0));
 }
 
@@ -50,7 +53,7 @@ swg_value swg_loss_log(swg_graph *g, swg_value a, double scale) { return swg_log
 swg_value swg_loss_sliced_wasserstein_with(swg_graph *g, swg_value z, swg_value theta, swg_value prior) {
     const swg_matmul_opts transposed = {.trans_b = true};
     swg_value a = swg_matmul(g, z, theta, &transposed), p = swg_matmul(g, prior, theta, &transposed);
-    return mean_all(g, swg_square(g, swg_sub(g, swg_sort(g, a, 0), swg_sort(g, p, 0))));
+    return swg__loss_mean(g, swg_square(g, swg_sub(g, swg_sort(g, a, 0), swg_sort(g, p, 0))));
 }
 
 swg_value swg_loss_sliced_wasserstein(swg_graph *g, swg_value z, int64_t directions) {

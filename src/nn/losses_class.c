@@ -1,19 +1,6 @@
 /* losses_class.c - losses of classes and masks: binary and general cross entropy, Dice.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "ir/ir.h"
-#include "swage/nn.h"
-
-static swg_value scalar(swg_graph *g, swg_value x) { return x ? swg_reshape(g, x, 1, (int64_t[]){1}) : SWG_NONE; }
-
-static bool alike(swg_graph *g, const char *loss, swg_value y, swg_value x) {
-    if (!swg__check(g, loss, y) || !swg__check(g, loss, x))
-        return false;
-    char left[96], right[96];
-    if (!swg__same_shape(&g->nodes[y], &g->nodes[x]))
-        swg__graph_fail(g, SWG_ESHAPE, "%s: prediction %s and target %s", loss, swg__shape_text(&g->nodes[y], left, sizeof left),
-                        swg__shape_text(&g->nodes[x], right, sizeof right));
-    return g->status == SWG_OK;
-}
+#include "nn/losses.h"
 
 /* Resolves 0 to axis 1 and negative axes. */
 static bool find_axis(swg_graph *g, const char *loss, swg_value y, int *axis) {
@@ -26,15 +13,15 @@ static bool find_axis(swg_graph *g, const char *loss, swg_value y, int *axis) {
 
 /* softplus(y) - y x has no overflow and keeps its digits for confident predictions. */
 swg_value swg_loss_bce_logits(swg_graph *g, swg_value y, swg_value x) {
-    if (!alike(g, "bce_logits loss", y, x))
+    if (!swg__loss_takes(g, "bce_logits loss", y, x))
         return SWG_NONE;
     if (g->nodes[y].op == SWG__SIGMOID)
         return swg__graph_fail(g, SWG_EINVAL, "bce_logits loss: the prediction is a sigmoid; give what goes into it");
-    return scalar(g, swg_mean(g, swg_sub(g, swg_softplus(g, y), swg_mul(g, y, x)), 0));
+    return swg__loss_mean(g, swg_sub(g, swg_softplus(g, y), swg_mul(g, y, x)));
 }
 
 swg_value swg_loss_dice(swg_graph *g, swg_value y, swg_value x, int channel_axis) {
-    if (!alike(g, "dice loss", y, x) || !find_axis(g, "dice loss", y, &channel_axis))
+    if (!swg__loss_takes(g, "dice loss", y, x) || !find_axis(g, "dice loss", y, &channel_axis))
         return SWG_NONE;
     const double smooth = 1e-5;
     int ndim = swg_ndim(g, y);
@@ -45,7 +32,7 @@ swg_value swg_loss_dice(swg_graph *g, swg_value y, swg_value x, int channel_axis
         all = swg_sum(g, all, axes);
     }
     swg_value ratio = swg_div(g, swg_affine(g, both, 2, smooth), swg_affine(g, all, 1, smooth));
-    return scalar(g, swg_affine(g, swg_mean(g, ratio, 0), -1, 1));
+    return swg_affine(g, swg__loss_mean(g, ratio), -1, 1);
 }
 
 /* log softmax along any axis; the shift by the maximum is a constant for the gradient, which it does not change. */
@@ -112,8 +99,8 @@ swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, co
             wide[i] = i == axis ? classes : 1;
         share = swg_mul(g, share, swg_reshape(g, opts->weight, ndim, wide));
     }
-    swg_value total = scalar(g, swg_sum(g, swg_mul(g, share, log_probabilities(g, y, axis)), 0));
+    swg_value total = swg__loss_scalar(g, swg_sum(g, swg_mul(g, share, log_probabilities(g, y, axis)), 0));
     if (soft)
         return swg_affine(g, total, -(double)classes / (double)swg_elements(g, y), 0);
-    return swg_neg(g, swg_div(g, total, scalar(g, swg_sum(g, share, 0))));
+    return swg_neg(g, swg_div(g, total, swg__loss_scalar(g, swg_sum(g, share, 0))));
 }

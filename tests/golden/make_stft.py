@@ -43,6 +43,21 @@ def istft(name, shape, n, hop, window, samples):
     finish(name, y.unflatten(0, (shape[0], shape[1] // 2)), x, n, hop, window, samples)
 
 
+def mrstft(name, shape, resolutions):
+    """Mean over resolutions of the distances of magnitudes and of their logarithms; the last channel of the target is silent."""
+    y, x = draw(f"{name}.in", shape).requires_grad_(), draw(f"{name}.target", shape)
+    x[:, -1] = 0
+    loss = 0
+    for n, hop, window in resolutions:
+        a, b = (torch.stft(s.flatten(0, 1), n, hop, window, hann(window), center=True, pad_mode="reflect", return_complex=True).abs() for s in (y, x))
+        loss = loss + (a - b).abs().mean() + ((a + 1e-5).log() - (b + 1e-5).log()).abs().mean()
+    loss = loss / len(resolutions)
+    loss.backward()
+    TENSORS.update({f"{name}.out": loss.reshape(1), f"{name}.in": y, f"{name}.target": x, f"{name}.grad": y.grad})
+    METADATA["losses"] = ",".join(filter(None, [METADATA.get("losses"), name]))
+    METADATA[f"{name}.numbers"] = ",".join(f"{n},{hop},{window}" for n, hop, window in resolutions)
+
+
 def main():
     philox.self_check()
     oracle.self_check()
@@ -52,7 +67,9 @@ def main():
     istft("inverse", (2, 4, 9, 12), 16, 4, 16, 44)
     istft("inverse_cut", (1, 2, 8, 9), 15, 5, 15, 31)
     istft("inverse_64", (1, 2, 33, 20), 64, 16, 48, 304)
-    METADATA["cases"] = ",".join(dict.fromkeys(key.split(".")[0] for key in TENSORS))
+    cases = dict.fromkeys(key.split(".")[0] for key in TENSORS)
+    mrstft("mrstft", (2, 2, 300), ((64, 16, 64), (32, 8, 32), (16, 4, 12)))
+    METADATA["cases"] = ",".join(cases)
     oracle.save(os.path.join(os.path.dirname(os.path.abspath(__file__)), "stft.safetensors"), TENSORS, METADATA)
 
 

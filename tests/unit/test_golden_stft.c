@@ -1,12 +1,13 @@
 /* test_golden_stft.c - proves: the short-time Fourier transform and its inverse have the values and gradients that PyTorch computes in
- * f64 (tests/golden/stft.safetensors) and those of tfswa.md, section 10; the inverse gives back what was transformed; threads change
+ * f64 (tests/golden/stft.safetensors), so does the loss made of it, and those of tfswa.md, section 10; the inverse gives back what was transformed; threads change
  * no bit; what does not fit is named.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "golden.h"
+#include "swage/nn.h"
 #include "swage/plan.h"
 
-static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype) {
-    double largest = golden_largest(want), tolerance = dtype == SWG_F64 ? 1e-12 : 1e-6;
+static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double f32_tolerance) {
+    double largest = golden_largest(want), tolerance = dtype == SWG_F64 ? 1e-12 : f32_tolerance;
     assert_non_null(got);
     for (int64_t i = 0; i < golden_count(want); i++)
         if (!(fabs(element(got, dtype, i) - golden_at(want, i)) <= tolerance * largest))
@@ -36,8 +37,8 @@ static void check(swg_context *ctx, const swg_safetensors *file, const char *nam
     fill(swg_plan_data(plan, x), dtype, in);
     fill(swg_plan_data(plan, weight), dtype, w);
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
-    compare(name, "value", out, swg_plan_data(plan, outputs[0]), dtype);
-    compare(name, "gradient", golden_find(file, name, "grad"), swg_plan_data(plan, outputs[1]), dtype);
+    compare(name, "value", out, swg_plan_data(plan, outputs[0]), dtype, 1e-6);
+    compare(name, "gradient", golden_find(file, name, "grad"), swg_plan_data(plan, outputs[1]), dtype, 1e-6);
     swg_plan_destroy(plan);
     swg_graph_destroy(g);
 }
@@ -60,6 +61,67 @@ static void against_pytorch(void **state) {
     }
     assert_int_equal(count, 6);
     swg_safetensors_close(file);
+}
+
+static void check_loss(swg_context *ctx, const swg_safetensors *file, swg_dtype dtype) {
+    swg_stft_opts resolutions[8];
+    int count = 0;
+    for (char *text = (char *)(uintptr_t)swg_safetensors_note(file, "mrstft.numbers"); *text; count++) {
+        assert_true(count < 8);
+        int64_t *const numbers[] = {&resolutions[count].n, &resolutions[count].hop, &resolutions[count].window};
+        for (int i = 0; i < 3; i++, text += *text == ',')
+            *numbers[i] = strtoll(text, &text, 10);
+    }
+    assert_int_equal(count, 3);
+    const swg_tensor *in = golden_find(file, "mrstft", "in"), *target = golden_find(file, "mrstft", "target");
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &g));
+    swg_value y = swg_input(g, "y", in->ndim, in->shape), x = swg_input(g, "x", in->ndim, in->shape), outputs[2];
+    outputs[0] = swg_loss_mrstft(g, y, x, resolutions, count);
+    assert_ok(ctx, swg_gradients(g, outputs[0], &y, 1, outputs + 1));
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 2}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    fill(swg_plan_data(plan, y), dtype, in);
+    fill(swg_plan_data(plan, x), dtype, target);
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    compare("mrstft", "value", golden_find(file, "mrstft", "out"), swg_plan_data(plan, outputs[0]), dtype, 1e-6);
+    /* the logarithm divides by small magnitudes, which f32 knows less well */
+    compare("mrstft", "gradient", golden_find(file, "mrstft", "grad"), swg_plan_data(plan, outputs[1]), dtype, 1e-4);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
+/* One channel of the target is silent: its magnitudes are 0, and nothing becomes NaN. */
+static void loss_against_pytorch(void **state) {
+    swg_context *ctx = *state;
+    swg_safetensors *file = golden_open(ctx, "stft.safetensors");
+    check_loss(ctx, file, SWG_F64);
+    check_loss(ctx, file, SWG_F32);
+    swg_safetensors_close(file);
+}
+
+/* Of two silent signals: 0, with gradient 0; signals of different lengths are refused with both shapes. */
+static void loss_of_silence(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value y = swg_input(g, "y", 3, (int64_t[]){1, 1, 4000}), x = swg_input(g, "x", 3, (int64_t[]){1, 1, 4000}), outputs[2];
+    outputs[0] = swg_loss_mrstft(g, y, x, NULL, 0);
+    assert_ok(ctx, swg_gradients(g, outputs[0], &y, 1, outputs + 1));
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 2}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    memset(swg_plan_data(plan, y), 0, 4000 * sizeof(float));
+    memset(swg_plan_data(plan, x), 0, 4000 * sizeof(float));
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    assert_true(*(float *)swg_plan_data(plan, outputs[0]) == 0);
+    for (int i = 0; i < 4000; i++)
+        assert_true(((float *)swg_plan_data(plan, outputs[1]))[i] == 0);
+    swg_plan_destroy(plan);
+    assert_int_equal(swg_loss_mrstft(g, y, swg_slice(g, x, (int64_t[]){0, 0, 0}, (int64_t[]){1, 1, 3999}), NULL, 0), SWG_NONE);
+    assert_non_null(strstr(swg_context_message(ctx), "mrstft loss: prediction (1, 1, 4000) and target (1, 1, 3999)"));
+    swg_graph_destroy(g);
 }
 
 /* tfswa.md, section 10: n 8, hop 4, four frames of five bins; and the way back. */
@@ -162,6 +224,8 @@ static void refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(against_pytorch, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(loss_against_pytorch, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(loss_of_silence, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(known_answers, testing_open, testing_close),
         cmocka_unit_test(exact_reconstruction),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),

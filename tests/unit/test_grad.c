@@ -167,6 +167,7 @@ CASE(stft) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 8, .hop =
 CASE(stft_odd) { return swg_square(g, swg_stft(g, A, &(swg_stft_opts){.n = 9, .hop = 2})); }
 CASE(istft) { return swg_square(g, swg_istft(g, A, 0, &(swg_stft_opts){.n = 6, .hop = 2})); }
 CASE(istft_cut) { return swg_square(g, swg_istft(g, A, 7, &(swg_stft_opts){.n = 7, .hop = 2})); }
+CASE(mrstft) { return swg_loss_mrstft(g, A, B, (swg_stft_opts[]){{8, 3, 6}, {5, 2, 5}}, 2); }
 /* splines; knots are numbers, here from a parameter's shape only */
 static swg_value some_knots(swg_graph *g, int64_t count) {
     swg_value all = swg_constant(g, -1.5);
@@ -252,6 +253,7 @@ static const grad_case cases[] = {
     {"spline, knots given", -1, {{25}}, -1.6, 2, build_spline_knots},
     {"stft of odd length, a short signal", -1, {{1, 1, 3}}, -1, 1, build_stft_odd},
     {"istft, cut", -1, {{1, 2, 4, 4}}, -1, 1, build_istft_cut},
+    {"mrstft loss", -1, {{1, 2, 9}, {1, 2, 9}}, -1, 1, build_mrstft},
     {"attention, log-sums", -1, {{1, 2, 3, 4}, {1, 2, 5, 4}, {1, 2, 5, 2}}, -1, 1, build_attention_packed},
     {"attention, heads side by side", -1, {{2, 3, 6}, {2, 4, 6}}, -1, 1, build_attention_heads},
     {"attention, mask", -1, {{2, 2, 3, 4}, {2, 2, 3, 2}, {2, 2, 3, 3}}, -1, 1, build_attention_mask},
