@@ -79,7 +79,8 @@ swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broad
 swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value);
 /* `state` becomes `value` (of the same shape) at the end of a step; whoever reads it in this step sees it as it was. Once per state. */
 void swg_state_set(swg_graph *g, swg_value state, swg_value value);
-/* A copy of v; a plan that has it as an output also writes every state set so far. swg_adam does this by itself. */
+/* A copy of v; a plan that has it as an output also writes every state set so far. swg_update does this by itself, and leaves
+ * them alone in a step that it skips. */
 swg_value swg_update_states(swg_graph *g, swg_value v);
 
 /* Random numbers as a function of (seed, stream, step, element); seed and step are given to the run.

@@ -116,7 +116,7 @@ swg_value swg_update(swg_graph *g, swg_value loss, swg_value hyper, const swg_up
     /* A loss that is not finite must not move the weights, even where its gradients are finite: 0 x loss is NaN then. */
     in[0] = swg_add(g, in[0], swg_reshape(g, swg_affine(g, loss, 0, 0), 1, (int64_t[]){1}));
     swg_value token = in[0] ? swg__append(g, SWG__UPDATE, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;
-    token = token ? swg_update_states(g, token) : SWG_NONE;
+    token = token ? swg__update_states(g, token, in[0]) : SWG_NONE;
     g->in_backward = false;
     return token;
 }

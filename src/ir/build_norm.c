@@ -34,21 +34,26 @@ void swg_state_set(swg_graph *g, swg_value state, swg_value value) {
     char left[96], right[96];
     if (!entry)
         swg__graph_fail(g, SWG_EINVAL, "state_set: the first value is not a state");
-    else if (entry->update)
+    else if (entry->value)
         swg__graph_fail(g, SWG_EINVAL, "state_set: \"%s\" is set twice in one step; does a layer with running statistics stand twice in "
                         "the graph?", s->name);
     else if (!swg__same_shape(s, v))
         swg__graph_fail(g, SWG_ESHAPE, "state_set: \"%s\" is %s, its new value %s", s->name, swg__shape_text(s, left, sizeof left),
                         swg__shape_text(v, right, sizeof right));
-    if (g->status != SWG_OK)
-        return;
-    int64_t offset = s->offset;
-    entry->update = swg__append(g, SWG__ASSIGN, g->dtype, s->ndim, s->shape, 2, (swg_value[]){state, value}, NULL);
-    if (entry->update)
-        g->nodes[entry->update].offset = offset;
+    else
+        entry->value = value;
 }
 
-swg_value swg_update_states(swg_graph *g, swg_value v) {
+static swg_value assign(swg_graph *g, const struct swg__state_entry *entry, swg_value gate) {
+    const swg__node *s = &g->nodes[entry->state];
+    int64_t offset = s->offset;
+    swg_value v = swg__append(g, SWG__ASSIGN, g->dtype, s->ndim, s->shape, gate ? 3 : 2, (swg_value[]){entry->state, entry->value, gate}, NULL);
+    if (v)
+        g->nodes[v].offset = offset;
+    return v;
+}
+
+swg_value swg__update_states(swg_graph *g, swg_value v, swg_value gate) {
     if (!swg__check(g, "update_states", v))
         return SWG_NONE;
     swg_value *in = swg__arena_alloc(&g->arena, (size_t)(g->state_count + 1) * sizeof *in);
@@ -57,10 +62,15 @@ swg_value swg_update_states(swg_graph *g, swg_value v) {
     int count = 0;
     in[count++] = v;
     for (int i = 0; i < g->state_count; i++)
-        if (g->states[i].update)
+        if (g->states[i].value) {
+            if (!g->states[i].update)
+                g->states[i].update = assign(g, &g->states[i], gate);
             in[count++] = g->states[i].update;
+        }
     return count == 1 ? v : swg__append(g, SWG__AFTER, g->dtype, swg_ndim(g, v), swg_shape(g, v), count, in, NULL);
 }
+
+swg_value swg_update_states(swg_graph *g, swg_value v) { return swg__update_states(g, v, SWG_NONE); }
 
 /* ---- normalisation ---- */
 

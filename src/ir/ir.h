@@ -74,7 +74,7 @@ struct swg_graph {
     swg_value *params;
     int param_count, param_capacity;
     int64_t span;                   /* elements of the parameter span, every parameter aligned to 16 */
-    struct swg__state_entry { swg_value state, update; } *states;    /* update: its ASSIGN, SWG_NONE while there is none */
+    struct swg__state_entry { swg_value state, value, update; } *states;     /* value: what it becomes, update: by which ASSIGN; or SWG_NONE */
     int state_count, state_capacity;
     int64_t state_span;             /* as span, of the states */
     swg__text scope;                /* "encoder/block2" */
@@ -105,6 +105,8 @@ swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const
                       const swg__attr *attr);
 /* May `v` be an input of `what`? Latches an error if it is not a value of the graph's type: indices only go into take_along. */
 bool swg__check(swg_graph *g, const char *what, swg_value v);
+/* swg_update_states; where gate (shape {1}, or SWG_NONE) is not finite, no state moves. */
+swg_value swg__update_states(swg_graph *g, swg_value v, swg_value gate);
 /* Of two leaves: scopes end in '/' in a graph and in '.' in a checkpoint, so the two are one. */
 bool swg__same_name(const char *a, const char *b);
 /* What `v` is a view of: reshapes share the memory of their input. */

@@ -1,6 +1,7 @@
 /* norm.c - statistics of normalisations and the sums of their gradients, one pass each; writing of states.
  * A tensor is seen as (outer, middle, inner); see swg__norm_view. Chunks depend on the shape alone and are combined in order.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <string.h>
 #include "kernel/kernel.h"
 
@@ -147,7 +148,7 @@ static void sums_finish(const swg__call *call) {
 const swg__kernel swg__kernel_norm_sums = {.name = "norm sums", .units = norm_units, .grain = norm_grain, .run = sums_run,
                                            .finish = sums_finish, .scratch = norm_scratch};
 
-/* ---- states: ASSIGN's result lies where its state does; AFTER copies its first input ---- */
+/* ---- states: ASSIGN's result lies where its state does; AFTER copies its first input. A step that is skipped leaves states alone ---- */
 
 static int64_t one(const swg__call *call) {
     (void)call;
@@ -156,7 +157,9 @@ static int64_t one(const swg__call *call) {
 
 static void assign_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)begin, (void)end, (void)worker;
-    memcpy(call->out, call->in[call->node->op == SWG__ASSIGN], (size_t)swg__node_bytes(call->node));
+    bool assigns = call->node->op == SWG__ASSIGN;
+    if (!assigns || call->node->inputs < 3 || isfinite(*(const float *)call->in[2]))
+        memcpy(call->out, call->in[assigns], (size_t)swg__node_bytes(call->node));
 }
 
 const swg__kernel swg__kernel_assign = {.name = "assign", .units = one, .grain = one, .run = assign_run};

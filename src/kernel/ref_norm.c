@@ -1,5 +1,6 @@
 /* ref_norm.c - the slow truth of statistics, their gradient sums and states.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <string.h>
 #include "kernel/ref.h"
 
@@ -46,5 +47,7 @@ void swg__ref_norm_sums(const swg__call *call) {
 }
 
 void swg__ref_assign(const swg__call *call) {
-    memcpy(call->out, call->in[call->node->op == SWG__ASSIGN], (size_t)swg__node_bytes(call->node));
+    bool assigns = call->node->op == SWG__ASSIGN;
+    if (!assigns || call->node->inputs < 3 || isfinite(*(const double *)call->in[2]))
+        memcpy(call->out, call->in[assigns], (size_t)swg__node_bytes(call->node));
 }

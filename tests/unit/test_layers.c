@@ -117,7 +117,8 @@ static void dropout_refused(void **state) {
     assert_non_null(strstr(swg_context_message(ctx), "\"dropout:drop\" is used twice"));
 }
 
-/* A training step moves running statistics once, whoever reads them in the same step sees them as they were. */
+/* A training step moves running statistics once, whoever reads them in the same step sees them as they were; a step that is skipped because its
+ * loss is not finite leaves them alone. */
 static void states_move_once(void **state) {
     swg_context *ctx = *state;
     swg_graph *g;
@@ -125,7 +126,8 @@ static void states_move_once(void **state) {
     swg_value s = swg_state(g, "count", 1, (int64_t[]){2}, 3), w = swg_param(g, "w", 1, (int64_t[]){2}, (swg_init){.value = 1});
     swg_state_set(g, s, swg_affine(g, s, 2, 1));
     swg_value seen = swg_affine(g, s, 10, 0);
-    swg_value loss = swg_reshape(g, swg_sum(g, swg_mul(g, w, s), 0), 1, (int64_t[]){1});
+    swg_value extra = swg_input(g, "extra", 1, (int64_t[]){1});
+    swg_value loss = swg_add(g, swg_reshape(g, swg_sum(g, swg_mul(g, w, s), 0), 1, (int64_t[]){1}), extra);
     swg_value hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT}), norm = swg_adam(g, loss, hyper, NULL);
     swg_value outputs[2] = {norm, seen};
     swg_plan *plan;
@@ -138,6 +140,12 @@ static void states_move_once(void **state) {
     static const float expected[] = {3, 7, 15, 31};
     double b1 = 1, b2 = 1;
     swg_hyper_adam(&(swg_adam_hyper){.beta1 = .9, .beta2 = .999, .eps = 1e-8, .grad_scale = 1}, &b1, &b2, SWG_F32, swg_plan_data(plan, hyper));
+    float *added = swg_plan_data(plan, extra), *count = swg_weights_state(weights, 0);
+    *added = NAN;
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    assert_true(isnan(*(float *)swg_plan_data(plan, norm)));
+    assert_close((double)count[0], (double)expected[0], 0, 0);
+    *added = 0;
     for (int step = 0; step < 3; step++) {
         assert_ok(ctx, swg_plan_run(plan, 0, 0));
         assert_close((double)((float *)swg_plan_data(plan, seen))[1], 10 * (double)expected[step], 0, 0);
