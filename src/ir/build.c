@@ -13,6 +13,19 @@ const char *swg__shape_text(const swg__node *n, char *out, size_t capacity) {
     return out;
 }
 
+/* Back along first inputs, past what no layer is named after. */
+const char *swg__value_text(const swg_graph *g, swg_value v, char *out, size_t capacity) {
+    char shape[80];
+    swg__shape_text(&g->nodes[v], shape, sizeof shape);
+    for (swg__class class; class = swg__ops[g->nodes[v].op].class, class == SWG__EW || class == SWG__VIEW || class == SWG__MOVE;)
+        v = g->nodes[v].in[0];
+    const swg__node *n = &g->nodes[v];
+    bool leaf = swg__ops[n->op].class == SWG__LEAF;
+    const char *origin = *n->name ? n->name : swg__ops[n->op].text;
+    snprintf(out, capacity, "%s %s \"%.120s\"", shape, leaf ? "of" : "from", origin);
+    return out;
+}
+
 /* May `v` be an input at all? */
 static bool exists(swg_graph *g, const char *what, swg_value v) {
     if (g->status == SWG_OK && (v == SWG_NONE || v >= g->count))
@@ -159,9 +172,9 @@ swg_value swg__ew(swg_graph *g, swg__op op, double f0, double f1, int inputs, sw
             if (own < 0 || n->shape[own] == 1)
                 continue;
             if (shape[axis] != 1 && shape[axis] != n->shape[own]) {
-                char left[96], right[96];
+                char left[224], right[224];
                 return swg__graph_fail(g, SWG_ESHAPE, "%s: %s and %s do not broadcast", swg__ops[op].text,
-                                       swg__shape_text(&g->nodes[in[0]], left, sizeof left), swg__shape_text(n, right, sizeof right));
+                                       swg__value_text(g, in[0], left, sizeof left), swg__value_text(g, in[i], right, sizeof right));
             }
             shape[axis] = n->shape[own];
         }
@@ -268,8 +281,8 @@ swg_value swg_expand(swg_graph *g, swg_value x, int ndim, const int64_t *shape) 
         fits = extent == 1 || extent == shape[ndim - 1 - i];
     }
     if (!fits) {
-        char text[96];
-        return swg__graph_fail(g, SWG_ESHAPE, "expand: %s does not broadcast to the shape asked for", swg__shape_text(n, text, sizeof text));
+        char text[224];
+        return swg__graph_fail(g, SWG_ESHAPE, "expand: %s does not broadcast to the shape asked for", swg__value_text(g, x, text, sizeof text));
     }
     return swg__append(g, SWG__EXPAND, n->dtype, ndim, shape, 1, &x, NULL);
 }
@@ -322,9 +335,9 @@ swg_value swg_concat(swg_graph *g, const swg_value *parts, int count, int axis) 
         for (int i = 0; fits && i < n->ndim; i++)
             fits = i == axis || n->shape[i] == shape[i];
         if (!fits) {
-            char left[96], right[96];
-            return swg__graph_fail(g, SWG_ESHAPE, "concat: %s and %s differ beside axis %d", swg__shape_text(first, left, sizeof left),
-                                   swg__shape_text(n, right, sizeof right), axis);
+            char left[224], right[224];
+            return swg__graph_fail(g, SWG_ESHAPE, "concat: %s and %s differ beside axis %d", swg__value_text(g, parts[0], left, sizeof left),
+                                   swg__value_text(g, parts[p], right, sizeof right), axis);
         }
         shape[axis] = swg__add_most(shape[axis], n->shape[axis]);
     }
@@ -432,18 +445,18 @@ swg_value swg__matmul(swg_graph *g, swg_value a, swg_value b, bool trans_a, bool
     if (!check(g, SWG__MATMUL, a) || !check(g, SWG__MATMUL, b))
         return SWG_NONE;
     const swg__node *l = &g->nodes[a], *r = &g->nodes[b];
-    char left[96], right[96];
+    char left[224], right[224];
     if (l->ndim < 2 || r->ndim < 2)
         return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s and %s must have two dimensions or more",
-                               swg__shape_text(l, left, sizeof left), swg__shape_text(r, right, sizeof right));
+                               swg__value_text(g, a, left, sizeof left), swg__value_text(g, b, right, sizeof right));
     int64_t m = l->shape[l->ndim - (trans_a ? 1 : 2)], k = l->shape[l->ndim - (trans_a ? 2 : 1)];
     int64_t kb = r->shape[r->ndim - (trans_b ? 1 : 2)], n = r->shape[r->ndim - (trans_b ? 2 : 1)];
     bool same_batch = l->ndim == r->ndim;
     for (int i = 0; same_batch && i < l->ndim - 2; i++)
         same_batch = l->shape[i] == r->shape[i];
     if (k != kb || (!same_batch && r->ndim != 2))
-        return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s%s and %s%s do not fit", swg__shape_text(l, left, sizeof left),
-                               trans_a ? " transposed" : "", swg__shape_text(r, right, sizeof right), trans_b ? " transposed" : "");
+        return swg__graph_fail(g, SWG_ESHAPE, "matmul: %s%s and %s%s do not fit", swg__value_text(g, a, left, sizeof left),
+                               trans_a ? " transposed" : "", swg__value_text(g, b, right, sizeof right), trans_b ? " transposed" : "");
     int64_t shape[SWG_MAX_DIMS];
     int ndim = l->ndim;
     memcpy(shape, l->shape, sizeof shape);

@@ -56,10 +56,10 @@ swg_value swg_attention(swg_graph *g, swg_value q, swg_value k, swg_value v, swg
     const swg__node *nq = &g->nodes[q], *nk = &g->nodes[k], *nv = &g->nodes[v], *nm = mask ? &g->nodes[mask] : NULL;
     int64_t heads = opts ? opts->heads : 0;
     int ndim = heads ? 3 : 4;
-    char shapes[3][96];
-    swg__shape_text(nq, shapes[0], sizeof shapes[0]);
-    swg__shape_text(nk, shapes[1], sizeof shapes[1]);
-    swg__shape_text(nv, shapes[2], sizeof shapes[2]);
+    char shapes[3][224];
+    swg__value_text(g, q, shapes[0], sizeof shapes[0]);
+    swg__value_text(g, k, shapes[1], sizeof shapes[1]);
+    swg__value_text(g, v, shapes[2], sizeof shapes[2]);
     if (heads < 0 || heads > INT32_MAX)
         return swg__graph_fail(g, SWG_EINVAL, "attention: %lld heads", (long long)heads);
     if (nq->ndim != ndim || nk->ndim != ndim || nv->ndim != ndim)
@@ -81,9 +81,9 @@ swg_value swg_attention(swg_graph *g, swg_value q, swg_value k, swg_value v, swg
         for (int i = 0; i < 3 && broadcasts; i++)
             broadcasts = nm->shape[i] == 1 || nm->shape[i] == wanted[i];
         if (!broadcasts) {
-            char text[96];
+            char text[224];
             return swg__graph_fail(g, SWG_ESHAPE, "attention: mask %s does not broadcast to (batch, heads, rows of q, rows of k) = "
-                                   "(%lld, %lld, %lld, %lld); the first three may be 1", swg__shape_text(nm, text, sizeof text),
+                                   "(%lld, %lld, %lld, %lld); the first three may be 1", swg__value_text(g, mask, text, sizeof text),
                                    (long long)a.batch, (long long)a.heads, (long long)a.n, (long long)a.m);
         }
     }

@@ -104,17 +104,19 @@ static swg_value build(swg_graph *g, swg__op op, swg_value x, swg_value w, swg_v
     if (!swg__check(g, what, x) || !swg__check(g, what, w) || (bias && !swg__check(g, what, bias)))
         return SWG_NONE;
     bool transposed = op == SWG__CONV_TRANSPOSE;
+    char left[224], right[224];
     int ndim = swg_ndim(g, x), spatial = ndim - 2;
     int64_t groups = opts->groups ? opts->groups : 1;
     if (spatial < 1 || spatial > 3 || swg_ndim(g, w) != ndim)
-        return swg__graph_fail(g, SWG_ESHAPE, "%s: input of %d and weights of %d dimensions; expected 3 to 5, the same", what, ndim,
-                               swg_ndim(g, w));
+        return swg__graph_fail(g, SWG_ESHAPE, "%s: input %s and weights %s; expected 3 to 5 dimensions, the same", what,
+                               swg__value_text(g, x, left, sizeof left), swg__value_text(g, w, right, sizeof right));
     const int64_t *w_shape = swg_shape(g, w), *x_shape = swg_shape(g, x);
     int64_t channels = x_shape[opts->channels_last ? ndim - 1 : 1];
     int64_t wanted = transposed ? w_shape[0] : w_shape[1] * groups;
     if (groups < 1 || groups > INT32_MAX || w_shape[0] % groups != 0 || channels != wanted)
-        return swg__graph_fail(g, SWG_ESHAPE, "%s: %lld channels in, weights (%lld, %lld, ...) in %lld groups take %lld", what,
-                               (long long)channels, (long long)w_shape[0], (long long)w_shape[1], (long long)groups, (long long)wanted);
+        return swg__graph_fail(g, SWG_ESHAPE, "%s: %lld channels in, input %s; weights %s in %lld groups take %lld", what, (long long)channels,
+                               swg__value_text(g, x, left, sizeof left), swg__value_text(g, w, right, sizeof right), (long long)groups,
+                               (long long)wanted);
     int64_t results = transposed ? w_shape[1] * groups : w_shape[0];
     if (bias && (swg_ndim(g, bias) != 1 || swg_shape(g, bias)[0] != results))
         return swg__graph_fail(g, SWG_ESHAPE, "%s: the bias must be (%lld), one for each channel", what, (long long)results);

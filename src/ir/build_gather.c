@@ -50,10 +50,10 @@ static bool check_index(swg_graph *g, swg__op op, swg_value x, swg_value index, 
         swg__graph_fail(g, SWG_EDTYPE, "%s: the index must be of SWG_I32: an argsort, an index input or array", swg__ops[op].text);
         return false;
     }
-    char left[96], right[96];
+    char left[224], right[224];
     if (axis < 0 || axis >= swg_ndim(g, x) || !index_fits(&g->nodes[x], &g->nodes[index], axis))
         swg__graph_fail(g, SWG_ESHAPE, "%s: index %s does not fit %s along axis %d", swg__ops[op].text,
-                        swg__shape_text(&g->nodes[index], left, sizeof left), swg__shape_text(&g->nodes[x], right, sizeof right), axis);
+                        swg__value_text(g, index, left, sizeof left), swg__value_text(g, x, right, sizeof right), axis);
     return g->status == SWG_OK;
 }
 

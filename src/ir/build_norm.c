@@ -155,9 +155,9 @@ swg_value swg_norm_apply(swg_graph *g, swg_value x, swg_value mean, swg_value rs
         if (!swg__check(g, "norm_apply", in[i]))
             return SWG_NONE;
         if (!broadcasts(&g->nodes[in[i]], &g->nodes[x])) {
-            char left[96], right[96];
+            char left[224], right[224];
             return swg__graph_fail(g, SWG_ESHAPE, "norm_apply: %s %s does not broadcast to x %s", names[i],
-                                   swg__shape_text(&g->nodes[in[i]], left, sizeof left), swg__shape_text(&g->nodes[x], right, sizeof right));
+                                   swg__value_text(g, in[i], left, sizeof left), swg__value_text(g, x, right, sizeof right));
         }
     }
     if (!swg__same_shape(&g->nodes[mean], &g->nodes[rstd]) || swg_ndim(g, mean) != swg_ndim(g, x))

@@ -116,6 +116,8 @@ bool swg__same_shape(const swg__node *a, const swg__node *b);
 swg_value swg__named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr);
 /* "(3, 4, 5)" for messages. */
 const char *swg__shape_text(const swg__node *n, char *out, size_t capacity);
+/* The same with the layer it comes from, or the leaf it is: `(3, 4, 5) from "encoder/fc1"`. */
+const char *swg__value_text(const swg_graph *g, swg_value v, char *out, size_t capacity);
 /* What an element-wise node does per element; input i is register i, instruction i writes register inputs + i. */
 void swg__program_of(const swg__node *n, swg__program *out);
 

@@ -28,10 +28,10 @@ swg_value swg_multihead_attention(swg_graph *g, swg_value query, swg_value key_v
     if (!swg__check(g, "multihead_attention", query) || !swg__check(g, "multihead_attention", key_value))
         return SWG_NONE;
     const swg__node *nq = &g->nodes[query], *nkv = &g->nodes[key_value];
-    char left[96], right[96];
+    char left[224], right[224];
     if (nq->ndim != 3 || nkv->ndim != 3 || nq->shape[0] != nkv->shape[0])
         return swg__graph_fail(g, SWG_ESHAPE, "multihead_attention \"%s\": query %s, key and value %s; expected (batch, n, e) and (batch, m, c)",
-                               name ? name : "", swg__shape_text(nq, left, sizeof left), swg__shape_text(nkv, right, sizeof right));
+                               name ? name : "", swg__value_text(g, query, left, sizeof left), swg__value_text(g, key_value, right, sizeof right));
     int64_t e = nq->shape[2], c = nkv->shape[2];
     if (heads < 1 || e % heads)
         return swg__graph_fail(g, SWG_ESHAPE, "multihead_attention \"%s\": %lld columns do not split into %lld heads", name ? name : "",

@@ -9,10 +9,10 @@ swg_value swg__loss_mean(swg_graph *g, swg_value x) { return swg__loss_scalar(g,
 bool swg__loss_takes(swg_graph *g, const char *loss, swg_value y, swg_value x) {
     if (!swg__check(g, loss, y) || !swg__check(g, loss, x))
         return false;
-    char left[96], right[96];
+    char left[224], right[224];
     if (!swg__same_shape(&g->nodes[y], &g->nodes[x]))
-        swg__graph_fail(g, SWG_ESHAPE, "%s: prediction %s and target %s", loss, swg__shape_text(&g->nodes[y], left, sizeof left),
-                        swg__shape_text(&g->nodes[x], right, sizeof right));
+        swg__graph_fail(g, SWG_ESHAPE, "%s: prediction %s and target %s", loss, swg__value_text(g, y, left, sizeof left),
+                        swg__value_text(g, x, right, sizeof right));
     return g->status == SWG_OK;
 }
 

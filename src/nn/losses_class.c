@@ -67,10 +67,10 @@ static swg_value class_column(swg_graph *g, swg_value y, swg_value target, int a
         if (i != axis && fits)
             fits = t->shape[i - (t->ndim < ndim && i > axis)] == p->shape[i];
     }
-    char left[96], right[96];
+    char left[224], right[224];
     if (!fits)
         return swg__graph_fail(g, SWG_ESHAPE, "cross_entropy loss: target %s fits neither prediction %s nor its positions",
-                               swg__shape_text(t, left, sizeof left), swg__shape_text(p, right, sizeof right));
+                               swg__value_text(g, target, left, sizeof left), swg__value_text(g, y, right, sizeof right));
     return swg_reshape(g, target, ndim, shape);
 }
 

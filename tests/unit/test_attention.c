@@ -115,12 +115,12 @@ static void hidden_keys_and_rows(void **state) {
 static void refused(void **state) {
     swg_context *ctx = *state;
     static const struct { int64_t q[4], k[4], v[4], mask[4]; int64_t heads; const char *message; } table[] = {
-        {{2, 3, 4, 5}, {2, 3, 6, 4}, {2, 3, 6, 5}, {0}, 0, "q (2, 3, 4, 5), k (2, 3, 6, 4)"},
+        {{2, 3, 4, 5}, {2, 3, 6, 4}, {2, 3, 6, 5}, {0}, 0, "q (2, 3, 4, 5) of \"q\", k (2, 3, 6, 4) of \"k\""},
         {{2, 3, 4, 5}, {2, 3, 6, 5}, {2, 3, 7, 5}, {0}, 0, "rows in k and v"},
         {{2, 3, 4, 5}, {2, 2, 6, 5}, {2, 2, 6, 5}, {0}, 0, "do not fit"},
         {{2, 3, 4, 0}, {2, 3, 4, 0}, {2, 3, 4, 0}, {0}, 0, "expected (batch, heads, rows, columns)"},
         {{2, 3, 4, 0}, {2, 3, 4, 0}, {2, 3, 4, 0}, {0}, 3, "do not split into 3 heads"},
-        {{2, 3, 4, 5}, {2, 3, 6, 5}, {2, 3, 6, 5}, {2, 3, 4, 1}, 0, "mask (2, 3, 4, 1) does not broadcast to"},
+        {{2, 3, 4, 5}, {2, 3, 6, 5}, {2, 3, 6, 5}, {2, 3, 4, 1}, 0, "mask (2, 3, 4, 1) of \"mask\" does not broadcast to"},
         {{2, 3, 4, 5}, {2, 3, 6, 5}, {2, 3, 6, 5}, {3, 1, 1, 6}, 0, "(2, 3, 4, 6)"},
         {{2, 3, 4, 0}, {2, 3, 4, 0}, {2, 3, 4, 0}, {0}, -1, "-1 heads"},
     };
@@ -140,7 +140,7 @@ static void refused(void **state) {
     }
     static const struct { int64_t q[3], kv[3], heads; const char *message; } layers[] = {
         {{2, 4, 6}, {2, 5, 6}, 4, "multihead_attention \"mha\": 6 columns do not split into 4 heads"},
-        {{2, 4, 6}, {3, 5, 6}, 2, "query (2, 4, 6), key and value (3, 5, 6)"},
+        {{2, 4, 6}, {3, 5, 6}, 2, "query (2, 4, 6) of \"q\", key and value (3, 5, 6) of \"kv\""},
     };
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
         swg_graph *g;

@@ -91,7 +91,7 @@ static const struct { const char *name; void (*make)(wrong *); swg_status status
 #define X(name, status, words) {#name, wrong_##name, SWG_##status, words},
     X(no_value, EINVAL, "neg: ")
     X(foreign_value, EINVAL, "add: ")
-    X(broadcast, ESHAPE, "mul: (2, 3) and (3, 4)")
+    X(broadcast, ESHAPE, "mul: (2, 3) of \"a\" and (3, 4) of \"b\"")
     X(index_in_arithmetic, EDTYPE, "add: ")
     X(index_in_matmul, EDTYPE, "matmul: ")
     X(index_in_sum, EDTYPE, "sum: ")
@@ -123,7 +123,7 @@ static const struct { const char *name; void (*make)(wrong *); swg_status status
     X(pad_huge, ESHAPE, "pad: ")
     X(concat_nothing, EINVAL, "concat: no parts")
     X(concat_null, EINVAL, "concat: ")
-    X(concat_shapes, ESHAPE, "concat: (2, 3) and (3, 4)")
+    X(concat_shapes, ESHAPE, "concat: (2, 3) of \"a\" and (3, 4) of \"b\"")
     X(concat_axis, EINVAL, "concat: axis 2")
     X(sum_axes, EINVAL, "sum: ")
     X(mean_axes, EINVAL, "sum: ")
@@ -131,7 +131,7 @@ static const struct { const char *name; void (*make)(wrong *); swg_status status
     X(take_not_an_index, ESHAPE, "take_along: ")
     X(take_other_axis, ESHAPE, "take_along: ")
     X(take_other_shape, ESHAPE, "take_along: ")
-    X(matmul_inner, ESHAPE, "matmul: (2, 3) transposed and (3, 4)")
+    X(matmul_inner, ESHAPE, "matmul: (2, 3) of \"a\" transposed and (3, 4)")
     X(matmul_vector, ESHAPE, "matmul: ")
     X(matmul_batches, ESHAPE, "matmul: ")
     X(input_twice, EINVAL, "inner/c\" exists")
@@ -188,6 +188,23 @@ static void refused(void **state) {
     }
 }
 
+/* What does not fit is named with the layers it comes from, past activations and reshapes. */
+static void both_layers_are_named(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 4, (int64_t[]){1, 3, 8, 8});
+    swg_scope_push(g, "encoder");
+    swg_value first = swg_relu(g, swg_conv(g, x, 16, 3, NULL, "c1"));
+    swg_scope_pop(g);
+    swg_scope_push(g, "decoder");
+    swg_value up = swg_conv_transpose(g, first, 16, 2, &(swg_conv_opts){.stride = {2, 2}}, "up");
+    assert_int_equal(swg_concat(g, (swg_value[]){first, swg_gelu(g, up)}, 2, 1), SWG_NONE);
+    const char *want = "decoder: concat: (1, 16, 6, 6) from \"encoder/c1\" and (1, 16, 12, 12) from \"decoder/up\" differ beside axis 1";
+    assert_string_equal(swg_context_message(ctx), want);
+    swg_graph_destroy(g);
+}
+
 /* The graph keeps its message: another failure in the context does not replace it. */
 static void the_first_error_stays(void **state) {
     swg_context *ctx = *state;
@@ -197,7 +214,7 @@ static void the_first_error_stays(void **state) {
     swg_swae model;
     assert_int_equal(swg_swae_preset(ctx, "no such network", &model), SWG_ENOTFOUND);
     assert_int_equal(swg_graph_status(w.g), SWG_ESHAPE);
-    assert_non_null(strstr(swg_context_message(ctx), "outer/inner: mul: (2, 3) and (3, 4)"));
+    assert_non_null(strstr(swg_context_message(ctx), "outer/inner: mul: (2, 3) of \"a\" and (3, 4) of \"b\""));
     swg_graph_destroy(w.g);
     swg_graph *g;
     assert_int_equal(swg_graph_create(ctx, &(swg_graph_opts){.dtype = SWG_I32}, &g), SWG_EDTYPE);
@@ -260,6 +277,7 @@ static void counts_do_not_overflow(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(both_layers_are_named, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(the_first_error_stays, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(scopes_nest, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(shapes_stay, testing_open, testing_close),

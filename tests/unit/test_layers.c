@@ -281,7 +281,7 @@ static void index_inputs(void **state) {
 
 static void movement_refused(void **state) {
     swg_context *ctx = *state;
-    static const char *const words[] = {"index 3 at position 1", "index (2) does not fit (3, 4) along axis 2", "of SWG_I32", "4 indices for 3 slices",
+    static const char *const words[] = {"index 3 at position 1", "index (2) of \"array\" does not fit (3, 4) of \"x\" along axis 2", "of SWG_I32", "4 indices for 3 slices",
                                         "windows of 3 do not divide extent 4", "kernel 9 exceeds padded input 4", "at most half the kernel",
                                         "2 axes, expected 3 to 5", "extent 0 along spatial axis 0", "align_corners"};
     for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
@@ -389,7 +389,7 @@ static void known_answers(void **state) {
 
 static void losses_refused(void **state) {
     swg_context *ctx = *state;
-    static const char *const words[] = {"the prediction is a sigmoid", "prediction (2, 3) and target (3)", "fits neither prediction (2, 3)",
+    static const char *const words[] = {"the prediction is a sigmoid", "prediction (2, 3) of \"y\" and target (3) of \"x\"", "fits neither prediction (2, 3)",
                                         "2 weights for 3", "channel axis 2", "gdn \"n\": channel axis"};
     for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
         swg_graph *g;

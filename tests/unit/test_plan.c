@@ -311,7 +311,7 @@ static void wrong_use(void **state) {
     assert_int_equal(y, SWG_NONE);
     assert_int_equal(swg_add(g, x, y), SWG_NONE); /* later builders do nothing */
     assert_int_equal(swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan), SWG_ESHAPE);
-    assert_non_null(strstr(swg_context_message(ctx), "decoder: matmul: (4, 125) and (124, 3) do not fit"));
+    assert_non_null(strstr(swg_context_message(ctx), "decoder: matmul: (4, 125) of \"x\" and (124, 3) of \"decoder/w\" do not fit"));
     swg_graph_destroy(g);
 
     assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
