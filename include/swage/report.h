@@ -25,7 +25,7 @@ typedef struct swg_table {
 } swg_table;
 void swg_report_table(swg_report *report, const swg_table *table);
 
-/* One line of a chart: points whose x or y is not finite (or y <= 0 on a logarithmic axis) leave a gap. */
+/* One line of a chart: points whose x or y is not finite (or not above 0 on a logarithmic axis) leave a gap. */
 typedef struct swg_series {
     const char *name;
     int64_t count;
@@ -35,7 +35,7 @@ typedef struct swg_series {
 
 typedef struct swg_chart {
     const char *title, *x_label, *y_label; /* NULL: none */
-    bool log_y;
+    bool log_x, log_y;
     int64_t count;            /* series; colours repeat after 8 */
     const swg_series *series;
 } swg_chart;

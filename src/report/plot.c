@@ -50,13 +50,14 @@ static void set_ticks(struct axis *axis, int wanted) {
 
 /* Range of the points that will be drawn, widened where it is empty. False if there is no point. */
 static bool set_range(const swg_chart *chart, struct axis *x, struct axis *y) {
-    *x = (struct axis){.low = INFINITY, .high = -INFINITY, .from = LEFT, .to = WIDTH - RIGHT};
+    *x = (struct axis){.low = INFINITY, .high = -INFINITY, .from = LEFT, .to = WIDTH - RIGHT, .log = chart->log_x};
     *y = (struct axis){.low = INFINITY, .high = -INFINITY, .from = HEIGHT - BOTTOM, .to = TOP, .log = chart->log_y};
     for (int64_t s = 0; s < chart->count; s++) {
         for (int64_t i = 0; i < chart->series[s].count; i++) {
             double px = x_of(&chart->series[s], i), py = chart->series[s].y[i];
-            if (!usable(px, false) || !usable(py, chart->log_y))
+            if (!usable(px, chart->log_x) || !usable(py, chart->log_y))
                 continue;
+            px = chart->log_x ? log10(px) : px;
             py = chart->log_y ? log10(py) : py;
             x->low = fmin(x->low, px);
             x->high = fmax(x->high, px);
@@ -114,7 +115,7 @@ static void draw_series(swg__text *out, const swg_series *series, int64_t index,
     bool open = false, drawn = false;
     for (int64_t i = 0; i < series->count; i = i + stride < series->count || i == series->count - 1 ? i + stride : series->count - 1) {
         double px = x_of(series, i), py = series->y[i];
-        if (!usable(px, false) || !usable(py, y->log)) {
+        if (!usable(px, x->log) || !usable(py, y->log)) {
             open = false;
             continue;
         }

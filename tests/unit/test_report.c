@@ -130,6 +130,14 @@ static void charts(void **state) {
     assert_non_null(strstr(page, "train &amp; co</li>"));
     assert_non_null(strstr(page, "loss &lt;log&gt;"));
     swg__free(ctx, page);
+    /* On a logarithmic x axis the first point, at 0, has no place; decades are even. */
+    swg_report_chart(report, &(swg_chart){.log_x = true, .count = 1, .series = &(swg_series){"speed", 4, (double[]){0, .1, 1, 10}, (double[]){9, 1, 2, 3}}});
+    page = written(ctx, report);
+    assert_int_equal(count(page, "<path"), 3);
+    assert_non_null(strstr(page, ">0.1</text>"));
+    assert_non_null(strstr(page, ">10</text>"));
+    assert_int_equal(count(page, "h.1"), 3 + 2 + 1);
+    swg__free(ctx, page);
     static const double ranges[][2] = {{0, 1e-300}, {1e300, 1.1e300}, {1, 1 + 1e-15}, {-5, 7}, {0.30001, 0.30002}};
     for (int i = 0; i < 5; i++)
         swg_report_chart(report, &(swg_chart){.count = 1, .series = &(swg_series){"range", 2, NULL, ranges[i]}, .log_y = i == 1});
