@@ -42,6 +42,15 @@ swg_status swg_graph_status(const swg_graph *g);
 void swg_scope_push(swg_graph *g, const char *name);
 void swg_scope_pop(swg_graph *g);
 
+/* Nodes made between begin and end are a block: what recomputation takes as one (swg_recompute in plan.h), so that of all its values
+ * only those read outside stay in memory for the backward pass. Blocks nest; layers and networks of this library mark their own. */
+void swg_block_begin(swg_graph *g);
+void swg_block_end(swg_graph *g);
+/* Whatever a plan's recomputation says: if the backward pass needs v, keep it in memory, or drop it and compute it again. The last word
+ * holds. Inputs, parameters, states and reductions cannot be dropped, and are kept without a message. */
+void swg_remat_keep(swg_graph *g, swg_value v);
+void swg_remat_drop(swg_graph *g, swg_value v);
+
 /* ---- inspection ---- */
 
 int swg_ndim(const swg_graph *g, swg_value v);

@@ -88,6 +88,7 @@ extern "C" {
 #include "swage/ops.h"          /* the table of operations */
 #include "swage/plan.h"         /* weights, memory, running */
 #include "swage/swae.h"         /* the published networks */
+#include "swage/unet.h"         /* a plain U-Net */
 
 /* ---- data, training, use ---- */
 #include "swage/element.h"      /* types of stored numbers */

@@ -42,6 +42,7 @@ void swg_graph_destroy(swg_graph *g) {
     swg__arena_free(&g->arena);
     swg__free(g->ctx, g->params);
     swg__free(g->ctx, g->states);
+    swg__free(g->ctx, g->blocks);
     swg__free(g->ctx, g->nodes);
     swg__free(g->ctx, g);
 }
@@ -99,6 +100,45 @@ void swg_scope_pop(swg_graph *g) {
     g->scopes = g->scopes->outer;
 }
 
+void swg_block_begin(swg_graph *g) {
+    if (g->status != SWG_OK)
+        return;
+    if (g->block_count == g->block_capacity) {
+        uint32_t capacity = g->block_capacity ? 2 * g->block_capacity : 32;
+        uint32_t *blocks = swg__grow(g->ctx, g->blocks, capacity * sizeof *blocks);
+        if (!blocks) {
+            swg__graph_fail(g, SWG_ENOMEM, "out of memory for block %u", (unsigned)g->block_count);
+            return;
+        }
+        g->blocks = blocks;
+        g->block_capacity = capacity;
+        if (g->block_count == 0)
+            blocks[g->block_count++] = 0;
+    }
+    g->blocks[g->block_count] = g->block;
+    g->block = g->block_count++;
+}
+
+void swg_block_end(swg_graph *g) {
+    if (g->status != SWG_OK)
+        return;
+    if (!g->block) {
+        swg__graph_fail(g, SWG_EINVAL, "block_end: there is no block to end");
+        return;
+    }
+    g->block = g->blocks[g->block];
+}
+
+static void say(swg_graph *g, const char *what, swg_value v, swg__remat word) {
+    if (g->status == SWG_OK && (v == SWG_NONE || v >= g->count))
+        swg__graph_fail(g, SWG_EINVAL, "%s: the value is SWG_NONE or of another graph", what);
+    if (g->status == SWG_OK)
+        g->nodes[v].remat = (uint8_t)word;
+}
+
+void swg_remat_keep(swg_graph *g, swg_value v) { say(g, "remat_keep", v, SWG__REMAT_KEEP); }
+void swg_remat_drop(swg_graph *g, swg_value v) { say(g, "remat_drop", v, SWG__REMAT_DROP); }
+
 int64_t swg__shape_elements(int ndim, const int64_t *shape) {
     int64_t elements = 1;
     for (int i = 0; i < ndim; i++)
@@ -154,7 +194,8 @@ swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const
     if (g->count > UINT32_MAX - 2 || (g->count == g->capacity && !grow(g)))
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
     swg__node *n = &g->nodes[g->count];
-    *n = (swg__node){.op = (uint8_t)op, .dtype = (uint8_t)dtype, .ndim = ndim, .inputs = inputs, .backward = g->in_backward};
+    *n = (swg__node){.op = (uint8_t)op, .dtype = (uint8_t)dtype, .ndim = ndim, .inputs = inputs, .backward = g->in_backward,
+                      .block = g->in_backward ? 0 : g->block};
     if (attr)
         n->attr = *attr;
     n->shape = swg__arena_alloc(&g->arena, SWG_MAX_DIMS * sizeof *n->shape);

@@ -52,9 +52,14 @@ _Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *
 
 enum { SWG__UPDATE_CLIP = 1, SWG__UPDATE_MOMENTUM = 2, SWG__UPDATE_NESTEROV = 4, SWG__UPDATE_AMSGRAD = 8, SWG__UPDATE_ACCUMULATE = 16 };
 
+typedef enum swg__remat { SWG__REMAT_NO_WORD, SWG__REMAT_KEEP, SWG__REMAT_DROP } swg__remat;
+
 typedef struct swg__node {
     uint8_t op, dtype;
     uint8_t backward;               /* made by swg_gradients or later */
+    uint8_t remat;                  /* swg__remat: the user's word */
+    uint8_t clone;                  /* a forward value computed again for the backward pass (pass/remat.c) */
+    uint32_t block;                 /* innermost block it was made in, 0: none */
     int ndim, inputs;
     int64_t *shape;                 /* room for SWG_MAX_DIMS, in the arena: it stays where it is when the array of nodes moves */
     swg_value *in;
@@ -79,6 +84,8 @@ struct swg_graph {
     int64_t state_span;             /* as span, of the states */
     swg__text scope;                /* "encoder/block2" */
     struct swg__scope *scopes;      /* what it was before each push, innermost first */
+    uint32_t *blocks;               /* by number: the block around it; blocks[0] stands for none */
+    uint32_t block_count, block_capacity, block;    /* block: the one being made */
     bool in_backward;
     bool inference;                 /* layers build their inference form */
 };

@@ -37,6 +37,7 @@ swg_value swg_multihead_attention(swg_graph *g, swg_value query, swg_value key_v
         return swg__graph_fail(g, SWG_ESHAPE, "multihead_attention \"%s\": %lld columns do not split into %lld heads", name ? name : "",
                                (long long)e, (long long)heads);
     swg_scope_push(g, name);
+    swg_block_begin(g);
     swg_value weight[PARTS], bias = SWG_NONE, x[PARTS] = {query, key_value, key_value};
     if (c == e) {
         swg_value stack = swg_param(g, "in_proj_weight", 2, (int64_t[]){3 * e, e}, (swg_init){.bound = glorot(e, 3 * e)});
@@ -58,6 +59,7 @@ swg_value swg_multihead_attention(swg_graph *g, swg_value query, swg_value key_v
     swg_value out = swg_param(g, "weight", 2, (int64_t[]){e, e}, (swg_init){.bound = 1 / sqrt((double)e)});
     y = project(g, y, out, opts->no_bias ? SWG_NONE : swg_param(g, "bias", 1, &e, (swg_init){0}));
     swg_scope_pop(g);
+    swg_block_end(g);
     swg_scope_pop(g);
     return y;
 }

@@ -42,6 +42,8 @@ static swg_value emit(maker *m, const swg__node *like, swg__op op, int ndim, con
     swg__node *n = &m->to->nodes[v];
     n->backward = like->backward;
     n->offset = like->offset;
+    n->block = like->block;
+    n->remat = like->remat;
     if (!(n->name = swg__arena_strdup(&m->to->arena, like->name)))
         return swg__graph_fail(m->to, SWG_ENOMEM, "out of memory for a layout");
     return v;

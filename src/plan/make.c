@@ -41,6 +41,8 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         swg__node *to = &c->nodes[copy];
         to->backward = n->backward;
         to->offset = n->offset;
+        to->block = n->block;
+        to->remat = n->remat;
         if (!(to->name = swg__arena_strdup(&c->arena, n->name)))
             status = swg__fail_memory(ctx, strlen(n->name), "a plan");
         for (int j = 0; j < to->inputs; j++)
