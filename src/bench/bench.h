@@ -79,7 +79,7 @@ double swg__peaks_probe(swg__team *team);
 
 /* ---- rows ---- */
 
-typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
+typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
 
 typedef struct swg__workload {
     char id[48];
@@ -87,6 +87,7 @@ typedef struct swg__workload {
     const char *model;          /* preset, NULL for products */
     int64_t batch, k, n;        /* products: (batch, k) by (k, n) */
     const struct swg__bench_conv *conv; /* convolutions */
+    const struct swg__bench_layer *layer; /* layers */
 } swg__workload;
 
 enum { SWG__PEERS = 2 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "bench/bench.h"
 #include "bench/conv.h"
+#include "bench/layers.h"
 
 static const char *const levels[SWG__LEVELS] = {"L1", "L2", "L3", "DRAM"};
 
@@ -19,6 +20,8 @@ static void shape_of(const swg__workload *w, char *out, size_t capacity) {
         snprintf(out, capacity, "%lldx%lldx%lld", (long long)w->batch, (long long)w->k, (long long)w->n);
     else if (w->kind == SWG__WORK_CONV)
         swg__bench_conv_shape(w, out, capacity);
+    else if (w->kind == SWG__WORK_LAYER)
+        snprintf(out, capacity, "%s", swg__bench_layer_shape(w));
     else
         snprintf(out, capacity, "%s", w->kind == SWG__WORK_ADAMW ? "400013" : w->model);
 }
@@ -108,7 +111,7 @@ static void add_peaks(const swg__bench *b, cJSON *root) {
 }
 
 static void add_row(const swg__row *row, cJSON *rows) {
-    static const char *const kinds[] = {[SWG__WORK_MATMUL] = "kernel", [SWG__WORK_CONV] = "kernel", [SWG__WORK_INFER] = "infer", [SWG__WORK_TRAIN] = "train",
+    static const char *const kinds[] = {[SWG__WORK_MATMUL] = "kernel", [SWG__WORK_CONV] = "kernel", [SWG__WORK_LAYER] = "kernel", [SWG__WORK_INFER] = "infer", [SWG__WORK_TRAIN] = "train",
                                         [SWG__WORK_ADAMW] = "kernel", [SWG__WORK_MEMORY_TRAIN] = "memory", [SWG__WORK_MEMORY_INFER] = "memory"};
     const swg__workload *w = &row->work;
     const swg__peer_times *peer = fastest_peer(row);

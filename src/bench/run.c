@@ -4,10 +4,11 @@
 #include <string.h>
 #include "bench/bench.h"
 #include "bench/conv.h"
+#include "bench/layers.h"
 #include "kernel/isa.h"
 #include "provider/provider.h"
 
-enum { MOST_WORKLOADS = 64 };
+enum { MOST_WORKLOADS = 64 + SWG__BENCH_LAYERS };
 
 /* ---- the list: products of the networks, convolutions, the networks, their training, the update, memory ---- */
 
@@ -26,6 +27,7 @@ static int list(swg__workload *out) {
         snprintf(w->id, sizeof w->id, "matmul-%dx%lldx%lld", PRODUCT_BATCH, (long long)w->k, (long long)w->n);
     }
     count += swg__bench_conv_list(out + count);
+    count += swg__bench_layer_list(out + count);
     for (size_t m = 0; m < COUNT(models); m++)
         for (size_t i = 0; i < COUNT(batches); i++) {
             swg__workload *w = &out[count++];
@@ -139,8 +141,9 @@ static swg_status run_row(swg__bench *b, swg__row *row) {
         double before = swg__peaks_probe(&b->teams[0]);
         bool memory = row->work.kind == SWG__WORK_MEMORY_TRAIN || row->work.kind == SWG__WORK_MEMORY_INFER;
         swg_status status = memory                               ? swg__bench_memory(b, row)
-                            : row->work.kind == SWG__WORK_CONV ? swg__bench_conv(b, team, row)
-                                                               : swg__bench_time(b, team, row);
+                            : row->work.kind == SWG__WORK_CONV  ? swg__bench_conv(b, team, row)
+                            : row->work.kind == SWG__WORK_LAYER ? swg__bench_layer(b, team, row)
+                                                                : swg__bench_time(b, team, row);
         if (status == SWG_ENOMEM)
             return swg__fail(b->ctx, status, "%s: %s", row->work.id, row->failure);
         double after = swg__peaks_probe(&b->teams[0]);

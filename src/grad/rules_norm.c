@@ -74,3 +74,16 @@ RULE(norm_apply) {
     r->dx[1] = swg_neg(G, swg_mul(G, rstd, s.first));
     r->dx[2] = swg_div(G, s.second, rstd);
 }
+
+RULE(layer_norm) {
+    swg_value gamma = r->n.inputs > 1 ? r->x[1] : SWG_NONE;
+    const int64_t *shape = swg_shape(G, X);
+    int ndim = swg_ndim(G, X);
+    ONE(swg__append(G, SWG__LAYER_NORM_GRAD, G->dtype, ndim, shape, gamma ? 3 : 2, (swg_value[]){X, DY, gamma}, &r->n.attr));
+    if (!gamma)
+        return;
+    int64_t columns = swg_elements(G, gamma);
+    swg_value pair = swg__append(G, SWG__LAYER_NORM_SUMS, G->dtype, 2, (int64_t[]){2, columns}, 2, (swg_value[]){X, DY}, &r->n.attr);
+    for (int i = 0; i < r->n.inputs - 1; i++)
+        r->dx[1 + i] = part(G, pair, 1 - i, swg_ndim(G, gamma), swg_shape(G, gamma));
+}

@@ -182,3 +182,12 @@ swg_value swg__norm_sums(swg_graph *g, const swg_value *in, int inputs, uint32_t
         return SWG_NONE;
     return swg__append(g, SWG__NORM_SUMS, g->dtype, 2, (int64_t[]){2, count}, inputs, in, &(swg__attr){.axes = axes, .f = {by_row}});
 }
+
+/* attr.axis: the first normalised axis; f[0]: eps. */
+swg_value swg__layer_norm(swg_graph *g, swg_value x, swg_value gamma, swg_value beta, int dims, double eps) {
+    if (g->status != SWG_OK)
+        return SWG_NONE;
+    const swg__node *n = &g->nodes[x];
+    return swg__append(g, SWG__LAYER_NORM, g->dtype, n->ndim, n->shape, beta ? 3 : gamma ? 2 : 1, (swg_value[]){x, gamma, beta},
+                       &(swg__attr){.axis = n->ndim - dims, .f = {eps}});
+}

@@ -135,6 +135,9 @@ bool swg__norm_view_of(const swg__node *x, uint32_t axes, swg__norm_view *out);
 /* (2, kept): sums over `axes` of dy w and of dy w (x - mean) rstd, w the optional weight; `by_row`: mean and rstd vary along the
  * reduced axis. SWG_NONE without an error where no kernel has the form. */
 swg_value swg__norm_sums(swg_graph *g, const swg_value *in, int inputs, uint32_t axes, bool by_row);
+/* (x - mean) rstd gamma + beta over the last `dims` axes, but not all of them; gamma and beta have their shape or are SWG_NONE, beta or
+ * both. One pass over a row; for the gradient the statistics are made again. */
+swg_value swg__layer_norm(swg_graph *g, swg_value x, swg_value gamma, swg_value beta, int dims, double eps);
 /* ---- pooling and resize: maps along up to three spatial axes, one after the other ---- */
 
 typedef enum swg__resample_kind { SWG__WINDOW, SWG__ADAPTIVE, SWG__NEAREST, SWG__LINEAR_CENTRES, SWG__LINEAR_CORNERS } swg__resample_kind;

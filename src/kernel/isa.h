@@ -80,6 +80,10 @@ typedef struct swg__isa_table {
     void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
     void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
                             int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. */
+    void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, int64_t rows, int64_t n, float eps);
+    void (*layer_norm_grad)(float *out, const float *x, const float *dy, const float *gamma, int64_t rows, int64_t n, float eps);
+    void (*layer_norm_sums)(float *first, float *second, const float *x, const float *dy, int64_t rows, int64_t n, float eps);
     void (*add_scaled)(float *to, const float *x, float scale, int64_t n);  /* to += scale x */
     /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);

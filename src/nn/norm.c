@@ -131,8 +131,15 @@ swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, 
     for (int i = 0; i < dims; i++)
         shape[i] = swg_shape(g, x)[n.ndim - dims + i];
     swg_scope_push(g, name);
-    swg_moments m = swg_norm_moments(g, x, ((1u << dims) - 1) << (n.ndim - dims));
-    swg_value y = apply(g, &n, x, m.mean, m.variance, dims, shape, dims, shape);
+    swg_value y;
+    if (dims < n.ndim) {
+        swg_value gamma = n.affine ? swg_param(g, "weight", dims, shape, (swg_init){.value = 1}) : SWG_NONE;
+        swg_value beta = n.affine ? swg_param(g, "bias", dims, shape, (swg_init){0}) : SWG_NONE;
+        y = swg__layer_norm(g, x, gamma, beta, dims, n.eps);
+    } else { /* one row, as long as all of x */
+        swg_moments m = swg_norm_moments(g, x, 0);
+        y = apply(g, &n, x, m.mean, m.variance, dims, shape, dims, shape);
+    }
     swg_scope_pop(g);
     return y;
 }

@@ -84,10 +84,10 @@ static void check_report(const swg__bench *b) {
 
 static void rows(void **state) {
     swg_context *ctx = *state;
-    static const char *const patterns[] = {"mlp-b16", "mlp1-train-*", "adamw-*", "matmul-4096x16x256"};
+    static const char *const patterns[] = {"mlp-b16", "mlp1-train-*", "adamw-4*", "matmul-4096x16x256", "win", "layer-norm-train"};
     swg__bench b;
-    assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = patterns, .pattern_count = 4, .threads = 2, .quick = true}, &b));
-    assert_int_equal(b.row_count, 8);
+    assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = patterns, .pattern_count = 6, .threads = 2, .quick = true}, &b));
+    assert_int_equal(b.row_count, 12);
     assert_int_equal(b.team_count, 2);
     for (int i = 0; i < b.row_count; i++) {
         const swg__row *row = &b.rows[i];

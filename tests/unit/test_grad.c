@@ -123,6 +123,10 @@ CASE(batch_norm) { return swg_square(g, swg_batch_norm(g, A, "bn", NULL)); }
 CASE(instance_norm) { return swg_square(g, swg_instance_norm(g, A, "in", &(swg_norm_opts){.affine = SWG_AFFINE_ON, .channel_axis = -1})); }
 CASE(group_norm) { return swg_square(g, swg_group_norm(g, A, 2, "gn", NULL)); }
 CASE(group_norm_last) { return swg_square(g, swg_group_norm(g, A, 2, "gn", &(swg_norm_opts){.channel_axis = -1})); }
+CASE(layer_norm_plain) { return swg_square(g, swg_layer_norm(g, A, 1, "ln", &(swg_norm_opts){.affine = SWG_AFFINE_OFF})); }
+CASE(layer_norm_weight) { return swg_square(g, swg__layer_norm(g, A, B, SWG_NONE, 1, 1e-2)); }
+CASE(layer_norm_given) { return swg_square(g, swg__layer_norm(g, A, B, p[2], 2, 1e-2)); }
+CASE(layer_norm_all) { return swg_square(g, swg_layer_norm(g, A, 2, "ln", NULL)); }
 CASE(layer_norm) { return swg_square(g, swg_layer_norm(g, A, 2, "ln", NULL)); }
 /* gather, roll, windows, pooling, resize */
 static const int32_t picked[] = {2, 0, 2, 1, 0}, picked_rows[] = {0, 2, 1, 1};
@@ -226,6 +230,7 @@ static const grad_case cases[] = {
     X(elu, ELU), {{3, 5}}, -2, 1, build_elu},
     X(dropout, DROPOUT), {{5, 7}}, -1, 1, build_dropout},
     X(norm_stats, NORM_STATS), {{3, 2, 4}}, -1, 1, build_norm_stats},
+    X(layer_norm, LAYER_NORM), {{3, 2, 5}, {2, 5}, {2, 5}}, -1, 1, build_layer_norm_given},
     X(norm_apply, NORM_APPLY), {{3, 2, 4}, {4}, {4}}, -1, 1, build_norm_last},
     X(gather, GATHER), {{2, 3, 2}}, -1, 1, build_gather},
     X(scatter, SCATTER), {{2, 5, 2}}, -1, 1, build_scatter},
@@ -269,6 +274,9 @@ static const grad_case cases[] = {
     {"instance norm, channels last", -1, {{2, 4, 3}}, -1, 1, build_instance_norm},
     {"group norm", -1, {{2, 4, 3}}, -1, 1, build_group_norm},
     {"group norm, channels last", -1, {{2, 3, 4}}, -1, 1, build_group_norm_last},
+    {"layer norm without weights", -1, {{3, 2, 5}}, -1, 1, build_layer_norm_plain},
+    {"layer norm without bias", -1, {{3, 2, 5}, {5}}, -1, 1, build_layer_norm_weight},
+    {"layer norm over all", -1, {{3, 4}}, -1, 1, build_layer_norm_all},
     {"layer norm over two axes", -1, {{3, 2, 3}}, -1, 1, build_layer_norm},
     {"gelu_tanh", -1, {{3, 5}}, -3, 3, build_gelu_tanh},
     {"hard_swish", -1, {{3, 5}}, -4, 4, build_hard_swish},

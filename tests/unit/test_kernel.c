@@ -97,6 +97,21 @@ CASE(sums_rows, sums_of(g, in, 4, 4, true))
 CASE(sums_columns, sums_of(g, in, 2, 2, false))
 CASE(sums_outer, sums_of(g, in, 5, 5, false))
 CASE(sums_by_row, sums_of(g, in, 3, 4, false))
+/* rows of a, then dx, dgamma and dbeta */
+static swg_value layer_normed(swg_graph *g, const swg_value *in, int dims) {
+    const swg_value of[3] = {in[0], in[1], in[2]};
+    int count = in[2] ? 3 : in[1] ? 2 : 1;
+    swg_value y = swg__layer_norm(g, in[0], in[1], in[2], dims, 1e-5), parts[4] = {swg_reshape(g, y, 1, (int64_t[]){-1})};
+    if (swg_gradients(g, swg_sum(g, swg_mul(g, y, swg_affine(g, y, .5, 1)), 0), of, count, parts + 1) != SWG_OK)
+        return SWG_NONE;
+    for (int i = 0; i < count; i++)
+        parts[1 + i] = swg_reshape(g, parts[1 + i], 1, (int64_t[]){-1});
+    return swg_concat(g, parts, 1 + count, 0);
+}
+CASE(layer_norm_1, layer_normed(g, in, 1))
+CASE(layer_norm_2, layer_normed(g, in, 2))
+CASE(layer_norm_far, swg__layer_norm(g, swg_affine(g, A, 1, 32), B, C, 1, 1e-5))
+CASE(layer_norm_panels, swg_gelu(g, swg__matmul(g, swg__layer_norm(g, swg__matmul(g, A, B, false, true), SWG_NONE, SWG_NONE, 1, 1e-5), B, false, false)))
 /* gather, roll, pooling, resize, and the transposed maps of their gradients */
 static swg_value with_gradient(swg_graph *g, swg_value x, swg_value y) { /* sums of squares of y, and the gradient, below each other */
     swg_value loss = swg_sum(g, swg_square(g, y), 0), dx = SWG_NONE;
@@ -242,6 +257,12 @@ static const kernel_case cases[] = {
     {"norm sums of columns", {{3, 2500, 37}, {3, 2500, 37}}, -1, 1, 8e-6, build_sums_columns},
     {"norm sums of channels", {{5, 7, 125}, {5, 7, 125}}, -1, 1, 3e-6, build_sums_outer},
     {"norm sums by row", {{30, 9, 70}, {30, 9, 70}}, -1, 1, 3e-6, build_sums_by_row},
+    {"layer norm", {{301, 96}, {96}, {96}}, -1, 2, 4e-6, build_layer_norm_1},
+    {"layer norm of odd rows", {{3, 5, 77}, {77}}, -1, 2, 4e-6, build_layer_norm_1},
+    {"layer norm, no weights", {{70, 7}}, -1, 2, 1e-5, build_layer_norm_1},
+    {"layer norm of long rows", {{3, 5, 9001}, {5, 9001}, {5, 9001}}, -1, 2, 8e-6, build_layer_norm_2},
+    {"layer norm far from 0", {{30, 257}, {257}, {257}}, -1, 1, 3e-5, build_layer_norm_far},
+    {"layer norm in row panels", {{101, 31}, {45, 31}}, -1, 1, 8e-6, build_layer_norm_panels},
     {"gather and scatter", {{3, 50, 9}, {3, 50}}, -1, 1, 0, build_gather},
     {"gather and scatter, wide", {{2, 50, 133}, {2, 50}}, -1, 1, 0, build_gather},
     {"roll", {{3, 4, 65, 5}}, -1, 1, 0, build_roll},

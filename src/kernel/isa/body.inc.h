@@ -10,6 +10,7 @@
 #include "kernel/optim.inc.h"
 #include "kernel/peak.inc.h"
 #include "kernel/norm.inc.h"
+#include "kernel/layer_norm.inc.h"
 #include "kernel/dropout.inc.h"
 #include "kernel/attention.inc.h"
 #include "kernel/fft.inc.h"
@@ -38,6 +39,9 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_moments = column_moments,
     .column_products = column_products,
     .add_scaled = add_scaled,
+    .layer_norm = layer_norm,
+    .layer_norm_grad = layer_norm_grad,
+    .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
     .attention_probabilities = attention_probabilities,
