@@ -1,9 +1,12 @@
 /* test_profile.c - proves: a recorded run computes the same bits and allocates nothing; every step that runs has tasks, spans inside its
  * run and no more busy time than its workers had; work, bytes and live memory of the steps add up to the plan's; a full profile and a
- * foreign one are handled; failed allocations leak nothing.
+ * foreign one are handled; failed allocations leak nothing. The profile of a recipe accounts for the time of its steps, and its trace is
+ * JSON whose spans lie inside each other and whose counter never exceeds the arena.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
+#include <cjson/cJSON.h>
 #include <math.h>
+#include "bench/profile.h"
 #include "plan/plan.h"
 #include "swage/profile.h"
 #include "swage/swae.h"
@@ -177,8 +180,98 @@ static void failed_allocations(void **state) {
     close_job(&j);
 }
 
+/* ---- a recipe ---- */
+
+static double number(const cJSON *object, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    if (!cJSON_IsNumber(item))
+        fail_msg("no number \"%s\" in the trace", key);
+    return item->valuedouble;
+}
+
+/* Spans of one track, in the order they were written: each begins after the end of the one before, or inside it and ends inside it. */
+static void check_track(const cJSON *events, int track) {
+    enum { DEEPEST = 8 };
+    double ends[DEEPEST], clock = 2e-3; /* rounding to nanoseconds */
+    int depth = 0, found = 0;
+    const cJSON *e;
+    cJSON_ArrayForEach(e, events) {
+        if (strcmp(cJSON_GetObjectItem(e, "ph")->valuestring, "X") != 0 || (int)number(e, "tid") != track)
+            continue;
+        double begin = number(e, "ts"), end = begin + number(e, "dur");
+        while (depth && begin >= ends[depth - 1] - clock)
+            depth--;
+        assert_true(begin >= 0 && end >= begin && depth < DEEPEST);
+        assert_true(depth == 0 || end <= ends[depth - 1] + clock);
+        ends[depth++] = end;
+        found++;
+    }
+    assert_true(found > 0);
+}
+
+static void check_trace(const swg__profiled *p) {
+    char *text = swg__profiled_trace(p);
+    cJSON *root = cJSON_Parse(text);
+    cJSON_free(text);
+    assert_non_null(root);
+    const cJSON *events = cJSON_GetObjectItem(root, "traceEvents"), *e;
+    int counters = 0, operations = 0;
+    cJSON_ArrayForEach(e, events) {
+        const cJSON *args = cJSON_GetObjectItem(e, "args");
+        if (strcmp(cJSON_GetObjectItem(e, "ph")->valuestring, "C") == 0) {
+            counters++;
+            double live = number(args, "saved") + number(args, "transient") + number(args, "scratch") + number(args, "io");
+            assert_true(live > 0 && live <= (double)swg_plan_memory_of(p->trial.stage->plan).bound_bytes);
+        }
+        if (cJSON_GetObjectItem(args, "op")) {
+            operations++;
+            assert_true(number(args, "bytes") > 0 && number(args, "percent_of_floor") > 0 && number(args, "tasks") > 0);
+            assert_true(cJSON_IsString(cJSON_GetObjectItem(args, "scope")) && cJSON_IsString(cJSON_GetObjectItem(args, "dtype")));
+        }
+    }
+    assert_true(counters > 10 && operations > counters / 2);
+    check_track(events, 0);
+    if (swg_profile_workers(p->record) == 1)
+        check_track(events, 1000);
+    cJSON_Delete(root);
+}
+
+static void a_recipe(void **state) {
+    swg_context *ctx = *state;
+    swg_config *config;
+    swg__profiled p;
+    for (int inference = 0; inference < 2; inference++) {
+        assert_ok(ctx, swg_config_open(ctx, "swae/mlp-deep", NULL, &config));
+        const swg__profile_opts opts = {.inference = inference, .steps = 4};
+        assert_ok(ctx, swg__profiled_run(ctx, config, "swae/mlp-deep", &opts, &p));
+        assert_true(p.trial.synthetic);
+        assert_int_equal(swg_profile_runs(p.record), 4);
+        swg__cost *costs = swg__alloc(ctx, (size_t)p.cost_count * sizeof *costs);
+        for (int key = SWG__EACH_STEP; key <= SWG__BY_SCOPE; key++) {
+            double sum = p.other_ns;
+            bool layer = false;
+            int count = swg__profiled_sum(&p, (swg__cost_key)key, costs);
+            assert_true(count > 1);
+            for (int i = 0; i < count; i++) {
+                sum += costs[i].wall_ns;
+                layer |= strcmp(costs[i].scope, "encoder/fc2") == 0;
+                assert_true(i == 0 || costs[i - 1].wall_ns >= costs[i].wall_ns);
+                assert_true(costs[i].floor_ns > 0);
+            }
+            assert_close(sum, p.run_ns, 0, 1e-6); /* every nanosecond is somebody's */
+            assert_true(layer || key == SWG__BY_OP);
+        }
+        swg__free(ctx, costs);
+        assert_true(p.run_ns + p.wait_ns <= p.step.mean_ns * 1.001 && p.step.min_ns > 0);
+        check_trace(&p);
+        swg__profiled_free(&p);
+        swg_config_close(config);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_recipe, testing_open, testing_close),
         cmocka_unit_test(recorded_runs_are_the_same),
         cmocka_unit_test(wrong_use),
         cmocka_unit_test(failed_allocations),
