@@ -87,6 +87,7 @@ extern "C" {
 #include "swage/nn.h"           /* layers and losses */
 #include "swage/ops.h"          /* the table of operations */
 #include "swage/plan.h"         /* weights, memory, running */
+#include "swage/profile.h"      /* where the time of a plan goes */
 #include "swage/swae.h"         /* the published networks */
 #include "swage/unet.h"         /* a plain U-Net */
 

@@ -29,10 +29,14 @@ typedef struct swg__side {
 typedef struct swg__ratio { double median, low, high; } swg__ratio; /* over the rounds */
 
 double swg__bench_clock_ns(void); /* CLOCK_MONOTONIC_RAW */
+/* Order statistics of n > 0 samples, which are sorted. */
+void swg__times_of(double *samples, int64_t n, swg__times *times);
 /* Warms up and times 1 or 2 sides in five rounds. ratio (may be NULL): the second side's median over the first's. */
 swg_status swg__measure(swg_context *ctx, const swg__side *sides, int count, bool quick, swg__times *times, swg__ratio *ratio);
 
 /* ---- machine.c ---- */
+
+struct cJSON;
 
 enum { SWG__L1, SWG__L2, SWG__L3, SWG__DRAM, SWG__LEVELS };
 
@@ -68,6 +72,23 @@ swg_status swg__team_open(swg__team *team, int threads, const cpu_set_t *cpus);
 void swg__team_close(swg__team *team);
 /* Runs fn(arg, worker) once on every worker at the same time. */
 void swg__team_each(swg__team *team, void (*fn)(void *arg, int worker), void *arg);
+
+/* A team made of a context that is open already; its threads are pinned. Not to be closed. */
+void swg__team_wrap(swg__team *team, swg_context *ctx, const cpu_set_t *cpus);
+
+/* ---- floor.c ---- */
+
+/* What a piece of work cannot do without. */
+typedef struct swg__demand {
+    double flop, bytes;         /* bytes that have to be moved between the level that holds the working set and the cores */
+    double panel_bytes;         /* further ones that stay in the second cache */
+    double working_set_bytes;
+    bool updates;               /* reads and writes the same memory: the bandwidth of `scale` holds */
+    int calls;                  /* of the pool */
+} swg__demand;
+
+/* Shortest time in ns; *by: "flop", "L3", "fork-join". peak: of all threads, in Gop/s, of the type the work is done in. */
+double swg__floor_of(const swg__machine *machine, const swg__team *team, double peak, const swg__demand *work, const char **by);
 
 /* ---- peaks.c ---- */
 
@@ -155,6 +176,9 @@ swg_status swg__bench_memory(swg__bench *b, swg__row *row);
 swg_status swg__bench_pytorch(swg__bench *b, int threads);
 
 /* report.c */
+void swg__bench_machine_line(const swg__machine *m, const swg__team *team, swg__text *text);
+void swg__bench_peak_line(const swg__team *team, swg__text *text);
+void swg__bench_machine_json(const swg__machine *m, const swg__team *team, struct cJSON *to);
 char *swg__bench_json(const swg__bench *b);                  /* NULL: out of memory; release with cJSON_free */
 void swg__bench_table(const swg__bench *b, swg__text *text);
 

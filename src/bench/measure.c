@@ -53,7 +53,7 @@ static int ascending(const void *a, const void *b) {
 
 static double middle(const double *sorted, int64_t n) { return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2; }
 
-static void statistics(double *sample, int64_t n, swg__times *t) {
+void swg__times_of(double *sample, int64_t n, swg__times *t) {
     qsort(sample, (size_t)n, sizeof *sample, ascending);
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < n; i++)
@@ -98,7 +98,7 @@ swg_status swg__measure(swg_context *ctx, const swg__side *sides, int count, boo
             used[s] += n;
         }
     for (int s = 0; s < count; s++)
-        statistics(samples + (int64_t)s * ROUNDS * SAMPLES_OF_ROUND, used[s], &times[s]);
+        swg__times_of(samples + (int64_t)s * ROUNDS * SAMPLES_OF_ROUND, used[s], &times[s]);
     if (count == 2 && ratio) {
         double ratios[ROUNDS];
         for (int round = 0; round < ROUNDS; round++)

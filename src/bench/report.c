@@ -58,16 +58,14 @@ static void add_times(cJSON *to, const swg__times *t) {
     add_known(to, "cold_ms", t->cold_ns * 1e-6, t->cold_ns > 0);
 }
 
-static void add_machine(const swg__bench *b, cJSON *root) {
-    const swg__machine *m = &b->machine;
-    cJSON *to = cJSON_AddObjectToObject(root, "machine");
+void swg__bench_machine_json(const swg__machine *m, const swg__team *team, cJSON *to) {
     cJSON_AddStringToObject(to, "cpu", m->cpu);
     add_number(to, "family", m->family);
     add_number(to, "model", m->model);
-    add_number(to, "threads", b->teams[b->team_count - 1].threads);
+    add_number(to, "threads", team->threads);
     add_number(to, "processors_allowed", m->allowed);
     add_number(to, "processors_online", m->online);
-    cJSON_AddStringToObject(to, "isa", swg__isa_name(b->teams[0].isa));
+    cJSON_AddStringToObject(to, "isa", swg__isa_name(team->isa));
     cJSON_AddStringToObject(to, "units", m->flags + (m->flags[0] == ' '));
     for (int level = SWG__L1; level < SWG__DRAM; level++) {
         char key[16];
@@ -174,7 +172,7 @@ static void add_row(const swg__row *row, cJSON *rows) {
 char *swg__bench_json(const swg__bench *b) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "schema", 1);
-    add_machine(b, root);
+    swg__bench_machine_json(&b->machine, &b->teams[b->team_count - 1], cJSON_AddObjectToObject(root, "machine"));
     add_peaks(b, root);
     cJSON *peers = cJSON_AddArrayToObject(root, "peers"), *rows = cJSON_AddArrayToObject(root, "rows");
     for (size_t i = 0; i < sizeof b->peers / sizeof *b->peers; i++) {
@@ -212,11 +210,10 @@ static const char *size_text(int64_t bytes, char out[24]) {
     return out;
 }
 
-static void machine_line(const swg__bench *b, swg__text *text) {
-    const swg__machine *m = &b->machine;
+void swg__bench_machine_line(const swg__machine *m, const swg__team *team, swg__text *text) {
     char l1[24], l2[24], l3[24];
     swg__text_printf(text, "%s (family %d model %d), %d of %d processors, %s%s, L1 %s L2 %s L3 %s, governor %s, %.0f MHz\n", m->cpu,
-                     m->family, m->model, b->teams[b->team_count - 1].threads, m->online, swg__isa_name(b->teams[0].isa), m->flags,
+                     m->family, m->model, team->threads, m->online, swg__isa_name(team->isa), m->flags,
                      size_text(m->cache_bytes[0], l1), size_text(m->cache_bytes[1], l2), size_text(m->cache_bytes[2], l3), m->governor,
                      m->mhz);
     swg__text_printf(text, "%s, %s, %s %s, swage %s (%s), load %.2f before, %.2f after\n\n", m->kernel, m->libc, m->compiler, m->build,
@@ -229,20 +226,22 @@ static void level_line(swg__text *text, const char *what, const double *gb_per_s
         swg__text_printf(text, " %s %.0f", levels[level], gb_per_s[level]);
 }
 
+void swg__bench_peak_line(const swg__team *team, swg__text *text) {
+    swg__text_printf(text, "%d thread%s  f32 Gop/s:", team->threads, team->threads > 1 ? "s" : " ");
+    for (int isa = 0; isa <= (int)swg__isa_best(); isa++)
+        swg__text_printf(text, " %s %.1f", swg__isa_name((swg__isa)isa), team->limits.f32[isa]);
+    swg__text_puts(text, "\n           GB/s:");
+    level_line(text, "read", team->limits.read);
+    level_line(text, "copy", team->limits.copy);
+    level_line(text, "scale", team->limits.scale);
+    if (team->threads > 1)
+        swg__text_printf(text, "\n           fork-join %.2f us", team->limits.fork_join_ns * 1e-3);
+    swg__text_puts(text, "\n");
+}
+
 static void peak_lines(const swg__bench *b, swg__text *text) {
-    for (int t = 0; t < b->team_count; t++) {
-        const swg__team *team = &b->teams[t];
-        swg__text_printf(text, "%d thread%s  f32 Gop/s:", team->threads, team->threads > 1 ? "s" : " ");
-        for (int isa = 0; isa <= (int)swg__isa_best(); isa++)
-            swg__text_printf(text, " %s %.1f", swg__isa_name((swg__isa)isa), team->limits.f32[isa]);
-        swg__text_puts(text, "\n           GB/s:");
-        level_line(text, "read", team->limits.read);
-        level_line(text, "copy", team->limits.copy);
-        level_line(text, "scale", team->limits.scale);
-        if (team->threads > 1)
-            swg__text_printf(text, "\n           fork-join %.2f us", team->limits.fork_join_ns * 1e-3);
-        swg__text_puts(text, "\n");
-    }
+    for (int t = 0; t < b->team_count; t++)
+        swg__bench_peak_line(&b->teams[t], text);
     swg__text_printf(text, "peak of one core at the end: %.1f Gop/s (start %.1f)%s\n\n", b->peak_end, b->peak_start,
                      fabs(b->peak_end / b->peak_start - 1) > .05 ? ": noisy, compare minima" : "");
 }
@@ -290,7 +289,7 @@ static void rows_of(const swg__bench *b, bool memory, swg__text *text) {
 }
 
 void swg__bench_table(const swg__bench *b, swg__text *text) {
-    machine_line(b, text);
+    swg__bench_machine_line(&b->machine, &b->teams[b->team_count - 1], text);
     peak_lines(b, text);
     rows_of(b, false, text);
     rows_of(b, true, text);

@@ -83,33 +83,12 @@ static swg_status list_rows(swg__bench *b) {
 
 /* ---- floors ---- */
 
-/* The level whose capacity, of all threads together, holds the row's data. */
-static int level_of(const swg__machine *m, double bytes, int threads) {
-    for (int level = SWG__L1; level < SWG__DRAM; level++)
-        if (bytes <= (double)m->cache_bytes[level] * (level == SWG__L3 ? 1 : threads))
-            return level;
-    return SWG__DRAM;
-}
-
 static void find_floor(const swg__bench *b, const swg__team *team, swg__row *row) {
-    static const char *const names[] = {"L1", "L2", "L3", "DRAM"};
-    const swg__limits *limits = &team->limits;
     /* Peaks only fall when others use the machine: the better of the two ends of the run is the truer one. */
-    double gain = fmax(1, b->peak_end / b->peak_start), peak = limits->f32[team->isa] * gain;
-    int level = level_of(&b->machine, row->working_set_bytes, team->threads);
-    double bandwidth = row->updates ? limits->scale[level] : fmax(limits->read[level], limits->copy[level]);
-    double moving = row->bytes / bandwidth;
-    double joining = team->threads > 1 ? row->parallel_calls * limits->fork_join_ns : 0;
-    row->floor_ns = row->flop / peak;
-    row->floor_by = "flop";
-    if (moving > row->floor_ns) {
-        row->floor_ns = moving;
-        row->floor_by = names[level];
-    }
-    if (joining > row->floor_ns) {
-        row->floor_ns = joining;
-        row->floor_by = "fork-join";
-    }
+    double gain = fmax(1, b->peak_end / b->peak_start);
+    const swg__demand work = {.flop = row->flop, .bytes = row->bytes, .working_set_bytes = row->working_set_bytes, .updates = row->updates,
+                              .calls = row->parallel_calls};
+    row->floor_ns = swg__floor_of(&b->machine, team, team->limits.f32[team->isa] * gain, &work, &row->floor_by);
 }
 
 /* ---- a run ---- */

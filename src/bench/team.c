@@ -44,12 +44,17 @@ static void pin(void *arg, int worker) {
         }
 }
 
-swg_status swg__team_open(swg__team *team, int threads, const cpu_set_t *cpus) {
+void swg__team_wrap(swg__team *team, swg_context *ctx, const cpu_set_t *cpus) {
     cpu_set_t copy = *cpus;
-    *team = (swg__team){.threads = threads};
-    SWG__TRY(swg_context_open(&(swg_context_opts){.threads = threads}, &team->ctx));
-    team->isa = team->ctx->isa;
+    *team = (swg__team){.ctx = ctx, .threads = ctx->threads, .isa = ctx->isa};
     swg__team_each(team, pin, &copy);
+}
+
+swg_status swg__team_open(swg__team *team, int threads, const cpu_set_t *cpus) {
+    swg_context *ctx;
+    *team = (swg__team){.threads = threads};
+    SWG__TRY(swg_context_open(&(swg_context_opts){.threads = threads}, &ctx));
+    swg__team_wrap(team, ctx, cpus);
     return SWG_OK;
 }
 

@@ -19,7 +19,9 @@
 
 /* One row per command, in the order of `swage --help`. */
 #define CLI_COMMANDS(X) \
-    X(train) X(eval) X(plan) X(costs) X(compress) X(decompress) X(verify) X(info) X(config) X(ops) X(bench)
+    X(train) X(eval) X(plan) X(costs) X(profile) \
+    X(compress) X(decompress) X(verify) X(info) X(config) X(ops) \
+    X(bench)
 
 typedef struct cli_option {
     const char *name;          /* "threads": --threads; NULL ends a table */
@@ -80,6 +82,9 @@ const char *cli_clean(const char *text, char *out, size_t capacity);
 
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);
+/* The same for work that trains: where the recipe asks for threads or an instruction set that no option names, in a context of its own,
+ * which becomes c->ctx. *own: that context, to be closed after *config, when c->ctx is the frame's again; NULL if there is none. */
+swg_status cli_open_work(cli *c, int index, swg_config **config, swg_context **own);
 
 /* ---- args.c ---- */
 

@@ -96,30 +96,10 @@ static void print_result(const cli *c, const swg_train_result *r) {
     printf("run folder %s\n", r->run_dir);
 }
 
-/* Threads and instruction set may come from the recipe: then the work runs in a context of its own. */
-static swg_status own_context(cli *c, swg_config *config, swg_context **out) {
-    bool threads = !cli_value(c, "threads") && !swg_config_is(config, "trainer.threads", "auto");
-    bool isa = !cli_value(c, "isa") && !swg_config_is(config, "performance.isa", "auto");
-    *out = NULL;
-    if (!threads && !isa)
-        return SWG_OK;
-    swg_context_opts opts = {.threads = threads ? (int)swg_config_int(config, "trainer.threads") : swg_context_threads(c->ctx),
-                             .isa = isa ? swg_config_string(config, "performance.isa") : swg_context_isa(c->ctx), .log = cli_log};
-    swg_status status = swg_context_open(&opts, out);
-    return status == SWG_EINVAL ? cli_fail(c, SWG_EUSAGE, "performance.isa=%s: this machine does not offer it", opts.isa) : status;
-}
-
 static swg_status train(cli *c) {
     swg_config *config;
-    SWG__TRY(cli_open_config(c, 0, &config));
-    swg_context *own = NULL, *frame = c->ctx;
-    swg_status status = own_context(c, config, &own);
-    if (status == SWG_OK && own) { /* the configuration must belong to the context that trains */
-        swg_config_close(config);
-        config = NULL;
-        c->ctx = own;
-        status = cli_open_config(c, 0, &config);
-    }
+    swg_context *own, *frame = c->ctx;
+    swg_status status = cli_open_work(c, 0, &config, &own);
     screen s = {.quiet = cli_flag(c, "quiet"), .terminal = isatty(2)};
     cli_progress_open(&s.progress, 2);
     cli_signals_catch();

@@ -30,6 +30,14 @@ static swg_status check_asked(swg_graph *g, swg_value loss, const swg_value *par
     return SWG_OK;
 }
 
+/* What a rule appends stands in the scope of the node it is the gradient of: profiles and messages then name the layer. */
+static void enter(swg_graph *g, const char *scope) {
+    g->scope.length = 0;
+    swg__text_puts(&g->scope, scope);
+    if (g->scope.failed)
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the scope \"%s\"", scope);
+}
+
 swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, int count, swg_value *grads) {
     SWG__TRY(swg_graph_status(g));
     SWG__TRY(check_asked(g, loss, params, count));
@@ -43,6 +51,8 @@ swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, 
     }
     mark_dependent(g, loss, params, count, depends);
     g->in_backward = true;
+    swg__text outer = g->scope;
+    swg__text_init(&g->scope, g->ctx);
     adjoint[loss] = swg_reshape(g, swg_constant(g, 1), swg_ndim(g, loss), swg_shape(g, loss));
     for (swg_value v = loss; v > 0 && g->status == SWG_OK; v--) {
         if (!depends[v] || !adjoint[v] || g->nodes[v].inputs == 0)
@@ -53,11 +63,14 @@ swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, 
             swg__graph_fail(g, SWG_ENOMEM, "out of memory for gradients");
             break;
         }
+        enter(g, n.name);
         rules[n.op](&(swg__rule){.g = g, .n = n, .y = v, .dy = adjoint[v], .x = n.in, .dx = dx});
         for (int j = 0; j < n.inputs; j++)
             if (dx[j] && depends[n.in[j]])
                 adjoint[n.in[j]] = adjoint[n.in[j]] ? swg_add(g, adjoint[n.in[j]], dx[j]) : dx[j];
     }
+    swg__text_free(&g->scope);
+    g->scope = outer;
     g->in_backward = false;
     status = g->status;
     for (int i = 0; i < count && status == SWG_OK; i++) {

@@ -17,6 +17,8 @@ static swg_status absorb(swg_graph *g, swg__node *n, const swg__node *c, swg_val
     n->in = in;
     n->inputs = inputs;
     n->attr = attr;
+    if (strlen(c->name) > strlen(n->name))
+        n->name = c->name; /* the layer, rather than the block that holds it and its activation */
     return SWG_OK;
 }
 

@@ -88,6 +88,7 @@ struct swg_plan {
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */
     swg_weights *weights;
+    struct swg_profile *profile; /* runs are recorded into it; NULL: they are not */
 };
 
 struct swg_weights {

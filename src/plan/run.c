@@ -1,7 +1,7 @@
 /* run.c - opening, running and destroying a plan. A run only walks the steps: no allocation, no look-ups.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
-#include "plan/plan.h"
+#include "plan/profile.h"
 #include "provider/provider.h"
 
 /* Start of a value's memory. For a panel: of worker 0's panel. */
@@ -193,13 +193,25 @@ static void run_task(void *arg, int64_t task, int worker) {
     s->kernel->run(&s->call, begin, swg__min64(begin + s->grain, s->units), worker);
 }
 
-typedef struct panel_job { const swg_plan *plan; const swg__group *group; uint64_t seed; uint32_t step; } panel_job;
+/* A task of a run that is recorded. records: the step's, one per worker. */
+typedef struct timed_task { swg__step *step; swg__record *records; } timed_task;
+
+static void run_task_timed(void *arg, int64_t task, int worker) {
+    const timed_task *t = arg;
+    int64_t begin = swg__profile_now();
+    run_task(t->step, task, worker);
+    swg__record_task(&t->records[worker], begin);
+}
+
+/* records: of this run, [step][worker]; NULL: not recorded. */
+typedef struct panel_job { const swg_plan *plan; const swg__group *group; uint64_t seed; uint32_t step; swg__record *records; } panel_job;
 
 /* All steps of a group for one panel of rows. */
 static void run_panel(void *arg, int64_t task, int worker) {
     const panel_job *job = arg;
     const swg__group *group = job->group;
     int64_t begin = task * group->panel_rows, end = swg__min64(begin + group->panel_rows, group->rows);
+    int64_t since = job->records ? swg__profile_now() : 0;
     for (int i = group->first; i < group->first + group->count; i++) {
         const swg__step *s = &job->plan->steps[i];
         swg__call call = s->call;
@@ -213,6 +225,8 @@ static void run_panel(void *arg, int64_t task, int worker) {
         if (s->writes_panel)
             call.out = (char *)call.out + shift - begin * s->out_row_bytes;
         s->kernel->run(&call, begin, end, worker);
+        if (job->records)
+            since = swg__record_task(&job->records[i * job->plan->ctx->threads + worker], since);
     }
 }
 
@@ -220,6 +234,15 @@ static void run_step(const swg_plan *plan, swg__step *s) {
     swg__parallel(plan->ctx, swg__ceil_div(s->units, s->grain), run_task, s);
     if (s->kernel->finish)
         s->kernel->finish(&s->call);
+}
+
+static void run_step_timed(const swg_plan *plan, swg__step *s, swg__record *records, swg_span *span) {
+    timed_task timed = {.step = s, .records = records};
+    span->begin_ns = swg__profile_now();
+    swg__parallel(plan->ctx, swg__ceil_div(s->units, s->grain), run_task_timed, &timed);
+    if (s->kernel->finish)
+        s->kernel->finish(&s->call);
+    span->end_ns = swg__profile_now();
 }
 
 void swg_plan_refresh(swg_plan *plan) {
@@ -234,21 +257,29 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     for (int64_t v = 1; plan->bind_inputs && v < plan->g->count; v++)
         if (plan->where[v].kind == SWG__IN_CALLER && !plan->caller[v])
             return swg__fail(plan->ctx, SWG_EINVAL, "input \"%s\" is not bound", plan->g->nodes[v].name);
+    swg_profile *profile = plan->profile && plan->profile->runs < plan->profile->capacity ? plan->profile : NULL;
+    swg__record *records = profile ? profile->worker + profile->runs * profile->steps * profile->workers : NULL;
+    if (profile)
+        profile->run[profile->runs].begin_ns = swg__profile_now();
     for (int i = 0; i < plan->step_count;) {
         swg__step *s = &plan->steps[i];
         if (s->group >= 0) {
             const swg__group *group = &plan->groups[s->group];
             swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
-                          &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step});
+                          &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step, .records = records});
             i += group->count;
             continue;
         }
         s->call.seed = seed;
         s->call.step = step;
-        if (!s->frozen)
+        if (profile && !s->frozen)
+            run_step_timed(plan, s, records + i * profile->workers, &profile->step[profile->runs * profile->steps + i]);
+        else if (!s->frozen)
             run_step(plan, s);
         i++;
     }
+    if (profile)
+        swg__profile_end(profile);
     return SWG_OK;
 }
 

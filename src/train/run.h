@@ -53,6 +53,10 @@ typedef struct swg__run {
 swg_status swg__run_prepare(swg__run *r);
 void swg__run_release(swg__run *r);
 
+/* Parts of it: source, samples and normaliser; the batch size, where it is auto. */
+swg_status swg__run_samples(swg__run *r);
+swg_status swg__run_settle_batch(swg__run *r, int64_t samples);
+
 /* Writes ckpt/<name>. */
 swg_status swg__run_save(swg__run *r, const char *name);
 void swg__run_checkpoint(const swg__run *r, const char *name, char *out, size_t capacity);   /* its path */

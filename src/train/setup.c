@@ -79,7 +79,7 @@ static swg_status choose_batch(swg__run *r, int64_t samples) {
     return SWG_OK;
 }
 
-static swg_status open_samples(swg__run *r) {
+swg_status swg__run_samples(swg__run *r) {
     SWG__TRY(swg__recipe_source(r->ctx, r->config, &r->source));
     swg_samples_opts samples;
     swg__recipe_samples(r->config, &r->recipe, &samples);
@@ -151,7 +151,7 @@ static swg_status open_checkpoint(swg__run *r, const char *path) {
 }
 
 /* data.batch_size=auto: the size a resumed run began with, else what fits. It becomes part of the configuration. */
-static swg_status settle_batch(swg__run *r, int64_t samples) {
+swg_status swg__run_settle_batch(swg__run *r, int64_t samples) {
     if (r->recipe.batch)
         return SWG_OK;
     const char *before = r->checkpoint ? swg_safetensors_note(r->checkpoint, "run.batch_size") : NULL;
@@ -214,7 +214,7 @@ static swg_status make_plans(swg__run *r) {
     int64_t n = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
     if (n < 1)
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
-    SWG__TRY(settle_batch(r, n));
+    SWG__TRY(swg__run_settle_batch(r, n));
     int64_t batch = r->recipe.batch;
     if (batch > n)
         swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
@@ -293,7 +293,7 @@ swg_status swg__run_prepare(swg__run *r) {
     r->early = r->recipe.early;
     r->state = (swg__run_state){.b1_power = 1, .b2_power = 1, .best = HUGE_VAL, .best_loss = NAN, .last_loss = NAN, .best_epoch = -1, .accumulate = 1,
                                .plateau = {.lr = r->recipe.schedule.lr, .best = HUGE_VAL}};
-    SWG__TRY(open_samples(r));
+    SWG__TRY(swg__run_samples(r));
     SWG__TRY(make_folder(r));
     SWG__TRY(resume_path(r, from, sizeof from));
     if (from[0])

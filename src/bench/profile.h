@@ -1,0 +1,63 @@
+/* profile.h (internal) - where a recipe's step spends its time, each operation held against what the machine could do.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWAGE_BENCH_PROFILE_H
+#define SWAGE_BENCH_PROFILE_H
+
+#include "bench/bench.h"
+#include "swage/profile.h"
+#include "train/trial.h"
+
+enum { SWG__LABEL = 80, SWG__SHAPE_TEXT = 96 };
+
+/* One step of the plan, or several of one kind together; means over the recorded runs. */
+typedef struct swg__cost {
+    char label[SWG__LABEL];             /* "conv", "program relu mul", "pack matmul" */
+    const char *scope, *pass;           /* "forward", "backward", "update" */
+    const char *dtype;                  /* of the result */
+    char shape[SWG__SHAPE_TEXT];        /* "" of several */
+    double wall_ns;                     /* of the run; steps of a row-panel group divide its time by what they were busy */
+    double busy_ns, flop, bytes, floor_ns;
+    const char *floor_by;               /* of one step */
+    int steps;
+} swg__cost;
+
+typedef struct swg__profile_opts {
+    bool inference;
+    int64_t steps;
+    const volatile sig_atomic_t *stop;
+} swg__profile_opts;
+
+typedef struct swg__profiled {
+    swg_context *ctx;
+    const char *recipe;
+    swg__profile_opts opts;
+    swg__trial trial;
+    swg_profile *record;
+    swg_span *waits;                    /* for the batch of each recorded run */
+    swg__machine machine;
+    swg__team team;
+    swg__cost *costs;                   /* of each step of the plan, in their order; wall 0 where it does not run */
+    int cost_count;
+    swg__times step;                    /* batch and run together */
+    double wait_ns, run_ns, other_ns;   /* means: waiting for the batch; in the run; in the run but in no step */
+    int64_t batch, planned_bytes, measured_bytes;
+} swg__profiled;
+
+/* Warms up, records opts->steps steps, measures the machine. SWG_EINTERRUPTED: *opts->stop was raised. To be freed also after a failure.
+ * ctx's threads are pinned when it returns. */
+swg_status swg__profiled_run(swg_context *ctx, swg_config *config, const char *recipe, const swg__profile_opts *opts, swg__profiled *out);
+void swg__profiled_free(swg__profiled *p);
+
+/* Costs put together, most time first: by op (label and pass) or by scope; or each step by itself. Returns how many; out has room for
+ * cost_count. */
+typedef enum swg__cost_key { SWG__EACH_STEP, SWG__BY_OP, SWG__BY_SCOPE } swg__cost_key;
+int swg__profiled_sum(const swg__profiled *p, swg__cost_key key, swg__cost *out);
+
+/* trace.c: Chrome's trace-event format, opens in Perfetto. NULL: out of memory; release with cJSON_free. */
+char *swg__profiled_trace(const swg__profiled *p);
+/* profile_report.c: tables of the `top` most expensive; a page with the memory timeline. */
+swg_status swg__profiled_table(const swg__profiled *p, int top, swg__text *text);
+char *swg__profiled_json(const swg__profiled *p, int top);
+swg_status swg__profiled_page(const swg__profiled *p, int top, const char *path);
+
+#endif
