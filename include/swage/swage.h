@@ -86,7 +86,8 @@ extern "C" {
 #include "swage/graph.h"        /* operations and gradients */
 #include "swage/nn.h"           /* layers and losses */
 #include "swage/ops.h"          /* the table of operations */
-#include "swage/plan.h"         /* weights, memory, running */
+#include "swage/plan.h"
+#include "swage/tune.h"         /* weights, memory, running */
 #include "swage/swae.h"         /* the published networks */
 
 /* ---- data, training, use ---- */

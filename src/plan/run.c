@@ -46,6 +46,13 @@ static bool is_panel(const swg_plan *plan, swg_value v, int64_t *row_bytes) {
     return true;
 }
 
+static int64_t tuned_grain(int64_t grain, int64_t units, int shift) {
+    int64_t most = units > grain ? units : grain;
+    if (shift < 0)
+        return grain >> -shift > 0 ? grain >> -shift : 1;
+    return grain > most >> shift ? most : grain << shift;
+}
+
 swg_status swg__plan_resolve(swg_plan *plan) {
     for (int i = 0; i < plan->step_count; i++) {
         swg__step *s = &plan->steps[i];
@@ -75,7 +82,7 @@ swg_status swg__plan_resolve(swg_plan *plan) {
         if (s->kernel->prepare && !s->call.layout && !(s->call.layout = s->kernel->prepare(&plan->arena, &s->call)))
             return swg__fail_memory(plan->ctx, 0, "a step's layout");
         s->units = s->kernel->units(&s->call);
-        s->grain = s->kernel->grain(&s->call);
+        s->grain = tuned_grain(s->kernel->grain(&s->call), s->units, s->choice.shift);
     }
     return SWG_OK;
 }
@@ -228,27 +235,29 @@ void swg_plan_refresh(swg_plan *plan) {
             run_step(plan, &plan->steps[i]);
 }
 
+int swg__plan_run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step) {
+    swg__step *s = &plan->steps[i];
+    if (s->group >= 0) {
+        const swg__group *group = &plan->groups[s->group];
+        swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
+                      &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step});
+        return i + group->count;
+    }
+    s->call.seed = seed;
+    s->call.step = step;
+    if (!s->frozen)
+        run_step(plan, s);
+    return i + 1;
+}
+
 swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     if (!plan->block)
         return swg__fail(plan->ctx, SWG_EINVAL, "the plan is not open");
     for (int64_t v = 1; plan->bind_inputs && v < plan->g->count; v++)
         if (plan->where[v].kind == SWG__IN_CALLER && !plan->caller[v])
             return swg__fail(plan->ctx, SWG_EINVAL, "input \"%s\" is not bound", plan->g->nodes[v].name);
-    for (int i = 0; i < plan->step_count;) {
-        swg__step *s = &plan->steps[i];
-        if (s->group >= 0) {
-            const swg__group *group = &plan->groups[s->group];
-            swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
-                          &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step});
-            i += group->count;
-            continue;
-        }
-        s->call.seed = seed;
-        s->call.step = step;
-        if (!s->frozen)
-            run_step(plan, s);
-        i++;
-    }
+    for (int i = 0; i < plan->step_count;)
+        i = swg__plan_run_at(plan, i, seed, step);
     return SWG_OK;
 }
 
