@@ -52,6 +52,7 @@ swg_status swg_weights_blend(swg_weights *to, const swg_weights *from, double ra
 /* ---- plans ---- */
 
 typedef struct swg_plan swg_plan;
+typedef struct swg_tuning swg_tuning;   /* measured choices, tune.h */
 
 typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
@@ -60,6 +61,7 @@ typedef struct swg_plan_opts {
     bool no_layout;             /* keep every permute between channels-first and channels-last where it was asked for */
     bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
+    const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
 } swg_plan_opts;
 

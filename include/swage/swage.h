@@ -86,8 +86,13 @@ extern "C" {
 #include "swage/graph.h"        /* operations and gradients */
 #include "swage/nn.h"           /* layers and losses */
 #include "swage/ops.h"          /* the table of operations */
+<<<<<<< HEAD
 #include "swage/plan.h"         /* weights, memory, running */
 #include "swage/profile.h"      /* where the time of a plan goes */
+=======
+#include "swage/plan.h"
+#include "swage/tune.h"         /* weights, memory, running */
+>>>>>>> tune
 #include "swage/swae.h"         /* the published networks */
 #include "swage/unet.h"         /* a plain U-Net */
 

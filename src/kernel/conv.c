@@ -6,11 +6,14 @@
  * box along the axis, batch included, that makes the longest row; a line is up to LINE_ROWS of them, all else fixed.
  * Source: valid taps with the batch as rows measured 166-263 of 268 Gop/s on 5^3 blocks (shared prototypes).
  * SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <string.h>
 #include "ir/conv.h"
 #include "kernel/kernel.h"
 
 enum { LINE_ROWS = 96, CHUNK_BYTES = 384 << 10, TASK_MACS = 4 << 20, SPANS = 16, BATCH = 3 };
+enum { HEURISTIC_ROWS, LONGEST_ROWS, VARIANTS }; /* which axis makes the rows of a tile: every output is summed in the same order */
+static const char *const variant_names[VARIANTS] = {"rows as they are", "rows along the longest axis"};
 
 typedef struct run {
     int64_t out, out_step, count;   /* outputs */
@@ -171,7 +174,7 @@ static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
     if (!(l->boxes = swg__arena_alloc(arena, (size_t)l->box_count * sizeof *l->boxes)))
         return NULL;
     for (int64_t i = 0; i < l->box_count; i++)
-        fill_box(l, &l->boxes[i], i, runs, run_count, call->isa->mr);
+        fill_box(l, &l->boxes[i], i, runs, run_count, call->variant == LONGEST_ROWS ? INT_MAX : call->isa->mr);
     return l;
 }
 
@@ -344,4 +347,5 @@ static void conv_run(const swg__call *call, int64_t begin, int64_t end, int work
 }
 
 const swg__kernel swg__kernel_conv = {.name = "conv", .units = conv_units, .grain = conv_grain, .run = conv_run, .scratch = conv_scratch,
-                                      .prepare = conv_prepare, .pack = &pack_kernel, .pack_bytes = pack_bytes};
+                                      .prepare = conv_prepare, .pack = &pack_kernel, .pack_bytes = pack_bytes,
+                                      .variants = VARIANTS, .variant_names = variant_names};

@@ -23,6 +23,7 @@ typedef struct swg__call {
     void *scratch;              /* what `scratch` asked for, one part per worker if it is per worker; else what is packed */
     int64_t worker_bytes;       /* distance between workers' scratch */
     const void *layout;         /* what `prepare` computed when the plan was made */
+    int variant;                /* below the kernel's `variants`; 0: heuristic */
     uint64_t seed;
     uint32_t step;
     /* Optimiser calls only: the spans, and their length in elements. */
@@ -48,6 +49,9 @@ typedef struct swg__kernel {
     /* Contractions: packing of the second operand, a call of its own that fills `out`, and the bytes it takes (0: read in place). */
     const struct swg__kernel *pack;
     int64_t (*pack_bytes)(const swg_graph *g, const swg__node *n, const swg__isa_table *isa);
+    /* Ways to run that give the same bits, for the tuner to choose from (call->variant), and what variant i > 0 is called. 0: one way. */
+    int variants;
+    const char *const *variant_names;
 } swg__kernel;
 
 /* The kernels of op.def. */

@@ -124,6 +124,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->ctx = ctx;
     plan->frozen = opts->frozen;
     plan->bind_inputs = opts->bind_inputs;
+    plan->tuning = opts->tuning;
     swg__arena_init(&plan->arena, ctx);
     swg_status status = copy_live(g, opts, plan);
     if (status == SWG_OK && opts->frozen && !opts->no_fusion)
@@ -164,6 +165,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         swg_plan_destroy(plan);
         return status;
     }
+    plan->tuning = NULL;
     *out = plan;
     return SWG_OK;
 }

@@ -21,6 +21,9 @@ typedef struct swg__maker {
 swg_status swg__schedule(swg__maker *m);    /* schedule.c: order */
 swg_status swg__make_groups(swg__maker *m); /* steps.c: row panels, */
 swg_status swg__make_steps(swg__maker *m);  /* and steps with their scratch */
+/* tune.c, with a tuning: how a group or a step alone is run. */
+swg_status swg__tune_group(swg__maker *m, swg__group *group, const swg_value *nodes);
+swg_status swg__tune_step(swg__maker *m, swg__step *s);
 swg_status swg__locate(swg__maker *m);      /* lives.c: where every value lies, from when to when, and at which offset */
 
 /* Index of a new buffer that lives nowhere yet; -1: out of memory. */

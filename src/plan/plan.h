@@ -5,6 +5,7 @@
 
 #include "kernel/kernel.h"
 #include "context.h"
+#include "plan/tune.h"
 #include "swage/plan.h"
 
 /* ---- placement (checkpointing-and-memory.md, section 3) ---- */
@@ -54,6 +55,8 @@ typedef struct swg__step {
     bool writes_panel;  /* group: out, in[i] are panels whose pointers depend on worker and row */
     bool reads_panel[SWG__ROW_INPUTS];
     int64_t out_row_bytes, in_row_bytes[SWG__ROW_INPUTS];
+    swg__tune_key key;  /* with a tuning: what the choice is known by */
+    swg__choice choice;
 } swg__step;
 
 /* Consecutive row kernels over the same rows: run panel by panel, so values between them stay in the second cache. */
@@ -62,6 +65,8 @@ typedef struct swg__group {
     int64_t rows, panel_rows;
     int memory;         /* buffer: worker_bytes for each worker, in which the panels are placed by their lives; -1: none */
     int64_t worker_bytes;
+    swg__tune_key key;  /* as a step's */
+    swg__choice choice;
 } swg__group;
 
 struct swg_plan {
@@ -84,6 +89,7 @@ struct swg_plan {
     double *constants;          /* per value: room for one number */
     swg_memory memory;
     int64_t flops;
+    const swg_tuning *tuning;   /* while the plan is made */
     struct swg__provider *provider; /* NULL: our own kernels only */
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */
@@ -112,6 +118,8 @@ swg__update_spans swg__update_spans_of(const swg__node *update);
 /* Parameter groups an update has numbers for. */
 int swg__update_groups(const swg_graph *g, const swg__node *update);
 
+/* Runs step i, or the group that begins with it; returns the step that comes next. */
+int swg__plan_run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step);
 /* Fills in pointers and runs kernel->prepare; needs plan->block and weights. */
 swg_status swg__plan_resolve(swg_plan *plan);
 

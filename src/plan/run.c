@@ -46,6 +46,13 @@ static bool is_panel(const swg_plan *plan, swg_value v, int64_t *row_bytes) {
     return true;
 }
 
+static int64_t tuned_grain(int64_t grain, int64_t units, int shift) {
+    int64_t most = units > grain ? units : grain;
+    if (shift < 0)
+        return grain >> -shift > 0 ? grain >> -shift : 1;
+    return grain > most >> shift ? most : grain << shift;
+}
+
 swg_status swg__plan_resolve(swg_plan *plan) {
     for (int i = 0; i < plan->step_count; i++) {
         swg__step *s = &plan->steps[i];
@@ -75,7 +82,7 @@ swg_status swg__plan_resolve(swg_plan *plan) {
         if (s->kernel->prepare && !s->call.layout && !(s->call.layout = s->kernel->prepare(&plan->arena, &s->call)))
             return swg__fail_memory(plan->ctx, 0, "a step's layout");
         s->units = s->kernel->units(&s->call);
-        s->grain = s->kernel->grain(&s->call);
+        s->grain = tuned_grain(s->kernel->grain(&s->call), s->units, s->choice.shift);
     }
     return SWG_OK;
 }
@@ -251,6 +258,26 @@ void swg_plan_refresh(swg_plan *plan) {
             run_step(plan, &plan->steps[i]);
 }
 
+/* Runs the step at i, or the whole group that begins there; returns the step behind it. records and profile: NULL unless this run is recorded. */
+static int run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step, swg_profile *profile, swg__record *records) {
+    swg__step *s = &plan->steps[i];
+    if (s->group >= 0) {
+        const swg__group *group = &plan->groups[s->group];
+        swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
+                      &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step, .records = records});
+        return i + group->count;
+    }
+    s->call.seed = seed;
+    s->call.step = step;
+    if (profile && !s->frozen)
+        run_step_timed(plan, s, records + i * profile->workers, &profile->step[profile->runs * profile->steps + i]);
+    else if (!s->frozen)
+        run_step(plan, s);
+    return i + 1;
+}
+
+int swg__plan_run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step) { return run_at(plan, i, seed, step, NULL, NULL); }
+
 swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     if (!plan->block)
         return swg__fail(plan->ctx, SWG_EINVAL, "the plan is not open");
@@ -261,23 +288,8 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     swg__record *records = profile ? profile->worker + profile->runs * profile->steps * profile->workers : NULL;
     if (profile)
         profile->run[profile->runs].begin_ns = swg__profile_now();
-    for (int i = 0; i < plan->step_count;) {
-        swg__step *s = &plan->steps[i];
-        if (s->group >= 0) {
-            const swg__group *group = &plan->groups[s->group];
-            swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
-                          &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step, .records = records});
-            i += group->count;
-            continue;
-        }
-        s->call.seed = seed;
-        s->call.step = step;
-        if (profile && !s->frozen)
-            run_step_timed(plan, s, records + i * profile->workers, &profile->step[profile->runs * profile->steps + i]);
-        else if (!s->frozen)
-            run_step(plan, s);
-        i++;
-    }
+    for (int i = 0; i < plan->step_count;)
+        i = run_at(plan, i, seed, step, profile, records);
     if (profile)
         swg__profile_end(profile);
     return SWG_OK;

@@ -55,8 +55,9 @@ swg_status swg__make_groups(swg__maker *m) {
             i = j > i ? j : i + 1;
             continue;
         }
-        plan->groups[plan->group_count++] = (swg__group){.first = -1, .count = j - i, .rows = rows, .memory = -1,
-                                                         .panel_rows = panel_height(rows)};
+        swg__group *made = &plan->groups[plan->group_count++];
+        *made = (swg__group){.first = -1, .count = j - i, .rows = rows, .memory = -1, .panel_rows = panel_height(rows)};
+        SWG__TRY(swg__tune_group(m, made, &m->order[i]));
         i = j;
     }
     return SWG_OK;
@@ -117,6 +118,7 @@ static swg_status add_pack(swg__maker *m, swg_value v, int *packed) {
     s->scratch = *packed;
     s->packs = true;
     s->frozen = frozen;
+    SWG__TRY(swg__tune_step(m, s));
     if (!s->frozen)
         plan->times++;
     return SWG_OK;
@@ -130,6 +132,7 @@ static swg_status add_node_step(swg__maker *m, swg_value v, int group, int packe
     s->group = group;
     s->frozen = m->fixed[v];
     s->scratch = s->packed = packed;
+    SWG__TRY(swg__tune_step(m, s));
     bool per_worker = false;
     int64_t scratch = s->kernel->scratch ? s->kernel->scratch(&s->call, &per_worker) : 0;
     if (scratch) {
