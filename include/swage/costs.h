@@ -28,8 +28,8 @@ double swg_cost_break_even(const swg_cost *cost);
 /* The accelerator of the published table. Operations and bytes per second. */
 typedef struct swg_device { const char *name; double f32, int8, fp8, memory; } swg_device;
 /* As the documents have it: 312e12 is what it does in bf16, and there is no unit for fp8. */
-extern const swg_device swg_device_published;
+const swg_device *swg_device_published(void);
 /* The same device's data sheet; fp8 is 0: there is no such unit. */
-extern const swg_device swg_device_corrected;
+const swg_device *swg_device_corrected(void);
 
 #endif

@@ -86,13 +86,10 @@ extern "C" {
 #include "swage/graph.h"        /* operations and gradients */
 #include "swage/nn.h"           /* layers and losses */
 #include "swage/ops.h"          /* the table of operations */
-<<<<<<< HEAD
 #include "swage/plan.h"         /* weights, memory, running */
+#include "swage/tune.h"         /* measured choices between ways of running a step */
 #include "swage/profile.h"      /* where the time of a plan goes */
-=======
-#include "swage/plan.h"
-#include "swage/tune.h"         /* weights, memory, running */
->>>>>>> tune
+#include "swage/costs.h"        /* does encoding pay before a link? */
 #include "swage/swae.h"         /* the published networks */
 #include "swage/unet.h"         /* a plain U-Net */
 

@@ -91,7 +91,7 @@ static swg_status measure_side(cli *c, costs *k, bool decoder, double *us) {
 
 static void fill_columns(costs *k) {
     bool eight = strcmp(k->precision, "f32") != 0, fp8 = strcmp(k->precision, "fp8") == 0;
-    const swg_device *published = &swg_device_published, *real = &swg_device_corrected;
+    const swg_device *published = swg_device_published(), *real = swg_device_corrected();
     double flop = 2 * (double)k->plan.macs_per_block, block = 4 * (double)k->plan.network.input;
     double published_rate = fp8 ? published->fp8 : eight ? published->int8 : published->f32;
     k->column[0] = (swg_cost){.block_bytes = block, .sent_bytes = (double)k->plan.network.latent, .compute = flop / published_rate * 1e6,
@@ -111,8 +111,8 @@ static void print_text(const costs *k) {
     printf("%s: %lld FLOP per block to encode and decode, %lld bytes become %lld, batch %lld\n", k->recipe,
            2 * (long long)k->plan.macs_per_block, 4 * (long long)k->plan.network.input, (long long)k->latent_bytes, (long long)k->batch);
     printf("published: GB/s taken for Gbit/s, 1 byte per latent in every type, no cost of starting kernels, %s of %s\n", k->precision,
-           swg_device_published.name);
-    printf("corrected: %s of %s at its data sheet's peak, %d kernels of %g us per batch%s\n", k->precision, swg_device_corrected.name, k->launches,
+           swg_device_published()->name);
+    printf("corrected: %s of %s at its data sheet's peak, %d kernels of %g us per batch%s\n", k->precision, swg_device_corrected()->name, k->launches,
            k->launch_us, strcmp(k->precision, "fp8") == 0 ? "; it has no fp8 unit, so int8" : "");
     if (k->columns > 2)
         printf("this machine: encode %.3f, decode %.3f us per block, f32, measured (median of %d)\n", k->encode_us, k->decode_us, RUNS);

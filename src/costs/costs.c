@@ -9,8 +9,15 @@ const swg_link *swg_links(int *count) {
     return links;
 }
 
-const swg_device swg_device_published = {"A100, as published", 19.5e12, 312e12, 280e12, 1.6e12};
-const swg_device swg_device_corrected = {"A100", 19.5e12, 624e12, 0, 1.6e12};
+const swg_device *swg_device_published(void) {
+    static const swg_device device = {"A100, as published", 19.5e12, 312e12, 280e12, 1.6e12};
+    return &device;
+}
+
+const swg_device *swg_device_corrected(void) {
+    static const swg_device device = {"A100", 19.5e12, 624e12, 0, 1.6e12};
+    return &device;
+}
 
 /* Microseconds for bytes at GB/s. */
 static double transfer(const swg_cost *c, double bytes, double speed) { return bytes / (speed * (c->gigabits ? 125. : 1000.)); }

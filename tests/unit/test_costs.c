@@ -7,13 +7,13 @@
 static const double CONV_FLOP = 82245696, MLP_FLOP = 796672;
 
 static swg_cost cost_of(double flop, double rate, double sent, bool gigabits) {
-    return (swg_cost){.block_bytes = 500, .sent_bytes = sent, .compute = flop / rate * 1e6, .memory = 2 * 500 / swg_device_published.memory * 1e6,
+    return (swg_cost){.block_bytes = 500, .sent_bytes = sent, .compute = flop / rate * 1e6, .memory = 2 * 500 / swg_device_published()->memory * 1e6,
                       .gigabits = gigabits};
 }
 
 static void known_answers(void **state) {
     (void)state;
-    swg_cost conv = cost_of(CONV_FLOP, swg_device_published.f32, 16, true), mlp = cost_of(MLP_FLOP, swg_device_published.fp8, 16, true);
+    swg_cost conv = cost_of(CONV_FLOP, swg_device_published()->f32, 16, true), mlp = cost_of(MLP_FLOP, swg_device_published()->fp8, 16, true);
     assert_close(conv.compute, 4.217728, 0, 1e-6);
     assert_close(mlp.compute, .002845, 5e-7, 0);
     assert_close(conv.memory, .000625, 1e-15, 0);
@@ -21,8 +21,8 @@ static void known_answers(void **state) {
     assert_close(swg_cost_encoded(&conv, .125), 5.242353, 0, 1e-6);
     assert_close(swg_cost_encoded(&mlp, .125), 1.02747, 5e-6, 0);
     assert_close(swg_cost_encoded(&conv, 100) / swg_cost_encoded(&mlp, 100), 879, 12, 0); /* the promised 875x; from rounded numbers 879 */
-    conv = cost_of(CONV_FLOP, swg_device_published.f32, 64, false);
-    mlp = cost_of(MLP_FLOP, swg_device_published.fp8, 16, false);
+    conv = cost_of(CONV_FLOP, swg_device_published()->f32, 64, false);
+    mlp = cost_of(MLP_FLOP, swg_device_published()->fp8, 16, false);
     assert_close(swg_cost_raw(&conv, .125), 4, 0, 1e-14);
     assert_close(swg_cost_encoded(&conv, .125), 4.730353, 0, 1e-6);
     assert_close(swg_cost_encoded(&mlp, .125), .13147, 5e-6, 0);
