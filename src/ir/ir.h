@@ -4,6 +4,7 @@
 #define SWAGE_IR_H
 
 #include "base.h"
+#include "bf16.h"
 #include "swage/graph.h"
 
 typedef enum swg__op {
@@ -97,9 +98,11 @@ enum { SWG__MOST_ELEMENTS_LOG2 = 40 };  /* of a value. The bytes of a million su
                                          * of a product of two: no more than the square root of (2^40)^3 */
 int64_t swg__shape_elements(int ndim, const int64_t *shape);
 size_t swg__dtype_size(swg_dtype dtype);
-static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32 or f64 data */
+static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32, f64 or bf16 data */
     if (dtype == SWG_F64)
         ((double *)data)[i] = value;
+    else if (dtype == SWG_BF16)
+        ((swg__bf16 *)data)[i] = swg__bf16_of((float)value);
     else
         ((float *)data)[i] = (float)value;
 }
