@@ -106,6 +106,10 @@ static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double val
     else
         ((float *)data)[i] = (float)value;
 }
+static inline double swg__load(const void *data, swg_dtype dtype, int64_t i) {
+    return dtype == SWG_F64 ? ((const double *)data)[i] : dtype == SWG_BF16 ? (double)swg__f32_of_bf16(((const swg__bf16 *)data)[i])
+                                                                            : (double)((const float *)data)[i];
+}
 int64_t swg__node_bytes(const swg__node *n);
 int64_t swg__add_most(int64_t a, int64_t b);    /* INT64_MAX where the sum does not fit; for counts of work */
 int64_t swg__node_macs(const swg_graph *g, const swg__node *n);
