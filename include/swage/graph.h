@@ -24,7 +24,7 @@ typedef struct swg_graph swg_graph;
 
 enum { SWG_NONE = 0, SWG_MAX_DIMS = 6 };
 
-typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32 } swg_dtype;
+typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32, SWG_BF16 } swg_dtype; /* BF16: how a plan may keep values of an f32 graph */
 
 typedef struct swg_graph_opts {
     swg_dtype dtype; /* of inputs, parameters and everything computed from them: SWG_F32, or SWG_F64 for tests */

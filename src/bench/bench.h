@@ -56,6 +56,7 @@ double swg__machine_load(void);
 /* Limits measured in the same run. Gop/s; bytes per ns are GB/s. 0: this machine has no such unit or level. */
 typedef struct swg__limits {
     double f32[SWG__ISA_COUNT];
+    double bf16;                /* of the team's instruction set */
     double read[SWG__LEVELS], copy[SWG__LEVELS], scale[SWG__LEVELS];
     double fork_join_ns;
 } swg__limits;
@@ -107,6 +108,7 @@ typedef struct swg__workload {
     swg__kind kind;
     const char *model;          /* preset, NULL for products */
     int64_t batch, k, n;        /* products: (batch, k) by (k, n) */
+    bool bf16;                  /* first operand and result; weights are f32 and rounded when they are packed */
     const struct swg__bench_conv *conv; /* convolutions */
     const struct swg__bench_layer *layer; /* layers */
 } swg__workload;

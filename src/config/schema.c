@@ -88,7 +88,7 @@ const swg__config_key swg__config_table[] = {
     {"scheduler.interval", SWG__CHOICE, "epoch; scheduler.name=cosine:step", "", "epoch step", "what a count is; plateau counts epochs only"},
 
     {"performance.mode", SWG__CHOICE, "default", "", "default !reduce-overhead !max-autotune", "how the plan is made"},
-    {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512", "instruction set; auto: the best of this machine"},
+    {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512 avx512_bf16", "instruction set; auto: the best of this machine"},
     {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
     {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
 

@@ -4,6 +4,7 @@
 #define SWAGE_IR_H
 
 #include "base.h"
+#include "bf16.h"
 #include "swage/graph.h"
 
 typedef enum swg__op {
@@ -97,11 +98,17 @@ enum { SWG__MOST_ELEMENTS_LOG2 = 40 };  /* of a value. The bytes of a million su
                                          * of a product of two: no more than the square root of (2^40)^3 */
 int64_t swg__shape_elements(int ndim, const int64_t *shape);
 size_t swg__dtype_size(swg_dtype dtype);
-static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32 or f64 data */
+static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32, f64 or bf16 data */
     if (dtype == SWG_F64)
         ((double *)data)[i] = value;
+    else if (dtype == SWG_BF16)
+        ((swg__bf16 *)data)[i] = swg__bf16_of((float)value);
     else
         ((float *)data)[i] = (float)value;
+}
+static inline double swg__load(const void *data, swg_dtype dtype, int64_t i) {
+    return dtype == SWG_F64 ? ((const double *)data)[i] : dtype == SWG_BF16 ? (double)swg__f32_of_bf16(((const swg__bf16 *)data)[i])
+                                                                            : (double)((const float *)data)[i];
 }
 int64_t swg__node_bytes(const swg__node *n);
 int64_t swg__add_most(int64_t a, int64_t b);    /* INT64_MAX where the sum does not fit; for counts of work */

@@ -13,20 +13,25 @@
 typedef struct swg__tap { int64_t a, b; } swg__tap; /* elements on from a; rows on in b */
 typedef struct swg__gemm {
     int64_t m, n, k;
-    const float *a;
+    const void *a;
     int64_t row_stride, k_stride;   /* of a, in elements */
     const float *b;
     int64_t ldb;                    /* 0: packed */
     const float *tail;              /* packed last panel of a direct b, or NULL */
-    float *c;
+    void *c;
     int64_t ldc;
     const float *bias;              /* (n), or NULL */
-    const float *gate;              /* (m, n) with row stride ldc, or NULL: result kept where gate > 0, else 0 */
+    const void *gate;               /* (m, n) with row stride ldc, or NULL: result kept where gate > 0, else 0 */
     bool relu;
     /* Convolutions: the sum over k is done for each tap. NULL: once, with both as they are. */
     const swg__tap *taps;
     int64_t tap_count, depth;       /* rows of a packed panel of b */
-    bool accumulate;                /* c is added to before bias, relu and gate */
+    bool accumulate;                /* c, or `sum`, is added to before bias, relu and gate */
+    /* gemm_bf16 only. a is bf16 where k_stride is 1, else words: row r of a k step holds elements 2 k and 2 k + 1 of column r, and a's
+     * strides and offsets count words. b is packed, its rows too hold pairs; an odd k ends with a zero. */
+    const float *sum;               /* NULL: c itself, which is f32 then */
+    int64_t sum_stride;
+    bool c_bf16, gate_bf16;         /* else f32 */
 } swg__gemm;
 
 typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const float *c, int64_t n, float f0, float f1);
@@ -60,6 +65,16 @@ typedef struct swg__isa_table {
      * tap taps - 1 - t; w ends at `end`. */
     void (*pack_taps)(float *packed, const float *w, const float *end, int64_t k_stride, int64_t n_stride, int64_t taps, int64_t k,
                       int64_t columns, bool reversed);
+    /* bf16: operands in pairs along k, sums in f32. What is packed may be f32 (rounded on the way) or bf16. */
+    void (*gemm_bf16)(const swg__gemm *g, int64_t m0, int64_t m1);
+    void (*pack_bf16)(uint32_t *packed, const void *b, bool bf16, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t p0,
+                      int64_t p1);
+    void (*pack_taps_bf16)(uint32_t *packed, const void *w, const void *end, bool bf16, int64_t k_stride, int64_t n_stride, int64_t taps,
+                           int64_t k, int64_t columns, bool reversed);
+    /* to[r * to_stride + j] = first[r * step + j] in its lower half, second[r * step + j] or, second NULL, zero in its upper. */
+    void (*pair_rows)(uint32_t *to, int64_t to_stride, const void *first, const void *second, bool bf16, int64_t step, int64_t rows,
+                      int64_t columns);
+    void (*round_bf16)(swg__bf16 *out, const float *x, int64_t n);
     swg__ew_fn ew[SWG__OP_COUNT];
     double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
     double (*sum_squares)(const float *x, int64_t n);
@@ -93,6 +108,7 @@ typedef struct swg__isa_table {
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
     void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
+    double (*peak_bf16)(int64_t rounds);                                /* of dot products of pairs; NULL: no unit for them */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);
     void (*stream_copy)(float *to, const float *from, int64_t n);

@@ -4,6 +4,7 @@
 #include "kernel/isa.h"
 
 #include "kernel/tile.inc.h"
+#include "kernel/pack_bf16.inc.h"
 #include "kernel/conv.inc.h"
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
@@ -25,6 +26,11 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .gemm = gemm,
     .pack = pack,
     .pack_taps = pack_taps,
+    .gemm_bf16 = gemm_bf16,
+    .pack_bf16 = pack_bf16,
+    .pack_taps_bf16 = pack_taps_bf16,
+    .pair_rows = pair_rows,
+    .round_bf16 = round_bf16,
     .sum = sum,
     .sum_squares = sum_squares,
     .column_sum = column_sum,
@@ -48,6 +54,9 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .attention_slopes = attention_slopes,
     .fft_pass = fft_pass,
     .peak_f32 = peak_f32,
+#ifdef DOT
+    .peak_bf16 = peak_bf16,
+#endif
     .stream_read = stream_read,
     .stream_copy = stream_copy,
     .stream_scale = stream_scale,
