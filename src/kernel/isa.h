@@ -87,7 +87,7 @@ typedef struct swg__isa_table {
     void (*add_scaled)(float *to, const float *x, float scale, int64_t n);  /* to += scale x */
     /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
-    /* attention.inc.h: one number per row in most, sum, keep, shared */
+    /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);

@@ -15,6 +15,7 @@
 
 #if VL == 1
 typedef float vf;
+typedef int32_t vi;
 #define KEEP(x, condition) ((condition) ? (x) : 0.f)
 #define DROP(x, condition) ((condition) ? 0.f : (x))
 #else

@@ -9,4 +9,6 @@
 #define LANES_BELOW(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(p, n) ((vf)_mm512_maskz_loadu_ps(LANES_BELOW(n), p))
 #define STORE_PART(p, x, n) _mm512_mask_storeu_ps(p, LANES_BELOW(n), (__m512)(x))
+/* Lane by lane a > b ? a : b. */
+#define LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #include "kernel/isa/body.inc.h"

@@ -12,7 +12,7 @@
 #include "kernel/norm.inc.h"
 #include "kernel/layer_norm.inc.h"
 #include "kernel/dropout.inc.h"
-#include "kernel/attention.inc.h"
+#include "kernel/softmax.inc.h"
 #include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
