@@ -89,6 +89,7 @@ typedef struct swg__isa_table {
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
     void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */

@@ -142,6 +142,24 @@ static void attention_softmax(const swg__scores *t, float *most, float *sum, flo
             softmax_rows(t, false, r, most, sum, keep);
 }
 
+/* Sums of weighted values under the largest score become means; log-sums of the scores. */
+static void attention_means(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum) {
+    for (int64_t r0 = 0; r0 < rows; r0 += VL) {
+        float inverse[VL], log[VL];
+        const int64_t count = rows - r0 < VL ? rows - r0 : VL;
+        for (int64_t r = 0; r < count; r++) {
+            inverse[r] = sum[r0 + r] == 0.f ? 1.f : 1.f / sum[r0 + r];
+            log[r] = most[r0 + r] + fn_log(sum[r0 + r]);
+        }
+        for (int64_t r = 0; r < count; r++) {
+            float *to = y + (r0 + r) * stride;
+            for (int64_t c = 0; c < columns; c += VL)
+                store_up_to(to + c, load_up_to(to + c, columns - c) * inverse[r], columns - c);
+            lse[(r0 + r) * stride] = log[r];
+        }
+    }
+}
+
 /* Probabilities from scores and log-sums. */
 static void attention_probabilities(const swg__scores *t, const float *lse, int64_t lse_stride) {
     for (int64_t r = 0; r < t->rows; r++) {

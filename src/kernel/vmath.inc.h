@@ -106,7 +106,7 @@ FN normal_tail(float a) {
  * argument is made of the exact product, else of the square in two parts. */
 FN half_gauss(float x) {
     float a = __builtin_fabsf(x);
-    a = a > 13.27f ? 13.27f : a; /* 2^-127, taken as 0 */
+    a = a < 13.27f ? a : 13.27f; /* 2^-127, taken as 0; so is NaN, which callers multiply by x again */
     float n = -0.72134752f * a * a + 12582912.f; /* 1.5 * 2^23: rounds to the nearest integer */
     uint32_t k = bits_of(n) - (0x4B400000u - 127u);
     n -= 12582912.f;

@@ -44,6 +44,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
+    .attention_means = attention_means,
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
     .fft_pass = fft_pass,
