@@ -51,6 +51,9 @@ typedef struct swg__scores {
 enum { SWG__FFT_SIDE = 8 };
 typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *sine; } swg__fft_pass;
 
+/* A uniform grid of B-splines up to order 3, and n neighbours whose results of one kind lie side by side, kind behind kind. */
+typedef struct swg__spline_grid { int64_t n, bases; int order; bool silu; float low, inverse_step; } swg__spline_grid;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -93,6 +96,8 @@ typedef struct swg__isa_table {
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
     void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
+    void (*spline_values)(float *out, const float *x, const swg__spline_grid *g);
+    void (*spline_slopes)(float *dx, const float *x, const float *dy, const swg__spline_grid *g);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);

@@ -13,6 +13,7 @@
 #include "kernel/layer_norm.inc.h"
 #include "kernel/dropout.inc.h"
 #include "kernel/softmax.inc.h"
+#include "kernel/spline.inc.h"
 #include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
@@ -48,6 +49,8 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
     .fft_pass = fft_pass,
+    .spline_values = spline_values,
+    .spline_slopes = spline_slopes,
     .peak_f32 = peak_f32,
     .stream_read = stream_read,
     .stream_copy = stream_copy,
