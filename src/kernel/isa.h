@@ -83,6 +83,8 @@ typedef struct swg__isa_table {
     void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
     void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
                             int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    /* to[i * to_stride + j] = from[j * from_stride + i], i < rows, j < columns */
+    void (*turn)(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns);
     /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. */
     void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, int64_t rows, int64_t n, float eps);
     void (*layer_norm_grad)(float *out, const float *x, const float *dy, const float *gamma, int64_t rows, int64_t n, float eps);

@@ -44,7 +44,8 @@ static swg_value weights_of(swg_graph *g, const kan *k, swg_value *base) {
     double bound = 1 / sqrt((double)in);
     *base = swg_param(g, "base_weight", 2, (int64_t[]){n, in}, (swg_init){.bound = bound});
     swg_value c = swg_param(g, "spline_weight", 3, (int64_t[]){n, in, k->bases}, (swg_init){.bound = bound / sqrt((double)k->bases)});
-    c = swg_permute(g, c, (int[]){0, 2, 1});
+    c = swg_permute(g, swg_reshape(g, c, 4, (int64_t[]){1, n, in, k->bases}), (int[]){0, 1, 3, 2}); /* no layout of images */
+    c = swg_reshape(g, c, 3, (int64_t[]){n, k->bases, in});
     if (k->opts.scaler == SWG_KAN_EDGE)
         c = swg_mul(g, c, swg_reshape(g, swg_param(g, "spline_scaler", 2, (int64_t[]){n, in}, (swg_init){.value = 1}), 3, (int64_t[]){n, 1, in}));
     else if (k->opts.scaler == SWG_KAN_CHANNEL)

@@ -11,6 +11,7 @@
 #include "kernel/peak.inc.h"
 #include "kernel/norm.inc.h"
 #include "kernel/layer_norm.inc.h"
+#include "kernel/turn.inc.h"
 #include "kernel/dropout.inc.h"
 #include "kernel/softmax.inc.h"
 #include "kernel/spline.inc.h"
@@ -40,6 +41,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_moments = column_moments,
     .column_products = column_products,
     .add_scaled = add_scaled,
+    .turn = turn,
     .layer_norm = layer_norm,
     .layer_norm_grad = layer_norm_grad,
     .layer_norm_sums = layer_norm_sums,
