@@ -272,6 +272,8 @@ typedef struct swg_spline_opts {
     int64_t order;      /* 1 to 7: 3, cubic */
     double low, high;   /* of the grid; both 0: -1, 1 */
     swg_value knots;    /* instead of a grid: (bases + order + 1) ascending numbers; no gradient flows to them */
+    bool silu;          /* x sigmoid(x) stands in front of the bases, as one more */
+    bool planes;        /* the new axis stands before the last one of x, whose elements stay neighbours: (..., bases, c) */
 } swg_spline_opts;
 /* All B-splines of x (kan.md, section 3.1; de Boor 1972). x: any shape of up to five axes; result: one axis more, of intervals + order
  * bases. They add to 1 inside of the grid and fade to 0 within `order` intervals beyond it. */

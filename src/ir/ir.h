@@ -39,7 +39,7 @@ typedef struct swg__attr {
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
                                      * attention: heads in groups if their columns stand side by side, else 0.
                                      * stft: n, hop, window first in stride, dilation, before; trans_a: inverse.
-                                     * spline: order in groups, range in f */
+                                     * spline: order in groups, range in f, trans_a: SiLU in front, trans_b: the bases before the last axis */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */

@@ -56,6 +56,9 @@ typedef struct swg__scores {
 enum { SWG__FFT_SIDE = 8 };
 typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *sine; } swg__fft_pass;
 
+/* A uniform grid of B-splines up to order 3, and n neighbours whose results of one kind lie side by side, kind behind kind. */
+typedef struct swg__spline_grid { int64_t n, bases; int order; bool silu; float low, inverse_step; } swg__spline_grid;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -95,6 +98,8 @@ typedef struct swg__isa_table {
     void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
     void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
                             int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    /* to[i * to_stride + j] = from[j * from_stride + i], i < rows, j < columns */
+    void (*turn)(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns);
     /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. */
     void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, int64_t rows, int64_t n, float eps);
     void (*layer_norm_grad)(float *out, const float *x, const float *dy, const float *gamma, int64_t rows, int64_t n, float eps);
@@ -102,11 +107,14 @@ typedef struct swg__isa_table {
     void (*add_scaled)(float *to, const float *x, float scale, int64_t n);  /* to += scale x */
     /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
-    /* attention.inc.h: one number per row in most, sum, keep, shared */
+    /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
     void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
+    void (*spline_values)(float *out, const float *x, const swg__spline_grid *g);
+    void (*spline_slopes)(float *dx, const float *x, const float *dy, const swg__spline_grid *g);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
     double (*peak_bf16)(int64_t rounds);                                /* of dot products of pairs; NULL: no unit for them */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */

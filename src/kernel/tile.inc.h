@@ -19,6 +19,7 @@
 typedef float vf;
 typedef uint32_t __attribute__((may_alias)) vu;
 typedef uint16_t __attribute__((may_alias)) vh;
+typedef int32_t vi;
 #define KEEP(x, condition) ((condition) ? (x) : 0.f)
 #define DROP(x, condition) ((condition) ? 0.f : (x))
 #else
@@ -363,7 +364,7 @@ static void run_gemm(const swg__gemm *g, int64_t m0, int64_t m1, const tiles *sh
     const int64_t rows = m1 - m0, depth = g->taps ? g->depth : k;
     for (int64_t column = 0; column < g->n;) {
         int64_t left = g->n - column, width = left < NR ? left : NR;
-        bool in_place = g->ldb != 0 && width == NR;
+        bool in_place = g->ldb != 0 && (width == NR || width == VL); /* whole vectors */
         strip t = {.g = g, .taps = taps, .taps_end = taps_end, .bias = g->bias ? g->bias + column : NULL, .column = column,
                    .b = in_place ? g->b + column : g->ldb != 0 ? g->tail : g->b + column * depth,
                    .ldb = in_place ? g->ldb : width > VL ? NR : VL, .panel_stride = in_place ? NR : NR * depth,

@@ -12,8 +12,10 @@
 #include "kernel/peak.inc.h"
 #include "kernel/norm.inc.h"
 #include "kernel/layer_norm.inc.h"
+#include "kernel/turn.inc.h"
 #include "kernel/dropout.inc.h"
-#include "kernel/attention.inc.h"
+#include "kernel/softmax.inc.h"
+#include "kernel/spline.inc.h"
 #include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
@@ -45,14 +47,18 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_moments = column_moments,
     .column_products = column_products,
     .add_scaled = add_scaled,
+    .turn = turn,
     .layer_norm = layer_norm,
     .layer_norm_grad = layer_norm_grad,
     .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
+    .attention_means = attention_means,
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
     .fft_pass = fft_pass,
+    .spline_values = spline_values,
+    .spline_slopes = spline_slopes,
     .peak_f32 = peak_f32,
 #ifdef DOT
     .peak_bf16 = peak_bf16,
