@@ -59,6 +59,7 @@ typedef struct swg_plan_opts {
     int output_count;
     bool no_fusion;             /* keep one node per operation */
     bool no_layout;             /* keep every permute between channels-first and channels-last where it was asked for */
+    bool separate_update;       /* Adam and AdamW in four passes over the span, not one: slower, and the gradients end scaled */
     bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */

@@ -77,6 +77,12 @@ void swg__team_each(swg__team *team, void (*fn)(void *arg, int worker), void *ar
 /* A team made of a context that is open already; its threads are pinned. Not to be closed. */
 void swg__team_wrap(swg__team *team, swg_context *ctx, const cpu_set_t *cpus);
 
+/* ---- child.c ---- */
+
+/* Runs fn(arg, answer) in a child process that may use `cpus`, and takes its answer over. *heard: false if the child ended without one. */
+swg_status swg__child_run(swg_context *ctx, const cpu_set_t *cpus, void (*fn)(const void *arg, void *answer), const void *arg, void *answer,
+                          size_t bytes, bool *heard);
+
 /* ---- floor.c ---- */
 
 /* What a piece of work cannot do without. */

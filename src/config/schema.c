@@ -91,6 +91,8 @@ const swg__config_key swg__config_table[] = {
     {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512 avx512_bf16", "instruction set; auto: the best of this machine"},
     {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
     {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
+    {"performance.channels_last", SWG__BOOL, "true", "", "", "keep activations channels-last between convolutions; false: a permute on either side"},
+    {"performance.fused_optimizer", SWG__BOOL, "true", "", "", "adam, adamw: the whole update in one pass over the parameters; false: a pass per quantity"},
 
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
 };
@@ -104,6 +106,7 @@ const swg__config_alias swg__config_aliases[] = {
     {"autotune", "performance.mode", "true>max-autotune false>default"},
     {"remat", "gradient_checkpointing", ""},
     {"experiment_name", "run.name", ""},
+    {"channels_last", "performance.channels_last", ""},
     {"loss", "loss.name", ""},
     {"scheduler", "scheduler.name", ""},
 };

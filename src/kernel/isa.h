@@ -85,6 +85,7 @@ typedef struct swg__isa_table {
     void (*softmax)(float *out, const float *x, int64_t n, bool log);
     /* Updates. `largest`: amsgrad, or NULL. m: momentum, or NULL. Accumulate: sum = weight * g if `first`, else sum + weight * g. */
     void (*adam)(float *w, const float *g, float *m, float *v, float *largest, int64_t n, const swg__adam_scalars *s, bool decoupled);
+    void (*adam_pass)(int pass, float *w, float *g, float *m, float *v, float *largest, int64_t n, const swg__adam_scalars *s, bool decoupled);
     void (*sgd)(float *w, const float *g, float *m, int64_t n, const swg__sgd_scalars *s, bool nesterov);
     void (*accumulate)(float *sum, const float *g, int64_t n, float weight, bool first);
     void (*blend)(float *to, const float *from, int64_t n, float rate);  /* to = to + rate * (from - to) */

@@ -76,7 +76,7 @@ struct swg_plan {
     int64_t map_count;
     swg_value *outputs;
     int output_count;
-    bool bind_inputs, frozen;
+    bool bind_inputs, frozen, separate_update;
     swg__arena arena;
     swg__step *steps;
     int step_count, times;

@@ -124,9 +124,25 @@ static swg_status add_pack(swg__maker *m, swg_value v, int *packed) {
     return SWG_OK;
 }
 
+/* An update in passes: all but the last are steps in front of it. */
+static swg_status add_passes(swg__maker *m, swg_value v, const swg__kernel **kernel) {
+    const swg__node *n = &m->g->nodes[v];
+    if (!m->plan->separate_update || *kernel != &swg__kernel_update || n->attr.update == SWG_UPDATE_SGD)
+        return SWG_OK;
+    for (int pass = 0; pass < SWG__UPDATE_PASSES - 1; pass++) {
+        if (!add_step(m, v, &swg__kernel_update_pass[pass]))
+            return swg__fail_memory(m->plan->ctx, sizeof(swg__step), "steps");
+        m->plan->times++;
+    }
+    *kernel = &swg__kernel_update_pass[SWG__UPDATE_PASSES - 1];
+    return SWG_OK;
+}
+
 static swg_status add_node_step(swg__maker *m, swg_value v, int group, int packed) {
     swg_plan *plan = m->plan;
-    swg__step *s = add_step(m, v, swg__provider_takes(plan, v) ? &swg__kernel_provided : swg__kernel_of(m->g, &m->g->nodes[v]));
+    const swg__kernel *kernel = swg__provider_takes(plan, v) ? &swg__kernel_provided : swg__kernel_of(m->g, &m->g->nodes[v]);
+    SWG__TRY(add_passes(m, v, &kernel));
+    swg__step *s = add_step(m, v, kernel);
     if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->group = group;
@@ -149,7 +165,7 @@ static swg_status add_node_step(swg__maker *m, swg_value v, int group, int packe
 
 swg_status swg__make_steps(swg__maker *m) {
     swg_plan *plan = m->plan;
-    plan->steps = swg__arena_alloc(&plan->arena, (size_t)(2 * m->order_count + 1) * sizeof *plan->steps);
+    plan->steps = swg__arena_alloc(&plan->arena, (size_t)(2 * m->order_count + SWG__UPDATE_PASSES) * sizeof *plan->steps);
     int *packed = swg__arena_alloc(&plan->arena, (size_t)(m->order_count + 1) * sizeof *packed);
     if (!plan->steps || !packed)
         return swg__fail_memory(plan->ctx, 0, "steps");

@@ -22,7 +22,7 @@ typedef struct swg__recipe {
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
-    bool fusion, check_finite, skip_nonfinite;
+    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
     const char *provider;
     swg__early_stop early;
 } swg__recipe;
@@ -32,6 +32,9 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *o
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
+
+/* How the recipe's plans are made; frozen: for inference. */
+swg_plan_opts swg__recipe_plan_opts(const swg__recipe *recipe, const swg_value *outputs, int output_count, bool frozen);
 
 /* Graph of one training step or of a validation pass over `batch` blocks. */
 typedef struct swg__step_graph {

@@ -26,7 +26,8 @@ swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool train
         return SWG_OK;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
     swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
-    return swg_plan_make(s->graph.g, &(swg_plan_opts){.outputs = outputs, .output_count = 4, .no_fusion = !r->recipe.fusion, .provider = r->recipe.provider}, &s->plan);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, outputs, 4, false);
+    return swg_plan_make(s->graph.g, &opts, &s->plan);
 }
 
 void swg__stage_free(swg__stage *s) {

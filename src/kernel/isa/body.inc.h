@@ -38,6 +38,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_sum = column_sum,
     .softmax = softmax,
     .adam = adam,
+    .adam_pass = adam_pass,
     .sgd = sgd,
     .accumulate = accumulate,
     .blend = blend,
