@@ -10,6 +10,7 @@
 #ifndef SWAGE_SWAE_H
 #define SWAGE_SWAE_H
 
+#include "swage/layers.h"
 #include "swage/nn.h"
 
 enum { SWG_SWAE_LAYERS = 8 };
@@ -41,6 +42,9 @@ bool swg_swae_has_norm(const swg_swae *model);
  * (m, 1, edge, edge, edge). SWG_EINVAL: stages or block that the kind cannot have. */
 swg_value swg_swae_encode(swg_graph *g, swg_value x, const swg_swae *model);
 swg_value swg_swae_decode(swg_graph *g, swg_value z, const swg_swae *model);
+
+/* Its layers in use (no training), for one block. */
+swg_status swg_swae_layers(swg_context *ctx, const swg_swae *model, swg_layers *out);
 
 typedef enum swg_swae_loss_kind { SWG_SWAE_MSE, SWG_SWAE_LOG, SWG_SWAE_RELATIVE, SWG_SWAE_LOGCOSH, SWG_SWAE_HUBER, SWG_SWAE_MAE } swg_swae_loss_kind;
 typedef struct swg_swae_loss {

@@ -207,6 +207,18 @@ swg_value swg_swae_decode(swg_graph *g, swg_value z, const swg_swae *model) {
     return y;
 }
 
+swg_status swg_swae_layers(swg_context *ctx, const swg_swae *model, swg_layers *out) {
+    swg_graph *g;
+    *out = (swg_layers){0};
+    SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+    swg_value z = swg_swae_encode(g, swg_input(g, "x", 2, (int64_t[]){1, model->input}), model), y = swg_swae_decode(g, z, model);
+    swg_status status = swg_graph_status(g);
+    if (status == SWG_OK)
+        status = swg_layers_of(g, &y, 1, out);
+    swg_graph_destroy(g);
+    return status;
+}
+
 static swg_value reconstruction_of(swg_graph *g, swg_swae_loss_kind kind, swg_value y, swg_value x) {
     switch (kind) {
     case SWG_SWAE_RELATIVE: return swg_loss_relative(g, y, x);
