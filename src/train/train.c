@@ -325,6 +325,7 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
 
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
     swg__run r = {.ctx = ctx, .config = config};
+    swg_layers layers = {0};
     *out = (swg_train_plan){0};
     SWG__TRY(swg__recipe_read(ctx, config, &r.recipe));
     r.recipe.batch = batch ? batch : r.recipe.batch ? r.recipe.batch : 256;
@@ -334,10 +335,14 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
     if (status == SWG_OK)
         status = swg_plan_make(r.val.graph.g, &(swg_plan_opts){.outputs = &r.val.graph.y, .output_count = 1, .frozen = true,
                                                                .no_fusion = !r.recipe.fusion, .provider = r.recipe.provider}, &r.val.plan);
+    if (status == SWG_OK)
+        status = swg_swae_layers(ctx, &r.recipe.network, &layers);
     if (status == SWG_OK) {
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
         out->parameters = swg_graph_parameters(r.val.graph.g);
+        out->macs_per_block = layers.total.macs;
+        out->macs_by_output = layers.total.macs_by_output;
         out->training = swg_plan_memory_of(r.train.plan);
         out->inference = swg_plan_memory_of(r.val.plan);
         out->training_flops = swg_plan_flops(r.train.plan);
@@ -347,6 +352,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->training.peak_bytes += average + ring;
         out->training.peak_at = out->inference.peak_at = NULL; /* those names end with the plans */
     }
+    swg_layers_free(ctx, &layers);
     swg__stage_free(&r.train);
     swg__stage_free(&r.val);
     return status;
