@@ -137,6 +137,7 @@ swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradie
 swg_value swg_min(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_greater(swg_graph *g, swg_value a, swg_value b);       /* 1 where a > b, else 0; gradient zero */
 swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b); /* a where condition != 0 */
+swg_value swg_round(swg_graph *g, swg_value x);              /* to the nearest integer, ties to even; gradient zero */
 swg_value swg_detach(swg_graph *g, swg_value x);             /* x, but no gradient flows back */
 
 /* ---- shape ---- */

@@ -47,6 +47,12 @@ swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, 
  * "<name>.beta" (C), 1, taken as 1e-6 at least, and "<name>.gamma" (C, C), 0.1 I. channel_axis as in swg_norm_opts. */
 swg_value swg_gdn(swg_graph *g, swg_value x, const char *name, bool inverse, int channel_axis);
 
+/* Gated linear unit block: P (a(u) * v) + F x, where u and v are the halves of W1 x. x: (..., d), result (..., n). Linear layers with
+ * bias "<name>.w1" (2 n, d), "<name>.p" (n, n), "<name>.f" (n, d). */
+swg_value swg_glu_block(swg_graph *g, swg_value x, int64_t n, swg_activation activation, const char *name);
+/* Rounds each row (last axis) to codes -127 .. 127 times scale = max |x| / 127, ties to even. The gradient passes straight through. */
+swg_value swg_quantise_rows(swg_graph *g, swg_value x, const char *name);
+
 typedef struct swg_multihead_opts {
     swg_value mask;     /* as of swg_attention; SWG_NONE: none */
     bool no_bias;       /* neither in nor out projections have one */

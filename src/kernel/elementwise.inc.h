@@ -49,6 +49,7 @@ EW(GREATER, x > b[i] ? 1.f : 0.f)
 EW(EQUAL, x == b[i] ? 1.f : 0.f)
 EW(GATE, b[i] > 0.f ? x : 0.f)
 EW(WHERE, x != 0.f ? b[i] : c[i])
+EW(ROUND, __builtin_fabsf(x) < 0x1p23f ? (x + __builtin_copysignf(0x1p23f, x)) - __builtin_copysignf(0x1p23f, x) : x)
 #undef EW
 
 /* 64 lanes whatever the vector length: the sum's tree depends on n alone. */

@@ -68,6 +68,8 @@ void swg__stage_free(swg__stage *s);
 int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes);
 int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
 
+/* Training blocks that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
+int64_t swg__run_blocks(const swg__run *r);
 int64_t swg__run_batches(const swg__run *r, int64_t samples);
 double swg__run_seconds(const swg__run *r);                 /* of all sittings */
 /* A line for whoever watches. */

@@ -60,7 +60,7 @@ static int64_t available_bytes(void) {
 /* The largest power of two whose plan fits in nine tenths of the available memory and that the data can fill. */
 static swg_status choose_batch(swg__run *r, int64_t samples) {
     int64_t budget = available_bytes() / 10 * 9, chosen = 0, peak = 0;
-    for (int64_t batch = 1; batch <= samples && batch <= 1 << 16; batch *= 2) {
+    for (int64_t batch = swg_swae_has_norm(&r->recipe.network) ? 2 : 1; batch <= samples && batch <= 1 << 16; batch *= 2) {
         swg__stage s = {0};
         swg_status status = swg__stage_make(r, &s, batch, true);
         int64_t bytes = 0;
@@ -186,6 +186,11 @@ static swg_status restore(swg__run *r, const char *path) {
     return SWG_OK;
 }
 
+int64_t swg__run_blocks(const swg__run *r) {
+    int64_t n = swg_samples_split(r->samples)->count[SWG_TRAIN];
+    return swg_swae_has_norm(&r->recipe.network) && n % r->recipe.batch == 1 ? n - 1 : n;
+}
+
 int64_t swg__run_batches(const swg__run *r, int64_t samples) { return (samples + r->recipe.batch - 1) / r->recipe.batch; }
 
 /* Batch `ticket` of the feed; on a worker's thread. */
@@ -212,11 +217,16 @@ static swg_status open_loader(swg__run *r) {
 /* All plans of a run take turns in the arena of the largest. */
 static swg_status make_plans(swg__run *r) {
     const swg_split *split = swg_samples_split(r->samples);
-    int64_t n = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
-    if (n < 1)
+    int64_t all = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
+    if (all < 1)
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
-    SWG__TRY(swg__run_settle_batch(r, n));
-    int64_t batch = r->recipe.batch;
+    if (all < 2 && swg_swae_has_norm(&r->recipe.network))
+        return swg__fail(r->ctx, SWG_EINVAL, "the training part is one block; model.name=%s has batch norm, which needs two",
+                         swg_swae_kind_name(r->recipe.network.kind));
+    SWG__TRY(swg__run_settle_batch(r, all));
+    int64_t batch = r->recipe.batch, n = swg__run_blocks(r);
+    if (n < all)
+        swg__run_note(r, "the last batch of an epoch would be one block, too few for batch norm: it is dropped (another one each epoch)");
     if (batch > n)
         swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
     if (r->recipe.schedule_by_step)
@@ -244,10 +254,10 @@ static swg_status make_plans(swg__run *r) {
         if (stages[i]->plan && stages[i] != host)
             SWG__TRY(swg_plan_open(stages[i]->plan, i < 2 ? r->weights : judged, host->plan));
     SWG__TRY(open_loader(r));
-    r->order = swg__calloc(r->ctx, (size_t)n, sizeof *r->order);
+    r->order = swg__calloc(r->ctx, (size_t)all, sizeof *r->order);
     r->pair = swg__calloc(r->ctx, (size_t)(2 * r->recipe.network.input), sizeof *r->pair);
     if (!r->order || !r->pair)
-        return swg__fail_memory(r->ctx, (size_t)n * sizeof *r->order, "the order of an epoch");
+        return swg__fail_memory(r->ctx, (size_t)all * sizeof *r->order, "the order of an epoch");
     r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights) +
                        (r->average ? swg_weights_bytes(r->average) : 0) + swg__run_loader_bytes(&r->recipe, batch);
     return SWG_OK;

@@ -15,7 +15,7 @@ static bool asked_to_stop(const swg__run *r) { return r->hooks && r->hooks->stop
 static void show(const swg__run *r, double loss, bool epoch_end) {
     if (!r->hooks || !r->hooks->progress)
         return;
-    int64_t count = swg_samples_split(r->samples)->count[SWG_TRAIN], batch = r->recipe.batch;
+    int64_t count = swg__run_blocks(r), batch = r->recipe.batch;
     double elapsed = (double)(swg__now_ns() - r->epoch_ns) * 1e-9;
     r->hooks->progress(r->hooks->user, &(swg_train_progress){
         .run_dir = r->dir, .epoch = r->state.epoch, .epochs = r->recipe.max_epochs, .batch = r->state.batch,
@@ -89,7 +89,7 @@ static swg_status micro_batch(swg__run *r, int64_t i, int64_t group, int64_t cou
 /* One optimiser step: the group of micro-batches that begins with batch r->state.batch of the epoch. *done: how many they were. The last
  * group of an epoch may be smaller. */
 static swg_status step(swg__run *r, int64_t *done) {
-    int64_t n = swg_samples_split(r->samples)->count[SWG_TRAIN], first = r->state.batch, left = swg__run_batches(r, n) - first;
+    int64_t n = swg__run_blocks(r), first = r->state.batch, left = swg__run_batches(r, n) - first;
     int64_t group = left < r->recipe.accumulate ? left : r->recipe.accumulate, blocks = 0;
     double last_finite = r->step_loss, b1 = r->state.b1_power, b2 = r->state.b2_power, weight = 0;
     float hyper[(SWG__PARAMETER_GROUPS + 1) * SWG_HYPER_COUNT];
@@ -261,7 +261,7 @@ static bool steps_done(const swg__run *r) { return r->recipe.max_steps && r->sta
 
 static swg_status epochs(swg__run *r) {
     const swg_split *split = swg_samples_split(r->samples);
-    int64_t n = split->count[SWG_TRAIN], batches = swg__run_batches(r, n), done;
+    int64_t n = split->count[SWG_TRAIN], used = swg__run_blocks(r), batches = swg__run_batches(r, used), done;
     bool stop = r->early.enabled && r->early.bad >= r->early.patience;
     r->step_loss = NAN;
     /* An epoch that was left in its middle is finished even if the steps are done: a run that was not stopped does so, too. */
@@ -272,7 +272,7 @@ static swg_status epochs(swg__run *r) {
             r->order[i] = split->indices[SWG_TRAIN][r->order[i]];
         r->epoch_ns = swg__now_ns();
         r->epoch_blocks = r->epoch_steps = r->data_ns = 0;
-        begin_feed(r, r->order, n, r->state.batch);
+        begin_feed(r, r->order, used, r->state.batch);
         while (r->state.batch < batches && !steps_done(r)) {
             SWG__TRY(step(r, &done));
             r->state.batch += done;
@@ -325,6 +325,7 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
 
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
     swg__run r = {.ctx = ctx, .config = config};
+    swg_layers layers = {0};
     *out = (swg_train_plan){0};
     SWG__TRY(swg__recipe_read(ctx, config, &r.recipe));
     r.recipe.batch = batch ? batch : r.recipe.batch ? r.recipe.batch : 256;
@@ -334,13 +335,14 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
     const swg_plan_opts opts = swg__recipe_plan_opts(&r.recipe, &r.val.graph.y, 1, true);
     if (status == SWG_OK)
         status = swg_plan_make(r.val.graph.g, &opts, &r.val.plan);
+    if (status == SWG_OK)
+        status = swg_swae_layers(ctx, &r.recipe.network, &layers);
     if (status == SWG_OK) {
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
         out->parameters = swg_graph_parameters(r.val.graph.g);
-        out->macs_per_block = swg_graph_macs(r.val.graph.g, r.val.graph.y) / out->batch;
-        out->encoder_macs = swg_graph_macs(r.val.graph.g, r.val.graph.z) / out->batch;
-        out->decoder_macs = out->macs_per_block - out->encoder_macs;
+        out->macs_per_block = layers.total.macs;
+        out->macs_by_output = layers.total.macs_by_output;
         out->training = swg_plan_memory_of(r.train.plan);
         out->inference = swg_plan_memory_of(r.val.plan);
         out->training_flops = swg_plan_flops(r.train.plan);
@@ -350,6 +352,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->training.peak_bytes += average + ring;
         out->training.peak_at = out->inference.peak_at = NULL; /* those names end with the plans */
     }
+    swg_layers_free(ctx, &layers);
     swg__stage_free(&r.train);
     swg__stage_free(&r.val);
     return status;
