@@ -32,6 +32,8 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *o
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
+/* The same with another path. */
+swg_status swg__recipe_source_at(swg_context *ctx, swg_config *config, const char *path, swg_source **out);
 
 /* Graph of one training step or of a validation pass over `batch` blocks. */
 typedef struct swg__step_graph {
