@@ -114,10 +114,15 @@ static swg_status join_vars(swg_context *ctx, swg_config *c, char *out, size_t c
 
 swg_status swg__recipe_source(swg_context *ctx, swg_config *c, swg_source **out) {
     const char *path = swg_config_has(c, "data.path") ? swg_config_string(c, "data.path") : NULL;
-    char vars[2048];
     *out = NULL;
     if (!path)
         return swg__fail(ctx, SWG_EUSAGE, "data.path is not set; say data.path=FILE_OR_FOLDER");
+    return swg__recipe_source_at(ctx, c, path, out);
+}
+
+swg_status swg__recipe_source_at(swg_context *ctx, swg_config *c, const char *path, swg_source **out) {
+    char vars[2048];
+    *out = NULL;
     SWG__TRY(join_vars(ctx, c, vars, sizeof vars));
     const swg_source_opts opts = {.layout = swg_config_string(c, "data.layout"), .vars = vars, .missing = swg_config_string(c, "data.missing")};
     SWG__TRY(swg_config_status(c));

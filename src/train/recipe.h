@@ -32,6 +32,8 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *o
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
+/* The same with another path. */
+swg_status swg__recipe_source_at(swg_context *ctx, swg_config *config, const char *path, swg_source **out);
 
 /* How the recipe's plans are made; frozen: for inference. */
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *recipe, const swg_value *outputs, int output_count, bool frozen);
