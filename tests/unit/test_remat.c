@@ -1,0 +1,217 @@
+/* test_remat.c - proves: recomputation changes no bit of weights, moments, statistics and logged values, under any policy and for blocks of any
+ * form; running statistics move once; it saves what it says; any budget between the extremes is met, and one below is refused by name.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "testing.h"
+#include <time.h>
+#include "plan/plan.h"
+#include "swage/unet.h"
+
+enum { STEPS = 10, LOGGED = 3 };
+
+/* A network: appends to g what it makes of x, may log values of its own. */
+typedef swg_value (*network)(swg_graph *g, swg_value x, swg_value *logged);
+typedef struct work { const char *name; network build; int ndim; int64_t shape[5]; } work;
+
+static const swg_conv_opts same = {.padding = {1, 1, 1}};
+
+static swg_value unet_of(swg_graph *g, swg_value x, swg_unet model) {
+    model.levels = 3;
+    memcpy(model.channels, (int64_t[]){8, 12, 16}, 3 * sizeof *model.channels);
+    model.out = 2;
+    return swg_unet_apply(g, x, &model);
+}
+
+static swg_value unet_batch(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return unet_of(g, x, (swg_unet){.norm = SWG_UNET_BATCH, .activation = SWG_ACT_RELU, .dropout = .2, .pool = true});
+}
+
+static swg_value unet_instance(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return unet_of(g, x, (swg_unet){.norm = SWG_UNET_INSTANCE, .activation = SWG_ACT_LEAKY_RELU, .residual = true});
+}
+
+static swg_value unet_plain(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return unet_of(g, x, (swg_unet){.norm = SWG_UNET_NO_NORM, .activation = SWG_ACT_SILU});
+}
+
+static swg_value transformer(swg_graph *g, swg_value x, swg_value *logged) {
+    for (int i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "block%d", i);
+        swg_scope_push(g, name);
+        swg_block_begin(g); /* around the block of the attention */
+        swg_value a = swg_multihead_attention(g, swg_layer_norm(g, x, 1, "ln1", NULL), SWG_NONE, 4, NULL, "attention");
+        x = swg_add(g, x, swg_drop_path(g, swg_dropout(g, a, .1, "drop1"), .1, "path"));
+        swg_value h = swg_gelu(g, swg_linear(g, swg_layer_norm(g, x, 1, "ln2", NULL), 64, "fc1"));
+        x = swg_add(g, x, swg_dropout(g, swg_linear(g, h, 16, "fc2"), .1, "drop2"));
+        swg_block_end(g);
+        swg_scope_pop(g);
+        if (i == 1)
+            *logged = swg_mean(g, swg_abs(g, x), 0);
+    }
+    return x;
+}
+
+/* Attention written as products: scores and probabilities are values. */
+static swg_value products(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    for (int i = 0; i < 2; i++) {
+        swg_scope_push(g, i ? "second" : "first");
+        swg_value q = swg_linear(g, x, 16, "q"), k = swg_linear(g, x, 16, "k"), v = swg_linear(g, x, 16, "v");
+        swg_value scores = swg_affine(g, swg_matmul(g, q, k, &(swg_matmul_opts){.trans_b = true}), .25, 0);
+        swg_value shares = swg_dropout(g, swg_softmax(g, scores), .1, "drop");
+        x = swg_add(g, x, swg_matmul(g, shares, v, NULL));
+        swg_scope_pop(g);
+    }
+    return x;
+}
+
+/* A block with two results and a value that leaves it in the middle; the same weights used twice; a block in a block. */
+static swg_value odd_blocks(swg_graph *g, swg_value x, swg_value *logged) {
+    swg_block_begin(g);
+    swg_value a = swg_tanh(g, swg_conv(g, x, 6, 3, &same, "a")), b = swg_sigmoid(g, swg_conv(g, a, 6, 3, &same, "b"));
+    swg_value c = swg_mul(g, swg_batch_norm(g, swg_conv(g, b, 6, 3, &same, "c"), "bn", NULL), a);
+    swg_block_end(g);
+    *logged = swg_mean(g, c, 0);
+    swg_value w = swg_param(g, "shared", 4, (int64_t[]){6, 6, 3, 3}, (swg_init){.bound = .2}), y = swg_add(g, b, c);
+    for (int i = 0; i < 2; i++) {
+        swg_block_begin(g);
+        swg_value z = swg_elu(g, swg_convolution(g, y, w, SWG_NONE, &same), 1);
+        swg_block_begin(g);
+        z = swg_silu(g, swg_conv(g, z, 6, 3, &same, i ? "n1" : "n0"));
+        swg_block_end(g);
+        y = swg_add(g, y, swg_dropout(g, z, .3, i ? "d1" : "d0"));
+        swg_block_end(g);
+    }
+    return swg_concat(g, (swg_value[]){y, a}, 2, 1);
+}
+
+/* Words about single values, right and pointless ones. */
+static swg_value words(swg_graph *g, swg_value x, swg_value *logged) {
+    swg_value a = swg_conv(g, x, 6, 3, &same, "a"), b = swg_relu(g, swg_batch_norm(g, a, "bn", NULL)), c = swg_conv(g, b, 6, 3, &same, "b");
+    swg_value d = swg_relu(g, c), e = swg_conv(g, d, 6, 3, &same, "c");
+    swg_remat_drop(g, a);
+    swg_remat_keep(g, b);
+    swg_remat_drop(g, d);
+    swg_remat_drop(g, x);
+    *logged = swg_mean(g, e, 0);
+    swg_remat_drop(g, *logged);
+    return swg_tanh(g, e);
+}
+
+static const work works[] = {
+    {"unet, batch norm", unet_batch, 4, {2, 2, 16, 16}},
+    {"unet, residual", unet_instance, 5, {1, 2, 8, 8, 8}},
+    {"unet, no norm", unet_plain, 3, {2, 2, 64}},
+    {"transformer", transformer, 3, {2, 24, 16}},
+    {"products", products, 3, {2, 24, 16}},
+    {"odd blocks", odd_blocks, 4, {2, 3, 12, 12}},
+    {"words", words, 4, {2, 3, 12, 12}},
+};
+enum { WORKS = sizeof works / sizeof works[0] };
+
+typedef struct job {
+    swg_graph *g;
+    swg_plan *plan;
+    swg_weights *weights;
+    swg_value x, hyper, outputs[LOGGED];
+    int count;
+} job;
+
+static swg_status make(swg_context *ctx, const work *w, swg_dtype dtype, swg_recompute recompute, bool no_fusion, job *j) {
+    *j = (job){0};
+    SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &j->g));
+    swg_graph *g = j->g;
+    j->x = swg_input(g, "x", w->ndim, w->shape);
+    j->hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    swg_value logged = SWG_NONE, y = w->build(g, j->x, &logged), loss = swg_mean(g, swg_square(g, swg_affine(g, y, 1, -.25)), 0);
+    loss = swg_reshape(g, loss, 1, (int64_t[]){1});
+    j->outputs[j->count++] = swg_adam(g, loss, j->hyper, &(swg_adam_opts){.clip = true});
+    j->outputs[j->count++] = loss;
+    if (logged)
+        j->outputs[j->count++] = logged;
+    return swg_plan_make(g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .recompute = recompute, .no_fusion = no_fusion}, &j->plan);
+}
+
+static swg_status open_job(swg_context *ctx, const work *w, swg_dtype dtype, swg_recompute recompute, bool no_fusion, job *j) {
+    SWG__TRY(make(ctx, w, dtype, recompute, no_fusion, j));
+    SWG__TRY(swg_weights_create(j->g, true, &j->weights));
+    swg_weights_init(j->weights, 7);
+    return swg_plan_open(j->plan, j->weights, NULL);
+}
+
+static void close_job(job *j) {
+    swg_plan_destroy(j->plan);
+    swg_weights_destroy(j->weights);
+    swg_graph_destroy(j->g);
+}
+
+/* Everything a run leaves behind, after ten steps, and what it logged in each. */
+static uint32_t bits_of(swg_context *ctx, job *j) {
+    swg_dtype dtype = j->weights->dtype;
+    size_t size = dtype == SWG_F64 ? 8 : 4, span = (size_t)j->weights->span * size;
+    double b1 = 1, b2 = 1;
+    uint32_t hash = 0;
+    for (uint32_t step = 0; step < STEPS; step++) {
+        for (int64_t i = 0; i < swg_elements(j->g, j->x); i++)
+            swg__store(swg_plan_data(j->plan, j->x), dtype, i, (double)((i * 7919 + step * 104729) % 1000) / 500 - 1);
+        swg_hyper_adam(&(swg_adam_hyper){.lr = 1e-2, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .clip_norm = 1, .grad_scale = 1}, &b1, &b2,
+                       dtype, swg_plan_data(j->plan, j->hyper));
+        assert_ok(ctx, swg_plan_run(j->plan, 3, step));
+        for (int i = 0; i < j->count; i++)
+            hash = swg__crc32c(hash, swg_plan_data(j->plan, j->outputs[i]), size);
+    }
+    hash = swg__crc32c(hash, j->weights->value, span);
+    hash = swg__crc32c(hash, j->weights->gradient, span);
+    hash = swg__crc32c(hash, j->weights->moment1, span);
+    hash = swg__crc32c(hash, j->weights->moment2, span);
+    return swg__crc32c(hash, j->weights->state, (size_t)j->weights->state_span * size);
+}
+
+static const struct { const char *name; swg_recompute recompute; } policies[] = {
+    {"off", {.policy = SWG_RECOMPUTE_OFF}},
+    {"default", {.policy = SWG_RECOMPUTE_DEFAULT}},
+    {"free", {.policy = SWG_RECOMPUTE_FREE}},
+    {"attention", {.policy = SWG_RECOMPUTE_ATTENTION}},
+    {"blocks", {.policy = SWG_RECOMPUTE_BLOCKS}},
+    {"segments:3", {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 3}},
+    {"segments:auto", {.policy = SWG_RECOMPUTE_SEGMENTS, .skip_last = true}},
+    {"segments:1", {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 1}},
+};
+enum { POLICIES = sizeof policies / sizeof policies[0] };
+
+static void bits_are_the_same(void **state) {
+    swg_context *ctx = *state;
+    bool changed[POLICIES] = {false};
+    for (int w = 0; w < WORKS; w++)
+        for (int form = 0; form < 3; form++) { /* f32, f32 without fusion, f64 */
+            uint32_t want = 0;
+            int steps = 0;
+            for (int p = 0; p < POLICIES; p++) {
+                job j;
+                assert_ok(ctx, open_job(ctx, &works[w], form == 2 ? SWG_F64 : SWG_F32, policies[p].recompute, form == 1, &j));
+                if (getenv("PRINT"))
+                    printf("%s %d %s: steps %d peak %lld arena %lld bound %lld saved %lld flops %lld\n", works[w].name, form, policies[p].name, swg_plan_steps(j.plan),
+                           (long long)j.plan->memory.peak_bytes, (long long)j.plan->memory.arena_bytes, (long long)j.plan->memory.bound_bytes, (long long)j.plan->memory.saved_bytes, (long long)j.plan->flops);
+                uint32_t bits = bits_of(ctx, &j);
+                want = p ? want : bits;
+                steps = p ? steps : swg_plan_steps(j.plan);
+                if (bits != want)
+                    fail_msg("%s, form %d: other bits with %s", works[w].name, form, policies[p].name);
+                changed[p] = changed[p] || swg_plan_steps(j.plan) > steps;
+                close_job(&j);
+            }
+        }
+    for (int p = 2; p < POLICIES; p++)
+        if (!changed[p])
+            fail_msg("%s recomputes nothing", policies[p].name);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(bits_are_the_same, testing_open, testing_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
