@@ -16,6 +16,7 @@ typedef struct search {
     int count;
     uint8_t *live;          /* kept and live at the peak */
     uint8_t *kept, *next_kept, *next, *before;
+    swg_value *next_like;
     int *owner;             /* the candidate that dropped a value, from 1; NOT_CHOSEN */
 } search;
 
@@ -147,9 +148,12 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
         return SWG_OK;
     spread_to_views(r->g, r->drop);
     swg_plan *made;
-    swg_status status = swg__plan_try(r->base, r->opts, r->drop, r->reach, r->like, &made);
+    swg_status status = swg__plan_try(r->base, r->opts, r->drop, r->reach, s->next_like, &made);
     int64_t left = swg__remat_cost_of(r, r->drop, s->kept).bytes;
     if (status == SWG_OK && (made->memory.bound_bytes < bound || (made->memory.bound_bytes == bound && left < bytes))) {
+        swg_value *like = r->like; /* goes with the plan */
+        r->like = s->next_like;
+        s->next_like = like;
         swg_plan_destroy(*s->plan);
         *s->plan = made;
         return SWG_OK;
@@ -164,10 +168,6 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
             if (s->owner[v] == picked[i] + 1)
                 s->owner[v] = NOT_CHOSEN;
     }
-    made = NULL; /* r->like goes with the plan */
-    SWG__TRY(swg__plan_try(r->base, r->opts, r->drop, r->reach, r->like, &made));
-    swg_plan_destroy(*s->plan);
-    *s->plan = made;
     return SWG_OK;
 }
 
@@ -211,7 +211,7 @@ static swg_status ascend(search *s, int64_t budget) {
             r->drop[v] &= s->owner[v] != dearest + 1;
         spread_to_views(r->g, r->drop);
         swg_plan *made;
-        swg_status status = swg__plan_try(r->base, r->opts, r->drop, r->reach, r->like, &made);
+        swg_status status = swg__plan_try(r->base, r->opts, r->drop, r->reach, s->next_like, &made);
         bool fits = status == SWG_OK && made->memory.peak_bytes <= budget;
         swg_plan_destroy(fits ? *s->plan : made);
         SWG__TRY(status);
@@ -235,8 +235,9 @@ static swg_status open_search(search *s) {
     s->next_kept = swg__calloc(ctx, n, 1);
     s->next = swg__calloc(ctx, n, 1);
     s->before = swg__calloc(ctx, n, 1);
+    s->next_like = swg__calloc(ctx, n, sizeof *s->next_like);
     s->owner = swg__calloc(ctx, n, sizeof *s->owner);
-    if (!s->candidates || !s->live || !s->kept || !s->next_kept || !s->next || !s->before || !s->owner)
+    if (!s->next_like || !s->candidates || !s->live || !s->kept || !s->next_kept || !s->next || !s->before || !s->owner)
         return swg__fail_memory(ctx, n * sizeof *s->candidates, "a budget");
     for (swg_value v = 1; v < n; v++)
         if (s->r->able[v] && g->nodes[v].op != SWG__RESHAPE)
@@ -247,7 +248,7 @@ static swg_status open_search(search *s) {
 }
 
 static void close_search(search *s) {
-    void *arrays[] = {s->candidates, s->live, s->kept, s->next_kept, s->next, s->before, s->owner};
+    void *arrays[] = {s->candidates, s->live, s->kept, s->next_kept, s->next, s->before, s->next_like, s->owner};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         swg__free(s->r->base->ctx, arrays[i]);
 }

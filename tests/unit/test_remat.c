@@ -192,9 +192,6 @@ static void bits_are_the_same(void **state) {
             for (int p = 0; p < POLICIES; p++) {
                 job j;
                 assert_ok(ctx, open_job(ctx, &works[w], form == 2 ? SWG_F64 : SWG_F32, policies[p].recompute, form == 1, &j));
-                if (getenv("PRINT"))
-                    printf("%s %d %s: steps %d peak %lld arena %lld bound %lld saved %lld flops %lld\n", works[w].name, form, policies[p].name, swg_plan_steps(j.plan),
-                           (long long)j.plan->memory.peak_bytes, (long long)j.plan->memory.arena_bytes, (long long)j.plan->memory.bound_bytes, (long long)j.plan->memory.saved_bytes, (long long)j.plan->flops);
                 uint32_t bits = bits_of(ctx, &j);
                 want = p ? want : bits;
                 steps = p ? steps : swg_plan_steps(j.plan);
@@ -209,9 +206,224 @@ static void bits_are_the_same(void **state) {
             fail_msg("%s recomputes nothing", policies[p].name);
 }
 
+/* ---- what it saves ---- */
+
+static swg_value volume(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return swg_unet_apply(g, x, &(swg_unet){.levels = 4, .channels = {8, 16, 32, 64}, .out = 1, .norm = SWG_UNET_BATCH, .activation = SWG_ACT_RELU});
+}
+
+static const work large = {"a volume", volume, 5, {1, 1, 64, 64, 64}}; /* planned, not run */
+static const work small = {"a small volume", volume, 5, {1, 1, 16, 16, 16}};
+
+static swg_memory memory_of(swg_context *ctx, const work *w, swg_recompute recompute, int64_t *flops) {
+    job j;
+    assert_ok(ctx, make(ctx, w, SWG_F32, recompute, false, &j));
+    swg_memory memory = swg_plan_memory_of(j.plan);
+    *flops = swg_plan_flops(j.plan);
+    close_job(&j);
+    return memory;
+}
+
+static void policies_save(void **state) {
+    swg_context *ctx = *state;
+    int64_t flops[3];
+    swg_memory off = memory_of(ctx, &large, (swg_recompute){.policy = SWG_RECOMPUTE_OFF}, &flops[0]);
+    swg_memory usual = memory_of(ctx, &large, (swg_recompute){0}, &flops[1]);
+    swg_memory blocks = memory_of(ctx, &large, (swg_recompute){.policy = SWG_RECOMPUTE_BLOCKS}, &flops[2]);
+    assert_true((double)usual.peak_bytes < .65 * (double)off.peak_bytes);
+    assert_int_equal(flops[0], flops[1]); /* what is dropped by default costs no product */
+    assert_true((double)blocks.peak_bytes < .95 * (double)usual.peak_bytes);
+    assert_true(flops[2] > flops[1] && (double)flops[2] <= 1.34 * (double)flops[1]);
+}
+
+/* A network whose parameters dominate is left alone. */
+static swg_value narrow(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return swg_linear(g, swg_gelu(g, swg_linear(g, x, 512, "fc1")), 125, "fc2");
+}
+
+static void default_leaves_alone(void **state) {
+    static const work mlp = {"mlp", narrow, 2, {16, 125}};
+    job j;
+    assert_ok(*state, make(*state, &mlp, SWG_F32, (swg_recompute){0}, false, &j));
+    assert_int_equal(j.plan->policy, SWG_RECOMPUTE_OFF);
+    for (int i = 0; i < j.plan->step_count; i++)
+        assert_false(j.plan->steps[i].call.node->clone);
+    close_job(&j);
+    assert_ok(*state, make(*state, &large, SWG_F32, (swg_recompute){0}, false, &j));
+    assert_int_equal(j.plan->policy, SWG_RECOMPUTE_ATTENTION);
+    close_job(&j);
+}
+
+/* What writes something, and what reduces, stands in a plan as often as in the graph. */
+static void effects_are_not_cloned(void **state) {
+    int want[3] = {0};
+    for (int p = 0; p < POLICIES; p++) {
+        int count[3] = {0};
+        job j;
+        assert_ok(*state, make(*state, &works[0], SWG_F32, policies[p].recompute, false, &j));
+        for (int i = 0; i < j.plan->step_count; i++) {
+            const swg__node *n = j.plan->steps[i].call.node;
+            count[0] += n->op == SWG__ASSIGN && !j.plan->steps[i].packs;
+            count[1] += n->op == SWG__UPDATE;
+            count[2] += n->op == SWG__NORM_STATS;
+            assert_false(n->clone && (swg__ops[n->op].class == SWG__OPTIM || n->op == SWG__NORM_STATS || n->op == SWG__SUM));
+        }
+        for (int k = 0; k < 3; k++) {
+            want[k] = p ? want[k] : count[k];
+            assert_int_equal(count[k], want[k]);
+        }
+        close_job(&j);
+    }
+    assert_int_equal(want[0], 20); /* mean and variance of ten norms */
+}
+
+/* After one step running_mean is 0.1 of the batch's mean, not 0.19. */
+static void statistics_move_once(void **state) {
+    swg_context *ctx = *state;
+    float moved[2][64];
+    for (int p = 0; p < 2; p++) {
+        static const swg_recompute_policy kinds[2] = {SWG_RECOMPUTE_OFF, SWG_RECOMPUTE_BLOCKS};
+        job j;
+        assert_ok(ctx, open_job(ctx, &works[0], SWG_F32, (swg_recompute){.policy = kinds[p]}, false, &j));
+        float *x = swg_plan_data(j.plan, j.x);
+        for (int i = 0; i < 1024; i++)
+            x[i] = (float)(i % 13);
+        double b1 = 1, b2 = 1;
+        swg_hyper_adam(&(swg_adam_hyper){.lr = 1e-2, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .clip_norm = 1, .grad_scale = 1}, &b1, &b2,
+                       SWG_F32, swg_plan_data(j.plan, j.hyper));
+        assert_ok(ctx, swg_plan_run(j.plan, 3, 0));
+        memcpy(moved[p], j.weights->state, sizeof moved[p]);
+        close_job(&j);
+    }
+    assert_true(moved[0][0] != 0);
+    assert_memory_equal(moved[0], moved[1], sizeof moved[0]);
+}
+
+/* ---- budgets ---- */
+
+static int64_t least_of(swg_context *ctx, const work *w) {
+    job j;
+    assert_int_equal(make(ctx, w, SWG_F32, (swg_recompute){.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = 1}, false, &j), SWG_EINVAL);
+    close_job(&j);
+    double mib = 0;
+    const char *text = strstr(swg_context_message(ctx), "the least possible peak is ");
+    assert_non_null(text);
+    assert_int_equal(sscanf(text, "the least possible peak is %lf MiB, at", &mib), 1);
+    assert_non_null(strstr(text, "saved"));
+    return (int64_t)(mib * 1048576);
+}
+
+static void any_budget_is_met(void **state) {
+    swg_context *ctx = *state;
+    int64_t flops, most = memory_of(ctx, &large, (swg_recompute){0}, &flops).peak_bytes, least = least_of(ctx, &large) + (1 << 17), before = INT64_MAX;
+    assert_true(least < most);
+    for (int i = 0; i <= 7; i++) {
+        job j;
+        int64_t budget = most - (most - least) * i / 7;
+        assert_ok(ctx, make(ctx, &large, SWG_F32, (swg_recompute){.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = budget}, false, &j));
+        int64_t peak = swg_plan_memory_of(j.plan).peak_bytes;
+        if (peak > budget)
+            fail_msg("a budget of %lld became %lld", (long long)budget, (long long)peak);
+        assert_true(i == 0 || swg_plan_flops(j.plan) >= flops);
+        before = peak;
+        close_job(&j);
+    }
+    assert_true(before < most);
+}
+
+static void budgets_keep_bits(void **state) {
+    swg_context *ctx = *state;
+    static const double shares[] = {1, .95, .9, .6};
+    uint32_t want = 0;
+    int64_t flops, usual = memory_of(ctx, &small, (swg_recompute){0}, &flops).peak_bytes, least = least_of(ctx, &small);
+    for (int i = 0; i < 4; i++) {
+        job j;
+        swg_recompute recompute = {.policy = SWG_RECOMPUTE_BUDGET, .budget_share = shares[i]};
+        if (shares[i] * (double)usual < (double)least + 1e5) { /* the deepest there is */
+            recompute.budget_share = 0;
+            recompute.budget_bytes = least + (1 << 17);
+        }
+        assert_ok(ctx, open_job(ctx, &small, SWG_F32, recompute, false, &j));
+        uint32_t bits = bits_of(ctx, &j);
+        want = i ? want : bits;
+        assert_int_equal(bits, want);
+        close_job(&j);
+    }
+}
+
+static void search_is_fast_and_repeatable(void **state) {
+    swg_context *ctx = *state;
+    struct timespec begin, end;
+    int steps[2];
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+    for (int i = 0; i < 2; i++) {
+        job j;
+        assert_ok(ctx, make(ctx, &large, SWG_F32, (swg_recompute){.policy = SWG_RECOMPUTE_BUDGET, .budget_share = .9}, false, &j));
+        steps[i] = swg_plan_steps(j.plan);
+        close_job(&j);
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    assert_int_equal(steps[0], steps[1]);
+#if !defined(SWG_SANITISED) && defined(__OPTIMIZE__)
+    assert_true((double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9 < 2);
+#endif
+}
+
+static void refuses(void **state) {
+    swg_context *ctx = *state;
+    static const struct { swg_recompute recompute; const char *says; } cases[] = {
+        {{.policy = (swg_recompute_policy)99}, "policy 99 is unknown"},
+        {{.policy = SWG_RECOMPUTE_SEGMENTS, .segments = -1}, "in -1 segments, expected 1 or more"},
+        {{.policy = SWG_RECOMPUTE_BUDGET}, "a budget of 0 bytes or a share of 0"},
+        {{.policy = SWG_RECOMPUTE_BUDGET, .budget_share = 1.5}, "a share of 1.5, expected"},
+        {{.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = 1000}, "a budget of 0.0 MiB cannot be met"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        job j;
+        assert_int_equal(make(ctx, &works[0], SWG_F32, cases[i].recompute, false, &j), SWG_EINVAL);
+        assert_null(j.plan);
+        if (!strstr(swg_context_message(ctx), cases[i].says))
+            fail_msg("case %zu says: %s", i, swg_context_message(ctx));
+        close_job(&j);
+    }
+}
+
+static void out_of_memory(void **state) {
+    (void)state;
+    static const swg_recompute kinds[] = {{.policy = SWG_RECOMPUTE_BLOCKS}, {.policy = SWG_RECOMPUTE_BUDGET, .budget_share = .97}};
+    for (int k = 0; k < 2; k++)
+        for (int64_t n = 0;; n += 1 + n / 6) { /* the early ones are other tests' */
+            testing_allocator memory = {.fail_at = n};
+            swg_context *ctx;
+            job j = {0};
+            swg_status status = swg_context_open(&(swg_context_opts){.threads = 1, .allocator = {testing_alloc, testing_release, &memory}}, &ctx);
+            if (status == SWG_OK) {
+                status = make(ctx, &works[1], SWG_F32, kinds[k], false, &j);
+                close_job(&j);
+                assert_int_equal(swg_context_bytes(ctx), 0);
+                swg_context_close(ctx);
+            }
+            assert_true(status == SWG_OK || status == SWG_ENOMEM);
+            assert_int_equal(memory.live, 0);
+            if (status == SWG_OK && memory.calls <= n)
+                break;
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bits_are_the_same, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(policies_save, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(default_leaves_alone, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(effects_are_not_cloned, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(statistics_move_once, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(any_budget_is_met, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(budgets_keep_bits, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(search_is_fast_and_repeatable, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
