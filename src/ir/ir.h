@@ -47,7 +47,7 @@ typedef struct swg__attr {
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
     uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags */
     bool diagonal;                  /* param: f[1] on the diagonal only */
-    uint8_t unused[4];
+    uint32_t clone;                 /* not 0: for the backward pass, which computes it anew; never one with an equal node of another number */
 } swg__attr;
 _Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *) + 10 * 4 + 3 * 4 + 8 + 4, "no padding in swg__attr");
 

@@ -88,8 +88,10 @@ struct swg_plan {
     const void **caller;        /* per value: bound pointer */
     double *constants;          /* per value: room for one number */
     swg_memory memory;
+    int peak_time;              /* the step of memory.bound_bytes */
     int64_t flops;
     const swg_tuning *tuning;   /* while the plan is made */
+    swg_recompute_policy policy;        /* what was done: off where the default did not pay */
     struct swg__provider *provider; /* NULL: our own kernels only */
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */

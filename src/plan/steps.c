@@ -3,14 +3,15 @@
 #include "plan/maker.h"
 #include "provider/provider.h"
 
-enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2 };
+enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2,
+       PANEL_ROW_BYTES = 1 << 16 }; /* longer rows do not stay in the second cache, and a panel of all of them would be one per worker */
 
 /* ---- row panels ---- */
 
 static bool row_kernel(const swg__maker *m, swg_value v, int64_t rows) {
     const swg__node *n = &m->g->nodes[v];
     const swg__kernel *k = swg__kernel_of(m->g, n);
-    return k && k->rows && !m->fixed[v] && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
+    return k && k->rows && swg__node_bytes(n) <= rows * PANEL_ROW_BYTES && !m->fixed[v] && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
            (swg__ops[n->op].class != SWG__CONTRACTION || (n->ndim == 2 && !n->attr.trans_a));
 }
 
