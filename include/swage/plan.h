@@ -54,6 +54,14 @@ swg_status swg_weights_blend(swg_weights *to, const swg_weights *from, double ra
 typedef struct swg_plan swg_plan;
 typedef struct swg_tuning swg_tuning;   /* measured choices, tune.h */
 
+/* How an open plan runs; results have the same bits. */
+typedef enum swg_plan_mode {
+    SWG_MODE_DEFAULT,           /* step by step; threads sleep when there is nothing to do for 20 us */
+    SWG_MODE_REDUCE_OVERHEAD,   /* steps that do not touch each other's memory run as one parallel call, and threads stay awake from the first to
+                                 * the last: for small batches, on processors that are not shared */
+    SWG_MODE_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
+} swg_plan_mode;
+
 typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
     int output_count;
@@ -61,6 +69,7 @@ typedef struct swg_plan_opts {
     bool no_layout;             /* keep every permute between channels-first and channels-last where it was asked for */
     bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
+    swg_plan_mode mode;
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
 } swg_plan_opts;
@@ -87,6 +96,7 @@ void swg_plan_destroy(swg_plan *plan);
 swg_memory swg_plan_memory_of(const swg_plan *plan);
 int64_t swg_plan_flops(const swg_plan *plan);                   /* 2 x multiply-adds of the contractions that run */
 int swg_plan_steps(const swg_plan *plan);
+int swg_plan_parallel_calls(const swg_plan *plan);              /* of an open plan: how often a run hands work to the threads and waits for them */
 void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
 
 /* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters). With a host, an open plan whose arena

@@ -125,6 +125,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->frozen = opts->frozen;
     plan->bind_inputs = opts->bind_inputs;
     plan->tuning = opts->tuning;
+    plan->mode = opts->mode;
     swg__arena_init(&plan->arena, ctx);
     swg_status status = copy_live(g, opts, plan);
     if (status == SWG_OK && opts->frozen && !opts->no_fusion)
