@@ -13,8 +13,10 @@ typedef struct share {
     int64_t end;
 } share;
 
-/* A job is announced by raising `generation`. Workers and the caller draw task numbers from the shares; the caller
- * waits until every worker that saw this generation has left it, so the job's fields may be overwritten then. */
+/* A job is announced by raising `generation`, and its door is opened. Workers that come while it is open go in, count themselves, and draw
+ * task numbers from the shares, as the caller does. When nothing is left the caller shuts the door and waits for those inside only: a worker
+ * that is still asleep, or that the system gave no processor, is not waited for. With the door shut and nobody inside the job's fields
+ * may be overwritten. */
 struct swg__pool {
     pthread_t *handles;
     struct worker *workers;
@@ -25,7 +27,7 @@ struct swg__pool {
     swg__task_fn fn;
     void *arg;
     share *shares;                          /* of the caller and every worker */
-    _Alignas(64) atomic_uint busy;          /* futex: workers still inside the job */
+    _Alignas(64) atomic_uint door;          /* futex: OPEN, and how many workers are inside */
 };
 
 struct worker {
@@ -34,6 +36,7 @@ struct worker {
 };
 
 /* Spinning pays below a fork-join of about a microsecond and must not burn a shared machine: bounded by the clock. */
+static const unsigned OPEN = 1u << 31; /* of door */
 enum { SPIN_NS = 20000, HOLD_NS = 1000000, SPIN_CHECK = 64 };
 
 static _Thread_local bool inside_pool;
@@ -97,9 +100,14 @@ static void *worker_main(void *arg) {
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load(&pool->stop))
             return NULL;
+        unsigned door = atomic_load(&pool->door);
+        while (door & OPEN && !atomic_compare_exchange_weak(&pool->door, &door, door + 1))
+            ;
+        if (!(door & OPEN))
+            continue;
         work(pool, self->index);
-        if (atomic_fetch_sub(&pool->busy, 1) == 1)
-            futex_wake_all(&pool->busy);
+        if (atomic_fetch_sub(&pool->door, 1) == 1) /* shut, and nobody inside */
+            futex_wake_all(&pool->door);
     }
 }
 
@@ -151,15 +159,15 @@ void swg__parallel(swg_context *ctx, int64_t tasks, swg__task_fn fn, void *arg) 
         atomic_store_explicit(&pool->shares[i].next, begin, memory_order_relaxed);
         pool->shares[i].end = begin += each + (i < more);
     }
-    atomic_store_explicit(&pool->busy, (unsigned)pool->count, memory_order_relaxed);
+    atomic_store(&pool->door, OPEN);
     atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers))
         futex_wake_all(&pool->generation);
     inside_pool = true;
     work(pool, 0);
     inside_pool = false;
-    for (unsigned left; (left = atomic_load_explicit(&pool->busy, memory_order_acquire)) != 0;)
-        wait_change(pool, &pool->busy, left, false);
+    for (unsigned left = atomic_fetch_and(&pool->door, ~OPEN) & ~OPEN; left; left = atomic_load_explicit(&pool->door, memory_order_acquire))
+        wait_change(pool, &pool->door, left, false);
 }
 
 void swg__pool_hold(swg_context *ctx, bool held) {
