@@ -99,6 +99,8 @@ int swg_plan_steps(const swg_plan *plan);
 int swg_plan_parallel_calls(const swg_plan *plan);              /* of an open plan: how often a run hands work to the threads and waits for them */
 void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
 
+void swg_plan_explain(const swg_plan *plan, FILE *file);        /* one line per thing that a pass or the planner did: what was folded, fused, moved */
+
 /* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters). With a host, an open plan whose arena
  * is as large, the two take turns in one arena: running one ends the validity of the other's inputs and outputs.
  * The host must stay open as long. SWG_EINVAL: the weights are of another model or type, or the host does not fit. */

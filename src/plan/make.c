@@ -69,6 +69,7 @@ static swg_status remake(swg_plan *plan, copying_pass pass) {
     swg_status status = swg_graph_create(plan->ctx, &(swg_graph_opts){.dtype = from->dtype}, &to);
     if (status == SWG_OK) {
         plan->g = to;
+        to->explain = from->explain;
         status = pass(from, to, plan->outputs, plan->output_count, like);
         for (int64_t v = 0; status == SWG_OK && v < plan->map_count; v++)
             plan->map[v] = like[plan->map[v]];
@@ -127,7 +128,10 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     plan->tuning = opts->tuning;
     plan->mode = opts->mode;
     swg__arena_init(&plan->arena, ctx);
+    swg__text_init(&plan->explain, ctx);
     swg_status status = copy_live(g, opts, plan);
+    if (status == SWG_OK)
+        plan->g->explain = &plan->explain;
     if (status == SWG_OK && opts->frozen && !opts->no_fusion)
         status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
@@ -162,6 +166,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         swg__free(ctx, m.is_output);
         swg__free(ctx, m.fixed);
     }
+    if (status == SWG_OK && plan->explain.failed)
+        status = swg__fail_memory(ctx, plan->explain.length, "a plan");
     if (status != SWG_OK) {
         swg_plan_destroy(plan);
         return status;

@@ -89,6 +89,7 @@ struct swg_plan {
     double *constants;          /* per value: room for one number */
     swg_memory memory;
     int64_t flops;
+    swg__text explain;          /* what passes and planner did, line by line */
     const swg_tuning *tuning;   /* while the plan is made */
     swg_plan_mode mode;
     struct swg__replay *replay; /* NULL: steps are walked one by one */

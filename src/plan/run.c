@@ -182,6 +182,7 @@ void swg_plan_destroy(swg_plan *plan) {
     swg__free(plan->ctx, plan->caller);
     swg__free(plan->ctx, plan->outputs);
     swg__free(plan->ctx, plan->map);
+    swg__text_free(&plan->explain);
     swg__arena_free(&plan->arena);
     swg_graph_destroy(plan->g);
     swg__free(plan->ctx, plan);
@@ -311,6 +312,13 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     if (profile)
         swg__profile_end(profile);
     return SWG_OK;
+}
+
+void swg_plan_explain(const swg_plan *plan, FILE *file) {
+    fputs(plan->explain.data ? plan->explain.data : "", file);
+    if (plan->replay)
+        fprintf(file, "replay: %d steps and groups in %d regions, %d of them on all threads\n", plan->replay->entry_count, plan->replay->region_count,
+                swg_plan_parallel_calls(plan));
 }
 
 void swg_plan_print(const swg_plan *plan, FILE *file) {
