@@ -74,6 +74,14 @@ typedef struct swg_recompute {
     double budget_share;        /* (0, 1] */
 } swg_recompute;
 
+/* How an open plan runs; results have the same bits. */
+typedef enum swg_plan_mode {
+    SWG_MODE_DEFAULT,           /* step by step; threads sleep when there is nothing to do for 20 us */
+    SWG_MODE_REDUCE_OVERHEAD,   /* steps that do not touch each other's memory run as one parallel call, and threads stay awake from the first to
+                                 * the last: for small batches, on processors that are not shared */
+    SWG_MODE_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
+} swg_plan_mode;
+
 typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
     int output_count;
@@ -82,6 +90,7 @@ typedef struct swg_plan_opts {
     bool separate_update;       /* Adam and AdamW in four passes over the span, not one: slower, and the gradients end scaled */
     bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
+    swg_plan_mode mode;
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
     swg_recompute recompute;
@@ -110,7 +119,10 @@ void swg_plan_destroy(swg_plan *plan);
 swg_memory swg_plan_memory_of(const swg_plan *plan);
 int64_t swg_plan_flops(const swg_plan *plan);                   /* 2 x multiply-adds of the contractions that run */
 int swg_plan_steps(const swg_plan *plan);
+int swg_plan_parallel_calls(const swg_plan *plan);              /* of an open plan: how often a run hands work to the threads and waits for them */
 void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
+
+void swg_plan_explain(const swg_plan *plan, FILE *file);        /* one line per thing that a pass or the planner did: what was folded, fused, moved */
 
 /* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters). With a host, an open plan whose arena
  * is as large, the two take turns in one arena: running one ends the validity of the other's inputs and outputs.

@@ -119,5 +119,7 @@ int64_t swg__now_ns(void);                                            /* monoton
  * worker is in 0..swg_context_threads()-1. Which worker gets which task is not defined: results must not depend on it. ---- */
 typedef void (*swg__task_fn)(void *arg, int64_t task, int worker);
 void swg__parallel(swg_context *ctx, int64_t tasks, swg__task_fn fn, void *arg);
+/* Held, the workers stay awake between calls: they wait up to a millisecond before they sleep. For many short calls in a row. */
+void swg__pool_hold(swg_context *ctx, bool held);
 
 #endif

@@ -13,19 +13,21 @@ typedef struct share {
     int64_t end;
 } share;
 
-/* A job is announced by raising `generation`. Workers and the caller draw task numbers from the shares; the caller
- * waits until every worker that saw this generation has left it, so the job's fields may be overwritten then. */
+/* A job is announced by raising `generation`, and its door is opened. Workers that come while it is open go in, count themselves, and draw
+ * task numbers from the shares, as the caller does. When nothing is left the caller shuts the door and waits for those inside only: a worker
+ * that is still asleep, or that the system gave no processor, is not waited for. With the door shut and nobody inside the job's fields
+ * may be overwritten. */
 struct swg__pool {
     pthread_t *handles;
     struct worker *workers;
     int count;                              /* workers, the caller not counted */
     _Alignas(64) atomic_uint generation;    /* futex: a new job, or stop */
-    atomic_bool stop;
+    atomic_bool stop, held;
     atomic_int sleepers;
     swg__task_fn fn;
     void *arg;
     share *shares;                          /* of the caller and every worker */
-    _Alignas(64) atomic_uint busy;          /* futex: workers still inside the job */
+    _Alignas(64) atomic_uint door;          /* futex: OPEN, and how many workers are inside */
 };
 
 struct worker {
@@ -34,7 +36,8 @@ struct worker {
 };
 
 /* Spinning pays below a fork-join of about a microsecond and must not burn a shared machine: bounded by the clock. */
-enum { SPIN_NS = 20000, SPIN_CHECK = 64 };
+static const unsigned OPEN = 1u << 31; /* of door */
+enum { SPIN_NS = 20000, HOLD_NS = 1000000, SPIN_CHECK = 64 };
 
 static _Thread_local bool inside_pool;
 
@@ -61,22 +64,31 @@ static void work(swg__pool *pool, int worker) {
     }
 }
 
-/* Waits until *word differs from `seen`: by spinning first, then asleep. */
-static void wait_change(atomic_uint *word, unsigned seen, atomic_int *sleepers) {
-    int64_t start = swg__now_ns();
-    do {
-        for (int i = 0; i < SPIN_CHECK; i++) {
-            if (atomic_load_explicit(word, memory_order_acquire) != seen)
-                return;
-            relax();
+static bool is_held(swg__pool *pool) { return atomic_load_explicit(&pool->held, memory_order_relaxed); }
+
+/* Waits until *word differs from `seen`: by spinning first, then asleep. A worker that is told to hold while it sleeps spins again. */
+static void wait_change(swg__pool *pool, atomic_uint *word, unsigned seen, bool worker) {
+    for (;;) {
+        int64_t start = swg__now_ns();
+        do {
+            for (int i = 0; i < SPIN_CHECK; i++) {
+                if (atomic_load_explicit(word, memory_order_acquire) != seen)
+                    return;
+                relax();
+            }
+        } while (swg__now_ns() - start < (worker && is_held(pool) ? HOLD_NS : SPIN_NS));
+        if (worker)
+            atomic_fetch_add(&pool->sleepers, 1);
+        bool was_held = is_held(pool);
+        while (atomic_load(word) == seen && (!worker || was_held || !is_held(pool))) {
+            futex_wait(word, seen);
+            was_held = was_held && is_held(pool);
         }
-    } while (swg__now_ns() - start < SPIN_NS);
-    if (sleepers)
-        atomic_fetch_add(sleepers, 1);
-    while (atomic_load(word) == seen)
-        futex_wait(word, seen);
-    if (sleepers)
-        atomic_fetch_sub(sleepers, 1);
+        if (worker)
+            atomic_fetch_sub(&pool->sleepers, 1);
+        if (atomic_load(word) != seen)
+            return;
+    }
 }
 
 static void *worker_main(void *arg) {
@@ -84,13 +96,18 @@ static void *worker_main(void *arg) {
     swg__pool *pool = self->pool;
     inside_pool = true;
     for (unsigned seen = 0;;) {
-        wait_change(&pool->generation, seen, &pool->sleepers);
+        wait_change(pool, &pool->generation, seen, true);
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load(&pool->stop))
             return NULL;
+        unsigned door = atomic_load(&pool->door);
+        while (door & OPEN && !atomic_compare_exchange_weak(&pool->door, &door, door + 1))
+            ;
+        if (!(door & OPEN))
+            continue;
         work(pool, self->index);
-        if (atomic_fetch_sub(&pool->busy, 1) == 1)
-            futex_wake_all(&pool->busy);
+        if (atomic_fetch_sub(&pool->door, 1) == 1) /* shut, and nobody inside */
+            futex_wake_all(&pool->door);
     }
 }
 
@@ -142,13 +159,22 @@ void swg__parallel(swg_context *ctx, int64_t tasks, swg__task_fn fn, void *arg) 
         atomic_store_explicit(&pool->shares[i].next, begin, memory_order_relaxed);
         pool->shares[i].end = begin += each + (i < more);
     }
-    atomic_store_explicit(&pool->busy, (unsigned)pool->count, memory_order_relaxed);
+    atomic_store(&pool->door, OPEN);
     atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers))
         futex_wake_all(&pool->generation);
     inside_pool = true;
     work(pool, 0);
     inside_pool = false;
-    for (unsigned left; (left = atomic_load_explicit(&pool->busy, memory_order_acquire)) != 0;)
-        wait_change(&pool->busy, left, NULL);
+    for (unsigned left = atomic_fetch_and(&pool->door, ~OPEN) & ~OPEN; left; left = atomic_load_explicit(&pool->door, memory_order_acquire))
+        wait_change(pool, &pool->door, left, false);
+}
+
+void swg__pool_hold(swg_context *ctx, bool held) {
+    swg__pool *pool = ctx->pool;
+    if (!pool || inside_pool)
+        return;
+    atomic_store(&pool->held, held);
+    if (held && atomic_load(&pool->sleepers))
+        futex_wake_all(&pool->generation); /* they are awake by the time there is work */
 }

@@ -89,6 +89,7 @@ struct swg_graph {
     uint32_t block_count, block_capacity, block;    /* block: the one being made */
     bool in_backward;
     bool inference;                 /* layers build their inference form */
+    swg__text *explain;             /* of a plan's copy: lines about what the passes did; NULL: nobody asks */
 };
 
 typedef struct swg__op_info { const char *text; swg__class class; int inputs; } swg__op_info;

@@ -73,9 +73,10 @@ static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
 }
 
 /* Element-wise readers broadcast by themselves: they can read what an expand reads, if their result's shape stays. */
-static void skip_expands(swg_graph *g, swg__node *n) {
+static int skip_expands(swg_graph *g, swg__node *n) {
+    int skipped = 0;
     if (swg__ops[n->op].class != SWG__EW || n->inputs < 2)
-        return;
+        return 0;
     for (int j = 0; j < n->inputs; j++) {
         const swg__node *expand = &g->nodes[n->in[j]];
         if (expand->op != SWG__EXPAND)
@@ -85,7 +86,9 @@ static void skip_expands(swg_graph *g, swg__node *n) {
             covered = covered || (k != j && swg__same_shape(&g->nodes[n->in[k]], n));
         if (covered)
             n->in[j] = expand->in[0];
+        skipped += covered;
     }
+    return skipped;
 }
 
 static bool mergeable(const swg__node *n) {
@@ -126,6 +129,7 @@ swg_status swg__pass_fold(swg__work *w) {
     swg_value *table = swg__calloc(g->ctx, (size_t)slots, sizeof *table);
     uint8_t *placed = swg__calloc(g->ctx, (size_t)g->count, 1);
     swg_status status = SWG_OK;
+    int identities = 0, simpler = 0, merged = 0, expands = 0;
     if (!table || !placed) {
         status = swg__fail_memory(g->ctx, (size_t)slots * 4, "folding");
         goto done;
@@ -134,10 +138,15 @@ swg_status swg__pass_fold(swg__work *w) {
     for (swg_value v = 1; v < g->count; v++) {
         swg__node *n = &g->nodes[v];
         swg_value same = SWG_NONE;
-        skip_expands(g, n);
+        bool live = w->readers[v];
+        int skipped = skip_expands(g, n);
+        expands += live ? skipped : 0;
+        bool simplified = false;
         while (!placed[v] && !same && simplify(g, n, &same))
-            ;
+            simplified = true;
+        simpler += live && simplified && !same;
         if (same) {
+            identities += live;
             swg__work_replace(w, v, same);
             continue;
         }
@@ -150,8 +159,11 @@ swg_status swg__pass_fold(swg__work *w) {
             swg__work_replace(w, v, table[slot]);
         else
             table[slot] = v;
+        merged += live && table[slot] != v;
     }
     swg__work_count(w);
+    swg__explain(g, "fold: %d operations made simpler, %d identities removed, %d equal operations merged, %d expands read through", simpler,
+                 identities, merged, expands);
 done:
     swg__free(g->ctx, table);
     swg__free(g->ctx, placed);

@@ -1,6 +1,7 @@
 /* fuse.c - bias, ReLU and the ReLU gate move into the contraction that feeds them; chains of element-wise nodes become one
  * tile program whose intermediate values never leave L1.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 #include "pass/pass.h"
 
@@ -211,6 +212,30 @@ static swg_status fuse_chains(swg__work *w) {
     return status;
 }
 
+/* One line per node that does more than its own operation, then the sums. */
+static void explain(const swg__work *w) {
+    int contractions = 0, programs = 0, operations = 0;
+    for (swg_value v = 1; w->g->explain && v < w->g->count; v++) {
+        const swg__node *n = &w->g->nodes[v];
+        char shape[80], what[200] = "";
+        if (!w->readers[v])
+            continue;
+        if (swg__ops[n->op].class == SWG__CONTRACTION && (n->attr.bias || n->attr.relu || n->attr.gate)) {
+            snprintf(what, sizeof what, "%s%s%s", n->attr.bias ? " + bias" : "", n->attr.relu ? " + relu" : "", n->attr.gate ? " + gate" : "");
+            contractions++;
+        } else if (n->op == SWG__PROGRAM) {
+            size_t used = 0;
+            for (int i = 0; i < n->attr.program->length && used < sizeof what; i++)
+                used += (size_t)snprintf(what + used, sizeof what - used, " %s", swg__ops[n->attr.program->code[i].op].text);
+            programs++;
+            operations += n->attr.program->length;
+        }
+        if (*what)
+            swg__explain(w->g, "fuse: %s%s %s%s%s", swg__ops[n->op].text, what, swg__shape_text(n, shape, sizeof shape), *n->name ? " " : "", n->name);
+    }
+    swg__explain(w->g, "fuse: %d contractions with bias, relu or gate; %d programs of %d operations", contractions, programs, operations);
+}
+
 swg_status swg__pass_fuse(swg__work *w) {
     for (swg_value v = 1; v < w->g->count; v++)
         if (w->readers[v]) {
@@ -219,5 +244,6 @@ swg_status swg__pass_fuse(swg__work *w) {
     swg__work_count(w);
     SWG__TRY(fuse_chains(w));
     swg__work_count(w);
+    explain(w);
     return SWG_OK;
 }

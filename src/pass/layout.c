@@ -191,6 +191,23 @@ static void place(maker *m, swg_value v, swg_value *in) {
     }
 }
 
+/* Permutes before and after. */
+static swg_status explain(const maker *m, const swg_value *outputs, int output_count, const swg_value *like) {
+    if (!m->to->explain)
+        return SWG_OK;
+    swg_value *now = swg__alloc(m->to->ctx, (size_t)output_count * sizeof *now);
+    int64_t before = swg__count_live(m->from, outputs, output_count, SWG__PERMUTE), after = -1;
+    for (int i = 0; now && i < output_count; i++)
+        now[i] = like[outputs[i]];
+    if (now)
+        after = swg__count_live(m->to, now, output_count, SWG__PERMUTE);
+    swg__free(m->to->ctx, now);
+    if (before < 0 || after < 0)
+        return swg__fail_memory(m->to->ctx, (size_t)output_count * sizeof *now, "a layout");
+    swg__explain(m->to, "layout: %lld of %lld permutes left", (long long)after, (long long)before);
+    return SWG_OK;
+}
+
 swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
     int most = 1;
     for (int64_t v = 1; v < from->count; v++)
@@ -212,6 +229,8 @@ swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_valu
         for (swg_value v = 1; status == SWG_OK && v < from->count; v++)
             like[v] = *form_of(&m, v, false);
     }
+    if (status == SWG_OK)
+        status = explain(&m, outputs, output_count, like);
     to->span = from->span;
     to->state_span = from->state_span;
     swg__free(ctx, m.form);

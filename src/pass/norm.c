@@ -141,7 +141,7 @@ static swg_value emit_folded(maker *m, const swg__node *norm, const match *f) {
 swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
     size_t count = (size_t)from->count;
     swg_context *ctx = from->ctx;
-    int most = 1;
+    int most = 1, folded = 0;
     for (int64_t v = 1; v < from->count; v++)
         most = from->nodes[v].inputs > most ? from->nodes[v].inputs : most;
     swg_value *in = swg__calloc(ctx, (size_t)most, sizeof *in);
@@ -161,9 +161,12 @@ swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value 
         match found;
         for (int j = 0; j < n->inputs; j++)
             in[j] = like[n->in[j]];
-        like[v] = find(&m, n, &found) ? emit_folded(&m, n, &found) : emit(&m, n, in);
+        bool fits = find(&m, n, &found);
+        folded += fits;
+        like[v] = fits ? emit_folded(&m, n, &found) : emit(&m, n, in);
         status = to->status;
     }
+    swg__explain(to, "norm: %d normalisations moved into the weights before them", folded);
     to->span = from->span;
     to->state_span = from->state_span;
     swg__free(ctx, in);

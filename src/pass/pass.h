@@ -13,6 +13,11 @@ typedef struct swg__work {
     int *readers;           /* per node: live nodes that read it, plus 1 if it is an output; 0 means dead */
 } swg__work;
 
+/* A line about what a pass did to g: "fold: 3 constants". Begins with the name of the pass. */
+void swg__explain(swg_graph *g, const char *format, ...) SWG__PRINTF(2, 3);
+/* Live nodes with this operation; -1: out of memory. */
+int64_t swg__count_live(const swg_graph *g, const swg_value *outputs, int output_count, swg__op op);
+
 /* Counts readers afresh; everything no output needs gets 0. */
 void swg__work_count(swg__work *w);
 /* Readers and outputs of `from` read `to` instead. */

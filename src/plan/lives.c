@@ -1,5 +1,6 @@
 /* lives.c - where every value of a plan lies, from which step to which, and what the memory adds up to.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "pass/pass.h"
 #include "plan/maker.h"
 
 static void extend(swg__life *life, int first, int last) {
@@ -181,6 +182,24 @@ static swg_status place_panels(swg__maker *m, int group, swg__life *lives) {
     return SWG_OK;
 }
 
+static void explain(swg_plan *plan) {
+    int placed = 0, tuned = 0;
+    for (int i = 0; i < plan->buffer_count; i++)
+        placed += !plan->buffers[i].panel && plan->buffers[i].life.last >= 0;
+    for (int i = 0; i < plan->step_count; i++)
+        tuned += plan->steps[i].choice.shift || plan->steps[i].choice.variant;
+    for (int i = 0; i < plan->group_count; i++) {
+        const swg__group *g = &plan->groups[i];
+        tuned += g->choice.panel_rows > 0;
+        swg__explain(plan->g, "panels: %d steps from %s on, %lld rows, %lld at a time", g->count, swg__ops[plan->steps[g->first].call.node->op].text,
+                     (long long)g->rows, (long long)g->panel_rows);
+    }
+    if (plan->tuning)
+        swg__explain(plan->g, "tune: %d steps and groups are run in a way that was measured to be faster", tuned);
+    swg__explain(plan->g, "placement: %d buffers of %d steps in %lld bytes, no less than %lld live at %s", placed, plan->step_count,
+                 (long long)plan->memory.arena_bytes, (long long)plan->memory.bound_bytes, plan->memory.peak_at ? plan->memory.peak_at : "none");
+}
+
 static swg_status place(swg__maker *m) {
     swg_plan *plan = m->plan;
     swg__life *lives = swg__calloc(plan->ctx, (size_t)(plan->buffer_count + plan->group_count + 1), sizeof *lives);
@@ -223,6 +242,7 @@ static swg_status place(swg__maker *m) {
     memory->gradients_bytes = span * (spans.gradient + spans.sum);
     memory->optimiser_bytes = span * (spans.moment1 + spans.moment2 + spans.largest);
     memory->peak_bytes = memory->arena_bytes + memory->array_bytes + memory->state_bytes + span + memory->gradients_bytes + memory->optimiser_bytes;
+    explain(plan);
     swg__free(plan->ctx, lives);
     return status;
 }

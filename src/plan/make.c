@@ -69,6 +69,7 @@ static swg_status remake(swg_plan *plan, copying_pass pass) {
     swg_status status = swg_graph_create(plan->ctx, &(swg_graph_opts){.dtype = from->dtype}, &to);
     if (status == SWG_OK) {
         plan->g = to;
+        to->explain = from->explain;
         status = pass(from, to, plan->outputs, plan->output_count, like);
         for (int64_t v = 0; status == SWG_OK && v < plan->map_count; v++)
             plan->map[v] = like[plan->map[v]];
@@ -131,6 +132,8 @@ static swg_status settle(swg_plan *plan, const swg_plan_opts *opts) {
         for (size_t v = 0; v < n; v++)
             m.group_of[v] = m.last_read[v] = -1;
         status = make(&m, opts);
+        if (status == SWG_OK && plan->explain.failed)
+            status = swg__fail_memory(ctx, plan->explain.length, "a plan");
     } else {
         status = swg__fail_memory(ctx, n * 32, "a plan");
     }
@@ -152,7 +155,9 @@ static swg_plan *create(swg_context *ctx, const swg_plan_opts *opts) {
     plan->bind_inputs = opts->bind_inputs;
     plan->tuning = opts->tuning;
     plan->separate_update = opts->separate_update;
+    plan->mode = opts->mode;
     swg__arena_init(&plan->arena, ctx);
+    swg__text_init(&plan->explain, ctx);
     return plan;
 }
 
@@ -169,6 +174,8 @@ swg_status swg__plan_try(const swg_plan *base, const swg_plan_opts *opts, const 
         return swg__fail_memory(ctx, (size_t)base->map_count * sizeof *plan->map, "a plan");
     plan->map_count = base->map_count;
     plan->output_count = base->output_count;
+    swg__text_add(&plan->explain, base->explain.data ? base->explain.data : "", base->explain.length); /* of the passes before */
+    plan->g->explain = &plan->explain;
     SWG__TRY(swg__pass_remat(base->g, plan->g, drop, reach, like));
     for (int64_t v = 0; v < plan->map_count; v++)
         plan->map[v] = like[base->map[v]];
@@ -194,6 +201,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     if (!plan)
         return swg__fail_memory(ctx, sizeof *plan, "a plan");
     swg_status status = copy_live(g, opts, plan);
+    if (status == SWG_OK)
+        plan->g->explain = &plan->explain;
     if (status == SWG_OK && opts->frozen && !opts->no_fusion)
         status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
@@ -201,6 +210,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
+    if (status == SWG_OK && plan->explain.failed)
+        status = swg__fail_memory(ctx, plan->explain.length, "a plan");
     if (status == SWG_OK && trains(plan->g)) {
         swg_plan *best = NULL;
         status = swg__recompute(plan, g->blocks, opts, &best);

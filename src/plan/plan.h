@@ -90,8 +90,13 @@ struct swg_plan {
     swg_memory memory;
     int peak_time;              /* the step of memory.bound_bytes */
     int64_t flops;
+    swg__text explain;          /* what passes and planner did, line by line */
     const swg_tuning *tuning;   /* while the plan is made */
     swg_recompute_policy policy;        /* what was done: off where the default did not pay */
+    swg_plan_mode mode;
+    struct swg__replay *replay; /* NULL: steps are walked one by one */
+    uint64_t seed;              /* of the run that is going on */
+    uint32_t step;
     struct swg__provider *provider; /* NULL: our own kernels only */
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */
@@ -122,6 +127,8 @@ int swg__update_groups(const swg_graph *g, const swg__node *update);
 
 /* Runs step i, or the group that begins with it; returns the step that comes next. */
 int swg__plan_run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step);
+/* One task of step i or of the group that begins with it, in the run of plan->seed and plan->step. */
+void swg__plan_run_task(swg_plan *plan, int i, int64_t task, int worker);
 /* Fills in pointers and runs kernel->prepare; needs plan->block and weights. */
 swg_status swg__plan_resolve(swg_plan *plan);
 

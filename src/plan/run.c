@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "plan/profile.h"
+#include "plan/replay.h"
 #include "provider/provider.h"
 
 /* Start of a value's memory. For a panel: of worker 0's panel. */
@@ -87,6 +88,23 @@ swg_status swg__plan_resolve(swg_plan *plan) {
     return SWG_OK;
 }
 
+static int64_t tasks_of(const swg_plan *plan, int i) {
+    const swg__step *s = &plan->steps[i];
+    return s->group >= 0 ? swg__ceil_div(plan->groups[s->group].rows, plan->groups[s->group].panel_rows) : swg__ceil_div(s->units, s->grain);
+}
+
+int swg_plan_parallel_calls(const swg_plan *plan) {
+    int calls = 0;
+    if (plan->replay) {
+        for (int i = 0; i < plan->replay->region_count; i++)
+            calls += !plan->replay->regions[i].inline_run;
+        return calls;
+    }
+    for (int i = 0; i < plan->step_count; i += plan->steps[i].group >= 0 ? plan->groups[plan->steps[i].group].count : 1)
+        calls += !plan->steps[i].frozen && plan->steps[i].grain > 0 && tasks_of(plan, i) > 1;
+    return calls;
+}
+
 static swg_status check_weights(const swg_plan *plan, const swg_weights *w) {
     if (w && w->dtype != plan->g->dtype)
         return swg__fail(plan->ctx, SWG_EINVAL, "the weights are of another element type than the graph");
@@ -147,6 +165,8 @@ swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host) {
         if (plan->g->nodes[v].op == SWG__CONSTANT)
             swg__store(&plan->constants[v], plan->g->dtype, 0, plan->g->nodes[v].attr.f[0]);
     SWG__TRY(swg__plan_resolve(plan));
+    if (plan->mode != SWG_MODE_DEFAULT)
+        SWG__TRY(swg__replay_make(plan));
     swg_plan_refresh(plan);
     return SWG_OK;
 }
@@ -162,6 +182,7 @@ void swg_plan_destroy(swg_plan *plan) {
     swg__free(plan->ctx, plan->caller);
     swg__free(plan->ctx, plan->outputs);
     swg__free(plan->ctx, plan->map);
+    swg__text_free(&plan->explain);
     swg__arena_free(&plan->arena);
     swg_graph_destroy(plan->g);
     swg__free(plan->ctx, plan);
@@ -194,86 +215,80 @@ swg_status swg_plan_bind(swg_plan *plan, swg_value v, const void *data) {
 
 /* ---- running ---- */
 
-static void run_task(void *arg, int64_t task, int worker) {
-    const swg__step *s = arg;
-    int64_t begin = task * s->grain;
-    s->kernel->run(&s->call, begin, swg__min64(begin + s->grain, s->units), worker);
-}
-
-/* A task of a run that is recorded. records: the step's, one per worker. */
-typedef struct timed_task { swg__step *step; swg__record *records; } timed_task;
-
-static void run_task_timed(void *arg, int64_t task, int worker) {
-    const timed_task *t = arg;
-    int64_t begin = swg__profile_now();
-    run_task(t->step, task, worker);
-    swg__record_task(&t->records[worker], begin);
-}
-
-/* records: of this run, [step][worker]; NULL: not recorded. */
-typedef struct panel_job { const swg_plan *plan; const swg__group *group; uint64_t seed; uint32_t step; swg__record *records; } panel_job;
-
-/* All steps of a group for one panel of rows. */
-static void run_panel(void *arg, int64_t task, int worker) {
-    const panel_job *job = arg;
-    const swg__group *group = job->group;
+/* All steps of a group for one panel of rows. records: of this run, [step][worker]; NULL: not recorded. */
+static void run_panel(const swg_plan *plan, const swg__group *group, swg__record *records, int64_t task, int worker) {
     int64_t begin = task * group->panel_rows, end = swg__min64(begin + group->panel_rows, group->rows);
-    int64_t since = job->records ? swg__profile_now() : 0;
+    int64_t since = records ? swg__profile_now() : 0;
     for (int i = group->first; i < group->first + group->count; i++) {
-        const swg__step *s = &job->plan->steps[i];
+        const swg__step *s = &plan->steps[i];
         swg__call call = s->call;
         const void *in[SWG__ROW_INPUTS];
         int64_t shift = worker * group->worker_bytes; /* this worker's memory; then back to where row 0 would be */
         for (int j = 0; j < call.node->inputs; j++)
             in[j] = s->reads_panel[j] ? (const char *)s->in[j] + shift - begin * s->in_row_bytes[j] : s->in[j];
         call.in = in;
-        call.seed = job->seed;
-        call.step = job->step;
+        call.seed = plan->seed;
+        call.step = plan->step;
         if (s->writes_panel)
             call.out = (char *)call.out + shift - begin * s->out_row_bytes;
         s->kernel->run(&call, begin, end, worker);
-        if (job->records)
-            since = swg__record_task(&job->records[i * job->plan->ctx->threads + worker], since);
+        if (records)
+            since = swg__record_task(&records[i * plan->ctx->threads + worker], since);
     }
 }
 
-static void run_step(const swg_plan *plan, swg__step *s) {
-    swg__parallel(plan->ctx, swg__ceil_div(s->units, s->grain), run_task, s);
-    if (s->kernel->finish)
-        s->kernel->finish(&s->call);
+void swg__plan_run_task(swg_plan *plan, int i, int64_t task, int worker) {
+    const swg__step *s = &plan->steps[i];
+    if (s->group >= 0) {
+        run_panel(plan, &plan->groups[s->group], NULL, task, worker);
+        return;
+    }
+    int64_t begin = task * s->grain;
+    s->kernel->run(&s->call, begin, swg__min64(begin + s->grain, s->units), worker);
 }
 
-static void run_step_timed(const swg_plan *plan, swg__step *s, swg__record *records, swg_span *span) {
-    timed_task timed = {.step = s, .records = records};
-    span->begin_ns = swg__profile_now();
-    swg__parallel(plan->ctx, swg__ceil_div(s->units, s->grain), run_task_timed, &timed);
-    if (s->kernel->finish)
+typedef struct step_job { swg_plan *plan; int step; swg__record *records; } step_job; /* records: as above */
+
+static void run_task(void *arg, int64_t task, int worker) {
+    const step_job *job = arg;
+    const swg__step *s = &job->plan->steps[job->step];
+    if (s->group >= 0) {
+        run_panel(job->plan, &job->plan->groups[s->group], job->records, task, worker);
+        return;
+    }
+    int64_t begin = job->records ? swg__profile_now() : 0;
+    swg__plan_run_task(job->plan, job->step, task, worker);
+    if (job->records)
+        swg__record_task(&job->records[job->step * job->plan->ctx->threads + worker], begin);
+}
+
+/* span: when a step alone began and ended; NULL: not recorded. */
+static void run_step(swg_plan *plan, int i, swg__record *records, swg_span *span) {
+    const swg__step *s = &plan->steps[i];
+    span = s->group < 0 ? span : NULL;
+    if (span)
+        span->begin_ns = swg__profile_now();
+    swg__parallel(plan->ctx, tasks_of(plan, i), run_task, &(step_job){plan, i, records});
+    if (s->group < 0 && s->kernel->finish)
         s->kernel->finish(&s->call);
-    span->end_ns = swg__profile_now();
+    if (span)
+        span->end_ns = swg__profile_now();
 }
 
 void swg_plan_refresh(swg_plan *plan) {
     for (int i = 0; i < plan->step_count; i++)
         if (plan->steps[i].frozen)
-            run_step(plan, &plan->steps[i]);
+            run_step(plan, i, NULL, NULL);
 }
 
 /* Runs the step at i, or the whole group that begins there; returns the step behind it. records and profile: NULL unless this run is recorded. */
 static int run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step, swg_profile *profile, swg__record *records) {
     swg__step *s = &plan->steps[i];
-    if (s->group >= 0) {
-        const swg__group *group = &plan->groups[s->group];
-        swg__parallel(plan->ctx, swg__ceil_div(group->rows, group->panel_rows), run_panel,
-                      &(panel_job){.plan = plan, .group = group, .seed = seed, .step = step, .records = records});
-        return i + group->count;
-    }
-    s->call.seed = seed;
-    s->call.step = step;
-    if (profile && !s->frozen)
-        run_step_timed(plan, s, records + i * profile->workers, &profile->step[profile->runs * profile->steps + i]);
-    else if (!s->frozen)
-        run_step(plan, s);
-    return i + 1;
+    plan->seed = s->call.seed = seed;
+    plan->step = s->call.step = step;
+    if (!s->frozen)
+        run_step(plan, i, records, profile ? &profile->step[profile->runs * profile->steps + i] : NULL);
+    return i + (s->group >= 0 ? plan->groups[s->group].count : 1);
 }
 
 int swg__plan_run_at(swg_plan *plan, int i, uint64_t seed, uint32_t step) { return run_at(plan, i, seed, step, NULL, NULL); }
@@ -288,11 +303,22 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     swg__record *records = profile ? profile->worker + profile->runs * profile->steps * profile->workers : NULL;
     if (profile)
         profile->run[profile->runs].begin_ns = swg__profile_now();
+    if (plan->replay && !profile) { /* what is recorded are steps, one by one */
+        swg__replay_run(plan->replay, seed, step);
+        return SWG_OK;
+    }
     for (int i = 0; i < plan->step_count;)
         i = run_at(plan, i, seed, step, profile, records);
     if (profile)
         swg__profile_end(profile);
     return SWG_OK;
+}
+
+void swg_plan_explain(const swg_plan *plan, FILE *file) {
+    fputs(plan->explain.data ? plan->explain.data : "", file);
+    if (plan->replay)
+        fprintf(file, "replay: %d steps and groups in %d regions, %d of them on all threads\n", plan->replay->entry_count, plan->replay->region_count,
+                swg_plan_parallel_calls(plan));
 }
 
 void swg_plan_print(const swg_plan *plan, FILE *file) {

@@ -295,6 +295,14 @@ static bool differs(const swg_plan *a, const swg_plan *b, int i) {
     return x->choice.variant != y->choice.variant || swg__ceil_div(x->units, x->grain) != swg__ceil_div(y->units, y->grain);
 }
 
+/* Do both run the same steps? Under a budget of bytes another choice of panels may recompute other values. */
+static bool alike(const swg_plan *a, const swg_plan *b) {
+    bool same = a->step_count == b->step_count;
+    for (int i = 0; same && i < a->step_count; i++)
+        same = a->steps[i].kernel == b->steps[i].kernel && a->steps[i].node == b->steps[i].node && a->steps[i].group == b->steps[i].group;
+    return same;
+}
+
 static void judge(tuner *u, const swg_plan *base, const swg_plan *other, int runs) {
     for (int k = 0; k < u->item_count; k++) {
         item *x = &u->items[k];
@@ -330,7 +338,7 @@ static swg_status confirm(tuner *u, swg_plan *base) {
     swg_plan *plan = NULL;
     int runs = 0;
     swg_status status = open_plan(u, 0, &plan);
-    if (status == SWG_OK)
+    if (status == SWG_OK && alike(base, plan))
         measure(u, base, plan, &runs);
     for (int k = 0; runs && k < u->item_count; k++) {
         item *x = &u->items[k];
@@ -352,13 +360,14 @@ static swg_status search(tuner *u, swg_plan *base) {
         swg_plan *plan = NULL;
         int runs = 0;
         swg_status status = open_plan(u, c, &plan);
-        if (status == SWG_OK)
+        bool comparable = status == SWG_OK && alike(base, plan);
+        if (comparable)
             measure(u, base, plan, &runs);
         if (runs)
             judge(u, base, plan, runs);
         swg_plan_destroy(plan);
         SWG__TRY(status);
-        complete = runs > 0;
+        complete = !comparable || runs > 0;
         if (u->opts->progress)
             u->opts->progress(u->opts->user, c, last + 1);
     }
@@ -404,8 +413,11 @@ swg_status swg_tune(swg_tuning *t, swg_graph *g, const swg_plan_opts *plan_opts,
     t->candidate = HEURISTIC;
     swg_status status = swg_plan_make(g, &u.plan_opts, &base);
     t->candidate = 0;
-    if (status == SWG_OK)
+    if (status == SWG_OK) {
+        if (u.plan_opts.recompute.policy == SWG_RECOMPUTE_DEFAULT)
+            u.plan_opts.recompute.policy = base->policy; /* what pays must not hang on the candidate */
         status = list_items(&u, base);
+    }
     bool missing = false;
     for (int k = 0; k < u.item_count; k++)
         missing = missing || !u.items[k].known;

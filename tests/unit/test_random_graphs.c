@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
-#include "plan/plan.h"
+#include "plan/replay.h"
 #include "swage/nn.h"
 
 enum { POOL = 96, OUTPUTS = 5, LONGEST = 40 };
@@ -377,6 +377,7 @@ typedef struct setup {
     swg_dtype dtype;
     int threads;
     bool no_fusion, frozen, bound;
+    swg_plan_mode mode;
     bool train, smooth;     /* gradients of all parameters are outputs too */
     bool update;            /* and the update runs */
     bool network;
@@ -452,11 +453,13 @@ static swg_status open_job(job *j, const setup *s) {
     }
     j->outputs[j->count++] = loss;
     SWG__TRY(swg_plan_make(j->m.g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .no_fusion = s->no_fusion,
-                                                    .frozen = s->frozen && !j->hyper, .bind_inputs = s->bound,
+                                                    .frozen = s->frozen && !j->hyper, .bind_inputs = s->bound, .mode = s->mode,
                                                     .recompute = s->recompute}, &j->plan));
     SWG__TRY(swg_weights_create(j->m.g, j->hyper != SWG_NONE, &j->weights));
     swg_weights_init(j->weights, s->seed);
     SWG__TRY(swg_plan_open(j->plan, j->weights, NULL));
+    for (int i = 0; j->plan->replay && i < j->plan->replay->region_count; i++)
+        j->plan->replay->regions[i].inline_run = false; /* small graphs: threads meet in every region */
     return fill_inputs(j, s);
 }
 
@@ -588,16 +591,18 @@ static void check(const setup *s, double f32_tolerance) {
         assert_int_equal(hash_of(&single), bits[0]);
     }
     close_job(&single);
-    for (int kind = 0; kind < 2; kind++) { /* threads, weights packed once and inputs in the caller's memory change no bit */
+    /* Threads, weights packed once, inputs in the caller's memory, steps in regions change no bit. */
+    static const char *const kinds[3] = {"3 threads", "frozen weights, bound inputs", "regions on 3 threads"};
+    for (int kind = 0; kind < 3; kind++) {
         job other;
-        setup of_other = variant(s, SWG_F32, kind ? 1 : 3, false);
-        of_other.frozen = of_other.bound = kind && !s->update;
+        setup of_other = variant(s, SWG_F32, kind == 1 ? 1 : 3, false);
+        of_other.frozen = of_other.bound = kind == 1 && !s->update;
+        of_other.mode = kind == 2 ? SWG_MODE_REDUCE_OVERHEAD : SWG_MODE_DEFAULT;
         open_or_fail(&other, &of_other);
         for (uint32_t step = 0; step < 2; step++) {
             run(&other, step);
             if (hash_of(&other) != bits[step])
-                fail_msg("graph %llu: other bits with %s", (unsigned long long)s->seed,
-                         kind ? "frozen weights, bound inputs" : "3 threads");
+                fail_msg("graph %llu: other bits with %s", (unsigned long long)s->seed, kinds[kind]);
         }
         close_job(&other);
     }
@@ -719,7 +724,8 @@ static void out_of_memory(void **state) {
     for (uint64_t seed = 5001; seed <= 5006; seed++)
         for (int64_t n = 0;; n++) {
             testing_allocator memory = {.fail_at = n};
-            setup s = {.seed = seed, .threads = 2, .most = 300, .train = seed & 1, .update = seed & 2, .memory = &memory};
+            setup s = {.seed = seed, .threads = 2, .most = 300, .train = seed & 1, .update = seed & 2, .memory = &memory,
+                       .mode = seed & 1 ? SWG_MODE_REDUCE_OVERHEAD : SWG_MODE_DEFAULT};
             job j;
             swg_status status = open_job(&j, &s);
             if (status != SWG_OK && status != SWG_ENOMEM)

@@ -1,0 +1,155 @@
+/* test_explain.c - proves: every line of an explanation is true for a small graph whose rewriting can be counted by hand, a pass that is
+ * switched off says nothing, and what is said agrees with the plan.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "plan/plan.h"
+#include "swage/nn.h"
+#include "testing.h"
+
+/* The explanation of a plan; free it. */
+static char *explain(swg_plan *plan) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    assert_non_null(file);
+    swg_plan_explain(plan, file);
+    fclose(file);
+    return text;
+}
+
+static char *explain_graph(swg_context *ctx, swg_graph *g, const swg_plan_opts *opts, swg_plan **plan) {
+    assert_ok(ctx, swg_plan_make(g, opts, plan));
+    return explain(*plan);
+}
+
+#define assert_line(text, line)                                    \
+    do {                                                           \
+        if (!strstr(text, line))                                   \
+            fail_msg("\"%s\" is not in:\n%s", line, text);         \
+    } while (0)
+
+static int64_t count_steps(const swg_plan *plan, int op) {
+    int64_t count = 0;
+    for (int i = 0; i < plan->step_count; i++)
+        count += !plan->steps[i].packs && plan->steps[i].call.node->op == op;
+    return count;
+}
+
+/* relu(x W^T + b): one contraction takes both. sigmoid(h) * h * 2 + 1: a program of three, after the multiplication by a number has become a
+ * scaling, and scaling and shift are two. tanh twice over the same value: one of them goes. x + expand(b): reads through the expand. */
+static void folds_and_fuses(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    swg_plan *plan;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 2, (int64_t[]){40, 6});
+    swg_value h = swg_relu(g, swg_linear(g, x, 8, "fc"));
+    swg_value product = swg_mul(g, swg_mul(g, swg_sigmoid(g, h), h), swg_constant(g, 2));
+    swg_value twice = swg_max(g, swg_tanh(g, product), swg_square(g, swg_tanh(g, product)));
+    swg_value same = swg_affine(g, twice, 1, 0);
+    swg_value wide = swg_expand(g, swg_input(g, "b", 1, (int64_t[]){8}), 2, (int64_t[]){40, 8});
+    const swg_value out[1] = {swg_add(g, same, wide)};
+    swg_plan_opts opts = {.outputs = out, .output_count = 1};
+    char *text = explain_graph(ctx, g, &opts, &plan);
+    assert_line(text, "fold: 1 operations made simpler, 1 identities removed, 1 equal operations merged, 1 expands read through\n");
+    assert_line(text, "fuse: linear + bias + relu (40, 8) fc\n");
+    assert_line(text, "fuse: 1 contractions with bias, relu or gate; 2 programs of 7 operations\n"); /* tanh has two readers: its chain ends there */
+    assert_line(text, "fuse: program sigmoid mul affine tanh (40, 8)\n");
+    assert_line(text, "fuse: program square max add (40, 8)\n");
+    assert_line(text, "layout: 0 of 0 permutes left\n");
+    assert_line(text, "panels: 3 steps from linear on, 40 rows, 10 at a time\n");
+    assert_int_equal(count_steps(plan, SWG__PROGRAM), 2);
+    assert_int_equal(count_steps(plan, SWG__LINEAR), 1);
+    char line[128];
+    int buffers = 0;
+    for (int i = 0; i < plan->buffer_count; i++)
+        buffers += !plan->buffers[i].panel && plan->buffers[i].life.last >= 0;
+    snprintf(line, sizeof line, "placement: %d buffers of %d steps in %lld bytes, no less than %lld live at", buffers, swg_plan_steps(plan),
+             (long long)swg_plan_memory_of(plan).arena_bytes, (long long)swg_plan_memory_of(plan).bound_bytes);
+    assert_line(text, line);
+    assert_null(strstr(text, "norm:"));
+    assert_null(strstr(text, "tune:"));
+    assert_null(strstr(text, "replay:"));
+    free(text);
+    int fused = swg_plan_steps(plan);
+    swg_plan_destroy(plan);
+
+    opts.no_fusion = opts.no_layout = true;
+    text = explain_graph(ctx, g, &opts, &plan);
+    assert_null(strstr(text, "fuse:"));
+    assert_null(strstr(text, "layout:"));
+    assert_line(text, "fold: ");
+    assert_true(swg_plan_steps(plan) > fused);
+    free(text);
+    swg_plan_destroy(plan);
+
+    swg_tuning *tuning;
+    assert_ok(ctx, swg_tuning_open(ctx, "/dev/null", &tuning));
+    opts = (swg_plan_opts){.outputs = out, .output_count = 1, .tuning = tuning, .mode = SWG_MODE_REDUCE_OVERHEAD};
+    text = explain_graph(ctx, g, &opts, &plan);
+    assert_line(text, "tune: 0 steps and groups");
+    free(text);
+    swg_weights *weights;
+    assert_ok(ctx, swg_weights_create(g, false, &weights));
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+    text = explain(plan); /* regions are known when the plan is open */
+    assert_line(text, "replay: ");
+    free(text);
+    swg_plan_destroy(plan);
+    swg_weights_destroy(weights);
+    swg_tuning_close(tuning);
+    swg_graph_destroy(g);
+}
+
+/* Two convolutions in a channels-first network: each has a permute on either side, and all but the two at the edges go. */
+static void moves_channels(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    swg_plan *plan;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 4, (int64_t[]){2, 3, 8, 8});
+    swg_value h = swg_relu(g, swg_conv(g, x, 5, 3, NULL, "one"));
+    const swg_value out[1] = {swg_conv(g, h, 4, 3, NULL, "two")};
+    swg_plan_opts opts = {.outputs = out, .output_count = 1};
+    char *text = explain_graph(ctx, g, &opts, &plan);
+    assert_line(text, "layout: 2 of 4 permutes left\n");
+    assert_line(text, "fuse: conv + bias + relu");
+    assert_int_equal(count_steps(plan, SWG__PERMUTE), 2);
+    free(text);
+    swg_plan_destroy(plan);
+    opts.no_layout = true;
+    text = explain_graph(ctx, g, &opts, &plan);
+    assert_int_equal(count_steps(plan, SWG__PERMUTE), 4);
+    free(text);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
+/* Inference with frozen weights: the norm's statistics are known, and its work goes into the convolution. */
+static void moves_norms(void **state) {
+    swg_context *ctx = *state;
+    for (int fold = 0; fold < 2; fold++) {
+        swg_graph *g;
+        swg_plan *plan;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+        swg_value x = swg_input(g, "x", 4, (int64_t[]){2, 3, 8, 8});
+        const swg_value out[1] = {swg_relu(g, swg_batch_norm(g, swg_conv(g, x, 5, 3, NULL, "c"), "bn", NULL))};
+        char *text = explain_graph(ctx, g, &(swg_plan_opts){.outputs = out, .output_count = 1, .frozen = true, .no_fusion = !fold}, &plan);
+        if (fold)
+            assert_line(text, "norm: 1 normalisations moved into the weights before them\n");
+        else
+            assert_null(strstr(text, "norm:"));
+        assert_int_equal(count_steps(plan, SWG__NORM_APPLY), !fold);
+        free(text);
+        swg_plan_destroy(plan);
+        swg_graph_destroy(g);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(folds_and_fuses, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(moves_channels, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(moves_norms, testing_open, testing_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
