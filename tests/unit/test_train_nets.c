@@ -1,5 +1,5 @@
 /* test_train_nets.c - proves: every SWAE recipe has its published settings; every network trains, validates on running statistics, is saved,
- * resumed to the bit, opened and evaluated by the same code; a batch of one block is dropped where there is batch norm; settings that
+ * resumed to the bit, opened and evaluated by the same code; a batch of one block is dropped where there is batch norm; every normalisation trains and counts its side information; settings that
  * do not fit a network are refused by name.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "training.h"
@@ -135,6 +135,52 @@ static void trains(void **state) {
     scratch_close(&s, ctx, 1);
 }
 
+/* A variable of 1e-9 beside one of order 1, zeros in both. */
+static void difficult(double *values, int variable, int octant) {
+    for (int i = 0; i < OCTANT; i++)
+        values[i] = (octant + i) % 10 == 0 ? 0 : variable ? values[i] : 1e-9 * values[i];
+}
+
+/* Every normalisation: trains, gives numbers, and counts the side information that decoding needs: offsets in the input's precision, exponents. */
+static void every_normalisation(void **state) {
+    swg_context *ctx = *state;
+    static const struct { const char *setting; int offset, exponent; bool narrow; } norms[] = {
+        {"data.norm=pos_log", 1, 0, false}, {"data.norm=block_scale", 1, 1, true}, {"data.norm=scaleitup", 1, 1, false}, {"data.norm=pos_log_std", 1, 0, false},
+        {"data.norm=minmax", 0, 0, false}, {"data.norm=zscore", 0, 0, false}, {"data.norm=robust", 0, 0, false}, {"data.norm=asinh", 0, 0, false},
+        {"data.norm=symlog", 0, 0, false}, {"data.norm=adaptive", 1, 0, false}, {"data.norm=none", 0, 0, false}};
+    for (size_t k = 0; k < 4 * sizeof norms / sizeof *norms; k++) {
+        const int bytes = k % 2 ? 8 : 4;
+        const bool constants = k / 2 % 2;
+        scratch s;
+        scratch_open(&s);
+        write_octants(ctx, scratch_path(&s, "a.h5"), &(octants){.count = 60, .variables = 2, .constant_every = constants ? 5 : 0, .change = constants ? NULL : difficult,
+                                                              .element = bytes == 8 ? SWG_ELEMENT_F64 : SWG_ELEMENT_F32});
+        char data[320];
+        strcpy(data, s.path);
+        assert_ok(ctx, train(ctx, s.folder, "run", data, MORE(norms[k / 4].setting, "data.vars=*"), NULL, NULL));
+        swg_model *model;
+        swg_evaluation e;
+        assert_ok(ctx, swg_model_open(ctx, in_run(s.folder, "run", ""), &model));
+        assert_ok(ctx, swg_evaluate(ctx, model, NULL, NULL, &e));
+        assert_int_equal(e.count, 3);
+        for (int64_t r = 0; r < e.count; r++) {
+            const swg_evaluation_row *row = &e.rows[r];
+            double constant = row->original.value[SWG_METRIC_CONSTANT_BLOCKS], n = (double)row->blocks, normal = n - constant, bits = 0;
+            assert_int_equal(row->failed_blocks, 0);
+            for (int m = 0; m < SWG_METRICS; m++)
+                assert_true(!row->original.has[m] || isfinite(row->original.value[m]));
+            if (constant > 0)
+                bits = normal * log2(n / normal) + constant * log2(n / constant);
+            double offset = norms[k / 4].offset * (norms[k / 4].narrow ? 4 : bytes);
+            assert_close((double)row->side_bytes, normal * (offset + norms[k / 4].exponent) + constant * bytes + ceil(bits / 8), 0, 0);
+        }
+        swg_evaluation_free(ctx, &e);
+        swg_model_close(model);
+        remove_tree(in_run(s.folder, "run", ""));
+        scratch_close(&s, ctx, 1);
+    }
+}
+
 /* Stopped after any step and gone on: the same bits, running statistics among them. 64 training blocks: with batches of 9 one is left over. */
 static void resumed_is_the_same(void **state) {
     swg_context *ctx = *state;
@@ -250,6 +296,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(recipes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(trains, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(every_normalisation, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(resumed_is_the_same, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(last_block_is_dropped, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(one_training_block, testing_open, testing_close),
