@@ -98,6 +98,29 @@ static const char *const *settings_of(const network *n, const char *const *more)
     return all;
 }
 
+/* What a model gives for a block does not depend on how many others there are, to the bit. */
+static void check_alone(swg_context *ctx, swg_model *model) {
+    enum { COUNT = 300 };
+    static const int64_t picked[] = {0, 17, 255, 256, COUNT - 1};
+    int64_t values = swg_model_network(model)->input, latent = swg_model_network(model)->latent;
+    float *x = swg__alloc(ctx, (size_t)(COUNT * values) * sizeof *x), *y = swg__alloc(ctx, (size_t)((COUNT + 1) * values) * sizeof *y);
+    float *z = swg__alloc(ctx, (size_t)((COUNT + 1) * latent) * sizeof *z);
+    assert_true(x && y && z);
+    for (int64_t i = 0; i < COUNT * values; i++)
+        x[i] = (float)sin(.37 * (double)i);
+    assert_ok(ctx, swg_model_encode(model, COUNT, x, z));
+    assert_ok(ctx, swg_model_decode(model, COUNT, z, y));
+    for (size_t i = 0; i < sizeof picked / sizeof *picked; i++) {
+        assert_ok(ctx, swg_model_encode(model, 1, x + picked[i] * values, z + COUNT * latent));
+        assert_ok(ctx, swg_model_decode(model, 1, z + COUNT * latent, y + COUNT * values));
+        assert_memory_equal(z + COUNT * latent, z + picked[i] * latent, (size_t)latent * sizeof *z);
+        assert_memory_equal(y + COUNT * values, y + picked[i] * values, (size_t)values * sizeof *y);
+    }
+    swg__free(ctx, x);
+    swg__free(ctx, y);
+    swg__free(ctx, z);
+}
+
 /* Trains on one variable, and on all of them with a tenth of the blocks constant: the loss halves, what validation logged is what the model
  * gives when it is used, all figures are numbers. */
 static void trains(void **state) {
@@ -129,6 +152,7 @@ static void trains(void **state) {
                 assert_true(!e.rows[r].original.has[m] || isfinite(e.rows[r].original.value[m]));
         assert_int_equal(all->latent_bytes, normal * 4 * (swg_model_network(model)->latent_int8 ? 1 : 4));
         swg_evaluation_free(ctx, &e);
+        check_alone(ctx, model);
         swg_model_close(model);
         remove_tree(in_run(s.folder, "run", ""));
     }
