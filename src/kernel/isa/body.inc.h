@@ -16,6 +16,7 @@
 #include "kernel/dropout.inc.h"
 #include "kernel/softmax.inc.h"
 #include "kernel/spline.inc.h"
+#include "kernel/pick.inc.h"
 #include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
@@ -48,6 +49,8 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_moments = column_moments,
     .column_products = column_products,
     .add_scaled = add_scaled,
+    .largest_of = largest_of,
+    .pick = pick,
     .turn = turn,
     .layer_norm = layer_norm,
     .layer_norm_grad = layer_norm_grad,
