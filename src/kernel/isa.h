@@ -51,6 +51,14 @@ typedef struct swg__scores {
     int64_t mask_stride;            /* 0: one row for all */
 } swg__scores;
 
+/* Attention of one head so narrow that whole vectors of queries stay in registers; d columns of q, k and v. */
+typedef struct swg__narrow {
+    const float *q, *k, *v, *mask;  /* mask: one row for all, or NULL */
+    float *y, *lse;                 /* both with stride y_row */
+    int64_t q_row, k_row, v_row, y_row, rows, keys, d;
+    float scale;
+} swg__narrow;
+
 /* A pass of a Fourier transform of length n of SIDE sequences; stride: product of the radices of the passes before. cosine, sine: of
  * 2 pi i / n for i < n. */
 enum { SWG__FFT_SIDE = 8 };
@@ -117,6 +125,7 @@ typedef struct swg__isa_table {
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_narrow)(const swg__narrow *a);                     /* d is 4 or 8 */
     void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);

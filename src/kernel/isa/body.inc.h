@@ -15,6 +15,7 @@
 #include "kernel/turn.inc.h"
 #include "kernel/dropout.inc.h"
 #include "kernel/softmax.inc.h"
+#include "kernel/narrow.inc.h"
 #include "kernel/spline.inc.h"
 #include "kernel/pick.inc.h"
 #include "kernel/fft.inc.h"
@@ -57,6 +58,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
+    .attention_narrow = attention_narrow,
     .attention_means = attention_means,
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
