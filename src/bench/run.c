@@ -150,6 +150,8 @@ static swg_status run_rows(swg__bench *b) {
         if (b->opts.progress)
             b->opts.progress(b->opts.user, text);
         SWG__TRY(run_row(b, &b->rows[i]));
+        if (b->rows[i].measured_bytes < 0)
+            swg__peers_row(b, b->rows[i].threads > 1 && b->team_count > 1, &b->rows[i]);
     }
     return SWG_OK;
 }
@@ -159,7 +161,6 @@ static void find_onednn(swg__bench *b) {
     b->peers[0] = (swg__peer){.name = "oneDNN", .version = "absent", .options = "C API; primitives once, weights in its own format; OpenMP"};
     if (swg__provider_version(version, sizeof version))
         snprintf(b->peers[0].version, sizeof b->peers[0].version, "%s", version + strlen("oneDNN "));
-    b->peers[1] = (swg__peer){.name = "PyTorch", .version = "not asked"};
 }
 
 static swg_status open_teams(swg__bench *b) {
@@ -177,16 +178,11 @@ static swg_status run(swg__bench *b) {
     SWG__TRY(open_teams(b));
     SWG__TRY(list_rows(b));
     if (b->opts.progress)
-        b->opts.progress(b->opts.user, "peaks of this machine");
+        b->opts.progress(b->opts.user, b->opts.against ? "starting peers" : "peaks of this machine");
+    SWG__TRY(swg__peers_open(b));
     SWG__TRY(measure_limits(b));
     SWG__TRY(run_rows(b));
     b->peak_end = swg__peaks_probe(&b->teams[0]);
-    sched_setaffinity(0, sizeof b->cpus, &b->cpus); /* a peer's process inherits it */
-    for (int t = 0; b->opts.pytorch && t < b->team_count; t++) {
-        if (b->opts.progress)
-            b->opts.progress(b->opts.user, "PyTorch");
-        SWG__TRY(swg__bench_pytorch(b, b->teams[t].threads));
-    }
     for (int i = 0; i < b->row_count; i++) {
         swg__row *row = &b->rows[i];
         row->noisy = row->noisy || moved(b->peak_end, b->peak_start) > .05;
@@ -204,6 +200,7 @@ swg_status swg__bench_run(swg_context *ctx, const swg__bench_opts *opts, swg__be
     swg__machine_look(&b->machine);
     find_onednn(b);
     swg_status status = run(b);
+    swg__peers_close(b);
     sched_setaffinity(0, sizeof b->cpus, &b->cpus);
     for (int t = 0; t < b->team_count; t++) /* the limits stay for the report */
         swg__team_close(&b->teams[t]);

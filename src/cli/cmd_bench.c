@@ -9,7 +9,7 @@
 
 static const cli_option options[] = {
     {"quick", 0, NULL, "about 20 seconds: shorter measurements, wider spread"},
-    {"against", 0, "PEER", "also run this peer, if it is installed: pytorch"},
+    {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all"},
     {"list", 0, NULL, "list the rows"},
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
@@ -104,6 +104,27 @@ static swg_status compare(cli *c) {
 
 /* ---- rows ---- */
 
+/* "pytorch,onnxruntime" as bits; "ort" is short for the latter. */
+static swg_status read_peers(cli *c, unsigned *bits) {
+    const char *at = cli_value(c, "against");
+    while (at && *at) {
+        size_t length = strcspn(at, ",");
+        unsigned found = length == 3 && strncmp(at, "all", length) == 0 ? ~0u : 0;
+        bool ort = length == 3 && strncmp(at, "ort", length) == 0;
+        for (int i = 0; swg__peer_key(i); i++) {
+            const char *key = swg__peer_key(i);
+            if (ort ? strcmp(key, "onnxruntime") == 0 : strlen(key) == length && strncmp(at, key, length) == 0)
+                found |= 1u << i;
+        }
+        if (!found)
+            return cli_fail(c, SWG_EUSAGE, "--against %.*s: no such peer; there are pytorch, pytorch-compile and onnxruntime, or all (oneDNN is always "
+                            "run where it is built in)", (int)length, at);
+        *bits |= found;
+        at += length + (at[length] == ',');
+    }
+    return SWG_OK;
+}
+
 static swg_status run(cli *c) {
     if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
         return compare(c);
@@ -113,9 +134,8 @@ static swg_status run(cli *c) {
         swg__bench_list(print_id, stdout);
         return SWG_OK;
     }
-    const char *against = cli_value(c, "against");
-    if (against && strcmp(against, "pytorch") != 0)
-        return cli_fail(c, SWG_EUSAGE, "--against %s: no such peer; there is pytorch (oneDNN is always run where it is built in)", against);
+    unsigned against = 0;
+    SWG__TRY(read_peers(c, &against));
     int64_t threads = 0;
     swg_status status = cli_integer(c, "threads", 1, 4096, &threads);
     if (status != SWG_OK)
@@ -128,7 +148,7 @@ static swg_status run(cli *c) {
     cli_progress_open(&progress, 2);
     swg__bench bench;
     const swg__bench_opts opts = {.patterns = (const char *const *)c->positional, .pattern_count = c->positional_count,
-                                  .threads = (int)threads, .quick = cli_flag(c, "quick"), .pytorch = against != NULL,
+                                  .threads = (int)threads, .quick = cli_flag(c, "quick"), .against = against,
                                   .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
     status = swg__bench_run(c->ctx, &opts, &bench);
     cli_progress_close(&progress);

@@ -27,7 +27,7 @@ holds '^memory-mlp-b65536$' out
 run 2 nothing-of-the-kind
 holds 'no row is called "nothing-of-the-kind"' err
 run 2 --against abacus
-holds 'no such peer; there is pytorch' err
+holds 'abacus: no such peer; there are pytorch' err
 
 run 0 mlp-b16 --quick --threads 1 --output "$work/r.json"
 holds '^1 thread .*scalar [0-9.]+' out
@@ -37,19 +37,34 @@ for key in schema machine peaks peers rows workload dtype threads median_ns gops
 done
 run 1 mlp-b16 --quick --threads 1 --output "$work/none/r.json"
 
-# A peer that answers, one that does not, and none at all.
-printf '#!/bin/sh\necho '\''{"peer":"pytorch","version":"9.9","options":{"cpu_capability":"ABACUS"},"rows":[
-{"workload":"mlp-b16","threads":1,"variant":"slow","median_ns":2000000000.0,"min_ns":1},
-{"workload":"mlp-b16","threads":1,"variant":"eager","median_ns":1000000000.0,"min_ns":1}]}'\''\n' >"$work/peer"
-printf '#!/bin/sh\necho no module named torch >&2\nexit 1\n' >"$work/broken"
-chmod +x "$work/peer" "$work/broken"
-SWAGE_PEER_PYTHON="$work/peer" run 0 mlp-b16 --quick --threads 1 --against pytorch
-holds 'PyTorch 1.00 s, x [0-9.]+' out
+# Peers that answer, one that ends in the middle, one that does not start, and none at all.
+cat >"$work/peer" <<'PEER'
+#!/bin/sh
+case "$*" in *onnxruntime*) exit 1 ;; esac
+echo '{"peer":"pytorch","version":"9.9","options":"ABACUS"}'
+while read -r work dtype; do
+    case $work in
+    mlp-b1) exit 0 ;;
+    mlp-b16) echo '{"rows":[{"variant":"slow","median_ns":2000000000.0,"min_ns":1,"form":""},{"variant":"eager","median_ns":1000000000.0,"min_ns":1},
+{"variant":"other","form":"abc","error":"no fingers left"},{"variant":"broken","error":"beads"}]}' | tr -d '\n'; echo ;;
+    *) echo '{"rows":[]}' ;;
+    esac
+done
+PEER
+chmod +x "$work/peer"
+export SWAGE_PEER_PYTHON="$work/peer"
+run 0 mlp-b16 mlp1-b16 --quick --threads 1 --against pytorch -o "$work/p.json"
+holds '^mlp-b16 .*PyTorch 1.00 s, x [0-9.]+  PyTorch abc: no fingers left' out
 holds '^PyTorch: 9.9; .*ABACUS' out
-SWAGE_PEER_PYTHON="$work/broken" run 0 mlp-b16 --quick --threads 1 --against pytorch
-holds '^PyTorch: failed' out
-SWAGE_PEER_PYTHON="$work/no-such-file" run 0 mlp-b16 --quick --threads 1 --against pytorch
-holds '^PyTorch: absent' out
+holds '^ONNX Runtime: not asked' out
+grep -q '"failure":.*beads' "$work/p.json" || fail "a peer's failure is not in the JSON"
+run 0 mlp-b1 mlp-b16 --quick --threads 1 --against pytorch,ort
+holds '^PyTorch: 9.9; ended at mlp-b1;' out
+holds '^ONNX Runtime: failed; .*did not start' out
+SWAGE_PEER_PYTHON="$work/no-such-file" run 0 mlp-b16 --quick --threads 1 --against all
+holds '^PyTorch compiled: absent' out
+holds '^ONNX Runtime: absent' out
+unset SWAGE_PEER_PYTHON
 
 # Switches of a recipe, and batch sizes.
 json=$(dirname "$swage")/json
