@@ -24,6 +24,7 @@ typedef struct swg__side {
     void (*call)(void *arg);
     void *arg;
     int64_t settle_ns;
+    void (*turn)(void *arg, bool begins); /* before and after the side's turn; may be NULL */
 } swg__side;
 
 typedef struct swg__ratio { double median, low, high; } swg__ratio; /* over the rounds */
@@ -107,7 +108,7 @@ double swg__peaks_probe(swg__team *team);
 
 /* ---- rows ---- */
 
-typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
+typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_BUSY, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
 
 typedef struct swg__workload {
     char id[48];
@@ -183,6 +184,8 @@ void swg__bench_list(void (*each)(void *user, const char *id), void *user);
 /* jobs.c: one row; memory.c: one row, measured in a child process. Failures of the row itself go into row->failure. */
 swg_status swg__bench_time(swg__bench *b, swg__team *team, swg__row *row);
 swg_status swg__bench_memory(swg__bench *b, swg__row *row);
+/* busy.c: a training step beside a process that spins, in a child process too. */
+swg_status swg__bench_busy(swg__bench *b, swg__row *row);
 
 /* ---- peers.c: other systems ---- */
 

@@ -111,7 +111,7 @@ static void add_peaks(const swg__bench *b, cJSON *root) {
 
 static void add_row(const swg__row *row, cJSON *rows) {
     static const char *const kinds[] = {[SWG__WORK_MATMUL] = "kernel", [SWG__WORK_CONV] = "kernel", [SWG__WORK_LAYER] = "kernel", [SWG__WORK_INFER] = "infer", [SWG__WORK_TRAIN] = "train",
-                                        [SWG__WORK_ADAMW] = "kernel", [SWG__WORK_MEMORY_TRAIN] = "memory", [SWG__WORK_MEMORY_INFER] = "memory"};
+                                        [SWG__WORK_ADAMW] = "kernel", [SWG__WORK_BUSY] = "train", [SWG__WORK_MEMORY_TRAIN] = "memory", [SWG__WORK_MEMORY_INFER] = "memory"};
     const swg__workload *w = &row->work;
     const swg__peer_times *peer = fastest_peer(row);
     bool timed = !*row->failure;

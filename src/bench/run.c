@@ -52,6 +52,8 @@ static int list(swg__workload *out) {
             snprintf(w->id, sizeof w->id, others[k].format, models[m].name, (long long)w->batch);
         }
         if (others[k].kind == SWG__WORK_TRAIN)
+            out[count++] = (swg__workload){.id = "pool-busy", .kind = SWG__WORK_BUSY, .model = "swae/mlp-deep", .batch = TRAIN_BATCH};
+        if (others[k].kind == SWG__WORK_TRAIN)
             out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
     }
     return count;
@@ -78,8 +80,8 @@ static swg_status list_rows(swg__bench *b) {
     if (!b->rows)
         return swg__fail_memory(b->ctx, (size_t)count * 2 * sizeof *b->rows, "rows");
     for (int i = 0; i < count; i++) {
-        bool memory = all[i].kind == SWG__WORK_MEMORY_TRAIN || all[i].kind == SWG__WORK_MEMORY_INFER;
-        for (int t = memory ? b->team_count - 1 : 0; t < b->team_count && wanted(&b->opts, all[i].id); t++)
+        bool once = all[i].kind == SWG__WORK_MEMORY_TRAIN || all[i].kind == SWG__WORK_MEMORY_INFER || all[i].kind == SWG__WORK_BUSY;
+        for (int t = once ? b->team_count - 1 : 0; t < b->team_count && wanted(&b->opts, all[i].id); t++)
             b->rows[b->row_count++] = (swg__row){.work = all[i], .threads = b->teams[t].threads, .measured_bytes = -1, .allocations = -1};
     }
     if (b->row_count == 0)
@@ -127,6 +129,7 @@ static swg_status run_row(swg__bench *b, swg__row *row) {
         double before = swg__peaks_probe(&b->teams[0]);
         bool memory = row->work.kind == SWG__WORK_MEMORY_TRAIN || row->work.kind == SWG__WORK_MEMORY_INFER;
         swg_status status = memory                               ? swg__bench_memory(b, row)
+                            : row->work.kind == SWG__WORK_BUSY  ? swg__bench_busy(b, row)
                             : row->work.kind == SWG__WORK_CONV  ? swg__bench_conv(b, team, row)
                             : row->work.kind == SWG__WORK_LAYER ? swg__bench_layer(b, team, row)
                                                                 : swg__bench_time(b, team, row);
@@ -150,7 +153,7 @@ static swg_status run_rows(swg__bench *b) {
         if (b->opts.progress)
             b->opts.progress(b->opts.user, text);
         SWG__TRY(run_row(b, &b->rows[i]));
-        if (b->rows[i].measured_bytes < 0)
+        if (b->rows[i].measured_bytes < 0 && b->rows[i].work.kind != SWG__WORK_BUSY)
             swg__peers_row(b, b->rows[i].threads > 1 && b->team_count > 1, &b->rows[i]);
     }
     return SWG_OK;
