@@ -197,6 +197,9 @@ swg_status swg__peers_open(swg__bench *b);
 void swg__peers_row(swg__bench *b, int team, swg__row *row);
 void swg__peers_close(swg__bench *b);
 
+/* files.c: tables of what swg__bench_json gave, of one run or several; page: an HTML file, or NULL. SWG_EFORMAT: something else. */
+swg_status swg__bench_files(swg_context *ctx, const char *const *paths, int count, bool markdown, const char *page, swg__text *text);
+
 /* report.c */
 void swg__bench_machine_line(const swg__machine *m, const swg__team *team, swg__text *text);
 void swg__bench_peak_line(const swg__team *team, swg__text *text);

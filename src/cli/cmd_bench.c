@@ -14,7 +14,9 @@ static const cli_option options[] = {
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
     {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
-    {"output", 'o', "FILE", "write the JSON object into FILE"},
+    {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
+    {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
+    {"markdown", 0, NULL, "with --report: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -125,7 +127,21 @@ static swg_status read_peers(cli *c, unsigned *bits) {
     return SWG_OK;
 }
 
+static swg_status report(cli *c) {
+    swg__text text;
+    swg__text_init(&text, c->ctx);
+    swg_status status = swg__bench_files(c->ctx, (const char *const *)c->positional, c->positional_count, cli_flag(c, "markdown"), cli_value(c, "output"), &text);
+    if (status == SWG_OK)
+        fputs(text.data, stdout);
+    swg__text_free(&text);
+    return status;
+}
+
 static swg_status run(cli *c) {
+    if (cli_flag(c, "report"))
+        return report(c);
+    if (cli_flag(c, "markdown"))
+        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report");
     if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
         return compare(c);
     if (c->override_count)
@@ -166,7 +182,7 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST",
+    .usage = "[ROW ...] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
                "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"

@@ -58,6 +58,17 @@ holds '^mlp-b16 .*PyTorch 1.00 s, x [0-9.]+  PyTorch abc: no fingers left' out
 holds '^PyTorch: 9.9; .*ABACUS' out
 holds '^ONNX Runtime: not asked' out
 grep -q '"failure":.*beads' "$work/p.json" || fail "a peer's failure is not in the JSON"
+run 0 --report "$work/p.json" --markdown
+holds '^\| row \| threads \| median \| .*PyTorch' out
+holds '^\| `mlp-b16` \| 1 \| [0-9.]+ us, [0-9.]+ of floor.* \| 1.00 s, x [0-9.]+ \| no fingers left \|$' out
+run 0 --report "$work/p.json" "$work/r.json" -o "$work/r.html"
+holds '^mlp-b16 +1 +.* us, x [0-9.]+' out
+grep -q 'share of the floor' "$work/r.html" || fail "the page has no bars"
+printf '{"schema":1}' >"$work/no.json"
+run 1 --report "$work/no.json"
+holds 'not a JSON object of' err
+run 2 --report
+run 2 --markdown
 run 0 mlp-b1 mlp-b16 --quick --threads 1 --against pytorch,ort
 holds '^PyTorch: 9.9; ended at mlp-b1;' out
 holds '^ONNX Runtime: failed; .*did not start' out
