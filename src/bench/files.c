@@ -95,11 +95,13 @@ static void fill_cell(const sheet *s, const cJSON *row, const column *c, char ce
         return;
     }
     int used = duration(median, cell, CELL);
-    if (c->peer || c->file)
-        snprintf(cell + used, CELL - (size_t)used, base > 0 ? ", x %.2f" : "", median / base);
-    else if (number(shown, "fraction_of_floor") > 0)
+    if (c->peer || c->file) {
+        if (base > 0)
+            snprintf(cell + used, CELL - (size_t)used, ", x %.2f", median / base);
+    } else if (number(shown, "fraction_of_floor") > 0) {
         snprintf(cell + used, CELL - (size_t)used, ", %.2f of floor%s", number(shown, "fraction_of_floor"),
                  cJSON_IsTrue(list(shown, "noisy")) ? " ~" : "");
+    }
 }
 
 static char *cell_at(const sheet *s, int row, int at) { return s->cells[row * (s->columns + 2) + at]; }
