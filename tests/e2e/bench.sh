@@ -82,16 +82,25 @@ json=$(dirname "$swage")/json
 run 0 swae/mlp --compare-opts --quick --threads 1 model.hidden=[32] data.batch_size=64 -o "$work/c.json"
 holds 'synthetic data' out
 holds '^\+ fusion +[0-9]+ +[0-9]+ us' out
-[ "$("$json" "$work/c.json" kind rows.0.name rows.2.name rows.2.batch | tr '\n' ' ')" = 'compare-opts baseline + fusion 64 ' ] || fail "c.json is another comparison"
-"$json" "$work/c.json" rows.1.training.samples_per_s rows.1.training.gain rows.1.inference.peak_bytes_measured rows.1.loss_difference \
+[ "$("$json" "$work/c.json" kind rows.0.name rows.0.batch | tr '\n' ' ')" = 'compare-opts baseline 64 ' ] || fail "c.json is another comparison"
+"$json" "$work/c.json" rows.0.training.samples_per_s rows.0.training.gain rows.0.inference.peak_bytes_measured rows.0.loss_difference \
     machine.cpu >"$work/out" || fail "c.json lacks keys"
-for i in 0 1 2 3 4; do
-    [ "$("$json" "$work/c.json" rows.$i.losses)" = 10 ] || fail "row $i has no ten losses"
-    grep -q "performance.fusion=" "$work/c.json" || fail "no settings in c.json"
+rows=$("$json" "$work/c.json" rows)
+[ "$rows" -ge 5 ] || fail "only $rows rows"
+i=0
+while [ $i -lt "$rows" ]; do # a switch that this build or machine does not have says so
+    name=$("$json" "$work/c.json" rows.$i.name)
+    if "$json" "$work/c.json" rows.$i.failure 2>/dev/null | grep -q '^absent: '; then
+        case $name in *fusion* | *fused* | *channels* | *loader*) fail "$name is absent" ;; esac
+    else
+        [ "$("$json" "$work/c.json" rows.$i.losses)" = 10 ] || fail "row $name has no ten losses"
+        "$json" "$work/c.json" rows.$i.settings | grep -q 'performance.fusion=' || fail "row $name has no settings"
+    fi
+    i=$((i + 1))
 done
 run 0 swae/mlp --each --quick --threads 1 model.hidden=[32] --json data.path=samples/bssn data.batch_size=64
 cp "$work/out" "$work/e.json"
-[ "$("$json" "$work/e.json" kind data rows.1.name | tr '\n' ' ')" = 'each recipe channels-last ' ] || fail "e.json is another comparison"
+[ "$("$json" "$work/e.json" kind data rows.2.name | tr '\n' ' ')" = 'each recipe channels-last ' ] || fail "e.json is another comparison"
 run 0 swae/mlp --batch-sizes 1,64,16000000 --quick --threads 1 model.hidden=[32] -o "$work/b.json"
 holds '^batch 64 +[0-9.]+ us' out
 holds '^batch 16000000 not run: planned' out
