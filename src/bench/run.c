@@ -15,7 +15,10 @@ enum { MOST_WORKLOADS = 96 + SWG__BENCH_LAYERS };
 static const int64_t products[][2] = {{125, 512}, {512, 256}, {256, 16}, {16, 256}, {256, 512}, {512, 125}, {512, 16}, {16, 512}};
 static const int64_t batches[] = {1, 16, 256, 4096};
 static const struct { const char *model, *name; } models[] = {{"swae/mlp", "mlp1"}, {"swae/mlp-deep", "mlp"}};
-enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256, MEMORY_TRAIN_BATCH = 4096, MEMORY_INFER_BATCH = 65536 };
+/* Batches whose plans take more than 64 MiB or close to it, of every kind of network. */
+static const struct { const char *model, *name; int64_t train, infer; } memories[] = {
+    {"swae/mlp", "mlp1", 4096, 65536}, {"swae/mlp-deep", "mlp", 4096, 65536}, {"swae/gmlp", "gmlp", 4096, 16384}, {"swae/conv-opt", "conv-opt", 512, 2048}};
+enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -40,21 +43,19 @@ static int list(swg__workload *out) {
             *w = (swg__workload){.kind = SWG__WORK_INFER, .model = models[m].model, .batch = batches[i]};
             snprintf(w->id, sizeof w->id, "%s-b%lld", models[m].name, (long long)batches[i]);
         }
-    static const struct { swg__kind kind; int64_t batch; const char *format; } others[] = {
-        {SWG__WORK_TRAIN, TRAIN_BATCH, "%s-train-b%lld"},
-        {SWG__WORK_MEMORY_TRAIN, MEMORY_TRAIN_BATCH, "memory-%s-train-b%lld"},
-        {SWG__WORK_MEMORY_INFER, MEMORY_INFER_BATCH, "memory-%s-b%lld"},
-    };
-    for (size_t k = 0; k < COUNT(others); k++) {
-        for (size_t m = 0; m < COUNT(models); m++) {
-            swg__workload *w = &out[count++];
-            *w = (swg__workload){.kind = others[k].kind, .model = models[m].model, .batch = others[k].batch};
-            snprintf(w->id, sizeof w->id, others[k].format, models[m].name, (long long)w->batch);
-        }
-        if (others[k].kind == SWG__WORK_TRAIN)
-            out[count++] = (swg__workload){.id = "pool-busy", .kind = SWG__WORK_BUSY, .model = "swae/mlp-deep", .batch = TRAIN_BATCH};
-        if (others[k].kind == SWG__WORK_TRAIN)
-            out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
+    for (size_t m = 0; m < COUNT(models); m++) {
+        swg__workload *w = &out[count++];
+        *w = (swg__workload){.kind = SWG__WORK_TRAIN, .model = models[m].model, .batch = TRAIN_BATCH};
+        snprintf(w->id, sizeof w->id, "%s-train-b%d", models[m].name, TRAIN_BATCH);
+    }
+    out[count++] = (swg__workload){.id = "pool-busy", .kind = SWG__WORK_BUSY, .model = "swae/mlp-deep", .batch = TRAIN_BATCH};
+    out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
+    for (size_t m = 0; m < COUNT(memories); m++) {
+        swg__workload *train = &out[count++], *infer = &out[count++];
+        *train = (swg__workload){.kind = SWG__WORK_MEMORY_TRAIN, .model = memories[m].model, .batch = memories[m].train};
+        *infer = (swg__workload){.kind = SWG__WORK_MEMORY_INFER, .model = memories[m].model, .batch = memories[m].infer};
+        snprintf(train->id, sizeof train->id, "memory-%s-train-b%lld", memories[m].name, (long long)train->batch);
+        snprintf(infer->id, sizeof infer->id, "memory-%s-b%lld", memories[m].name, (long long)infer->batch);
     }
     return count;
 }

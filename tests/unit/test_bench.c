@@ -120,7 +120,7 @@ static void memory(void **state) {
     if (SANITISED)
         skip(); /* their own memory would be counted */
     assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = &pattern, .pattern_count = 1, .threads = 2, .quick = true}, &b));
-    assert_int_equal(b.row_count, 4);
+    assert_int_equal(b.row_count, 8);
     for (int i = 0; i < b.row_count; i++) {
         const swg__row *row = &b.rows[i];
         assert_string_equal(row->failure, "");
