@@ -75,18 +75,17 @@ INLINE vf as_float(vu x) {
 /* Bits of bf16 in words, and back. */
 #if VL == 1
 #define WIDEN(x) ((uint32_t)(x))
+#define NARROW(x) ((vh)(x))
 INLINE vu rounded(vf x) { return swg__bf16_of(x); }
 #else
+#ifndef WIDEN
 #define WIDEN(x) __builtin_convertvector(x, vu)
+#define NARROW(x) __builtin_convertvector(x, vh)
+#endif
 INLINE vu rounded(vf x) { /* as swg__bf16_of */
     vu bits = (vu)x, is_nan = (vu)(x != x);
     return (((bits + 0x7fff + (bits >> 16 & 1)) >> 16) & ~is_nan) | ((bits >> 16 | 0x40) & is_nan);
 }
-#endif
-#if VL == 1
-#define NARROW(x) ((vh)(x))
-#else
-#define NARROW(x) __builtin_convertvector(x, vh)
 #endif
 INLINE vf load_half(const h16 *p) { return as_float(WIDEN(*(const vh *)p) << 16); }
 INLINE void store_half(h16 *p, vf x) { *(vh *)p = NARROW(rounded(x)); }
