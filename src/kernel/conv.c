@@ -39,6 +39,7 @@ typedef struct layout {
     int64_t panels, panel_elements, group_elements; /* packed weights */
     bool joined;                            /* taps along x read neighbours, in memory as in packed weights: one tap, k times as many */
     int64_t chunk_taps;                     /* so many taps of a panel of weights stay in the second cache */
+    int64_t strip_panels, strips;           /* or so many whole panels, which share what a line reads; strips of a group */
     box *boxes;
     int64_t box_count, lines;
 } layout;
@@ -169,6 +170,9 @@ static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
     l->chunk_taps = l->flat ? c->taps : l->chunk_taps;
     l->joined = c->groups == 1 && c->dilation[2] == 1 && (!transposed || c->stride[2] == 1) && c->kernel[2] * tap_bytes <= CHUNK_BYTES &&
                 (!l->pairs || l->k % 2 == 0);
+    int64_t panel_bytes = l->panel_elements * 4;
+    l->strip_panels = l->chunk_taps < c->taps || panel_bytes > CHUNK_BYTES ? 1 : swg__min64(l->panels, CHUNK_BYTES / panel_bytes);
+    l->strips = swg__ceil_div(l->panels, l->strip_panels);
     if (l->joined)
         l->chunk_taps -= l->chunk_taps % c->kernel[2];
     run *runs[3];
@@ -235,11 +239,11 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
 
 static const swg__kernel pack_kernel = {.name = "pack", .units = pack_units, .grain = pack_grain, .run = pack_run};
 
-/* ---- product: a unit is a line of one panel of columns; lines of a panel follow each other ---- */
+/* ---- product: a unit is a line of one strip of columns; lines of a strip follow each other ---- */
 
 static int64_t conv_units(const swg__call *call) {
     const layout *l = call->layout;
-    return l->c.groups * l->panels * l->lines;
+    return l->c.groups * l->strips * l->lines;
 }
 
 /* About four million multiply-adds; more where the weights of a panel are walked in several chunks, to read each for many lines. */
@@ -319,15 +323,15 @@ static void place_line(const layout *l, const box *b, int64_t line, swg__gemm *g
     }
 }
 
-/* Lines [first, end) of one panel of one group. `sums`: where those of a bf16 result wait for the next chunk of taps. */
-static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64_t first, int64_t end, swg__tap *table, float *sums) {
+/* Lines [first, end) of one strip of one group. `sums`: where those of a bf16 result wait for the next chunk of taps. */
+static void run_lines(const swg__call *call, int64_t group, int64_t strip, int64_t first, int64_t end, swg__tap *table, float *sums) {
     const layout *l = call->layout;
     const swg__attr *attr = &call->node->attr;
-    int64_t column = panel * call->isa->nr, channel = group * l->n + column, from, to;
+    int64_t panel = strip * l->strip_panels, column = panel * call->isa->nr, channel = group * l->n + column, from, to;
     int extra = 2;
     const float *bias = attr->bias ? (const float *)call->in[extra++] + channel : NULL;
     const char *gate = attr->gate ? call->in[extra] : NULL;
-    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k_stride = 1, .taps = table, .depth = l->rows,
+    swg__gemm gemm = {.n = swg__min64(l->n - column, l->strip_panels * call->isa->nr), .k_stride = 1, .taps = table, .depth = l->rows,
                       .sum_stride = call->isa->nr, .gate_bf16 = gate && call->g->nodes[call->node->in[extra]].dtype == SWG_BF16,
                       .b = (const float *)call->packed + group * l->group_elements + panel * l->panel_elements};
     for (int64_t tap = 0; tap < l->c.taps; tap += l->chunk_taps) {
@@ -382,15 +386,15 @@ static void gather(const swg__call *call, uint32_t *to, const swg__bf16 *first, 
 }
 
 /* As run_lines, of one channel. */
-static void run_flat(const swg__call *call, int64_t group, int64_t panel, int64_t first, int64_t end, swg__tap *table, uint32_t *words) {
+static void run_flat(const swg__call *call, int64_t group, int64_t strip, int64_t first, int64_t end, swg__tap *table, uint32_t *words) {
     const layout *l = call->layout;
     const swg__attr *attr = &call->node->attr;
-    int64_t column = panel * call->isa->nr, channel = group * l->n + column, from, to;
+    int64_t panel = strip * l->strip_panels, column = panel * call->isa->nr, channel = group * l->n + column, from, to;
     int extra = 2;
     const float *bias = attr->bias ? (const float *)call->in[extra++] + channel : NULL;
     const char *gate = attr->gate ? call->in[extra] : NULL;
     const swg__tap once = {0};
-    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k_stride = LINE_ROWS, .k = 2 * l->rows, .taps = &once, .tap_count = 1,
+    swg__gemm gemm = {.n = swg__min64(l->n - column, l->strip_panels * call->isa->nr), .k_stride = LINE_ROWS, .k = 2 * l->rows, .taps = &once, .tap_count = 1,
                       .depth = l->rows, .a = words, .bias = bias, .relu = attr->relu, .c_bf16 = call->node->dtype == SWG_BF16,
                       .gate_bf16 = gate && call->g->nodes[call->node->in[extra]].dtype == SWG_BF16,
                       .b = (const float *)call->packed + group * l->group_elements + panel * l->panel_elements};
@@ -424,9 +428,9 @@ static void conv_run(const swg__call *call, int64_t begin, int64_t end, int work
         if (sums && l->chunk_taps < l->c.taps)
             stop = swg__min64(stop, first + SUM_LINES);
         if (l->flat)
-            run_flat(call, strip / l->panels, strip % l->panels, first, stop, table, words);
+            run_flat(call, strip / l->strips, strip % l->strips, first, stop, table, words);
         else
-            run_lines(call, strip / l->panels, strip % l->panels, first, stop, table, sums);
+            run_lines(call, strip / l->strips, strip % l->strips, first, stop, table, sums);
         begin += stop - first;
     }
 }
