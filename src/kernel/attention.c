@@ -127,6 +127,7 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
     float *most = s + rows_of(a) * keys_of(a), *sum = most + BLOCK, *keep = sum + BLOCK, *half = keep + ROWS;
     int64_t rows = swg__min64(BLOCK, a->n - first);
     if (is_narrow(call, a)) {
+        const float *q = call->in[0], *k = call->in[1], *v = call->in[2];
         const swg__narrow narrow = {.q = q + at(a->q, b, h, first), .k = k + at(a->k, b, h, 0), .v = v + at(a->v, b, h, 0),
                                     .mask = mask ? mask + at(a->mask, b, h, 0) : NULL, .y = out + at(a->y, b, h, first),
                                     .lse = out + lse_at(a, b, h, first), .q_row = a->q.row, .k_row = a->k.row, .v_row = a->v.row,
