@@ -24,12 +24,10 @@ static swg_value build(swg__job *job, const swg__workload *work, int64_t batch, 
     swg_graph *g = job->g;
     if (work->kind == SWG__WORK_MATMUL) {
         job->x = swg_input(g, "x", 2, (int64_t[]){batch, work->k});
-        if (job->x && work->bf16 && g->dtype == SWG_F32)
-            g->nodes[job->x].dtype = SWG_BF16;
         swg_value w = swg_param(g, "w", 2, (int64_t[]){work->n, work->k}, (swg_init){.bound = 1 / sqrt((double)work->k)});
         job->y = swg_matmul(g, job->x, w, &(swg_matmul_opts){.trans_b = true});
         if (job->y && work->bf16 && g->dtype == SWG_F32)
-            g->nodes[job->y].dtype = SWG_BF16;
+            g->nodes[job->x].dtype = g->nodes[job->y].dtype = SWG_BF16;
         return job->y;
     }
     swg_swae model;

@@ -89,6 +89,9 @@ INLINE vu rounded(vf x) { /* as swg__bf16_of */
 #endif
 INLINE vf load_half(const h16 *p) { return as_float(WIDEN(*(const vh *)p) << 16); }
 INLINE void store_half(h16 *p, vf x) { *(vh *)p = NARROW(rounded(x)); }
+#ifndef STORE_RESULT
+#define STORE_RESULT(p, x) store_half(p, x) /* may make 0 of subnormals, as a DOT does */
+#endif
 
 /* Half of every pair as f32; a DOT takes them as they are. */
 #ifdef DOT
@@ -216,18 +219,20 @@ static __attribute__((noinline)) void finish_pairs(const strip *t, int64_t row, 
     const int64_t from_stride = g->sum ? g->sum_stride : g->ldc, ldc = g->ldc;
     const bool relu = g->relu, c_bf16 = g->c_bf16, gate_bf16 = g->gate_bf16;
     if (!from && !g->gate && t->last == VL) { /* the most common by far */
-        for (int i = 0; i < mr; i++)
+        const int64_t first = row * ldc + t->column;
+        h16 *c16 = (h16 *)g->c + first;
+        float *c = (float *)g->c + first;
+        for (int i = 0; i < mr; i++, c16 += ldc, c += ldc)
             for (int j = 0; j < nv; j++) {
-                const int64_t at = (row + i) * ldc + t->column + j * VL;
                 vf x = *sums++;
                 if (bias)
                     x += *(const vf *)(bias + j * VL);
                 if (relu)
                     x = DROP(x, x <= 0); /* NaN stays */
                 if (c_bf16)
-                    store_half((h16 *)g->c + at, x);
+                    STORE_RESULT(c16 + j * VL, x);
                 else
-                    *(vf *)((float *)g->c + at) = x;
+                    *(vf *)(c + j * VL) = x;
             }
         return;
     }

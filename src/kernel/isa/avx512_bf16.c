@@ -3,4 +3,5 @@
 #define SWG_ISA avx512_bf16
 /* acc += lower a * lower b + upper a * upper b, in words of two brain floats. Assembly: of the intrinsic gcc 12 makes moves. */
 #define DOT(acc, a, b) __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
+#define STORE_RESULT(p, x) _mm256_storeu_si256((__m256i *)(p), (__m256i)_mm512_cvtneps_pbh((__m512)(x)))
 #include "kernel/isa/avx512.inc.h"
