@@ -127,7 +127,7 @@ swg_memory swg_plan_memory_of(const swg_plan *plan);
 int64_t swg_plan_flops(const swg_plan *plan);                   /* 2 x multiply-adds of the contractions that run */
 int swg_plan_steps(const swg_plan *plan);
 int swg_plan_parallel_calls(const swg_plan *plan);              /* of an open plan: how often a run hands work to the threads and waits for them */
-void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
+void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies, "again": recomputed */
 
 void swg_plan_explain(const swg_plan *plan, FILE *file);        /* one line per thing that a pass or the planner did: what was folded, fused, moved */
 
