@@ -61,7 +61,8 @@ typedef enum swg_recompute_policy {
     SWG_RECOMPUTE_OFF,          /* keep all, as eager frameworks do */
     SWG_RECOMPUTE_FREE,         /* drop what comes cheaply from something kept: norms, activations, dropout, sums, moves */
     SWG_RECOMPUTE_ATTENTION,    /* and scores and probabilities of attention written as products (swg_attention keeps none anyway) */
-    SWG_RECOMPUTE_BLOCKS,       /* and what is only read inside of a block (swg_block_begin), the outermost where they nest */
+    SWG_RECOMPUTE_BLOCKS,       /* and what is only read inside of a block (swg_block_begin), the outermost where they nest; not in the last
+                                 * one, whose values backward needs at once, if that takes no more memory */
     SWG_RECOMPUTE_SEGMENTS,     /* the same with `segments` runs of blocks, or of contractions where no block is marked */
     SWG_RECOMPUTE_BUDGET,       /* as little as possible, but peak_bytes no more than the budget */
 } swg_recompute_policy;
@@ -69,7 +70,7 @@ typedef enum swg_recompute_policy {
 typedef struct swg_recompute {
     swg_recompute_policy policy;
     int segments;               /* 0: the root of the number of blocks; clipped to that number */
-    bool skip_last;             /* the last segment keeps its values, which backward needs at once */
+    bool skip_last;             /* the last segment or block keeps its values, whatever that takes */
     int64_t budget_bytes;       /* of the plan's peak_bytes; 0: budget_share of the default plan's */
     double budget_share;        /* (0, 1] */
 } swg_recompute;

@@ -19,7 +19,7 @@ static const struct { const char *model, *name; } models[] = {{"swae/mlp", "mlp1
 static const struct { const char *model, *name; int64_t train, infer; } memories[] = {
     {"swae/mlp", "mlp1", 4096, 65536}, {"swae/mlp-deep", "mlp", 4096, 65536}, {"swae/gmlp", "gmlp", 4096, 16384}, {"swae/conv-opt", "conv-opt", 512, 2048}};
 enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256, UNET_EXTENT = 64 };
-static const char *const recomputed[][2] = {{"off", "off"}, {"default", "none"}, {"blocks", "blocks"}, {"budget90", "budget:90%"}, {"budget80", "budget:80%"}};
+static const char *const recomputed[][2] = {{"off", "off"}, {"default", "none"}, {"blocks", "blocks"}, {"budget90", "budget:90%"}, {"budget75", "budget:75%"}};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
