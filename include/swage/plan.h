@@ -61,7 +61,8 @@ typedef enum swg_recompute_policy {
     SWG_RECOMPUTE_OFF,          /* keep all, as eager frameworks do */
     SWG_RECOMPUTE_FREE,         /* drop what comes cheaply from something kept: norms, activations, dropout, sums, moves */
     SWG_RECOMPUTE_ATTENTION,    /* and scores and probabilities of attention written as products (swg_attention keeps none anyway) */
-    SWG_RECOMPUTE_BLOCKS,       /* and what is only read inside of a block (swg_block_begin), the outermost where they nest */
+    SWG_RECOMPUTE_BLOCKS,       /* and what is only read inside of a block (swg_block_begin), the outermost where they nest; not in the last
+                                 * one, whose values backward needs at once, if that takes no more memory */
     SWG_RECOMPUTE_SEGMENTS,     /* the same with `segments` runs of blocks, or of contractions where no block is marked */
     SWG_RECOMPUTE_BUDGET,       /* as little as possible, but peak_bytes no more than the budget */
 } swg_recompute_policy;
@@ -69,7 +70,7 @@ typedef enum swg_recompute_policy {
 typedef struct swg_recompute {
     swg_recompute_policy policy;
     int segments;               /* 0: the root of the number of blocks; clipped to that number */
-    bool skip_last;             /* the last segment keeps its values, which backward needs at once */
+    bool skip_last;             /* the last segment or block keeps its values, whatever that takes */
     int64_t budget_bytes;       /* of the plan's peak_bytes; 0: budget_share of the default plan's */
     double budget_share;        /* (0, 1] */
 } swg_recompute;
@@ -81,6 +82,13 @@ typedef enum swg_plan_mode {
                                  * the last: for small batches, on processors that are not shared */
     SWG_MODE_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
 } swg_plan_mode;
+
+/* "none", "false" or "default"; "off"; "free"; "attention"; "blocks" or "true"; "segments:4", "segments:auto" or "segments"; "budget:2GiB" or
+ * "budget:60%". SWG_EUSAGE names the nearest word. */
+swg_status swg_recompute_read(swg_context *ctx, const char *text, swg_recompute *out);
+/* Of a budget alone: "2GiB", "500 MB" or "60%"; policy SWG_RECOMPUTE_BUDGET. */
+swg_status swg_recompute_read_budget(swg_context *ctx, const char *text, swg_recompute *out);
+const char *swg_recompute_name(swg_recompute_policy policy);    /* "blocks" */
 
 typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
@@ -120,9 +128,26 @@ swg_memory swg_plan_memory_of(const swg_plan *plan);
 int64_t swg_plan_flops(const swg_plan *plan);                   /* 2 x multiply-adds of the contractions that run */
 int swg_plan_steps(const swg_plan *plan);
 int swg_plan_parallel_calls(const swg_plan *plan);              /* of an open plan: how often a run hands work to the threads and waits for them */
-void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies */
+void swg_plan_print(const swg_plan *plan, FILE *file);          /* one line per step: what runs, fused how, where it lies, "again": recomputed */
 
 void swg_plan_explain(const swg_plan *plan, FILE *file);        /* one line per thing that a pass or the planner did: what was folded, fused, moved */
+
+/* What was recomputed: SWG_RECOMPUTE_OFF where the default did not pay, and for plans without gradients. */
+swg_recompute_policy swg_plan_recompute_of(const swg_plan *plan);
+
+/* Values kept for the backward pass when most is live, largest first. Returns how many were written. Names belong to the plan. */
+typedef struct swg_saved_value { const char *scope, *op; int64_t bytes; } swg_saved_value;
+int swg_plan_saved(const swg_plan *plan, swg_saved_value *out, int most);
+
+/* What opts->recompute saves against keeping everything, from two plans; nothing runs. */
+typedef struct swg_memory_savings {
+    int64_t without_checkpoint, with_checkpoint;            /* peak_bytes */
+    double savings_gb, savings_percent;                     /* of the peak; GB: 10^9 bytes */
+    double estimated_savings_mb, estimated_savings_percent; /* of the arena alone: activations, no parameters or moments */
+    double extra_flops_percent;
+    swg_recompute_policy policy;                            /* as of swg_plan_recompute_of */
+} swg_memory_savings;
+swg_status swg_estimate_memory_savings(swg_graph *g, const swg_plan_opts *opts, swg_memory_savings *out);
 
 /* Allocates the arena and ties the plan to weights (NULL if the graph has no parameters). With a host, an open plan whose arena
  * is as large, the two take turns in one arena: running one ends the validity of the other's inputs and outputs.

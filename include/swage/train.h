@@ -46,6 +46,8 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
 /* The network a configuration describes. SWG_EUSAGE: its settings do not fit each other. */
 swg_status swg_train_network_of(swg_context *ctx, swg_config *config, swg_swae *out);
 
+enum { SWG_TRAIN_PLAN_SAVED = 4 };
+
 /* The plans a training run would make, without data: for `swage plan`. batch 0: as configured. */
 typedef struct swg_train_plan {
     swg_swae network;
@@ -54,6 +56,12 @@ typedef struct swg_train_plan {
     int64_t macs_by_output;             /* transposed convolutions per output position */
     swg_memory training, inference;     /* inference: encode and decode of the same batch */
     int64_t training_flops;             /* per step */
+    swg_recompute_policy policy;        /* of the training step */
+    int64_t without_peak_bytes, without_flops;      /* of a training step that keeps every value */
+    char peak_at[64];                   /* what runs when the training step takes most */
+    int saved_count;                    /* the largest values kept for the backward pass at that time */
+    struct { char name[96]; int64_t bytes; } saved[SWG_TRAIN_PLAN_SAVED];
+    char note[256];                     /* how data.batch_size=auto was chosen; "" if it was not */
 } swg_train_plan;
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
 

@@ -116,6 +116,7 @@ typedef struct swg__workload {
     const char *model;          /* preset, NULL for products */
     int64_t batch, k, n;        /* products: (batch, k) by (k, n) */
     bool bf16;                  /* first operand and result; weights are f32 and rounded when they are packed */
+    const char *recompute;      /* memory of the U-Net: how its step of k^3 is planned (swg_recompute_read); NULL: another network */
     const struct swg__bench_conv *conv; /* convolutions */
     const struct swg__bench_layer *layer; /* layers */
 } swg__workload;

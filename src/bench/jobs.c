@@ -6,6 +6,7 @@
 #include <string.h>
 #include "provider/provider.h"
 #include "swage/swae.h"
+#include "swage/unet.h"
 
 enum { SEED = 42, DIRECTIONS = 50, CHECK_ROWS = 32, OPENMP_SETTLE_NS = 8000000 };
 
@@ -20,6 +21,15 @@ static double in_bf16(double x) { return (double)swg__f32_of_bf16(swg__bf16_of((
 
 /* ---- building ---- */
 
+/* The 3-D U-Net of 32 to 256 channels, one channel in and out. */
+static swg_value build_unet(swg__job *job, const swg__workload *work, int64_t batch) {
+    swg_graph *g = job->g;
+    job->x = swg_input(g, "x", 5, (int64_t[]){batch, 1, work->k, work->k, work->k});
+    job->hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    swg_value y = swg_unet_apply(g, job->x, &(swg_unet){.levels = 4, .channels = {32, 64, 128, 256}, .out = 1, .activation = SWG_ACT_LEAKY_RELU});
+    return swg_adam(g, swg_loss_mse(g, y, job->x), job->hyper, &(swg_adam_opts){.clip = true});
+}
+
 static swg_value build(swg__job *job, const swg__workload *work, int64_t batch, swg_status *status) {
     swg_graph *g = job->g;
     if (work->kind == SWG__WORK_MATMUL) {
@@ -30,6 +40,8 @@ static swg_value build(swg__job *job, const swg__workload *work, int64_t batch, 
             g->nodes[job->x].dtype = g->nodes[job->y].dtype = SWG_BF16;
         return job->y;
     }
+    if (work->recompute)
+        return build_unet(job, work, batch);
     swg_swae model;
     if ((*status = swg_swae_preset(job->ctx, work->model, &model)) != SWG_OK)
         return SWG_NONE;
@@ -59,9 +71,11 @@ swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t ba
         return status;
     bool training = updates_weights(work);
     swg_value output = build(job, work, batch, &status);
+    swg_plan_opts opts = {.outputs = &output, .output_count = 1, .frozen = !training, .provider = provider};
+    if (status == SWG_OK && work->recompute)
+        status = swg_recompute_read(ctx, work->recompute, &opts.recompute);
     if (status == SWG_OK)
-        status = swg_plan_make(job->g, &(swg_plan_opts){.outputs = &output, .output_count = 1, .frozen = !training, .provider = provider},
-                               &job->plan);
+        status = swg_plan_make(job->g, &opts, &job->plan);
     if (status == SWG_OK)
         status = swg_weights_create(job->g, training, &job->weights);
     if (status != SWG_OK)
@@ -70,10 +84,10 @@ swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t ba
     for (int64_t i = 0; work->bf16 && i < job->weights->span; i++) /* for both sides what packing would make of them */
         swg__store(job->weights->value, dtype, i, in_bf16(swg__load(job->weights->value, dtype, i)));
     SWG__TRY(swg_plan_open(job->plan, job->weights, NULL));
-    const int64_t *shape = swg_shape(job->g, job->x);
+    int64_t count = swg_elements(job->g, job->x), row = count / swg_shape(job->g, job->x)[0];
     void *x = swg_plan_data(job->plan, job->x);
-    for (int64_t i = 0; i < shape[0] * shape[1]; i++) {
-        double value = value_at(i / shape[1] * stride * shape[1] + i % shape[1]);
+    for (int64_t i = 0; i < count; i++) {
+        double value = value_at(i / row * stride * row + i % row);
         swg__store(x, swg_value_dtype(job->g, job->x), i, work->bf16 ? in_bf16(value) : value);
     }
     double b1 = 1, b2 = 1;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "bench/jobs.h"
 
-enum { STEPS = 20, STEPS_QUICK = 3, MESSAGE = 256 };
+enum { STEPS = 20, STEPS_QUICK = 3, STEPS_LONG = 3, SMALL_BATCH = 256, SMALL_EXTENT = 16, MESSAGE = 256 };
 
 typedef struct answer {
     swg_status status;
@@ -20,7 +20,9 @@ static void walk_through(const swg__workload *work, int threads) {
     swg_context *ctx;
     swg__job job;
     swg__workload small = *work;
-    small.batch = work->batch < 256 ? work->batch : 256;
+    small.batch = work->batch < SMALL_BATCH ? work->batch : SMALL_BATCH;
+    small.k = work->recompute ? SMALL_EXTENT : work->k;
+    small.recompute = work->recompute ? "blocks" : NULL; /* a small network may not meet a budget */
     if (swg_context_open(&(swg_context_opts){.threads = threads}, &ctx) != SWG_OK)
         return;
     if (swg__job_open(ctx, &small, small.batch, 1, SWG_F32, NULL, &job) == SWG_OK)
@@ -71,8 +73,8 @@ static void measure(const void *arg, void *answered) {
 
 swg_status swg__bench_memory(swg__bench *b, swg__row *row) {
     answer a = {.status = SWG_EIO};
-    bool heard;
-    const job j = {.work = &row->work, .threads = row->threads, .steps = b->opts.quick ? STEPS_QUICK : STEPS};
+    bool heard, quick = b->opts.quick;
+    const job j = {.work = &row->work, .threads = row->threads, .steps = row->work.recompute ? (quick ? 1 : STEPS_LONG) : quick ? STEPS_QUICK : STEPS};
     SWG__TRY(swg__child_run(b->ctx, &b->cpus, measure, &j, &a, sizeof a, &heard));
     if (!heard) {
         snprintf(row->failure, sizeof row->failure, "the measuring process ended early (out of memory?)");

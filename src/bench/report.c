@@ -296,8 +296,9 @@ static void timed_row(const swg__row *row, swg__text *text) {
 
 static void memory_row(const swg__row *row, swg__text *text) {
     double planned = (double)row->planned_bytes, measured = (double)row->measured_bytes;
-    swg__text_printf(text, "%-28s %3d %12.2f %12.2f %+7.2f %12lld\n", row->work.id, row->threads, planned * 0x1p-20, measured * 0x1p-20,
-                     (measured - planned) * 0x1p-20, (long long)row->allocations);
+    char step[32];
+    swg__text_printf(text, "%-28s %3d %12.2f %12.2f %+7.2f %12lld %21s\n", row->work.id, row->threads, planned * 0x1p-20, measured * 0x1p-20,
+                     (measured - planned) * 0x1p-20, (long long)row->allocations, duration(row->times.median_ns, step));
 }
 
 static void rows_of(const swg__bench *b, bool memory, swg__text *text) {
@@ -307,7 +308,7 @@ static void rows_of(const swg__bench *b, bool memory, swg__text *text) {
         if (is_memory(row) != memory)
             continue;
         if (shown++ == 0)
-            swg__text_puts(text, memory ? "\npeak memory                  thr  planned MiB measured MiB     gap  allocations in the steps\n"
+            swg__text_puts(text, memory ? "\npeak memory                  thr  planned MiB measured MiB     gap  allocations in the steps   median\n"
                                         : "row                    thr     median        min spread     rate       floor of   x flr  of flr  at min"
                                           "   peer, x ours\n");
         if (*row->failure)

@@ -18,7 +18,8 @@ static const struct { const char *model, *name; } models[] = {{"swae/mlp", "mlp1
 /* Batches whose plans take more than 64 MiB or close to it, of every kind of network. */
 static const struct { const char *model, *name; int64_t train, infer; } memories[] = {
     {"swae/mlp", "mlp1", 4096, 65536}, {"swae/mlp-deep", "mlp", 4096, 65536}, {"swae/gmlp", "gmlp", 4096, 16384}, {"swae/conv-opt", "conv-opt", 512, 2048}};
-enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256 };
+enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256, UNET_EXTENT = 64 };
+static const char *const recomputed[][2] = {{"off", "off"}, {"default", "none"}, {"blocks", "blocks"}, {"budget90", "budget:90%"}, {"budget75", "budget:75%"}};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -56,6 +57,11 @@ static int list(swg__workload *out) {
         *infer = (swg__workload){.kind = SWG__WORK_MEMORY_INFER, .model = memories[m].model, .batch = memories[m].infer};
         snprintf(train->id, sizeof train->id, "memory-%s-train-b%lld", memories[m].name, (long long)train->batch);
         snprintf(infer->id, sizeof infer->id, "memory-%s-b%lld", memories[m].name, (long long)infer->batch);
+    }
+    for (size_t i = 0; i < COUNT(recomputed); i++) {
+        swg__workload *w = &out[count++];
+        *w = (swg__workload){.kind = SWG__WORK_MEMORY_TRAIN, .model = "unet3d", .batch = 1, .k = UNET_EXTENT, .recompute = recomputed[i][1]};
+        snprintf(w->id, sizeof w->id, "recompute-unet3d-%s", recomputed[i][0]);
     }
     return count;
 }

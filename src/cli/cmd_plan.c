@@ -29,6 +29,9 @@ static int64_t bytes_of(const swg_memory *m, int i) { return *(const int64_t *)(
 /* Between the sum of what is live and the arena lies only what best-fit placement could not fill. */
 static int64_t unfilled(const swg_memory *m) { return m->arena_bytes - m->bound_bytes; }
 
+static double saving(const swg_train_plan *p) { return 100 * (1 - (double)p->training.peak_bytes / (double)p->without_peak_bytes); }
+static double extra_flops(const swg_train_plan *p) { return 100 * ((double)p->training_flops / (double)p->without_flops - 1); }
+
 static void print_json(const swg_train_plan *p, const swg_layers *layers) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "batch", (double)p->batch);
@@ -45,6 +48,19 @@ static void print_json(const swg_train_plan *p, const swg_layers *layers) {
             cJSON_AddNumberToObject(own, categories[i].name, (double)bytes_of(sides[s], i));
         cJSON_AddNumberToObject(own, "unfilled", (double)unfilled(sides[s]));
         cJSON_AddNumberToObject(own, "lower_bound", (double)sides[s]->bound_bytes);
+    }
+    cJSON_AddStringToObject(root, "peak_at", p->peak_at);
+    cJSON *recompute = cJSON_AddObjectToObject(root, "recompute");
+    cJSON_AddStringToObject(recompute, "policy", swg_recompute_name(p->policy));
+    cJSON_AddNumberToObject(recompute, "without_peak_bytes", (double)p->without_peak_bytes);
+    cJSON_AddNumberToObject(recompute, "savings_percent", saving(p));
+    cJSON_AddNumberToObject(recompute, "extra_flops_percent", extra_flops(p));
+    cJSON *saved = cJSON_AddArrayToObject(root, "largest_saved");
+    for (int i = 0; i < p->saved_count; i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "name", p->saved[i].name);
+        cJSON_AddNumberToObject(one, "bytes", (double)p->saved[i].bytes);
+        cJSON_AddItemToArray(saved, one);
     }
     char *text = cJSON_Print(root);
     puts(text ? text : "{}");
@@ -63,7 +79,19 @@ static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *
                (double)bytes_of(&p->inference, i) / 1024);
     printf("  %-18s %12.1f KiB %10.1f KiB\n", "unfilled", (double)unfilled(&p->training) / 1024, (double)unfilled(&p->inference) / 1024);
     printf("  %-18s %12.1f KiB %10.1f KiB\n", "peak", (double)p->training.peak_bytes / 1024, (double)p->inference.peak_bytes / 1024);
-    printf("Recomputation is not needed here: parameters and moments dominate. The data set in memory comes on top of a training run.\n");
+    if (*p->peak_at)
+        printf("most is live at: %s\n", p->peak_at);
+    printf("without remat %.1f KiB    lower bound %.1f KiB    extra FLOPs %+.1f %%    remat=%s\n", (double)p->without_peak_bytes / 1024,
+           (double)(p->training.peak_bytes - unfilled(&p->training)) / 1024, extra_flops(p), swg_recompute_name(p->policy));
+    for (int i = 0; i < p->saved_count; i++)
+        printf("%s%s %.1f KiB%s", i ? ", " : "largest saved: ", p->saved[i].name, (double)p->saved[i].bytes / 1024, i + 1 < p->saved_count ? "" : "\n");
+    if (*p->note)
+        printf("%s\n", p->note);
+    if (p->policy == SWG_RECOMPUTE_OFF)
+        printf("Recomputation by default would save less than 5 %% here and is left off.\n");
+    else
+        printf("Recomputation saves %.1f %% of the peak.\n", saving(p));
+    printf("The data set in memory comes on top of a training run.\n");
 }
 
 static swg_status plan(cli *c) {

@@ -173,7 +173,7 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
 
 static swg_status descend(search *s, int64_t budget) {
     int most = PICKS;
-    bool again = true, helped = false;
+    bool helped = false;
     while ((*s->plan)->memory.peak_bytes > budget) {
         int64_t bound = (*s->plan)->memory.bound_bytes;
         int taken;
@@ -184,7 +184,7 @@ static swg_status descend(search *s, int64_t budget) {
         } else if (taken > 1) {
             most = 1;
         } else if (!taken) { /* what did not help then may now */
-            if (!again || !helped)
+            if (!helped)
                 break;
             for (int i = 0; i < s->count; i++)
                 s->candidates[i].tried = false;
@@ -268,13 +268,16 @@ static swg_status refuse(const swg__remat_choice *r, int64_t budget, const swg_m
                      (double)least->transient_bytes * mib, (double)least->scratch_bytes * mib, (double)least->io_bytes * mib);
 }
 
-/* All outermost blocks, each a choice that can be taken back. */
-static void take_blocks(search *s) {
+/* All outermost blocks, or all but the last, each a choice that can be taken back. */
+static void take_blocks(search *s, bool skip_last) {
     swg__remat_choice *r = s->r;
+    uint32_t last = 0;
     swg__remat_cost_of(r, r->drop, s->kept);
+    for (int i = 0; i < s->count && skip_last; i++)
+        last = s->candidates[i].block && !r->blocks[s->candidates[i].block] ? s->candidates[i].block : last;
     for (int i = 0; i < s->count; i++) {
         candidate *c = &s->candidates[i];
-        if (!c->block || r->blocks[c->block])
+        if (!c->block || r->blocks[c->block] || c->block == last)
             continue;
         memcpy(s->next, r->drop, (size_t)r->g->count);
         double now = swg__remat_cost_of(r, r->drop, NULL).seconds;
@@ -286,20 +289,19 @@ static void take_blocks(search *s) {
 }
 
 swg_status swg__remat_fit(swg__remat_choice *r, int64_t budget, swg_plan **plan) {
-    static const swg_recompute_policy starts[] = {SWG_RECOMPUTE_ATTENTION, SWG_RECOMPUTE_BLOCKS, SWG_RECOMPUTE_SEGMENTS};
+    enum { NOTHING, MOST_BLOCKS, ALL_BLOCKS, SEGMENTS, STARTS };
     search s = {.r = r, .plan = plan};
     swg_memory least = {.peak_bytes = INT64_MAX};
-    swg__remat_choose(r, starts[0], 0, false); /* able: words are in */
+    swg__remat_choose(r, SWG_RECOMPUTE_ATTENTION, 0, false); /* able: words are in */
     swg_status status = open_search(&s);
     bool found = false;
-    const size_t kinds = sizeof starts / sizeof starts[0];
-    for (size_t i = 0; i < 2 * kinds && status == SWG_OK && !found; i++) { /* the second time, clones are made anew for each reader */
+    for (int i = 0; i < 2 * STARTS && status == SWG_OK && !found; i++) { /* the second time, clones are made anew for each reader */
+        int start = i % STARTS;
         forget(&s);
-        r->reach = i < kinds ? SWG__REMAT_REACH : 0;
-        bool blocks = starts[i % kinds] == SWG_RECOMPUTE_BLOCKS;
-        swg__remat_choose(r, blocks ? SWG_RECOMPUTE_ATTENTION : starts[i % kinds], 0, false);
-        if (blocks)
-            take_blocks(&s);
+        r->reach = i < STARTS ? SWG__REMAT_REACH : 0;
+        swg__remat_choose(r, start == SEGMENTS ? SWG_RECOMPUTE_SEGMENTS : SWG_RECOMPUTE_ATTENTION, 0, true);
+        if (start == MOST_BLOCKS || start == ALL_BLOCKS)
+            take_blocks(&s, start == MOST_BLOCKS);
         status = swg__remat_try(r, plan);
         if (status == SWG_OK)
             status = descend(&s, budget);

@@ -67,16 +67,21 @@ static void force_attention(swg__remat_choice *r) {
     }
 }
 
-static void group_by_block(swg__remat_choice *r) {
-    for (int64_t v = 1; v < r->g->count; v++)
+static void group_by_block(swg__remat_choice *r, bool skip_last) {
+    uint32_t last = 0;
+    for (int64_t v = 1; v < r->g->count; v++) {
         for (uint32_t block = r->g->nodes[v].block; block; block = r->blocks[block])
             r->group[v] = block;
+        last = r->group[v] > last ? r->group[v] : last;
+    }
+    for (int64_t v = 1; v < r->g->count && skip_last; v++)
+        r->group[v] = r->group[v] == last ? 0 : r->group[v];
 }
 
 /* Runs of blocks, or of contractions if there are none; what stands between two blocks belongs to the earlier one. */
 static void group_by_segment(swg__remat_choice *r, int64_t segments, bool skip_last) {
     const swg_graph *g = r->g;
-    group_by_block(r);
+    group_by_block(r, false);
     int64_t length = 0, last = 0;
     uint32_t latest = 0;
     bool blocks = false, turned = false;
@@ -191,7 +196,7 @@ void swg__remat_choose(swg__remat_choice *r, swg_recompute_policy policy, int64_
     memset(r->group, 0, n * sizeof *r->group);
     swg__remat_able(r->g, r->base->outputs, r->base->output_count, r->able);
     if (policy == SWG_RECOMPUTE_BLOCKS)
-        group_by_block(r);
+        group_by_block(r, skip_last);
     if (policy == SWG_RECOMPUTE_SEGMENTS)
         group_by_segment(r, segments, skip_last);
     if (policy > SWG_RECOMPUTE_FREE)
@@ -268,6 +273,21 @@ static swg_status make_default(swg__remat_choice *r, swg_plan **out) {
     return status;
 }
 
+/* Backward begins with the last block or segment: where keeping its values takes no more memory, they are not computed twice. */
+static swg_status keep_last(swg__remat_choice *r, swg_plan **out) {
+    const swg_recompute *asked = &r->opts->recompute;
+    swg_plan *other = NULL;
+    swg__remat_choose(r, asked->policy, asked->segments, true);
+    swg_status status = swg__remat_try(r, &other);
+    if (status == SWG_OK && other->memory.peak_bytes <= (*out)->memory.peak_bytes) {
+        swg_plan *kept = *out;
+        *out = other;
+        other = kept;
+    }
+    swg_plan_destroy(other);
+    return status;
+}
+
 static swg_status follow(swg__remat_choice *r, swg_plan **out) {
     const swg_recompute *asked = &r->opts->recompute;
     swg_recompute_policy policy = asked->policy;
@@ -276,6 +296,8 @@ static swg_status follow(swg__remat_choice *r, swg_plan **out) {
     if (policy != SWG_RECOMPUTE_BUDGET) {
         swg__remat_choose(r, policy, asked->segments, asked->skip_last);
         SWG__TRY(swg__remat_try(r, out));
+        if (policy >= SWG_RECOMPUTE_BLOCKS && !asked->skip_last)
+            SWG__TRY(keep_last(r, out));
         (*out)->policy = policy;
         return SWG_OK;
     }

@@ -346,6 +346,6 @@ void swg_plan_print(const swg_plan *plan, FILE *file) {
         }
         if (s->group >= 0)
             fprintf(file, " group %d", s->group);
-        fprintf(file, "%s%s\n", *n->name ? "  " : "", n->name);
+        fprintf(file, "%s%s%s\n", n->clone ? " again" : "", *n->name ? "  " : "", n->name);
     }
 }

@@ -10,12 +10,33 @@ typedef struct queue {
     int *waiting;           /* inputs that are not there yet */
     int *waiting_for;       /* of these, inputs that are no clones */
     int *left;              /* readers to come */
+    int *first;             /* of the readers of a value with memory of its own, in `readers`; count + 1 */
+    swg_value *base, *readers;
     uint8_t *asked;         /* clones: a reader waits for nothing but clones */
     swg_value *ready, *stack;
     int ready_count;
 } queue;
 
 static bool computed(const swg_graph *g, swg_value v) { return swg__kernel_of(g, &g->nodes[v]) != NULL; }
+
+/* Who reads what: every input of every live node that runs. */
+static void list_readers(queue *q) {
+    const swg_graph *g = q->g;
+    for (int64_t v = 1; v < g->count; v++)
+        q->base[v] = swg__base_of(g, (swg_value)v);
+    for (int pass = 0; pass < 2; pass++) {
+        for (swg_value v = 1; v < g->count; v++)
+            for (int j = 0; q->m->readers[v] && computed(g, v) && j < g->nodes[v].inputs; j++) {
+                swg_value in = q->base[g->nodes[v].in[j]];
+                if (pass)
+                    q->readers[q->first[in + 1]++] = v;
+                else
+                    q->first[in + 2]++;
+            }
+        for (int64_t v = 0; v < g->count + 1 && !pass; v++)
+            q->first[v + 1] += q->first[v];
+    }
+}
 
 /* A clone is made when a reader waits for nothing else, not before: it would only take memory. */
 static void ask(queue *q, swg_value reader) {
@@ -24,7 +45,7 @@ static void ask(queue *q, swg_value reader) {
     while (depth) {
         const swg__node *n = &q->g->nodes[q->stack[--depth]];
         for (int j = 0; j < n->inputs; j++) {
-            swg_value in = swg__base_of(q->g, n->in[j]);
+            swg_value in = q->base[n->in[j]];
             if (!q->g->nodes[in].clone || q->asked[in])
                 continue;
             q->asked[in] = 1;
@@ -40,13 +61,13 @@ static void start(queue *q) {
     const int *readers = q->m->readers;
     for (int64_t v = 1; v < g->count; v++)
         for (int j = 0; readers[v] && j < g->nodes[v].inputs; j++)
-            q->left[swg__base_of(g, g->nodes[v].in[j])] += g->nodes[v].op != SWG__RESHAPE;
+            q->left[q->base[g->nodes[v].in[j]]] += g->nodes[v].op != SWG__RESHAPE;
     for (swg_value v = 1; v < g->count; v++) {
         const swg__node *n = &g->nodes[v];
         if (!readers[v] || !computed(g, v))
             continue;
         for (int j = 0; j < n->inputs; j++) {
-            swg_value in = swg__base_of(g, n->in[j]);
+            swg_value in = q->base[n->in[j]];
             q->waiting[v] += computed(g, in);
             q->waiting_for[v] += computed(g, in) && !g->nodes[in].clone;
         }
@@ -78,7 +99,7 @@ static int best_of(const queue *q, bool by_bytes) {
         bool last = n->op == SWG__UPDATE || n->op == SWG__ASSIGN;
         int64_t score = last ? INT64_MIN : by_bytes ? -swg__node_bytes(n) : 0;
         for (int j = 0; j < n->inputs && by_bytes; j++) {
-            swg_value b = swg__base_of(g, n->in[j]);
+            swg_value b = q->base[n->in[j]];
             if (q->left[b] == 1 && computed(g, b) && !q->m->is_output[b])
                 score += swg__node_bytes(&g->nodes[b]);
         }
@@ -92,22 +113,15 @@ static int best_of(const queue *q, bool by_bytes) {
 
 static void finish(queue *q, swg_value v) {
     const swg_graph *g = q->g;
+    bool clone = g->nodes[v].clone;
     for (int j = 0; j < g->nodes[v].inputs; j++)
-        q->left[swg__base_of(g, g->nodes[v].in[j])]--;
-    for (swg_value r = v + 1; r < g->count; r++) {
-        const swg__node *n = &g->nodes[r];
-        if (!q->m->readers[r] || n->op == SWG__RESHAPE || !computed(g, r))
-            continue;
-        int reads = 0;
-        for (int j = 0; j < n->inputs; j++)
-            reads += swg__base_of(g, n->in[j]) == v;
-        if (!reads)
-            continue;
-        q->waiting[r] -= reads;
-        q->waiting_for[r] -= g->nodes[v].clone ? 0 : reads;
-        if (q->waiting[r] == 0 && (!n->clone || q->asked[r]))
+        q->left[q->base[g->nodes[v].in[j]]]--;
+    for (int i = q->first[v]; i < q->first[v + 1]; i++) {
+        swg_value r = q->readers[i];
+        bool own = g->nodes[r].clone;
+        if (--q->waiting[r] == 0 && (!own || q->asked[r]))
             q->ready[q->ready_count++] = r;
-        else if (q->waiting_for[r] == 0 && !n->clone && !g->nodes[v].clone)
+        else if (!clone && --q->waiting_for[r] == 0 && !own)
             ask(q, r);
     }
 }
@@ -119,13 +133,13 @@ static int64_t peak_of(queue *q, const swg_value *order, int count, const uint8_
     memset(q->left, 0, (size_t)g->count * sizeof *q->left);
     for (int i = 0; i < count; i++)
         for (int j = 0; j < g->nodes[order[i]].inputs; j++)
-            q->left[swg__base_of(g, g->nodes[order[i]].in[j])]++;
+            q->left[q->base[g->nodes[order[i]].in[j]]]++;
     for (int i = 0; i < count; i++) {
         const swg__node *n = &g->nodes[order[i]];
         int64_t own = placed[order[i]] ? 0 : swg__node_bytes(n), freed = 0;
         bool in_place = false;
         for (int j = 0; j < n->inputs; j++) {
-            swg_value b = swg__base_of(g, n->in[j]);
+            swg_value b = q->base[n->in[j]];
             if (--q->left[b] || !computed(g, b) || q->m->is_output[b] || placed[b])
                 continue;
             freed += swg__node_bytes(&g->nodes[b]);
@@ -164,17 +178,21 @@ static int make_order(queue *q, bool by_bytes, swg_value *order) {
 swg_status swg__schedule(swg__maker *m) {
     swg_graph *g = m->g;
     swg_context *ctx = g->ctx;
-    size_t n = (size_t)g->count;
+    size_t n = (size_t)g->count, inputs = 1;
+    for (size_t v = 1; v < n; v++)
+        inputs += (size_t)g->nodes[v].inputs;
     queue q = {.m = m, .g = g, .waiting = swg__calloc(ctx, n, sizeof *q.waiting), .waiting_for = swg__calloc(ctx, n, sizeof *q.waiting_for),
                .left = swg__calloc(ctx, n, sizeof *q.left), .asked = swg__calloc(ctx, n, 1), .ready = swg__calloc(ctx, n, sizeof *q.ready),
-               .stack = swg__calloc(ctx, n, sizeof *q.stack)};
+               .stack = swg__calloc(ctx, n, sizeof *q.stack), .first = swg__calloc(ctx, n + 2, sizeof *q.first),
+               .base = swg__calloc(ctx, n, sizeof *q.base), .readers = swg__calloc(ctx, inputs, sizeof *q.readers)};
     swg_value *other = swg__calloc(ctx, n, sizeof *other);
     uint8_t *placed = swg__calloc(ctx, n, 1);
     swg_status status = SWG_OK;
-    if (!q.waiting || !q.waiting_for || !q.left || !q.asked || !q.ready || !q.stack || !other || !placed) {
+    if (!q.waiting || !q.waiting_for || !q.left || !q.asked || !q.ready || !q.stack || !q.first || !q.base || !q.readers || !other || !placed) {
         status = swg__fail_memory(ctx, n * 26, "a schedule");
     } else {
         bool clones = false;
+        list_readers(&q);
         for (size_t v = 1; v < n; v++)
             clones = clones || (g->nodes[v].clone && m->readers[v]);
         m->order_count = make_order(&q, true, m->order);
@@ -191,6 +209,9 @@ swg_status swg__schedule(swg__maker *m) {
     swg__free(ctx, q.asked);
     swg__free(ctx, q.ready);
     swg__free(ctx, q.stack);
+    swg__free(ctx, q.first);
+    swg__free(ctx, q.base);
+    swg__free(ctx, q.readers);
     swg__free(ctx, other);
     swg__free(ctx, placed);
     return status;

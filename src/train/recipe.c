@@ -26,6 +26,32 @@ static swg__schedule_kind schedule_kind(const swg_config *c) {
     return SWG__LR_CONSTANT;
 }
 
+/* gradient_checkpointing and memory.budget, which are one setting but for batch_size=auto, where the budget chooses the batch. */
+static swg_status read_memory(swg_context *ctx, swg_config *c, swg__recipe *r) {
+    const char *policy = swg_config_string(c, "gradient_checkpointing");
+    SWG__TRY(swg_config_status(c));
+    if (swg_recompute_read(ctx, policy ? policy : "none", &r->recompute) != SWG_OK) {
+        char text[400];
+        snprintf(text, sizeof text, "%s", swg_context_message(ctx));
+        return swg__fail(ctx, SWG_EUSAGE, "gradient_checkpointing: %s", text);
+    }
+    if (!swg_config_has(c, "memory.budget"))
+        return SWG_OK;
+    const char *budget = swg_config_string(c, "memory.budget");
+    if (swg_recompute_read_budget(ctx, budget ? budget : "", &r->budget) != SWG_OK) {
+        char text[400];
+        snprintf(text, sizeof text, "%s", swg_context_message(ctx));
+        return swg__fail(ctx, SWG_EUSAGE, "memory.budget: %s", text);
+    }
+    if (!r->batch && r->budget.budget_share > 0)
+        return swg__fail(ctx, SWG_EUSAGE, "memory.budget=%s with data.batch_size=auto: a share of what? Say bytes, as 2GiB", budget);
+    if (r->batch && r->recompute.policy != SWG_RECOMPUTE_DEFAULT)
+        return swg__fail(ctx, SWG_EUSAGE, "memory.budget and gradient_checkpointing=%s both say what is recomputed; keep one", policy);
+    if (!r->batch && r->recompute.policy == SWG_RECOMPUTE_BUDGET)
+        return swg__fail(ctx, SWG_EUSAGE, "gradient_checkpointing=%s and memory.budget are two budgets; keep one", policy);
+    return SWG_OK;
+}
+
 static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe *r) {
     swg_swae *n = &r->network;
     const char *name = swg_config_string(c, "model.name"), *act = swg_config_string(c, "model.act"), *block = swg_config_string(c, "data.block");
@@ -102,7 +128,9 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->early = (swg__early_stop){.enabled = swg_config_bool(c, "early_stopping.enabled"),
                                  .patience = swg_config_int(c, "early_stopping.patience"),
                                  .min_delta = swg_config_float(c, "early_stopping.min_delta"), .best = HUGE_VAL};
-    return swg_config_status(c);
+    r->batch_multiple = swg_config_has(c, "data.batch_multiple") ? swg_config_int(c, "data.batch_multiple") : 0;
+    SWG__TRY(swg_config_status(c));
+    return read_memory(ctx, c, r);
 }
 
 /* The patterns of data.vars with commas between. */

@@ -24,6 +24,9 @@ typedef struct swg__recipe {
     uint64_t seed;
     bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
     const char *provider;
+    swg_recompute recompute;
+    swg_recompute budget;           /* memory.budget; policy SWG_RECOMPUTE_DEFAULT: none */
+    int64_t batch_multiple;         /* 0: powers of two */
     swg__early_stop early;
 } swg__recipe;
 

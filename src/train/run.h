@@ -67,6 +67,9 @@ void swg__stage_free(swg__stage *s);
 /* Memory of a run beside a training step's own: average of the weights, batches read ahead. */
 int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes);
 int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
+int64_t swg__run_batch_bytes(const swg__recipe *recipe, int64_t batch);
+/* data.batch_size=auto: the largest batch within the budget, one line about it; r->recipe has it then. */
+swg_status swg__run_choose_batch(swg__run *r, int64_t samples);
 
 /* Training blocks that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
 int64_t swg__run_blocks(const swg__run *r);

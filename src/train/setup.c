@@ -21,63 +21,10 @@ void swg__run_note(const swg__run *r, const char *format, ...) {
 
 double swg__run_seconds(const swg__run *r) { return r->seconds_before + (double)(swg__now_ns() - r->began_ns) * 1e-9; }
 
-swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training) {
-    if (batch == 0)
-        return SWG_OK;
-    SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
-    swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
-    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, outputs, 4, false);
-    return swg_plan_make(s->graph.g, &opts, &s->plan);
-}
-
 void swg__stage_free(swg__stage *s) {
     swg_plan_destroy(s->plan);
     swg_graph_destroy(s->graph.g);
     *s = (swg__stage){0};
-}
-
-int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes) { return recipe->optimiser.average ? weights_bytes : 0; }
-
-static int64_t batch_bytes(const swg__recipe *recipe, int64_t batch) { return batch * recipe->network.input * (int64_t)sizeof(float); }
-
-int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch) {
-    return swg__loader_bytes(recipe->workers, recipe->prefetch, batch_bytes(recipe, batch));
-}
-
-/* Bytes of memory the system would give us, 0 if unknown. */
-static int64_t available_bytes(void) {
-    FILE *file = fopen("/proc/meminfo", "re");
-    char line[128];
-    long long kilobytes = 0;
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
-/* The largest power of two whose plan fits in nine tenths of the available memory and that the data can fill. */
-static swg_status choose_batch(swg__run *r, int64_t samples) {
-    int64_t budget = available_bytes() / 10 * 9, chosen = 0, peak = 0;
-    for (int64_t batch = swg_swae_has_norm(&r->recipe.network) ? 2 : 1; batch <= samples && batch <= 1 << 16; batch *= 2) {
-        swg__stage s = {0};
-        swg_status status = swg__stage_make(r, &s, batch, true);
-        int64_t bytes = 0;
-        if (s.plan) {
-            const swg_memory memory = swg_plan_memory_of(s.plan);
-            bytes = memory.peak_bytes + swg__run_average_bytes(&r->recipe, memory.parameters_bytes + memory.state_bytes) + swg__run_loader_bytes(&r->recipe, batch);
-        }
-        swg__stage_free(&s);
-        SWG__TRY(status);
-        if (chosen && budget && bytes > budget)
-            break;
-        chosen = batch;
-        peak = bytes;
-    }
-    r->recipe.batch = chosen;
-    swg__run_note(r, "batch %lld (auto): %.1f MiB of %.1f MiB available", (long long)chosen, (double)peak / 1048576, (double)budget / 1048576);
-    return SWG_OK;
 }
 
 swg_status swg__run_samples(swg__run *r) {
@@ -151,19 +98,6 @@ static swg_status open_checkpoint(swg__run *r, const char *path) {
     return swg_safetensors_check(r->checkpoint);
 }
 
-/* data.batch_size=auto: the size a resumed run began with, else what fits. It becomes part of the configuration. */
-swg_status swg__run_settle_batch(swg__run *r, int64_t samples) {
-    if (r->recipe.batch)
-        return SWG_OK;
-    const char *before = r->checkpoint ? swg_safetensors_note(r->checkpoint, "run.batch_size") : NULL;
-    r->recipe.batch = before ? strtoll(before, NULL, 10) : 0;
-    if (r->recipe.batch < 1)
-        SWG__TRY(choose_batch(r, samples));
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)r->recipe.batch);
-    return swg_config_set(r->config, "data.batch_size", text, "auto");
-}
-
 static swg_status restore(swg__run *r, const char *path) {
     SWG__TRY(swg__checkpoint_restore(r->ctx, r->checkpoint, path, r->weights, &r->state, r->recipe.provider));
     const char *norm = swg_safetensors_note(r->checkpoint, "norm"), *data = swg_safetensors_note(r->checkpoint, "data");
@@ -206,7 +140,7 @@ static swg_status fetch_batch(void *arg, int64_t ticket, int worker, void *out, 
 
 static swg_status open_loader(swg__run *r) {
     r->feed = (swg__feed){.samples = r->samples, .batch = r->recipe.batch};
-    SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = batch_bytes(&r->recipe, r->recipe.batch),
+    SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = swg__run_batch_bytes(&r->recipe, r->recipe.batch),
                                                           .fetch = fetch_batch, .arg = &r->feed}, &r->loader));
     if (r->recipe.workers)
         swg__run_note(r, "loader: %d workers read ahead, %d batches each, %.1f MiB", r->recipe.workers, r->recipe.prefetch,

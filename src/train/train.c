@@ -323,12 +323,41 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
 
 /* ---- plans without data ---- */
 
+static void keep_plan_note(void *user, const char *text) { snprintf(user, sizeof((swg_train_plan *)0)->note, "%s", text); }
+
+/* What the training step keeps, and what it would take if it kept everything. */
+static swg_status describe_recompute(swg__run *r, swg_train_plan *out) {
+    swg_saved_value saved[SWG_TRAIN_PLAN_SAVED];
+    swg__stage plain = {0};
+    swg_recompute asked = r->recipe.recompute, budget = r->recipe.budget;
+    out->policy = swg_plan_recompute_of(r->train.plan);
+    out->saved_count = swg_plan_saved(r->train.plan, saved, SWG_TRAIN_PLAN_SAVED);
+    for (int i = 0; i < out->saved_count; i++) {
+        snprintf(out->saved[i].name, sizeof out->saved[i].name, "%s%s%s", saved[i].scope, *saved[i].scope ? "/" : "", saved[i].op);
+        out->saved[i].bytes = saved[i].bytes;
+    }
+    r->recipe.recompute = (swg_recompute){.policy = SWG_RECOMPUTE_OFF};
+    r->recipe.budget = (swg_recompute){0};
+    swg_status status = swg__stage_make(r, &plain, out->batch, true);
+    r->recipe.recompute = asked;
+    r->recipe.budget = budget;
+    if (status == SWG_OK) {
+        out->without_peak_bytes = swg_plan_memory_of(plain.plan).peak_bytes;
+        out->without_flops = swg_plan_flops(plain.plan);
+    }
+    swg__stage_free(&plain);
+    return status;
+}
+
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
-    swg__run r = {.ctx = ctx, .config = config};
+    const swg_train_hooks hooks = {.note = keep_plan_note, .user = out->note};
+    swg__run r = {.ctx = ctx, .config = config, .hooks = &hooks};
     swg_layers layers = {0};
     *out = (swg_train_plan){0};
     SWG__TRY(swg__recipe_read(ctx, config, &r.recipe));
-    r.recipe.batch = batch ? batch : r.recipe.batch ? r.recipe.batch : 256;
+    r.recipe.batch = batch ? batch : r.recipe.batch;
+    if (!r.recipe.batch)
+        SWG__TRY(swg__run_choose_batch(&r, INT64_MAX));
     swg_status status = swg__stage_make(&r, &r.train, r.recipe.batch, true);
     if (status == SWG_OK)
         status = swg__step_graph_build(ctx, &r.recipe, r.recipe.batch, false, &r.val.graph);
@@ -350,6 +379,9 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->training.optimiser_bytes += average;
         out->training.io_bytes += ring;
         out->training.peak_bytes += average + ring;
+        snprintf(out->peak_at, sizeof out->peak_at, "%s", out->training.peak_at ? out->training.peak_at : "");
+        status = describe_recompute(&r, out);
+        out->without_peak_bytes += average + ring;
         out->training.peak_at = out->inference.peak_at = NULL; /* those names end with the plans */
     }
     swg_layers_free(ctx, &layers);

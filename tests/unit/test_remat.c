@@ -390,6 +390,68 @@ static void refuses(void **state) {
     }
 }
 
+/* ---- words and numbers ---- */
+
+static void policies_are_read(void **state) {
+    static const struct { const char *text; swg_recompute want; } good[] = {
+        {"none", {0}}, {"False", {0}}, {"default", {0}}, {"off", {.policy = SWG_RECOMPUTE_OFF}}, {"free", {.policy = SWG_RECOMPUTE_FREE}},
+        {"attention", {.policy = SWG_RECOMPUTE_ATTENTION}}, {"true", {.policy = SWG_RECOMPUTE_BLOCKS}}, {"blocks", {.policy = SWG_RECOMPUTE_BLOCKS}},
+        {"checkpoint_blocks", {.policy = SWG_RECOMPUTE_BLOCKS}}, {"segments:4", {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 4}},
+        {"segments", {.policy = SWG_RECOMPUTE_SEGMENTS}}, {"segments:auto", {.policy = SWG_RECOMPUTE_SEGMENTS}},
+        {"budget:2GiB", {.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = (int64_t)2 << 30}},
+        {"budget:1.5 MiB", {.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = 3 << 19}},
+        {"budget:500MB", {.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = 500000000}},
+        {"budget:123", {.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = 123}}, {"budget:60%", {.policy = SWG_RECOMPUTE_BUDGET, .budget_share = .6}},
+    };
+    static const struct { const char *text, *says; } bad[] = {
+        {"block", "did you mean blocks"}, {"", "is unknown"}, {"segments:0", "a number from 1"}, {"segments:-2", "a number from 1"},
+        {"segments:x", "a number from 1"}, {"budget", "expected bytes"}, {"budget:", "expected bytes"}, {"budget:2 GiBs", "expected bytes"},
+        {"budget:-1GiB", "expected bytes"}, {"budget:120%", "expected bytes"}, {"budget:nan", "expected bytes"}, {"budget:1e9", "expected bytes"},
+        {"budget:99999999999GiB", "expected bytes"}, {"free:1", "only segments and budget"}, {"budget:0", "expected bytes"}, {"budget:.", "expected bytes"},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        swg_recompute got;
+        assert_ok(*state, swg_recompute_read(*state, good[i].text, &got));
+        assert_int_equal(got.policy, good[i].want.policy);
+        assert_int_equal(got.segments, good[i].want.segments);
+        assert_int_equal(got.budget_bytes, good[i].want.budget_bytes);
+        assert_close(got.budget_share, good[i].want.budget_share, 1e-15, 0);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        swg_recompute got;
+        if (swg_recompute_read(*state, bad[i].text, &got) != SWG_EUSAGE || !strstr(swg_context_message(*state), bad[i].says))
+            fail_msg("\"%s\" says: %s", bad[i].text, swg_context_message(*state));
+    }
+    assert_string_equal(swg_recompute_name(SWG_RECOMPUTE_SEGMENTS), "segments");
+}
+
+static void savings_are_told(void **state) {
+    swg_context *ctx = *state;
+    job j;
+    assert_ok(ctx, make(ctx, &large, SWG_F32, (swg_recompute){.policy = SWG_RECOMPUTE_BLOCKS}, false, &j));
+    swg_memory_savings s;
+    assert_ok(ctx, swg_estimate_memory_savings(j.g, &(swg_plan_opts){.outputs = j.outputs, .output_count = j.count,
+                                                                     .recompute = {.policy = SWG_RECOMPUTE_BLOCKS}}, &s));
+    int64_t flops;
+    swg_memory off = memory_of(ctx, &large, (swg_recompute){.policy = SWG_RECOMPUTE_OFF}, &flops), on = swg_plan_memory_of(j.plan);
+    assert_int_equal(s.with_checkpoint, on.peak_bytes);
+    assert_int_equal(s.without_checkpoint, off.peak_bytes);
+    assert_close(s.savings_percent, 100 * (1 - (double)on.peak_bytes / (double)off.peak_bytes), 1e-9, 0);
+    assert_close(s.savings_gb, (double)(off.peak_bytes - on.peak_bytes) / 1e9, 1e-12, 0);
+    assert_close(s.estimated_savings_mb, (double)(off.arena_bytes - on.arena_bytes) / 1e6, 1e-9, 0);
+    assert_close(s.extra_flops_percent, 100 * ((double)swg_plan_flops(j.plan) / (double)flops - 1), 1e-9, 0);
+    assert_int_equal(s.policy, SWG_RECOMPUTE_BLOCKS);
+    swg_saved_value saved[3];
+    int count = swg_plan_saved(j.plan, saved, 3);
+    assert_int_equal(count, 3);
+    for (int i = 0; i < count; i++) {
+        assert_true(i == 0 || saved[i].bytes <= saved[i - 1].bytes);
+        assert_true(saved[i].bytes > 0 && *saved[i].scope && *saved[i].op);
+    }
+    assert_int_equal(swg_plan_saved(j.plan, saved, 0), 0);
+    close_job(&j);
+}
+
 static void out_of_memory(void **state) {
     (void)state;
     static const swg_recompute kinds[] = {{.policy = SWG_RECOMPUTE_BLOCKS}, {.policy = SWG_RECOMPUTE_BUDGET, .budget_share = .97}};
@@ -423,6 +485,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(budgets_keep_bits, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(search_is_fast_and_repeatable, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(policies_are_read, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(savings_are_told, testing_open, testing_close),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

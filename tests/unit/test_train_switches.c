@@ -1,6 +1,6 @@
 /* test_train_switches.c - proves: with every switch of the optimiser and the loader, the weights and the log do not depend on the number of
  * threads or of workers; small batches added up make a large one; a group of micro-batches is never torn; the average of the weights
- * follows its recurrence; parameter groups do what they say; what does not go together is refused.
+ * follows its recurrence; recomputation and budgets of memory change no bit; parameter groups do what they say; what does not go together is refused.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "training.h"
 
@@ -194,6 +194,50 @@ static void switches_and_resume(void **state) {
     scratch_close(&s, ctx, 1);
 }
 
+static void keep_note(void *user, const char *text) { snprintf(user, 256, "%.255s", text); }
+
+/* What is recomputed changes neither weights nor log; a budget chooses the batch, or is refused with what would fit. */
+static void memory_is_a_switch(void **state) {
+    swg_context *ctx = *state;
+    static const char *const ways[] = {"gradient_checkpointing=off", "gradient_checkpointing=free", "remat=true", "remat=segments:2",
+                                       "gradient_checkpointing=budget:100%", "memory=4GiB"};
+    scratch s;
+    scratch_open(&s);
+    write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        assert_ok(ctx, train(ctx, s.folder, i ? "other" : "first", scratch_path(&s, "a.h5"), MORE(STOPPED, "model.hidden=[48,32]", ways[i]), NULL, NULL));
+        if (i) {
+            assert_same_run(ctx, s.folder, "first", "other");
+            remove_tree(in_run(s.folder, "other", ""));
+        }
+    }
+    char said[256] = "";
+    swg_train_hooks hooks = {.note = keep_note, .user = said};
+    swg_train_result result;
+    assert_ok(ctx, train(ctx, s.folder, "other", scratch_path(&s, "a.h5"), MORE("data.batch_size=auto", "memory.budget=8GiB", "data.batch_multiple=24",
+                                                                                "trainer.epochs=1"), &hooks, &result));
+    assert_non_null(strstr(said, "batch 48 (auto): "));
+    assert_non_null(strstr(said, " of 8.00 GiB"));
+    remove_tree(in_run(s.folder, "other", ""));
+    assert_int_equal(train(ctx, s.folder, "other", scratch_path(&s, "a.h5"), MORE("memory.budget=64KiB", "data.batch_size=32"), NULL, NULL), SWG_EINVAL);
+    assert_message(ctx, "memory.budget", "the least possible peak is");
+    assert_int_equal(train(ctx, s.folder, "other", scratch_path(&s, "a.h5"), MORE("memory.budget=64KiB", "data.batch_size=auto"), NULL, NULL), SWG_EINVAL);
+    assert_message(ctx, "the least possible peak is", "MiB");
+    static const struct { const char *override[2], *words[2]; } cases[] = {
+        {{"remat=blcoks", "trainer.epochs=1"}, {"gradient_checkpointing", "did you mean blocks"}},
+        {{"memory.budget=lots", "trainer.epochs=1"}, {"memory.budget", "2GiB"}},
+        {{"memory.budget=60%", "data.batch_size=auto"}, {"memory.budget=60%", "a share of what"}},
+        {{"memory.budget=1GiB", "remat=blocks"}, {"memory.budget", "keep one"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(train(ctx, s.folder, "other", scratch_path(&s, "a.h5"), MORE(cases[i].override[0], cases[i].override[1]), NULL, NULL), SWG_EUSAGE);
+        assert_message(ctx, cases[i].words[0], cases[i].words[1]);
+    }
+    remove_tree(in_run(s.folder, "first", ""));
+    remove_tree(in_run(s.folder, "other", ""));
+    scratch_close(&s, ctx, 1);
+}
+
 static void refused(void **state) {
     swg_context *ctx = *state;
     static const struct { const char *override[2], *words[2]; } cases[] = {
@@ -226,6 +270,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(averages_the_weights, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(groups_of_parameters, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(switches_and_resume, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(memory_is_a_switch, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
