@@ -300,6 +300,7 @@ typedef struct swg_update_opts {
     bool nesterov;       /* sgd with momentum: g + momentum * m does (Sutskever et al. 2013) */
     bool accumulate;     /* gradients of several runs are added up before an update, see swg_hyper_micro */
     int groups;          /* rows of hyper, one per parameter group (swg_weights_group); 0: 1 */
+    bool unfused;        /* a step per parameter in place of one pass over the span: same bits, for comparison */
 } swg_update_opts;
 
 /* What the host sets before each run, as f32 (f64 in an f64 graph). swg_hyper_adam and swg_hyper_sgd fill a row,

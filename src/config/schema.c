@@ -69,6 +69,7 @@ const swg__config_key swg__config_table[] = {
     {"optimizer.amsgrad", SWG__BOOL, "false", "", "", "adam, adamw: divide by the largest second moment so far"},
     {"optimizer.momentum", SWG__FLOAT, "0.9", "", "[0,1)", "sgd: momentum; 0 keeps no moment"},
     {"optimizer.nesterov", SWG__BOOL, "false", "", "", "sgd: Nesterov's form of the momentum"},
+    {"optimizer.fused", SWG__BOOL, "true", "", "", "update all parameters in one pass; false: one after the other, the same bits"},
     {"optimizer.groups", SWG__STRING_LIST, "null", "", "",
      "parameters with a learning rate factor or weight decay of their own: [\"*.bias wd=0\", \"encoder.* lr=0.1\"]; the first that fits holds"},
     {"ema.momentum", SWG__FLOAT, "null", "", "[0,1]", "keep a running average of the weights: share of the old one, e.g. 0.998; null: no average"},
@@ -87,10 +88,14 @@ const swg__config_key swg__config_table[] = {
     {"scheduler.warmup", SWG__INT, "0", "counts", "[0,1000000000]", "counts of linear rise at the start, with any schedule"},
     {"scheduler.interval", SWG__CHOICE, "epoch; scheduler.name=cosine:step", "", "epoch step", "what a count is; plateau counts epochs only"},
 
-    {"performance.mode", SWG__CHOICE, "default", "", "default !reduce-overhead !max-autotune", "how the plan is made"},
+    {"performance.mode", SWG__CHOICE, "default", "", "default reduce-overhead max-autotune",
+     "how a step runs: default; with as few calls to the threads as can be, which stay awake; that, and kernels run as measured on this machine. Results "
+     "are the same, bit for bit"},
     {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512", "instruction set; auto: the best of this machine"},
     {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
     {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
+    {"performance.channels_last", SWG__BOOL, "true", "", "", "keep images channels-last between convolutions"},
+    {"performance.tune_seconds", SWG__FLOAT, "20", "s", "(0,86400]", "max-autotune: most time to measure a batch size; what is known costs nothing"},
 
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
 };
@@ -120,7 +125,7 @@ bool swg__config_is_group(const char *name) {
 }
 
 const char *swg__config_group_package(const char *group) {
-    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 ? "" : group;
+    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 || strcmp(group, "performance") == 0 ? "" : group;
 }
 
 const swg__config_key *swg__config_row(const char *key) {

@@ -32,7 +32,7 @@ typedef struct swg__program {
 typedef struct swg__attr {
     double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value;
                                      * attention scale */
-    int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
+    int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes; update: first element and end in the span */
     const swg__program *program;    /* program */
     void *data;                     /* array: its elements, in the graph's arena */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.

@@ -48,7 +48,9 @@ static void norm_finish(const swg__call *call) {
 const swg__kernel swg__kernel_grad_norm = {.name = "grad_norm", .units = norm_units, .grain = norm_grain, .run = norm_run,
                                            .finish = norm_finish, .scratch = norm_scratch};
 
-static int64_t update_units(const swg__call *call) { return swg__ceil_div(call->span, UPDATE); }
+static int64_t update_units(const swg__call *call) {
+    return swg__ceil_div(call->node->attr.begin[1] - call->node->attr.begin[0], UPDATE);
+}
 
 static int64_t update_grain(const swg__call *call) {
     (void)call;
@@ -83,9 +85,9 @@ static void update_run(const swg__call *call, int64_t begin, int64_t end, int wo
         double factor = (double)h[SWG_HYPER_CLIP] / ((double)norm + 1e-6);
         grad_scale = (float)((double)grad_scale * (factor < 1 ? factor : 1));
     }
-    int64_t last = swg__min64(end * UPDATE, call->span);
+    int64_t first = call->node->attr.begin[0], last = swg__min64(first + end * UPDATE, call->node->attr.begin[1]);
     const swg__segment *segment = call->segments;
-    for (int64_t at = begin * UPDATE, n; at < last; at += n) {
+    for (int64_t at = first + begin * UPDATE, n; at < last; at += n) {
         while (segment->end <= at)
             segment++;
         n = swg__min64(segment->end, last) - at;

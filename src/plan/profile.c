@@ -72,7 +72,7 @@ static bool is_panel(const swg_plan *plan, swg_value v) {
 static int64_t update_bytes(const swg_plan *plan, const swg__node *n) {
     swg__update_spans s = swg__update_spans_of(n);
     int64_t read = 1 + s.gradient + s.moment1 + s.moment2 + s.largest, written = 1 + s.moment1 + s.moment2 + s.largest;
-    return plan->g->span * (int64_t)swg__dtype_size(plan->g->dtype) * (read + written);
+    return (n->attr.begin[1] - n->attr.begin[0]) * (int64_t)swg__dtype_size(plan->g->dtype) * (read + written);
 }
 
 static void count_bytes(const swg_plan *plan, const swg__step *s, swg_step_info *out) {

@@ -68,6 +68,11 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->keep_every = swg_config_int(c, "checkpoint.every");
     r->seed = (uint64_t)swg_config_int(c, "trainer.seed");
     r->fusion = swg_config_bool(c, "performance.fusion");
+    r->channels_last = swg_config_bool(c, "performance.channels_last");
+    r->mode = swg_config_is(c, "performance.mode", "max-autotune")      ? SWG_MODE_MAX_AUTOTUNE
+              : swg_config_is(c, "performance.mode", "reduce-overhead") ? SWG_MODE_REDUCE_OVERHEAD
+                                                                        : SWG_MODE_DEFAULT;
+    r->tune_seconds = swg_config_float(c, "performance.tune_seconds");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
     r->provider = swg_config_string(c, "performance.provider");
@@ -75,6 +80,10 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
                                  .patience = swg_config_int(c, "early_stopping.patience"),
                                  .min_delta = swg_config_float(c, "early_stopping.min_delta"), .best = HUGE_VAL};
     return swg_config_status(c);
+}
+
+swg_plan_opts swg__recipe_plan(const swg__recipe *r) {
+    return (swg_plan_opts){.no_fusion = !r->fusion, .no_layout = !r->channels_last, .mode = r->mode, .provider = r->provider};
 }
 
 /* The patterns of data.vars with commas between. */

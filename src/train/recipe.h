@@ -22,7 +22,9 @@ typedef struct swg__recipe {
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
-    bool fusion, check_finite, skip_nonfinite;
+    bool fusion, channels_last, check_finite, skip_nonfinite;
+    swg_plan_mode mode;
+    double tune_seconds;            /* of max-autotune, per batch size */
     const char *provider;
     swg__early_stop early;
 } swg__recipe;
@@ -32,6 +34,9 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *o
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
+
+/* What the switches of the recipe ask of every plan. */
+swg_plan_opts swg__recipe_plan(const swg__recipe *recipe);
 
 /* Graph of one training step or of a validation pass over `batch` blocks. */
 typedef struct swg__step_graph {

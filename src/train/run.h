@@ -8,6 +8,7 @@
 #include "swage/metrics.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
+#include "swage/tune.h"
 #include "train/recipe.h"
 
 /* A planned step for one batch size. */
@@ -34,6 +35,8 @@ typedef struct swg__run {
     swg__loader *loader;
     swg__feed feed;
     swg__stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
+    swg_tuning *tuning;                     /* of max-autotune, from the moment the batch size is known; else NULL */
+    int64_t tune_ns;                        /* spent on measuring */
     int64_t *order;                         /* this epoch's permutation of the training part */
     double *pair;                           /* an original block and its reconstruction */
     swg__run_state state;
@@ -60,6 +63,10 @@ swg_status swg__run_settle_batch(swg__run *r, int64_t samples);
 /* Writes ckpt/<name>. */
 swg_status swg__run_save(swg__run *r, const char *name);
 void swg__run_checkpoint(const swg__run *r, const char *name, char *out, size_t capacity);   /* its path */
+/* Opens what was measured earlier, where the recipe wants max-autotune; stages made from then on are measured. */
+swg_status swg__run_tuning(swg__run *r);
+/* Plan of a graph with the recipe's switches. opts: outputs, and what is peculiar to it. */
+swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *opts, swg_plan **plan);
 /* Graph and plan of a training step or a validation pass; nothing for batch 0. */
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training);
 void swg__stage_free(swg__stage *s);

@@ -21,12 +21,33 @@ void swg__run_note(const swg__run *r, const char *format, ...) {
 
 double swg__run_seconds(const swg__run *r) { return r->seconds_before + (double)(swg__now_ns() - r->began_ns) * 1e-9; }
 
+swg_status swg__run_tuning(swg__run *r) {
+    return r->recipe.mode == SWG_MODE_MAX_AUTOTUNE ? swg_tuning_open(r->ctx, NULL, &r->tuning) : SWG_OK;
+}
+
+swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *own, swg_plan **plan) {
+    swg_plan_opts opts = swg__recipe_plan(&r->recipe);
+    opts.outputs = own->outputs;
+    opts.output_count = own->output_count;
+    opts.frozen = own->frozen;
+    if (r->tuning) {
+        int64_t begin = swg__now_ns();
+        swg_status status = swg_tune(r->tuning, g, &opts, &(swg_tune_opts){.seconds = r->recipe.tune_seconds, .stop = r->hooks ? r->hooks->stop : NULL});
+        r->tune_ns += swg__now_ns() - begin;
+        if (status != SWG_OK && status != SWG_EINTERRUPTED) /* who asked to stop is heard by the first step */
+            return status;
+        SWG__TRY(swg_tuning_save(r->tuning));
+        opts.tuning = r->tuning;
+    }
+    return swg_plan_make(g, &opts, plan);
+}
+
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training) {
     if (batch == 0)
         return SWG_OK;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
     swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
-    return swg_plan_make(s->graph.g, &(swg_plan_opts){.outputs = outputs, .output_count = 4, .no_fusion = !r->recipe.fusion, .provider = r->recipe.provider}, &s->plan);
+    return swg__run_plan(r, s->graph.g, &(swg_plan_opts){.outputs = outputs, .output_count = 4}, &s->plan);
 }
 
 void swg__stage_free(swg__stage *s) {
@@ -220,6 +241,7 @@ static swg_status make_plans(swg__run *r) {
         swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
     if (r->recipe.schedule_by_step)
         r->recipe.schedule.total = r->recipe.max_epochs * ((swg__run_batches(r, n) + r->recipe.accumulate - 1) / r->recipe.accumulate);
+    SWG__TRY(swg__run_tuning(r));
     SWG__TRY(swg__stage_make(r, &r->train, n >= batch ? batch : 0, true));
     SWG__TRY(swg__stage_make(r, &r->train_rest, n % batch, true));
     SWG__TRY(swg__stage_make(r, &r->val, m >= batch ? batch : 0, false));
@@ -318,6 +340,7 @@ void swg__run_release(swg__run *r) {
     swg__run_log_close(&r->log);
     for (int i = 0; i < 4; i++)
         swg__stage_free(stages[i]);
+    swg_tuning_close(r->tuning);
     swg__loader_close(r->loader);
     swg_weights_destroy(r->average);
     swg_weights_destroy(r->weights);

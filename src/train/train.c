@@ -332,8 +332,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
     if (status == SWG_OK)
         status = swg__step_graph_build(ctx, &r.recipe, r.recipe.batch, false, &r.val.graph);
     if (status == SWG_OK)
-        status = swg_plan_make(r.val.graph.g, &(swg_plan_opts){.outputs = &r.val.graph.y, .output_count = 1, .frozen = true,
-                                                               .no_fusion = !r.recipe.fusion, .provider = r.recipe.provider}, &r.val.plan);
+        status = swg__run_plan(&r, r.val.graph.g, &(swg_plan_opts){.outputs = &r.val.graph.y, .output_count = 1, .frozen = true}, &r.val.plan);
     if (status == SWG_OK) {
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
