@@ -19,7 +19,7 @@
 
 /* One row per command, in the order of `swage --help`. */
 #define CLI_COMMANDS(X) \
-    X(train) X(eval) X(plan) X(costs) X(profile) \
+    X(train) X(eval) X(plan) X(costs) X(profile) X(tune) \
     X(compress) X(decompress) X(verify) X(info) X(config) X(ops) \
     X(bench)
 

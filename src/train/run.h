@@ -36,6 +36,7 @@ typedef struct swg__run {
     swg__feed feed;
     swg__stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
     swg_tuning *tuning;                     /* of max-autotune, from the moment the batch size is known; else NULL */
+    bool plans_only;                        /* nothing is measured for them */
     int64_t tune_ns;                        /* spent on measuring */
     int64_t *order;                         /* this epoch's permutation of the training part */
     double *pair;                           /* an original block and its reconstruction */
@@ -74,6 +75,9 @@ void swg__stage_free(swg__stage *s);
 /* Memory of a run beside a training step's own: average of the weights, batches read ahead. */
 int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes);
 int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
+
+/* Fills in a row per switch; returns how many. The plans are open. */
+int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]);
 
 int64_t swg__run_batches(const swg__run *r, int64_t samples);
 double swg__run_seconds(const swg__run *r);                 /* of all sittings */

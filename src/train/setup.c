@@ -32,11 +32,12 @@ swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *own, sw
     opts.frozen = own->frozen;
     if (r->tuning) {
         int64_t begin = swg__now_ns();
-        swg_status status = swg_tune(r->tuning, g, &opts, &(swg_tune_opts){.seconds = r->recipe.tune_seconds, .stop = r->hooks ? r->hooks->stop : NULL});
+        swg_status status = r->plans_only ? SWG_OK : swg_tune(r->tuning, g, &opts, &(swg_tune_opts){.seconds = r->recipe.tune_seconds, .stop = r->hooks ? r->hooks->stop : NULL});
         r->tune_ns += swg__now_ns() - begin;
         if (status != SWG_OK && status != SWG_EINTERRUPTED) /* who asked to stop is heard by the first step */
             return status;
-        SWG__TRY(swg_tuning_save(r->tuning));
+        if (!r->plans_only)
+            SWG__TRY(swg_tuning_save(r->tuning));
         opts.tuning = r->tuning;
     }
     return swg_plan_make(g, &opts, plan);

@@ -308,11 +308,21 @@ static void fill_result(swg__run *r) {
     out->measured_bytes = swg_context_peak_rss_growth(r->ctx);
 }
 
+static void announce(swg__run *r) {
+    swg_train_switch rows[SWG_TRAIN_SWITCHES];
+    if (r->hooks && r->hooks->switches)
+        r->hooks->switches(r->hooks->user, rows, swg__run_switches(r, rows));
+    if (r->hooks && r->hooks->explain)
+        swg_plan_explain(r->train.plan ? r->train.plan : r->train_rest.plan, r->hooks->explain);
+}
+
 swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result) {
     swg_train_result ignored;
     swg__run r = {.ctx = ctx, .config = config, .hooks = hooks, .result = result ? result : &ignored, .began_ns = swg__now_ns()};
     *r.result = (swg_train_result){.best_loss = NAN, .last_loss = NAN, .best_epoch = -1};
     swg_status status = swg__run_prepare(&r);
+    if (status == SWG_OK)
+        announce(&r);
     if (status == SWG_OK)
         status = epochs(&r);
     if (r.dir[0])
@@ -323,16 +333,56 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
 
 /* ---- plans without data ---- */
 
+/* Training and inference of a recipe, planned for `batch` blocks (0: as configured). The run is released by the caller. */
+static swg_status plan_both(swg__run *r, int64_t batch) {
+    SWG__TRY(swg__recipe_read(r->ctx, r->config, &r->recipe));
+    r->recipe.batch = batch ? batch : r->recipe.batch ? r->recipe.batch : 256;
+    r->plans_only = true;
+    SWG__TRY(swg__run_tuning(r));
+    SWG__TRY(swg__stage_make(r, &r->train, r->recipe.batch, true));
+    SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
+    return swg__run_plan(r, r->val.graph.g, &(swg_plan_opts){.outputs = &r->val.graph.y, .output_count = 1, .frozen = true}, &r->val.plan);
+}
+
+static void free_both(swg__run *r) {
+    swg__stage_free(&r->train);
+    swg__stage_free(&r->val);
+    swg_tuning_close(r->tuning);
+}
+
+swg_status swg_train_explain(swg_context *ctx, swg_config *config, int64_t batch, FILE *file) {
+    swg__run r = {.ctx = ctx, .config = config};
+    swg_status status = plan_both(&r, batch);
+    if (status == SWG_OK) {
+        fprintf(file, "training\n");
+        swg_plan_explain(r.train.plan, file);
+        fprintf(file, "inference\n");
+        swg_plan_explain(r.val.plan, file);
+    }
+    free_both(&r);
+    return status;
+}
+
+swg_status swg_train_tune(swg_context *ctx, swg_config *config, int64_t batch, swg_tuning *tuning, const swg_tune_opts *opts) {
+    swg__run r = {.ctx = ctx, .config = config};
+    swg_status status = plan_both(&r, batch);
+    for (int i = 0; i < 2 && status == SWG_OK; i++) {
+        const swg__step_graph *s = i ? &r.val.graph : &r.train.graph;
+        const swg_value outputs[4] = {i ? s->y : s->loss, s->reconstruction, s->distance, s->norm};
+        swg_plan_opts plan = swg__recipe_plan(&r.recipe);
+        plan.outputs = outputs;
+        plan.output_count = i ? 1 : 4;
+        plan.frozen = i;
+        status = swg_tune(tuning, s->g, &plan, opts);
+    }
+    free_both(&r);
+    return status;
+}
+
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
     swg__run r = {.ctx = ctx, .config = config};
     *out = (swg_train_plan){0};
-    SWG__TRY(swg__recipe_read(ctx, config, &r.recipe));
-    r.recipe.batch = batch ? batch : r.recipe.batch ? r.recipe.batch : 256;
-    swg_status status = swg__stage_make(&r, &r.train, r.recipe.batch, true);
-    if (status == SWG_OK)
-        status = swg__step_graph_build(ctx, &r.recipe, r.recipe.batch, false, &r.val.graph);
-    if (status == SWG_OK)
-        status = swg__run_plan(&r, r.val.graph.g, &(swg_plan_opts){.outputs = &r.val.graph.y, .output_count = 1, .frozen = true}, &r.val.plan);
+    swg_status status = plan_both(&r, batch);
     if (status == SWG_OK) {
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
@@ -349,7 +399,6 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->training.peak_bytes += average + ring;
         out->training.peak_at = out->inference.peak_at = NULL; /* those names end with the plans */
     }
-    swg__stage_free(&r.train);
-    swg__stage_free(&r.val);
+    free_both(&r);
     return status;
 }
