@@ -56,10 +56,10 @@ typedef struct swg_tuning swg_tuning;   /* measured choices, tune.h */
 
 /* How an open plan runs; results have the same bits. */
 typedef enum swg_plan_mode {
-    SWG_MODE_DEFAULT,           /* step by step; threads sleep when there is nothing to do for 20 us */
-    SWG_MODE_REDUCE_OVERHEAD,   /* steps that do not touch each other's memory run as one parallel call, and threads stay awake from the first to
+    SWG_PLAN_DEFAULT,           /* step by step; threads sleep when there is nothing to do for 20 us */
+    SWG_PLAN_REDUCE_OVERHEAD,   /* steps that do not touch each other's memory run as one parallel call, and threads stay awake from the first to
                                  * the last: for small batches, on processors that are not shared */
-    SWG_MODE_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
+    SWG_PLAN_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
 } swg_plan_mode;
 
 typedef struct swg_plan_opts {

@@ -11,6 +11,7 @@ static const cli_option options[] = {
     {"quick", 0, NULL, "about 20 seconds: shorter measurements, wider spread"},
     {"against", 0, "PEER", "also run this peer, if it is installed: pytorch"},
     {"list", 0, NULL, "list the rows"},
+    {"explain", 0, NULL, "say what each pass and the planner did for every row"},
     {"output", 'o', "FILE", "write the JSON object into FILE"},
     CLI_JSON,
     CLI_THREADS,
@@ -57,8 +58,10 @@ static swg_status run(cli *c) {
         return SWG_OK;
     }
     const char *against = cli_value(c, "against");
+    char near[64];
     if (against && strcmp(against, "pytorch") != 0)
-        return cli_fail(c, SWG_EUSAGE, "--against %s: no such peer; there is pytorch (oneDNN is always run where it is built in)", against);
+        return cli_fail(c, SWG_EUSAGE, "--against %s: no such peer; there is pytorch (oneDNN is always run where it is built in)%s", against,
+                        swg__did_you_mean(against, (const char *const[]){"pytorch"}, 1, near, sizeof near));
     int64_t threads = 0;
     swg_status status = cli_integer(c, "threads", 1, 4096, &threads);
     if (status != SWG_OK)
@@ -72,7 +75,7 @@ static swg_status run(cli *c) {
     swg__bench bench;
     const swg__bench_opts opts = {.patterns = (const char *const *)c->positional, .pattern_count = c->positional_count,
                                   .threads = (int)threads, .quick = cli_flag(c, "quick"), .pytorch = against != NULL,
-                                  .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
+                                  .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
     status = swg__bench_run(c->ctx, &opts, &bench);
     cli_progress_close(&progress);
     if (status == SWG_OK)

@@ -69,9 +69,9 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->seed = (uint64_t)swg_config_int(c, "trainer.seed");
     r->fusion = swg_config_bool(c, "performance.fusion");
     r->channels_last = swg_config_bool(c, "performance.channels_last");
-    r->mode = swg_config_is(c, "performance.mode", "max-autotune")      ? SWG_MODE_MAX_AUTOTUNE
-              : swg_config_is(c, "performance.mode", "reduce-overhead") ? SWG_MODE_REDUCE_OVERHEAD
-                                                                        : SWG_MODE_DEFAULT;
+    r->mode = swg_config_is(c, "performance.mode", "max-autotune")      ? SWG_PLAN_MAX_AUTOTUNE
+              : swg_config_is(c, "performance.mode", "reduce-overhead") ? SWG_PLAN_REDUCE_OVERHEAD
+                                                                        : SWG_PLAN_DEFAULT;
     r->tune_seconds = swg_config_float(c, "performance.tune_seconds");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");

@@ -22,7 +22,7 @@ void swg__run_note(const swg__run *r, const char *format, ...) {
 double swg__run_seconds(const swg__run *r) { return r->seconds_before + (double)(swg__now_ns() - r->began_ns) * 1e-9; }
 
 swg_status swg__run_tuning(swg__run *r) {
-    return r->recipe.mode == SWG_MODE_MAX_AUTOTUNE ? swg_tuning_open(r->ctx, NULL, &r->tuning) : SWG_OK;
+    return r->recipe.mode == SWG_PLAN_MAX_AUTOTUNE ? swg_tuning_open(r->ctx, NULL, &r->tuning) : SWG_OK;
 }
 
 swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *own, swg_plan **plan) {

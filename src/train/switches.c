@@ -58,9 +58,9 @@ static void mode_row(table *t, const swg__run *r, const swg_plan *plan, const fa
     static const char *const names[] = {"default", "reduce-overhead", "max-autotune"};
     const char *name = names[r->recipe.mode], *awake = plan->provider ? "; threads may sleep, the provider has its own" : "";
     int calls = swg_plan_parallel_calls(plan);
-    if (r->recipe.mode == SWG_MODE_DEFAULT)
+    if (r->recipe.mode == SWG_PLAN_DEFAULT)
         row(t, "performance.mode", name, name, "%d calls to the threads a step; heuristics, the same everywhere", calls);
-    else if (r->recipe.mode == SWG_MODE_REDUCE_OVERHEAD)
+    else if (r->recipe.mode == SWG_PLAN_REDUCE_OVERHEAD)
         row(t, "performance.mode", name, name, "%d calls to the threads a step%s", calls, awake);
     else
         row(t, "performance.mode", name, name, "%d of %d steps and groups run otherwise, %.1f s of measuring; %d calls to the threads a step%s", f->tuned,

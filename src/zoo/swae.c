@@ -15,7 +15,12 @@ swg_status swg_swae_preset(swg_context *ctx, const char *name, swg_swae *out) {
             *out = presets[i].model;
             return SWG_OK;
         }
-    return swg__fail(ctx, SWG_ENOTFOUND, "unknown network \"%s\"; there are swae/mlp and swae/mlp-deep", name);
+    const char *names[sizeof presets / sizeof presets[0]];
+    char near[64];
+    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++)
+        names[i] = presets[i].name;
+    return swg__fail(ctx, SWG_ENOTFOUND, "unknown network \"%s\"; there are swae/mlp and swae/mlp-deep%s", name,
+                     swg__did_you_mean(name, names, sizeof names / sizeof names[0], near, sizeof near));
 }
 
 /* One half: hidden layers in order (or mirrored) and a last linear layer without activation. */
