@@ -24,7 +24,7 @@ typedef struct swg_graph swg_graph;
 
 enum { SWG_NONE = 0, SWG_MAX_DIMS = 6 };
 
-typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32 } swg_dtype;
+typedef enum swg_dtype { SWG_F32, SWG_F64, SWG_I32, SWG_BF16 } swg_dtype; /* BF16: how a plan may keep values of an f32 graph */
 
 typedef struct swg_graph_opts {
     swg_dtype dtype; /* of inputs, parameters and everything computed from them: SWG_F32, or SWG_F64 for tests */
@@ -137,6 +137,7 @@ swg_value swg_max(swg_graph *g, swg_value a, swg_value b);   /* ties: the gradie
 swg_value swg_min(swg_graph *g, swg_value a, swg_value b);
 swg_value swg_greater(swg_graph *g, swg_value a, swg_value b);       /* 1 where a > b, else 0; gradient zero */
 swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b); /* a where condition != 0 */
+swg_value swg_round(swg_graph *g, swg_value x);              /* to the nearest integer, ties to even; gradient zero */
 swg_value swg_detach(swg_graph *g, swg_value x);             /* x, but no gradient flows back */
 
 /* ---- shape ---- */
@@ -272,6 +273,8 @@ typedef struct swg_spline_opts {
     int64_t order;      /* 1 to 7: 3, cubic */
     double low, high;   /* of the grid; both 0: -1, 1 */
     swg_value knots;    /* instead of a grid: (bases + order + 1) ascending numbers; no gradient flows to them */
+    bool silu;          /* x sigmoid(x) stands in front of the bases, as one more */
+    bool planes;        /* the new axis stands before the last one of x, whose elements stay neighbours: (..., bases, c) */
 } swg_spline_opts;
 /* All B-splines of x (kan.md, section 3.1; de Boor 1972). x: any shape of up to five axes; result: one axis more, of intervals + order
  * bases. They add to 1 inside of the grid and fade to 0 within `order` intervals beyond it. */
@@ -300,7 +303,6 @@ typedef struct swg_update_opts {
     bool nesterov;       /* sgd with momentum: g + momentum * m does (Sutskever et al. 2013) */
     bool accumulate;     /* gradients of several runs are added up before an update, see swg_hyper_micro */
     int groups;          /* rows of hyper, one per parameter group (swg_weights_group); 0: 1 */
-    bool unfused;        /* a step per parameter in place of one pass over the span: same bits, for comparison */
 } swg_update_opts;
 
 /* What the host sets before each run, as f32 (f64 in an f64 graph). swg_hyper_adam and swg_hyper_sgd fill a row,

@@ -47,6 +47,12 @@ swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, 
  * "<name>.beta" (C), 1, taken as 1e-6 at least, and "<name>.gamma" (C, C), 0.1 I. channel_axis as in swg_norm_opts. */
 swg_value swg_gdn(swg_graph *g, swg_value x, const char *name, bool inverse, int channel_axis);
 
+/* Gated linear unit block: P (a(u) * v) + F x, where u and v are the halves of W1 x. x: (..., d), result (..., n). Linear layers with
+ * bias "<name>.w1" (2 n, d), "<name>.p" (n, n), "<name>.f" (n, d). */
+swg_value swg_glu_block(swg_graph *g, swg_value x, int64_t n, swg_activation activation, const char *name);
+/* Rounds each row (last axis) to codes -127 .. 127 times scale = max |x| / 127, ties to even. The gradient passes straight through. */
+swg_value swg_quantise_rows(swg_graph *g, swg_value x, const char *name);
+
 typedef struct swg_multihead_opts {
     swg_value mask;     /* as of swg_attention; SWG_NONE: none */
     bool no_bias;       /* neither in nor out projections have one */
@@ -57,6 +63,27 @@ typedef struct swg_multihead_opts {
  * "out_proj.weight" (e, e) uniform in +-1/sqrt(e), "out_proj.bias" 0. e must divide by heads. opts may be NULL. */
 swg_value swg_multihead_attention(swg_graph *g, swg_value query, swg_value key_value, int64_t heads, const swg_multihead_opts *opts,
                                   const char *name);
+
+/* ---- Kolmogorov-Arnold layers (Liu et al. 2024; kan.md, section 3): a learnable function on every edge ---- */
+
+typedef enum swg_kan_scaler { SWG_KAN_EDGE, SWG_KAN_CHANNEL, SWG_KAN_NO_SCALER } swg_kan_scaler;
+/* What is 0 has its default. */
+typedef struct swg_kan_opts {
+    int64_t intervals, order;   /* of the grid: 5, 3 */
+    double low, high;           /* of the grid; both 0: -1, 1 */
+    swg_kan_scaler scaler;      /* factors of the splines: per edge, per result, none */
+    bool conv_then_silu;        /* SiLU(conv(x)) + splines, as published; by default conv(SiLU(x)) + splines */
+} swg_kan_opts;
+/* y_o = sum_i Wb_oi SiLU(x_i) + sum_ij s_oi c_oij B_j(x_i). x: (..., i); result (..., n). Parameters "<name>.base_weight" (n, i),
+ * "<name>.spline_weight" (n, i, intervals + order), "<name>.spline_scaler" (n, i) or (n). Weights start uniform in +-1/sqrt(terms of a
+ * sum), scalers at 1. opts may be NULL. */
+swg_value swg_kan_linear(swg_graph *g, swg_value x, int64_t n, const swg_kan_opts *opts, const char *name);
+/* The same on the patches of a convolution, whose inputs count as (channel, taps). x: (N, C, spatial...), or (N, spatial..., C) with
+ * conv->channels_last; stride, padding and dilation of `conv`, which has no groups and adds no bias. Padded positions are x = 0, whose
+ * bases are not 0. SiLU and bases are made once per element, then it is one convolution; they are not kept for the gradient (swg_remat_drop).
+ * opts and conv may be NULL. */
+swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kernel, const swg_kan_opts *opts, const swg_conv_opts *conv,
+                       const char *name);
 
 /* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */
 swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x);       /* mean d^2 */

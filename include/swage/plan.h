@@ -62,16 +62,38 @@ typedef enum swg_plan_mode {
     SWG_PLAN_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
 } swg_plan_mode;
 
+/* Which forward values a training plan keeps for its backward pass; the others are computed again there. Results are the same, bit for
+ * bit, whatever is said here. */
+typedef enum swg_recompute_policy {
+    SWG_RECOMPUTE_DEFAULT,      /* SWG_RECOMPUTE_ATTENTION if that saves 5 % of the peak or more, else off */
+    SWG_RECOMPUTE_OFF,          /* keep all, as eager frameworks do */
+    SWG_RECOMPUTE_FREE,         /* drop what comes cheaply from something kept: norms, activations, dropout, sums, moves */
+    SWG_RECOMPUTE_ATTENTION,    /* and scores and probabilities of attention written as products (swg_attention keeps none anyway) */
+    SWG_RECOMPUTE_BLOCKS,       /* and what is only read inside of a block (swg_block_begin), the outermost where they nest */
+    SWG_RECOMPUTE_SEGMENTS,     /* the same with `segments` runs of blocks, or of contractions where no block is marked */
+    SWG_RECOMPUTE_BUDGET,       /* as little as possible, but peak_bytes no more than the budget */
+} swg_recompute_policy;
+
+typedef struct swg_recompute {
+    swg_recompute_policy policy;
+    int segments;               /* 0: the root of the number of blocks; clipped to that number */
+    bool skip_last;             /* the last segment keeps its values, which backward needs at once */
+    int64_t budget_bytes;       /* of the plan's peak_bytes; 0: budget_share of the default plan's */
+    double budget_share;        /* (0, 1] */
+} swg_recompute;
+
 typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
     int output_count;
     bool no_fusion;             /* keep one node per operation */
     bool no_layout;             /* keep every permute between channels-first and channels-last where it was asked for */
+    bool separate_update;       /* Adam and AdamW in four passes over the span, not one: slower, and the gradients end scaled */
     bool frozen;                /* weights do not change between runs: pack them once, when opened or refreshed */
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
     swg_plan_mode mode;
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
+    swg_recompute recompute;
 } swg_plan_opts;
 
 typedef struct swg_memory {
@@ -89,7 +111,8 @@ typedef struct swg_memory {
 } swg_memory;
 
 /* Rewrites, schedules and places. Does not keep g. Errors latched in g are returned here.
- * SWG_EINVAL: no outputs. SWG_EUNSUPPORTED: provider not built in. */
+ * SWG_EINVAL: no outputs; or a budget below what is possible: the message says what is, and what dominates it. SWG_EUNSUPPORTED:
+ * provider not built in. */
 swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out);
 void swg_plan_destroy(swg_plan *plan);
 

@@ -86,6 +86,7 @@ extern "C" {
 #include "swage/graph.h"        /* operations and gradients */
 #include "swage/nn.h"           /* layers and losses */
 #include "swage/ops.h"          /* the table of operations */
+#include "swage/layers.h"       /* a graph by its layers: parameters, work, shapes */
 #include "swage/plan.h"         /* weights, memory, running */
 #include "swage/tune.h"         /* measured choices between ways of running a step */
 #include "swage/profile.h"      /* where the time of a plan goes */

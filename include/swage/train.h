@@ -57,8 +57,9 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
 /* The plans a training run would make, without data: for `swage plan`. batch 0: as configured. */
 typedef struct swg_train_plan {
     swg_swae network;
-    int64_t batch, parameters, macs_per_block;
-    int64_t encoder_macs, decoder_macs;
+    int64_t batch, parameters;
+    int64_t macs_per_block;             /* multiply-adds of encode and decode, padding counted; the other counts: swg_swae_layers */
+    int64_t macs_by_output;             /* transposed convolutions per output position */
     swg_memory training, inference;     /* inference: encode and decode of the same batch */
     int64_t training_flops;             /* per step */
 } swg_train_plan;

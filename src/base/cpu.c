@@ -10,7 +10,7 @@
 #include <cpuid.h>
 #endif
 
-static const char *const isa_names[SWG__ISA_COUNT] = {"scalar", "sse2", "avx2", "avx512"};
+static const char *const isa_names[SWG__ISA_COUNT] = {"scalar", "sse2", "avx2", "avx512", "avx512_bf16"};
 
 const char *swg__isa_name(swg__isa isa) { return isa_names[isa]; }
 
@@ -36,7 +36,10 @@ swg__isa swg__isa_best(void) {
     if ((saved & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2))
         return SWG__SSE2;
     unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-    return (b & need) == need && (saved & 0xe6) == 0xe6 ? SWG__AVX512 : SWG__AVX2;
+    if ((b & need) != need || (saved & 0xe6) != 0xe6)
+        return SWG__AVX2;
+    enum { AVX512_BF16 = 1 << 5 };
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & AVX512_BF16 ? SWG__AVX512_BF16 : SWG__AVX512;
 }
 
 void swg__cpu_brand(char *out, int capacity) {

@@ -58,6 +58,7 @@ double swg__machine_load(void);
 /* Limits measured in the same run. Gop/s; bytes per ns are GB/s. 0: this machine has no such unit or level. */
 typedef struct swg__limits {
     double f32[SWG__ISA_COUNT];
+    double bf16;                /* of the team's instruction set */
     double read[SWG__LEVELS], copy[SWG__LEVELS], scale[SWG__LEVELS];
     double fork_join_ns;
 } swg__limits;
@@ -77,6 +78,12 @@ void swg__team_each(swg__team *team, void (*fn)(void *arg, int worker), void *ar
 
 /* A team made of a context that is open already; its threads are pinned. Not to be closed. */
 void swg__team_wrap(swg__team *team, swg_context *ctx, const cpu_set_t *cpus);
+
+/* ---- child.c ---- */
+
+/* Runs fn(arg, answer) in a child process that may use `cpus`, and takes its answer over. *heard: false if the child ended without one. */
+swg_status swg__child_run(swg_context *ctx, const cpu_set_t *cpus, void (*fn)(const void *arg, void *answer), const void *arg, void *answer,
+                          size_t bytes, bool *heard);
 
 /* ---- floor.c ---- */
 
@@ -109,6 +116,7 @@ typedef struct swg__workload {
     swg__kind kind;
     const char *model;          /* preset, NULL for products */
     int64_t batch, k, n;        /* products: (batch, k) by (k, n) */
+    bool bf16;                  /* first operand and result; weights are f32 and rounded when they are packed */
     const struct swg__bench_conv *conv; /* convolutions */
     const struct swg__bench_layer *layer; /* layers */
 } swg__workload;

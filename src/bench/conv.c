@@ -64,7 +64,7 @@ typedef struct sides {
     swg__job job;
     swg__conv form;
     swg_value a, b;
-    const float *a_data, *b_data;
+    float *a_data, *b_data;     /* of our own: what the operands' elements are worth, rounded if they are bf16 */
     struct swg__provided_conv *peer;
 } sides;
 
@@ -75,6 +75,19 @@ static void fill(float *to, int64_t n, uint32_t salt) {
         h = (h ^ h >> 15) * 0x2c1b3c6du;
         to[i] = (float)((h ^ h >> 12) >> 8) * 0x1p-23f - 1;
     }
+}
+
+/* `n` values of a salt, as they are worth in `dtype`, written there too. */
+static float *operand(swg_context *ctx, void *to, swg_dtype dtype, int64_t n, uint32_t salt, bool bf16) {
+    float *values = swg__alloc(ctx, (size_t)n * sizeof *values);
+    if (!values)
+        return NULL;
+    fill(values, n, salt);
+    for (int64_t i = 0; i < n; i++) {
+        swg__store(to, dtype, i, (double)values[i]);
+        values[i] = bf16 ? swg__f32_of_bf16(swg__bf16_of(values[i])) : values[i];
+    }
+    return values;
 }
 
 static swg_status open_own(swg_context *ctx, const swg__workload *work, sides *s) {
@@ -98,18 +111,22 @@ static swg_status open_own(swg_context *ctx, const swg__workload *work, sides *s
     s->a = c->op == SWG__CONV_TRANSPOSE ? swg_input(g, "y", 5, y) : swg_input(g, "x", 5, x);
     s->b = c->op == SWG__CONV_WEIGHTS ? swg_input(g, "y", 5, y) : swg_param(g, "w", 5, w, (swg_init){.bound = 1});
     const int64_t *shape = c->op == SWG__CONV ? y : c->op == SWG__CONV_TRANSPOSE ? x : w;
-    s->job.y = swg__append(g, c->op, SWG_F32, 5, shape, 2, (swg_value[]){s->a, s->b}, &attr);
+    bool weights = c->op != SWG__CONV_WEIGHTS;
+    if (work->bf16 && swg_graph_status(g) == SWG_OK) {
+        g->nodes[s->a].dtype = SWG_BF16;
+        g->nodes[s->b].dtype = weights ? SWG_F32 : SWG_BF16;
+    }
+    s->job.y = swg__append(g, c->op, work->bf16 && weights ? SWG_BF16 : SWG_F32, 5, shape, 2, (swg_value[]){s->a, s->b}, &attr);
     SWG__TRY(swg_plan_make(g, &(swg_plan_opts){.outputs = &s->job.y, .output_count = 1, .frozen = true}, &s->job.plan));
     SWG__TRY(swg_weights_create(g, false, &s->job.weights));
-    bool weights = c->op != SWG__CONV_WEIGHTS;
-    if (weights)
-        fill(swg_weights_value(s->job.weights, 0), swg_elements(g, s->b), 77);
+    if (weights) /* frozen: they are packed when the plan is opened */
+        s->b_data = operand(ctx, swg_weights_value(s->job.weights, 0), SWG_F32, swg_elements(g, s->b), 77, work->bf16);
     SWG__TRY(swg_plan_open(s->job.plan, s->job.weights, NULL));
-    fill(swg_plan_data(s->job.plan, s->a), swg_elements(g, s->a), 5);
+    s->a_data = operand(ctx, swg_plan_data(s->job.plan, s->a), swg_value_dtype(g, s->a), swg_elements(g, s->a), 5, work->bf16);
     if (!weights)
-        fill(swg_plan_data(s->job.plan, s->b), swg_elements(g, s->b), 77);
-    s->a_data = swg_plan_data(s->job.plan, s->a);
-    s->b_data = weights ? swg_weights_value(s->job.weights, 0) : swg_plan_data(s->job.plan, s->b);
+        s->b_data = operand(ctx, swg_plan_data(s->job.plan, s->b), swg_value_dtype(g, s->b), swg_elements(g, s->b), 77, work->bf16);
+    if (!s->a_data || !s->b_data)
+        return swg__fail_memory(ctx, 0, "operands");
     s->form = swg__conv_of(g, &g->nodes[s->job.y]);
     return SWG_OK;
 }
@@ -177,20 +194,24 @@ static double element(const sides *s, swg__op op, int64_t e, double *size) {
     return sum;
 }
 
-/* Largest gap of a result over what its products come to, at elements spread over it, the first and last among them. */
-static double error_of(const sides *s, swg__op op, const float *got) {
+/* Largest gap of a result over what its products come to, at elements spread over it, the first and last among them. A bf16 result may
+ * also be off by half a unit in its last place. */
+static double error_of(const sides *s, swg__op op, const void *got, swg_dtype dtype) {
     int64_t n = swg_elements(s->job.g, s->job.y);
     double most = 0;
     for (int64_t i = 0; i < SAMPLES; i++) {
         int64_t e = i == SAMPLES - 1 ? n - 1 : n / SAMPLES * i + i * 7919 % (n / SAMPLES + 1);
-        double size, gap = fabs((double)got[e] - element(s, op, e, &size));
+        double value = dtype == SWG_BF16 ? (double)swg__f32_of_bf16(((const swg__bf16 *)got)[e]) : (double)((const float *)got)[e];
+        double size, truth = element(s, op, e, &size), gap = fabs(value - truth);
+        if (swg_value_dtype(s->job.g, s->job.y) == SWG_BF16)
+            gap = gap > 0x1p-8 * fabs(truth) ? gap - 0x1p-8 * fabs(truth) : gap == gap ? 0 : gap;
         most = gap <= most * size ? most : gap == gap ? gap / size : INFINITY;
     }
     return most;
 }
 
-static void check(const sides *s, swg__op op, const float *got, const char *whose, double *error, swg__row *row) {
-    *error = error_of(s, op, got);
+static void check(const sides *s, swg__op op, const void *got, swg_dtype dtype, const char *whose, double *error, swg__row *row) {
+    *error = error_of(s, op, got, dtype);
     if (!(*error <= 1e-6)) /* of sums of products in [-1, 1), rounding cancels */
         snprintf(row->failure, sizeof row->failure, "%s: %.1e from sums in f64, at most 1e-06 of their products allowed", whose, *error);
 }
@@ -206,7 +227,7 @@ static swg_status compare_peer(swg_context *ctx, sides *s, swg__op op, swg__row 
     swg__provided_conv_run(s->peer);
     swg_status status = swg__provided_conv_read(s->peer, got);
     if (status == SWG_OK)
-        check(s, op, got, "oneDNN", &error, row);
+        check(s, op, got, SWG_F32, "oneDNN", &error, row);
     swg__free(ctx, got);
     return status;
 }
@@ -217,9 +238,9 @@ static swg_status time_sides(swg__bench *b, swg__team *team, sides *s, swg__row 
     SWG__TRY(open_own(team->ctx, &row->work, s));
     swg__job_run(&s->job);
     double cold = swg__bench_clock_ns() - begin;
-    check(s, c->op, swg_plan_data(s->job.plan, s->job.y), "swage", &row->error, row);
+    check(s, c->op, swg_plan_data(s->job.plan, s->job.y), swg_value_dtype(s->job.g, s->job.y), "swage", &row->error, row);
     if (strcmp(b->peers[0].version, "absent") != 0) {
-        SWG__TRY(swg__provided_conv_open(team->ctx, c->op, &s->form, s->a_data, s->b_data, &s->peer));
+        SWG__TRY(swg__provided_conv_open(team->ctx, c->op, &s->form, row->work.bf16, s->a_data, s->b_data, &s->peer));
         SWG__TRY(compare_peer(team->ctx, s, c->op, row));
     }
     if (*row->failure)
@@ -232,8 +253,8 @@ static swg_status time_sides(swg__bench *b, swg__team *team, sides *s, swg__row 
     row->times = times[0];
     row->times.cold_ns = cold;
     row->flop = (double)swg_plan_flops(s->job.plan);
-    row->bytes = row->working_set_bytes =
-        4 * (double)(swg_elements(g, s->a) + swg_elements(g, s->b) + swg_elements(g, s->job.y));
+    row->bytes = row->working_set_bytes = (double)(swg__node_bytes(&g->nodes[s->a]) + swg__node_bytes(&g->nodes[s->b]) +
+                                                   swg__node_bytes(&g->nodes[s->job.y]));
     row->parallel_calls = 1;
     row->planned_bytes = swg_plan_memory_of(s->job.plan).peak_bytes;
     if (s->peer) {
@@ -250,5 +271,7 @@ swg_status swg__bench_conv(swg__bench *b, swg__team *team, swg__row *row) {
         snprintf(row->failure, sizeof row->failure, "%s", swg_context_message(team->ctx));
     swg__provided_conv_close(s.peer);
     swg__job_close(&s.job);
+    swg__free(team->ctx, s.a_data);
+    swg__free(team->ctx, s.b_data);
     return status;
 }

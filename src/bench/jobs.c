@@ -16,14 +16,21 @@ static double value_at(int64_t i) {
     return (double)((h ^ h >> 12) >> 8) * 0x1p-23 - 1;
 }
 
+static double in_bf16(double x) { return (double)swg__f32_of_bf16(swg__bf16_of((float)x)); }
+
 /* ---- building ---- */
 
 static swg_value build(swg__job *job, const swg__workload *work, int64_t batch, swg_status *status) {
     swg_graph *g = job->g;
     if (work->kind == SWG__WORK_MATMUL) {
         job->x = swg_input(g, "x", 2, (int64_t[]){batch, work->k});
+        if (job->x && work->bf16 && g->dtype == SWG_F32)
+            g->nodes[job->x].dtype = SWG_BF16;
         swg_value w = swg_param(g, "w", 2, (int64_t[]){work->n, work->k}, (swg_init){.bound = 1 / sqrt((double)work->k)});
-        return job->y = swg_matmul(g, job->x, w, &(swg_matmul_opts){.trans_b = true});
+        job->y = swg_matmul(g, job->x, w, &(swg_matmul_opts){.trans_b = true});
+        if (job->y && work->bf16 && g->dtype == SWG_F32)
+            g->nodes[job->y].dtype = SWG_BF16;
+        return job->y;
     }
     swg_swae model;
     if ((*status = swg_swae_preset(job->ctx, work->model, &model)) != SWG_OK)
@@ -62,15 +69,14 @@ swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t ba
     if (status != SWG_OK)
         return status;
     swg_weights_init(job->weights, SEED);
+    for (int64_t i = 0; work->bf16 && i < job->weights->span; i++) /* for both sides what packing would make of them */
+        swg__store(job->weights->value, dtype, i, in_bf16(swg__load(job->weights->value, dtype, i)));
     SWG__TRY(swg_plan_open(job->plan, job->weights, NULL));
     const int64_t *shape = swg_shape(job->g, job->x);
     void *x = swg_plan_data(job->plan, job->x);
     for (int64_t i = 0; i < shape[0] * shape[1]; i++) {
         double value = value_at(i / shape[1] * stride * shape[1] + i % shape[1]);
-        if (dtype == SWG_F64)
-            ((double *)x)[i] = value;
-        else
-            ((float *)x)[i] = (float)value;
+        swg__store(x, swg_value_dtype(job->g, job->x), i, work->bf16 ? in_bf16(value) : value);
     }
     double b1 = 1, b2 = 1;
     if (training)
@@ -108,10 +114,10 @@ void swg__job_update(void *arg) {
 /* ---- checking: a wrong result has no time ---- */
 
 /* Largest |got - truth| over largest |truth|; NaN counts as infinitely wrong. */
-static double error_of(const float *got, const double *truth, int64_t n) {
+static double error_of(const void *got, swg_dtype dtype, const double *truth, int64_t n) {
     double most = 0, gap = 0;
     for (int64_t i = 0; i < n; i++) {
-        double d = fabs((double)got[i] - truth[i]);
+        double d = fabs(swg__load(got, dtype, i) - truth[i]);
         most = fmax(most, fabs(truth[i]));
         gap = d <= gap ? gap : d == d ? d : INFINITY;
     }
@@ -127,11 +133,12 @@ static swg_status check_rows(swg__job *job, const swg__workload *work, double *e
         swg__job_run(&exact);
         swg__job_run(job);
         int64_t n = swg_shape(job->g, job->y)[1];
-        const float *got = swg_plan_data(job->plan, job->y);
+        swg_dtype dtype = swg_value_dtype(job->g, job->y);
+        const char *got = swg_plan_data(job->plan, job->y);
         const double *truth = swg_plan_data(exact.plan, exact.y);
         *error = 0;
         for (int64_t r = 0; r < rows; r++)
-            *error = fmax(*error, error_of(got + r * stride * n, truth + r * n, n));
+            *error = fmax(*error, error_of(got + r * stride * n * (int64_t)swg__dtype_size(dtype), dtype, truth + r * n, n));
     }
     swg__job_close(&exact);
     return status;
@@ -145,7 +152,7 @@ static swg_status check_gradients(swg__job *job, const swg__workload *work, doub
         swg_weights_init(job->weights, SEED); /* the first call has moved them */
         swg__job_run(&exact);
         swg__job_run(job);
-        *error = error_of((const float *)job->weights->gradient, (const double *)exact.weights->gradient, job->weights->span);
+        *error = error_of(job->weights->gradient, SWG_F32, (const double *)exact.weights->gradient, job->weights->span);
     }
     swg__job_close(&exact);
     return status;
@@ -168,14 +175,14 @@ static swg_status check_update(swg__job *job, double *error) {
                    (double)h[SWG_HYPER_STEP_SIZE] * mi / (sqrt(vi) * (double)h[SWG_HYPER_RSQRT_C2] + hyper.eps);
     }
     swg__job_update(job);
-    *error = error_of(w, truth, n);
+    *error = error_of(w, SWG_F32, truth, n);
     swg__free(job->ctx, truth);
     return SWG_OK;
 }
 
 static swg_status check(swg__job *job, const swg__workload *work, const char *whose, double *error, char *failure, size_t capacity) {
     /* Rounding over at most 512 terms; gradients also see ranks of close projections swap in f32. */
-    double allowed = work->kind == SWG__WORK_TRAIN ? 1e-3 : work->kind == SWG__WORK_ADAMW ? 1e-6 : 1e-5;
+    double allowed = work->kind == SWG__WORK_TRAIN ? 1e-3 : work->kind == SWG__WORK_ADAMW ? 1e-6 : work->bf16 ? 4e-3 : 1e-5;
     swg_status status = work->kind == SWG__WORK_ADAMW   ? check_update(job, error)
                         : work->kind == SWG__WORK_TRAIN ? check_gradients(job, work, error)
                                                    : check_rows(job, work, error);
@@ -200,7 +207,7 @@ static int parallel_calls(const swg_plan *plan) {
 
 static void count_work(const swg__job *job, swg__row *row) {
     const swg__workload *work = &row->work;
-    double parameters = (double)swg_graph_parameters(job->g), io = (double)swg_elements(job->g, job->x) * 4;
+    double parameters = (double)swg_graph_parameters(job->g), io = (double)swg__node_bytes(&job->g->nodes[job->x]);
     row->parallel_calls = parallel_calls(job->plan);
     row->flop = (double)swg_plan_flops(job->plan);
     if (work->kind == SWG__WORK_ADAMW) { /* reads weight, gradient and two moments, writes three of them */
@@ -213,7 +220,7 @@ static void count_work(const swg__job *job, swg__row *row) {
         row->bytes = 36 * parameters + io;
         row->working_set_bytes = (double)swg_plan_memory_of(job->plan).peak_bytes;
     } else {
-        row->bytes = row->working_set_bytes = 4 * parameters + io + (double)swg_elements(job->g, job->y) * 4;
+        row->bytes = row->working_set_bytes = 4 * parameters + io + (double)swg__node_bytes(&job->g->nodes[job->y]);
     }
 }
 

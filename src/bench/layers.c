@@ -77,6 +77,12 @@ static swg_value max_pool(layer *l) { return swg_max_pool(l->job.g, volume(l), &
 static swg_value avg_pool(layer *l) { return swg_avg_pool(l->job.g, volume(l), &halves); }
 static swg_value transpose(layer *l) { return swg_permute(l->job.g, image(l), (int[]){0, 3, 1, 2}); }
 
+/* KAN convolution 64-64, 3x3 with padding 1, grid 5 of order 3 (kan.md, section 3.3). */
+static swg_value kan_conv(layer *l) {
+    swg_value x = input(l, 4, (int64_t[]){l->samples, 32, 32, 64}, 1.5);
+    return swg_kan_conv(l->job.g, x, 64, 3, NULL, &(swg_conv_opts){.padding = {1, 1}, .channels_last = true}, "kan");
+}
+
 /* Attention along time of tfswa's outer level (benchmarking.md: att-1025): heads of 4 side by side. */
 static swg_value long_attention(layer *l) {
     swg_value part[3];
@@ -101,6 +107,8 @@ static swg_value parameters(layer *l) {
 static const struct swg__bench_layer table[] = {
     {"win", "64 windows of 64, 96 wide, 6 heads, MLP 4x", FORWARD, window_block, 64, 2, false, 0},
     {"win-train", "64 windows of 64, 96 wide, 6 heads, MLP 4x", STEP, window_block, 64, 2, false, 1e-4},
+    {"kan", "32x32 64-64 k3, G 5, p 3", FORWARD, kan_conv, 1, 0, false, 0},
+    {"kan-train", "32x32 64-64 k3, G 5, p 3", GRADIENTS, kan_conv, 1, 0, false, 1e-4},
     {"layer-norm", "4096x256", FORWARD, layer_norm, 4096, 64, false, 0},
     {"layer-norm-train", "4096x256", GRADIENTS, layer_norm, 4096, 64, false, 0},
     {"batch-norm", "8x64x64x64", FORWARD, batch_norm, 8, 0, true, 0},

@@ -3,8 +3,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <malloc.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include "bench/jobs.h"
 
 enum { STEPS = 20, STEPS_QUICK = 3, MESSAGE = 256 };
@@ -64,33 +62,18 @@ static void run_child(const swg__workload *work, int threads, int steps, answer 
     swg_context_close(ctx);
 }
 
-/* All bytes or nothing. */
-static bool transfer(int fd, void *data, size_t bytes, bool sends) {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t n = sends ? write(fd, (char *)data + done, bytes - done) : read(fd, (char *)data + done, bytes - done);
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
-    return true;
+typedef struct job { const swg__workload *work; int threads, steps; } job;
+
+static void measure(const void *arg, void *answered) {
+    const job *j = arg;
+    run_child(j->work, j->threads, j->steps, answered);
 }
 
 swg_status swg__bench_memory(swg__bench *b, swg__row *row) {
-    int ends[2];
     answer a = {.status = SWG_EIO};
-    if (pipe(ends) != 0)
-        return swg__fail(b->ctx, SWG_EIO, "bench: no pipe to a child process");
-    pid_t child = fork();
-    if (child == 0) {
-        sched_setaffinity(0, sizeof b->cpus, &b->cpus);
-        run_child(&row->work, row->threads, b->opts.quick ? STEPS_QUICK : STEPS, &a);
-        _exit(transfer(ends[1], &a, sizeof a, true) ? 0 : 1);
-    }
-    close(ends[1]);
-    bool heard = child > 0 && transfer(ends[0], &a, sizeof a, false);
-    close(ends[0]);
-    if (child > 0)
-        waitpid(child, NULL, 0);
+    bool heard;
+    const job j = {.work = &row->work, .threads = row->threads, .steps = b->opts.quick ? STEPS_QUICK : STEPS};
+    SWG__TRY(swg__child_run(b->ctx, &b->cpus, measure, &j, &a, sizeof a, &heard));
     if (!heard) {
         snprintf(row->failure, sizeof row->failure, "the measuring process ended early (out of memory?)");
         return SWG_OK;

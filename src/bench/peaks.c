@@ -1,4 +1,4 @@
-/* peaks.c - what the machine can do at most: f32 FMAs of every instruction set, streams through every cache, a fork and join.
+/* peaks.c - what the machine can do at most: f32 FMAs of every instruction set, dots of bf16, streams through every cache, a fork and join.
  * In: a team. Out: its limits, the best of several tries, because every row is held against them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -59,6 +59,21 @@ static int64_t rounds_for(swg__team *team, void (*fn)(void *, int), task *t) {
     }
 }
 
+static void dot_rounds(void *arg, int worker) {
+    (void)worker;
+    const task *t = arg;
+    t->isa->peak_bf16(t->rounds);
+}
+
+static void measure_dots(swg__team *team) {
+    task t = {.isa = swg__isa_table_of(team->isa)};
+    if (!t.isa->peak_bf16)
+        return;
+    t.rounds = rounds_for(team, dot_rounds, &t);
+    double flop = (double)t.rounds * t.isa->peak_bf16(1) * team->threads;
+    team->limits.bf16 = flop / fastest(team, dot_rounds, &t, TRIES);
+}
+
 static void measure_fma(swg__team *team) {
     for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
         task t = {.isa = swg__isa_table_of((swg__isa)isa)};
@@ -115,6 +130,7 @@ static void measure_fork_join(swg__team *team) {
 
 void swg__peaks_measure(swg__team *team, const swg__machine *machine, float *spare, int64_t spare_bytes) {
     measure_fma(team);
+    measure_dots(team);
     measure_streams(team, machine, spare, spare_bytes);
     measure_fork_join(team);
 }

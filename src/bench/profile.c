@@ -16,7 +16,7 @@ static const char *const dtypes[] = {[SWG_F32] = "f32", [SWG_F64] = "f64", [SWG_
 
 static void label_of(const swg__step *s, char *out, size_t capacity) {
     const swg__node *n = s->call.node;
-    int used = snprintf(out, capacity, "%s%s", s->packs ? "pack " : "", swg__ops[n->op].text);
+    int used = snprintf(out, capacity, "%s%s", s->packs ? "pack " : "", n->op == SWG__UPDATE ? s->kernel->name : swg__ops[n->op].text);
     const swg__program *program = n->op == SWG__PROGRAM ? n->attr.program : NULL;
     for (int i = 0; program && i < program->length && used < (int)capacity; i++)
         used += snprintf(out + used, capacity - (size_t)used, " %s", swg__ops[program->code[i].op].text);
@@ -60,15 +60,21 @@ static void add_run(const swg__profiled *p, int64_t run) {
     }
 }
 
-static void find_costs(swg__profiled *p) {
+static double length_of(swg_span span) { return (double)(span.end_ns - span.begin_ns); }
+
+/* Means over the faster half of the runs: in the others somebody else had the processor for a while. */
+static void find_costs(swg__profiled *p, double longest) {
     const swg_plan *plan = p->trial.stage->plan;
-    double runs = (double)swg_profile_runs(p->record), in_steps = 0;
+    double runs = 0, in_steps = 0;
     for (int64_t run = 0; run < swg_profile_runs(p->record); run++) {
+        p->wait_ns += length_of(p->waits[run]) / (double)swg_profile_runs(p->record);
+        if (length_of(swg_profile_run(p->record, run)) > longest)
+            continue;
         add_run(p, run);
-        swg_span whole = swg_profile_run(p->record, run);
-        p->run_ns += (double)(whole.end_ns - whole.begin_ns) / runs;
-        p->wait_ns += (double)(p->waits[run].end_ns - p->waits[run].begin_ns) / runs;
+        p->run_ns += length_of(swg_profile_run(p->record, run));
+        runs++;
     }
+    p->run_ns /= runs;
     for (int i = 0; i < p->cost_count; i++) {
         swg__cost *c = &p->costs[i];
         swg_step_info info;
@@ -146,8 +152,12 @@ static swg_status record_steps(swg__profiled *p) {
         p->waits[i] = (swg_span){.begin_ns = p->trial.wait_begin_ns, .end_ns = p->trial.wait_end_ns};
     }
     swg_plan_profile(plan, NULL);
-    if (status == SWG_OK)
+    if (status == SWG_OK) {
         swg__times_of(took, steps, &p->step);
+        for (int64_t i = 0; i < steps; i++)
+            took[i] = length_of(swg_profile_run(p->record, i));
+        swg__times_of(took, steps, &p->runs);
+    }
     swg__free(p->ctx, took);
     return status;
 }
@@ -185,7 +195,7 @@ swg_status swg__profiled_run(swg_context *ctx, swg_config *config, const char *r
     SWG__TRY(swg_profile_create(p->trial.stage->plan, opts->steps, &p->record));
     SWG__TRY(record_steps(p));
     SWG__TRY(measure_machine(p));
-    find_costs(p);
+    find_costs(p, p->runs.median_ns);
     return SWG_OK;
 }
 

@@ -9,7 +9,7 @@
 
 enum { SWG__LABEL = 80, SWG__SHAPE_TEXT = 96 };
 
-/* One step of the plan, or several of one kind together; means over the recorded runs. */
+/* One step of the plan, or several of one kind together; means over the faster half of the recorded runs. */
 typedef struct swg__cost {
     char label[SWG__LABEL];             /* "conv", "program relu mul", "pack matmul" */
     const char *scope, *pass;           /* "forward", "backward", "update" */
@@ -38,8 +38,9 @@ typedef struct swg__profiled {
     swg__team team;
     swg__cost *costs;                   /* of each step of the plan, in their order; wall 0 where it does not run */
     int cost_count;
-    swg__times step;                    /* batch and run together */
-    double wait_ns, run_ns, other_ns;   /* means: waiting for the batch; in the run; in the run but in no step */
+    swg__times step, runs;              /* batch and run together; the run alone */
+    double wait_ns;                     /* for the batch, mean of all runs */
+    double run_ns, other_ns;            /* means of the faster half of the runs: whole; in no step */
     int64_t batch, planned_bytes, measured_bytes;
 } swg__profiled;
 

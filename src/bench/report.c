@@ -99,6 +99,7 @@ static void add_peaks(const swg__bench *b, cJSON *root) {
         add_number(team, "threads", b->teams[t].threads);
         for (int isa = 0; isa <= (int)swg__isa_best(); isa++)
             add_number(f32, swg__isa_name((swg__isa)isa), limits->f32[isa]);
+        add_known(team, "bf16_gops", limits->bf16, limits->bf16 > 0);
         add_levels(team, "read_gb_s", limits->read);
         add_levels(team, "copy_gb_s", limits->copy);
         add_levels(team, "scale_gb_s", limits->scale);
@@ -122,7 +123,7 @@ static void add_row(const swg__row *row, cJSON *rows) {
     cJSON_AddStringToObject(to, "kind", kinds[w->kind]);
     cJSON_AddStringToObject(to, "shape", shape);
     add_number(to, "batch", (double)w->batch);
-    cJSON_AddStringToObject(to, "dtype", "f32");
+    cJSON_AddStringToObject(to, "dtype", w->bf16 ? "bf16" : "f32");
     add_number(to, "threads", row->threads);
     if (timed) {
         add_times(to, &row->times);
@@ -230,6 +231,10 @@ void swg__bench_peak_line(const swg__team *team, swg__text *text) {
     swg__text_printf(text, "%d thread%s  f32 Gop/s:", team->threads, team->threads > 1 ? "s" : " ");
     for (int isa = 0; isa <= (int)swg__isa_best(); isa++)
         swg__text_printf(text, " %s %.1f", swg__isa_name((swg__isa)isa), team->limits.f32[isa]);
+    if (team->limits.bf16 > 0)
+        swg__text_printf(text, "; bf16 %.1f", team->limits.bf16);
+    else
+        swg__text_puts(text, "; bf16: no unit");
     swg__text_puts(text, "\n           GB/s:");
     level_line(text, "read", team->limits.read);
     level_line(text, "copy", team->limits.copy);

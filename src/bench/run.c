@@ -8,7 +8,7 @@
 #include "kernel/isa.h"
 #include "provider/provider.h"
 
-enum { MOST_WORKLOADS = 64 + SWG__BENCH_LAYERS };
+enum { MOST_WORKLOADS = 96 + SWG__BENCH_LAYERS };
 
 /* ---- the list: products of the networks, convolutions, the networks, their training, the update, memory ---- */
 
@@ -27,6 +27,12 @@ static int list(swg__workload *out) {
         snprintf(w->id, sizeof w->id, "matmul-%dx%lldx%lld", PRODUCT_BATCH, (long long)w->k, (long long)w->n);
     }
     count += swg__bench_conv_list(out + count);
+    for (int i = 0, f32 = count; i < f32; i++) { /* the same in bf16 */
+        swg__workload *w = &out[count++];
+        *w = out[i];
+        w->bf16 = true;
+        snprintf(w->id + strlen(w->id), sizeof w->id - strlen(w->id), "-bf16");
+    }
     count += swg__bench_layer_list(out + count);
     for (size_t m = 0; m < COUNT(models); m++)
         for (size_t i = 0; i < COUNT(batches); i++) {
@@ -94,7 +100,8 @@ static void find_floor(const swg__bench *b, const swg__team *team, swg__row *row
     double gain = fmax(1, b->peak_end / b->peak_start);
     const swg__demand work = {.flop = row->flop, .bytes = row->bytes, .working_set_bytes = row->working_set_bytes, .updates = row->updates,
                               .calls = row->parallel_calls};
-    row->floor_ns = swg__floor_of(&b->machine, team, team->limits.f32[team->isa] * gain, &work, &row->floor_by);
+    double peak = row->work.bf16 && team->limits.bf16 > 0 ? team->limits.bf16 : team->limits.f32[team->isa];
+    row->floor_ns = swg__floor_of(&b->machine, team, peak * gain, &work, &row->floor_by);
 }
 
 /* ---- a run ---- */

@@ -51,6 +51,19 @@ swg_status cli_integer(cli *c, const char *name, int64_t low, int64_t high, int6
     return SWG_OK;
 }
 
+swg_status cli_only_keys(cli *c, const char *keys) {
+    for (int i = 0; i < c->override_count; i++) {
+        const char *key = c->overrides[i] + strspn(c->overrides[i], "+~");
+        size_t length = strcspn(key, "=");
+        bool known = false;
+        for (const char *word = keys; *word && !known; word += strcspn(word, " "), word += *word == ' ')
+            known = strcspn(word, " ") == length && strncmp(word, key, length) == 0;
+        if (!known)
+            return cli_fail(c, SWG_EUSAGE, "%s: %s takes the network as it was trained; it reads %s", c->overrides[i], c->command->name, keys);
+    }
+    return SWG_OK;
+}
+
 static cli_parsed unknown_option(const cli_command *command, const char *arg) {
     const char *names[CLI_MAX_OPTIONS + 1] = {"help"}, *name = arg + strspn(arg, "-");
     char word[64];

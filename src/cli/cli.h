@@ -19,9 +19,11 @@
 
 /* One row per command, in the order of `swage --help`. */
 #define CLI_COMMANDS(X) \
-    X(train) X(eval) X(plan) X(costs) X(profile) X(tune) \
-    X(compress) X(decompress) X(verify) X(info) X(config) X(ops) \
-    X(bench)
+    X(train) X(eval) \
+    X(encode) X(reconstruct) \
+    X(compress) X(decompress) X(verify) \
+    X(plan) X(costs) X(profile) X(tune) X(bench) \
+    X(info) X(config) X(ops)
 
 typedef struct cli_option {
     const char *name;          /* "threads": --threads; NULL ends a table */
@@ -33,7 +35,7 @@ typedef struct cli_option {
 /* Rows that several commands share; read by the frame (threads, isa) or by cli_open_config (recipes). */
 #define CLI_JSON {"json", 0, NULL, "print JSON instead of a table"}
 #define CLI_THREADS {"threads", 0, "N", "threads to use (default: as many as the machine allows)"}
-#define CLI_ISA {"isa", 0, "NAME", "instruction set: scalar, sse2, avx2, avx512 (default: the best of this machine)"}
+#define CLI_ISA {"isa", 0, "NAME", "instruction set: scalar, sse2, avx2, avx512, avx512_bf16 (default: the best of this machine)"}
 #define CLI_RECIPES {"recipes", 0, "DIR", "folder searched before the built-in recipes"}
 
 enum { CLI_MAX_OPTIONS = 32 };
@@ -79,6 +81,9 @@ void cli_say(const char *format, ...) CLI_PRINTF(1, 2);
 
 /* Text from a file, fit for a terminal and for JSON: control characters and what is not UTF-8 become "?". Returns out. */
 const char *cli_clean(const char *text, char *out, size_t capacity);
+
+/* SWG_EUSAGE if a change of the recipe names another key than those in `keys` (blanks between). */
+swg_status cli_only_keys(cli *c, const char *keys);
 
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);

@@ -4,7 +4,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include "bench/bench.h"
+#include "bench/compare.h"
 #include "cli/cli.h"
 
 static const cli_option options[] = {
@@ -12,9 +12,11 @@ static const cli_option options[] = {
     {"against", 0, "PEER", "also run this peer, if it is installed: pytorch"},
     {"list", 0, NULL, "list the rows"},
     {"explain", 0, NULL, "say what each pass and the planner did for every row"},
+    {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
+    {"each", 0, NULL, "of a recipe: every speed switch alone"},
+    {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
     {"output", 'o', "FILE", "write the JSON object into FILE"},
-    CLI_JSON,
-    CLI_THREADS,
+    CLI_RECIPES, CLI_THREADS, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
 
@@ -22,26 +24,18 @@ static void print_id(void *user, const char *id) { fprintf(user, "%s\n", id); }
 
 static void show_progress(void *user, const char *text) { cli_progress_show(user, "%s", text); }
 
-static swg_status print(cli *c, const swg__bench *bench) {
-    char *json = swg__bench_json(bench);
-    if (!json)
-        return cli_fail(c, SWG_ENOMEM, "out of memory");
-    swg_status status = SWG_OK;
+/* Takes json and text over. */
+static swg_status print(cli *c, char *json, swg__text *text) {
+    swg_status status = json && !text->failed ? SWG_OK : cli_fail(c, SWG_ENOMEM, "out of memory");
     const char *path = cli_value(c, "output");
-    if (path)
+    if (status == SWG_OK && path)
         status = swg__file_write(c->ctx, path, json, strlen(json));
-    if (cli_flag(c, "json"))
-        puts(json);
+    if (json && !text->failed)
+        fputs(cli_flag(c, "json") ? json : text->data, stdout);
+    if (json && cli_flag(c, "json"))
+        puts("");
     cJSON_free(json);
-    swg__text text;
-    swg__text_init(&text, c->ctx);
-    if (!cli_flag(c, "json"))
-        swg__bench_table(bench, &text);
-    if (text.failed)
-        status = cli_fail(c, SWG_ENOMEM, "out of memory");
-    else if (text.data)
-        fputs(text.data, stdout);
-    swg__text_free(&text);
+    swg__text_free(text);
     return status;
 }
 
@@ -52,7 +46,70 @@ static swg_status check_rows(cli *c, const swg__bench *bench) {
     return failed ? cli_fail(c, SWG_EBOUND, "bench: %d of %d rows failed; their messages stand in the table", failed, bench->row_count) : SWG_OK;
 }
 
+/* ---- switches and batch sizes of a recipe ---- */
+
+/* "1,16,256" */
+static swg_status read_batches(cli *c, const char *text, int64_t *out, int *count) {
+    const char *at = text;
+    for (*count = 0; *at && *count < SWG__COMPARE_ROWS; ++*count) {
+        char *end;
+        long long value = strtoll(at, &end, 10);
+        if (end == at || value < 1 || value > 1 << 24 || (*end && (*end != ',' || !end[1])))
+            return cli_fail(c, SWG_EUSAGE, "--batch-sizes %s: expected numbers from 1 to 16777216 with commas between, such as 1,16,256", text);
+        out[*count] = value;
+        at = *end ? end + 1 : end;
+    }
+    return *count && !*at ? SWG_OK : cli_fail(c, SWG_EUSAGE, "--batch-sizes %s: between 1 and %d numbers", text, SWG__COMPARE_ROWS);
+}
+
+static swg_status check_settings(cli *c, const swg__comparison *compared) {
+    int failed = 0;
+    for (int i = 0; i < compared->row_count; i++)
+        failed += *compared->rows[i].failure && !compared->rows[i].absent && compared->opts.kind != SWG__COMPARE_BATCHES;
+    return failed ? cli_fail(c, SWG_EBOUND, "bench: %d of %d rows failed; their messages stand in the table", failed, compared->row_count) : SWG_OK;
+}
+
+static swg_status compare(cli *c) {
+    const char *list = cli_value(c, "batch-sizes");
+    bool opts = cli_flag(c, "compare-opts"), each = cli_flag(c, "each");
+    int64_t batches[SWG__COMPARE_ROWS];
+    int batch_count = 0;
+    if (opts + each + (list != NULL) > 1 || c->positional_count != 1)
+        return cli_fail(c, SWG_EUSAGE, "bench: one of --compare-opts, --each and --batch-sizes, and one recipe");
+    if (list)
+        SWG__TRY(read_batches(c, list, batches, &batch_count));
+    setenv("OMP_PROC_BIND", "true", 0); /* oneDNN's threads, each on a processor of its own as ours are */
+    setenv("OMP_PLACES", "threads", 0);
+    cli_signals_catch();
+    cli_progress progress;
+    cli_progress_open(&progress, 2);
+    swg__comparison compared;
+    const swg__compare_opts o = {.kind = list ? SWG__COMPARE_BATCHES : each ? SWG__COMPARE_EACH : SWG__COMPARE_OPTS, .recipe = c->positional[0],
+                                 .config = {.recipes = cli_value(c, "recipes"), .overrides = (const char *const *)c->overrides,
+                                            .override_count = c->override_count},
+                                 .batches = batches, .batch_count = batch_count, .quick = cli_flag(c, "quick"), .stop = cli_signal_flag(),
+                                 .progress = show_progress, .user = &progress};
+    swg_status status = swg__compare_run(c->ctx, &o, &compared);
+    cli_progress_close(&progress);
+    if (status == SWG_OK) {
+        swg__text text;
+        swg__text_init(&text, c->ctx);
+        swg__compare_table(&compared, &text);
+        status = print(c, swg__compare_json(&compared), &text);
+    }
+    if (status == SWG_OK)
+        status = check_settings(c, &compared);
+    swg__compare_free(&compared);
+    return status;
+}
+
+/* ---- rows ---- */
+
 static swg_status run(cli *c) {
+    if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
+        return compare(c);
+    if (c->override_count)
+        return cli_fail(c, SWG_EUSAGE, "bench: %s: settings go with a recipe and --compare-opts, --each or --batch-sizes", c->overrides[0]);
     if (cli_flag(c, "list")) {
         swg__bench_list(print_id, stdout);
         return SWG_OK;
@@ -78,8 +135,12 @@ static swg_status run(cli *c) {
                                   .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
     status = swg__bench_run(c->ctx, &opts, &bench);
     cli_progress_close(&progress);
-    if (status == SWG_OK)
-        status = print(c, &bench);
+    if (status == SWG_OK) {
+        swg__text text;
+        swg__text_init(&text, c->ctx);
+        swg__bench_table(&bench, &text);
+        status = print(c, swg__bench_json(&bench), &text);
+    }
     if (status == SWG_OK)
         status = check_rows(c, &bench);
     swg__bench_free(&bench);
@@ -88,12 +149,15 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] [--quick] [--against PEER] [--json] [--output FILE]",
+    .usage = "[ROW ...] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
-               "is timed. docs/benchmarks.md tells what the rows and columns mean.",
+               "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"
+               "  swage bench swae/mlp-deep --compare-opts\n"
+               "docs/benchmarks.md tells what the rows and columns mean.",
     .options = options,
     .least = 0,
     .most = -1,
+    .overrides = true,
     .run = run,
 };

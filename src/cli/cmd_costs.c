@@ -92,9 +92,9 @@ static swg_status measure_side(cli *c, costs *k, bool decoder, double *us) {
 static void fill_columns(costs *k) {
     bool eight = strcmp(k->precision, "f32") != 0, fp8 = strcmp(k->precision, "fp8") == 0;
     const swg_device *published = swg_device_published(), *real = swg_device_corrected();
-    double flop = 2 * (double)k->plan.macs_per_block, block = 4 * (double)k->plan.network.input;
+    double flop = 2 * (double)k->plan.macs_per_block, published_flop = 2 * (double)k->plan.macs_by_output, block = 4 * (double)k->plan.network.input;
     double published_rate = fp8 ? published->fp8 : eight ? published->int8 : published->f32;
-    k->column[0] = (swg_cost){.block_bytes = block, .sent_bytes = (double)k->plan.network.latent, .compute = flop / published_rate * 1e6,
+    k->column[0] = (swg_cost){.block_bytes = block, .sent_bytes = (double)k->plan.network.latent, .compute = published_flop / published_rate * 1e6,
                               .memory = 2 * block / published->memory * 1e6, .gigabits = true};
     k->column[1] = (swg_cost){.block_bytes = block, .sent_bytes = (double)k->latent_bytes,
                               .compute = flop / (eight ? real->int8 : real->f32) * 1e6, .memory = 2 * block / real->memory * 1e6,

@@ -17,19 +17,6 @@ static const cli_option options[] = {
 /* What may be changed: which data are read, not what the network is. */
 #define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant"
 
-static swg_status check_overrides(cli *c) {
-    for (int i = 0; i < c->override_count; i++) {
-        const char *key = c->overrides[i] + strspn(c->overrides[i], "+~");
-        size_t length = strcspn(key, "=");
-        bool known = false;
-        for (const char *word = CHANGEABLE; *word && !known; word += strcspn(word, " "), word += *word == ' ')
-            known = strcspn(word, " ") == length && strncmp(word, key, length) == 0;
-        if (!known)
-            return cli_fail(c, SWG_EUSAGE, "%s: eval takes the network as it was trained; it reads " CHANGEABLE, c->overrides[i]);
-    }
-    return SWG_OK;
-}
-
 /* The training run's configuration with the changes of the command line. */
 static swg_status open_data(cli *c, swg_model *model, swg_config **config) {
     const char *yaml;
@@ -161,7 +148,7 @@ static swg_status evaluate(cli *c, swg_model *model, swg_config *config) {
 static swg_status run(cli *c) {
     swg_model *model = NULL;
     swg_config *config = NULL;
-    SWG__TRY(check_overrides(c));
+    SWG__TRY(cli_only_keys(c, CHANGEABLE));
     swg_status status = swg_model_open(c->ctx, c->positional[0], &model);
     if (status == SWG_OK)
         status = open_data(c, model, &config);

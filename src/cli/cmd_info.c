@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base.h"
 #include "cli/cli.h"
+#include "cli/layers_out.h"
 #include "swage/codec.h"
 #include "swage/model.h"
 
@@ -67,40 +68,41 @@ static swg_status show_swz(cli *c, const char *path) {
     return SWG_OK;
 }
 
+static void print_model(swg_model *model, const swg_layers *layers) {
+    const swg_swae *n = swg_model_network(model);
+    printf("checkpoint  %s\nnetwork     %s, %lld values -> %lld latents%s and back\nnormalised  %s\ntrained     %lld epochs\n", swg_model_path(model),
+           swg_swae_kind_name(n->kind), (long long)n->input, (long long)n->latent, n->latent_int8 ? " (int8)" : "",
+           swg_norm_name(swg_model_norm(model)), (long long)swg_model_epoch(model));
+    cli_print_work(layers);
+    printf("\n");
+    cli_print_layers(layers);
+}
+
+static void print_model_json(swg_model *model, const swg_layers *layers) {
+    const swg_swae *n = swg_model_network(model);
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "checkpoint", swg_model_path(model));
+    cJSON_AddStringToObject(root, "network", swg_swae_kind_name(n->kind));
+    cJSON_AddNumberToObject(root, "input", (double)n->input);
+    cJSON_AddNumberToObject(root, "latent", (double)n->latent);
+    cJSON_AddNumberToObject(root, "epochs", (double)swg_model_epoch(model));
+    cJSON_AddStringToObject(root, "norm", swg_norm_name(swg_model_norm(model)));
+    cli_json_layers(root, layers);
+    print_json(root);
+}
+
 static swg_status show_model(cli *c, const char *path) {
     swg_model *model;
+    swg_layers layers;
     SWG__TRY(swg_model_open(c->ctx, path, &model));
-    swg_weights *w = swg_model_weights(model);
-    int64_t parameters = 0;
-    for (int i = 0; i < swg_weights_count(w); i++) {
-        int64_t n = 1;
-        for (int d = 0; d < swg_weights_ndim(w, i); d++)
-            n *= swg_weights_shape(w, i)[d];
-        parameters += n;
-    }
-    const swg_swae *n = swg_model_network(model);
-    if (cli_flag(c, "json")) {
-        cJSON *root = cJSON_CreateObject();
-        cJSON_AddStringToObject(root, "checkpoint", swg_model_path(model));
-        cJSON_AddNumberToObject(root, "parameters", (double)parameters);
-        cJSON_AddNumberToObject(root, "input", (double)n->input);
-        cJSON_AddNumberToObject(root, "latent", (double)n->latent);
-        cJSON_AddNumberToObject(root, "epochs", (double)swg_model_epoch(model));
-        cJSON_AddStringToObject(root, "norm", swg_norm_name(swg_model_norm(model)));
-        print_json(root);
-    } else {
-        printf("checkpoint  %s\nnetwork     %lld values -> %lld latents and back, %lld parameters\nnormalised  %s\ntrained     %lld epochs\n",
-               swg_model_path(model), (long long)n->input, (long long)n->latent, (long long)parameters,
-               swg_norm_name(swg_model_norm(model)), (long long)swg_model_epoch(model));
-        for (int i = 0; i < swg_weights_count(w); i++) {
-            printf("  %-28s", swg_weights_name(w, i));
-            for (int d = 0; d < swg_weights_ndim(w, i); d++)
-                printf("%s%lld", d ? " x " : " ", (long long)swg_weights_shape(w, i)[d]);
-            printf("\n");
-        }
-    }
+    swg_status status = swg_swae_layers(c->ctx, swg_model_network(model), &layers);
+    if (status == SWG_OK && cli_flag(c, "json"))
+        print_model_json(model, &layers);
+    else if (status == SWG_OK)
+        print_model(model, &layers);
+    swg_layers_free(c->ctx, &layers);
     swg_model_close(model);
-    return SWG_OK;
+    return status;
 }
 
 static swg_status run(cli *c) {

@@ -3,11 +3,13 @@
 #include <cjson/cJSON.h>
 #include "base.h"
 #include "cli/cli.h"
+#include "cli/layers_out.h"
 #include "swage/train.h"
 
 static const cli_option options[] = {
     {"batch", 'b', "N", "batch size (default: data.batch_size)"},
     {"explain", 0, NULL, "say what each pass and the planner did"},
+    {"layers", 0, NULL, "one line per layer, too"},
     CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -28,13 +30,11 @@ static int64_t bytes_of(const swg_memory *m, int i) { return *(const int64_t *)(
 /* Between the sum of what is live and the arena lies only what best-fit placement could not fill. */
 static int64_t unfilled(const swg_memory *m) { return m->arena_bytes - m->bound_bytes; }
 
-static void print_json(const swg_train_plan *p) {
+static void print_json(const swg_train_plan *p, const swg_layers *layers) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "batch", (double)p->batch);
-    cJSON_AddNumberToObject(root, "parameters", (double)p->parameters);
-    cJSON_AddNumberToObject(root, "macs", (double)p->macs_per_block);
-    cJSON_AddNumberToObject(root, "encoder_macs", (double)p->encoder_macs);
-    cJSON_AddNumberToObject(root, "decoder_macs", (double)p->decoder_macs);
+    cJSON_AddStringToObject(root, "network", swg_swae_kind_name(p->network.kind));
+    cli_json_layers(root, layers);
     cJSON_AddNumberToObject(root, "training_flops_per_step", (double)p->training_flops);
     const swg_memory *sides[2] = {&p->training, &p->inference};
     static const char *const names[2] = {"training", "inference"};
@@ -53,11 +53,10 @@ static void print_json(const swg_train_plan *p) {
     cJSON_Delete(root);
 }
 
-static void print_text(const cli *c, const swg_train_plan *p) {
-    printf("%s: blocks of %lld values, latent %lld\n", c->positional[0], (long long)p->network.input, (long long)p->network.latent);
-    printf("parameters            %14lld\n", (long long)p->parameters);
-    printf("multiply-adds / block %14lld  (encoder %lld, decoder %lld; %lld FLOP)\n", (long long)p->macs_per_block,
-           (long long)p->encoder_macs, (long long)p->decoder_macs, 2 * (long long)p->macs_per_block);
+static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *layers) {
+    printf("%s: %s, blocks of %lld values, latent %lld%s\n", c->positional[0], swg_swae_kind_name(p->network.kind), (long long)p->network.input,
+           (long long)p->network.latent, p->network.latent_int8 ? " (int8)" : "");
+    cli_print_work(layers);
     printf("FLOP / training step  %14lld  (batch %lld)\n\n", (long long)p->training_flops, (long long)p->batch);
     printf("memory, f32, batch %-6lld      training      inference\n", (long long)p->batch);
     for (int i = 0; i < CATEGORIES; i++)
@@ -71,16 +70,24 @@ static void print_text(const cli *c, const swg_train_plan *p) {
 static swg_status plan(cli *c) {
     swg_config *config;
     swg_train_plan p;
+    swg_layers layers = {0};
     int64_t batch = 0;
     SWG__TRY(cli_integer(c, "batch", 1, 1 << 24, &batch));
     SWG__TRY(cli_open_config(c, 0, &config));
     swg_status status = swg_train_plan_of(c->ctx, config, batch, &p);
     if (status == SWG_OK && cli_flag(c, "explain"))
         status = swg_train_explain(c->ctx, config, batch, cli_flag(c, "json") ? stderr : stdout);
+    if (status == SWG_OK)
+        status = swg_swae_layers(c->ctx, &p.network, &layers);
     if (status == SWG_OK && cli_flag(c, "json"))
-        print_json(&p);
+        print_json(&p, &layers);
     else if (status == SWG_OK)
-        print_text(c, &p);
+        print_text(c, &p, &layers);
+    if (status == SWG_OK && cli_flag(c, "layers") && !cli_flag(c, "json")) {
+        printf("\n");
+        cli_print_layers(&layers);
+    }
+    swg_layers_free(c->ctx, &layers);
     swg_config_close(config);
     return status;
 }

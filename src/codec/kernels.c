@@ -9,6 +9,7 @@ const swg__codec_kernels *swg__codec_kernels_for(swg__isa isa) {
         [SWG__SSE2] = &swg__codec_kernels_sse2,
         [SWG__AVX2] = &swg__codec_kernels_avx2,
         [SWG__AVX512] = &swg__codec_kernels_avx512,
+        [SWG__AVX512_BF16] = &swg__codec_kernels_avx512,
     };
     return tables[isa];
 #else

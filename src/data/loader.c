@@ -144,28 +144,38 @@ static swg_status fetch_here(swg__loader *l, void *out) {
     return here.status == SWG_OK ? SWG_OK : swg__fail(l->ctx, here.status, "%s", here.message);
 }
 
-swg_status swg__loader_next(swg__loader *l, void *out, int64_t bytes) {
+swg_status swg__loader_borrow(swg__loader *l, void **batch) {
+    *batch = NULL;
     pthread_mutex_lock(&l->lock);
-    bool left = l->wanted < l->end && bytes <= l->slot_bytes;
+    bool left = l->wanted < l->end && l->slot_count;
+    slot *s = left ? &l->slots[l->wanted % l->slot_count] : NULL;
+    while (left && s->ready != l->wanted)
+        pthread_cond_wait(&l->done, &l->lock);
     pthread_mutex_unlock(&l->lock);
     if (!left)
         return swg__fail(l->ctx, SWG_EINVAL, "the loader has no batch left, or one larger than it was opened for is asked of it");
-    if (!l->slot_count)
-        return fetch_here(l, out);
-    slot *s = &l->slots[l->wanted % l->slot_count];
+    *batch = s->data;
+    return s->status == SWG_OK ? SWG_OK : swg__fail(l->ctx, s->status, "%s", s->message);
+}
+
+void swg__loader_drop(swg__loader *l) {
     pthread_mutex_lock(&l->lock);
-    while (s->ready != l->wanted)
-        pthread_cond_wait(&l->done, &l->lock);
-    pthread_mutex_unlock(&l->lock);
-    swg_status status = s->status;
-    if (status == SWG_OK)
-        memcpy(out, s->data, (size_t)bytes);
-    else
-        swg__fail(l->ctx, status, "%s", s->message);
-    pthread_mutex_lock(&l->lock);
-    s->ready = -1;
+    l->slots[l->wanted % l->slot_count].ready = -1;
     l->wanted++;
     pthread_cond_signal(&l->work);
     pthread_mutex_unlock(&l->lock);
+}
+
+swg_status swg__loader_next(swg__loader *l, void *out, int64_t bytes) {
+    if (!l->slot_count && l->wanted < l->end && bytes <= l->slot_bytes)
+        return fetch_here(l, out);
+    void *batch;
+    if (bytes > l->slot_bytes)
+        return swg__fail(l->ctx, SWG_EINVAL, "the loader has no batch left, or one larger than it was opened for is asked of it");
+    swg_status status = swg__loader_borrow(l, &batch);
+    if (status == SWG_OK)
+        memcpy(out, batch, (size_t)bytes);
+    if (batch)
+        swg__loader_drop(l);
     return status;
 }

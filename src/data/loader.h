@@ -33,6 +33,9 @@ void swg__loader_begin(swg__loader *loader, int64_t first, int64_t end);
 void swg__loader_stop(swg__loader *loader);
 /* The next ticket's batch, `bytes` of it, into out. The fetch's failure, or SWG_EINVAL when there is no ticket left. */
 swg_status swg__loader_next(swg__loader *loader, void *out, int64_t bytes);
+/* The same without a copy, for loaders with workers: *batch is the slot itself until swg__loader_drop gives it back. */
+swg_status swg__loader_borrow(swg__loader *loader, void **batch);
+void swg__loader_drop(swg__loader *loader);
 
 int64_t swg__loader_bytes(int workers, int prefetch, int64_t batch_bytes);  /* of the ring */
 

@@ -3,19 +3,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include "hdf5.h"
+#include "sink.h"
 
 /* About 1 MiB per chunk: large enough for deflate and few index entries, small enough for random access. */
-enum { AXES_MAX = 8, CHUNK_BYTES = 1 << 20, MEMORY_STEP = 4 << 20 };
+enum { AXES_MAX = SWG__SINK_AXES, CHUNK_BYTES = 1 << 20, MEMORY_STEP = 4 << 20 };
 
 /* libhdf5 cannot recover from a failing write: it frees the file and meets it again at exit (seen with 1.10.8 and a full disk).
- * So it writes to memory only, and the bytes go to disk through the writer that all our files go through. */
-struct swg_sink {
-    swg_context *ctx;
-    swg__writer writer;
-    hid_t handle;      /* of the file in memory */
-    hid_t link_list;   /* creates the groups on a path */
-};
+ * So it writes to memory, and the bytes go to disk through the writer that all our files go through; or, in a direct sink, to a driver
+ * that hides failures from it. */
 
 static swg_status open_memory(swg_sink *sink) {
     char name[64];
@@ -23,26 +18,33 @@ static swg_status open_memory(swg_sink *sink) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     swg_status status = SWG_OK;
     if (access < 0 || H5Pset_fapl_core(access, MEMORY_STEP, false) < 0 ||
-        (sink->handle = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access)) < 0 || (sink->link_list = H5Pcreate(H5P_LINK_CREATE)) < 0 ||
-        H5Pset_create_intermediate_group(sink->link_list, 1) < 0)
+        (sink->handle = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access)) < 0)
         status = swg__h5_fail(sink->ctx, SWG_ENOMEM, sink->writer.path, "cannot start an HDF5 file");
     if (access >= 0)
         H5Pclose(access);
     return status;
 }
 
-swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) {
+static swg_status open_links(swg_sink *sink) {
+    if ((sink->link_list = H5Pcreate(H5P_LINK_CREATE)) < 0 || H5Pset_create_intermediate_group(sink->link_list, 1) < 0)
+        return swg__h5_fail(sink->ctx, SWG_ENOMEM, sink->writer.path, "cannot start an HDF5 file");
+    return SWG_OK;
+}
+
+static swg_status open_sink(swg_context *ctx, const char *path, bool direct, swg_sink **out) {
     *out = NULL;
     swg_sink *sink = swg__calloc(ctx, 1, sizeof *sink);
     if (!sink)
         return swg__fail_memory(ctx, sizeof *sink, path);
     sink->ctx = ctx;
-    sink->handle = sink->link_list = -1;
+    sink->handle = sink->link_list = sink->driver = -1;
     swg_status status = swg__writer_open(&sink->writer, ctx, path);
     if (status == SWG_OK) {
         swg__h5 session;
         swg__h5_enter(&session);
-        status = open_memory(sink);
+        status = open_links(sink);
+        if (status == SWG_OK)
+            status = direct ? swg__direct_open(sink) : open_memory(sink);
         swg__h5_leave(&session);
     }
     if (status != SWG_OK) {
@@ -52,6 +54,9 @@ swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) {
     *out = sink;
     return SWG_OK;
 }
+
+swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) { return open_sink(ctx, path, false, out); }
+swg_status swg__sink_open_direct(swg_context *ctx, const char *path, swg_sink **out) { return open_sink(ctx, path, true, out); }
 
 static swg_status fail_write(swg_sink *sink, const char *what, const char *object) {
     char text[400];
@@ -210,8 +215,14 @@ static swg_status write_image(swg_sink *sink) {
 swg_status swg_sink_commit(swg_sink *sink) {
     swg__h5 session;
     swg__h5_enter(&session);
-    swg_status status = write_image(sink);
+    swg_status status = SWG_OK;
+    if (sink->driver >= 0)
+        swg__direct_close(sink);
+    else
+        status = write_image(sink);
     swg__h5_leave(&session);
+    if (status == SWG_OK)
+        status = swg__direct_check(sink);
     if (status == SWG_OK)
         status = swg__writer_commit(&sink->writer);
     swg_sink_abort(sink);
@@ -225,7 +236,9 @@ void swg_sink_abort(swg_sink *sink) {
     swg__h5_enter(&session);
     if (sink->link_list >= 0)
         H5Pclose(sink->link_list);
-    if (sink->handle >= 0)
+    if (sink->driver >= 0)
+        swg__direct_close(sink);
+    else if (sink->handle >= 0)
         H5Fclose(sink->handle);
     swg__h5_leave(&session);
     swg__writer_abort(&sink->writer); /* nothing is left to drop after a commit */

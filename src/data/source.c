@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "listing.h"
+#include "source.h"
 
 enum { BLOCK_SIDE_MIN = 3, BLOCK_SIDE_MAX = 9, LIST_TEXT = 600 };
 enum { LAYOUT_AUTO = -1 };
@@ -25,6 +26,8 @@ struct swg_source {
     swg__text present;        /* names of all variables seen, for the message of a pattern without a match */
     hid_t handle;             /* the file read last */
     int64_t handle_file;      /* its index, -1 none */
+    hid_t dataset;            /* of that file, kept open between parts of an array */
+    const char *dataset_path; /* NULL: none is open */
 };
 
 /* ---- options ---- */
@@ -396,7 +399,14 @@ swg_status swg_source_open(swg_context *ctx, const char *path, const swg_source_
     return SWG_OK;
 }
 
+static void close_dataset(swg_source *source) {
+    if (source->dataset_path)
+        H5Dclose(source->dataset);
+    source->dataset_path = NULL;
+}
+
 static void close_handle(swg_source *source) {
+    close_dataset(source);
     if (source->handle_file >= 0)
         H5Fclose(source->handle);
     source->handle_file = -1;
@@ -435,44 +445,88 @@ const char *swg_source_variable(const swg_source *source, int64_t index) {
     return index >= 0 && index < source->variable_count ? source->variables[index] : NULL;
 }
 
-/* The extents are compared again: a file that was rewritten meanwhile must not overrun the caller's buffer. */
-static swg_status read_array(swg_source *source, const swg_array *array, void *buffer) {
-    swg_context *ctx = source->ctx;
+/* ---- reading ---- */
+
+enum { CACHE_MOST = 64 << 20, CACHE_SLOTS = 4099 };
+
+/* Bytes of the inflated chunks that a part touches, wherever it begins; 0 for a contiguous dataset. */
+static size_t touched_bytes(hid_t dataset, int rank, const hsize_t *extent, const hsize_t *dims) {
+    hid_t list = H5Dget_create_plist(dataset);
+    hsize_t chunk[5];
+    double bytes = 0;
+    if (list >= 0 && H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, rank, chunk) == rank) {
+        bytes = sizeof(double);
+        for (int i = 0; i < rank; i++) {
+            hsize_t chunks = (extent[i] - 1) / chunk[i] + 2, all = (dims[i] - 1) / chunk[i] + 1;
+            bytes *= (double)(chunks < all ? chunks : all) * (double)chunk[i];
+        }
+    }
+    if (list >= 0)
+        H5Pclose(list);
+    return bytes < CACHE_MOST ? (size_t)bytes : CACHE_MOST;
+}
+
+/* Opens the array's dataset, if it is not the open one, and checks it: a file that was rewritten meanwhile must not overrun the caller's
+ * buffer. */
+static swg_status open_dataset(swg_source *source, const swg_array *array, int rank, const hsize_t *extent) {
+    int skipped = array->layout == SWG_LAYOUT_VARS;
+    hsize_t dims[5] = {0};
+    if (source->dataset_path == array->path)
+        return SWG_OK;
+    close_dataset(source);
+    hid_t dataset = H5Dopen2(source->handle, array->path, H5P_DEFAULT), space = dataset >= 0 ? H5Dget_space(dataset) : -1;
+    bool same = space >= 0 && H5Sget_simple_extent_ndims(space) == rank && H5Sget_simple_extent_dims(space, dims, NULL) == rank;
+    for (int i = 0; i < array->ndim; i++)
+        same = same && dims[i + skipped] == (hsize_t)array->dims[i];
+    same = same && (!skipped || (hsize_t)array->row < dims[0]);
+    if (space >= 0)
+        H5Sclose(space);
+    size_t bytes = same ? touched_bytes(dataset, rank, extent, dims) : 0;
+    if (bytes) { /* the room for chunks is given when a dataset is opened */
+        hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+        H5Dclose(dataset);
+        H5Pset_chunk_cache(access, CACHE_SLOTS, bytes, 1);
+        dataset = H5Dopen2(source->handle, array->path, access);
+        H5Pclose(access);
+        same = dataset >= 0;
+    }
+    if (!same) {
+        if (dataset >= 0)
+            H5Dclose(dataset);
+        return swg__fail(source->ctx, SWG_EIO, "%s: dataset \"%s\" changed after the file was opened", array->file, array->path);
+    }
+    source->dataset = dataset;
+    source->dataset_path = array->path;
+    return SWG_OK;
+}
+
+static swg_status read_array(swg_source *source, const swg_array *array, const int64_t *from, const int64_t *count, void *buffer) {
     int skipped = array->layout == SWG_LAYOUT_VARS, rank = array->ndim + skipped;
-    hsize_t dims[5] = {0}, start[5] = {0}, extent[5] = {0};
-    hid_t dataset = H5Dopen2(source->handle, array->path, H5P_DEFAULT);
-    hid_t file_space = dataset >= 0 ? H5Dget_space(dataset) : -1, memory_space = -1;
-    swg_status status = SWG_OK;
-    bool same = file_space >= 0 && H5Sget_simple_extent_ndims(file_space) == rank && H5Sget_simple_extent_dims(file_space, dims, NULL) == rank;
+    hsize_t start[5] = {0}, extent[5] = {0};
     for (int i = 0; i < array->ndim; i++) {
-        extent[i + skipped] = (hsize_t)array->dims[i];
-        same = same && dims[i + skipped] == extent[i + skipped];
+        start[i + skipped] = (hsize_t)from[i];
+        extent[i + skipped] = (hsize_t)count[i];
     }
     if (skipped) {
         start[0] = (hsize_t)array->row;
         extent[0] = 1;
-        same = same && (hsize_t)array->row < dims[0];
     }
-    if (!same) {
-        status = swg__fail(ctx, SWG_EIO, "%s: dataset \"%s\" changed after the file was opened", array->file, array->path);
-    } else {
-        char what[400];
-        snprintf(what, sizeof what, "cannot read dataset \"%.300s\"", array->path);
-        memory_space = H5Screate_simple(rank, extent, NULL);
-        if (memory_space < 0 || H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
-            H5Dread(dataset, swg__h5_native(array->element), memory_space, file_space, H5P_DEFAULT, buffer) < 0)
-            status = swg__h5_fail(ctx, SWG_EIO, array->file, what);
-    }
+    SWG__TRY(open_dataset(source, array, rank, extent));
+    char what[400];
+    snprintf(what, sizeof what, "cannot read dataset \"%.300s\"", array->path);
+    hid_t file_space = H5Dget_space(source->dataset), memory_space = H5Screate_simple(rank, extent, NULL);
+    swg_status status = SWG_OK;
+    if (file_space < 0 || memory_space < 0 || H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
+        H5Dread(source->dataset, swg__h5_native(array->element), memory_space, file_space, H5P_DEFAULT, buffer) < 0)
+        status = swg__h5_fail(source->ctx, SWG_EIO, array->file, what);
     if (memory_space >= 0)
         H5Sclose(memory_space);
     if (file_space >= 0)
         H5Sclose(file_space);
-    if (dataset >= 0)
-        H5Dclose(dataset);
     return status;
 }
 
-swg_status swg_source_read(swg_source *source, int64_t index, void *buffer) {
+swg_status swg__source_read_part(swg_source *source, int64_t index, const int64_t *first, const int64_t *extent, void *buffer) {
     const swg_array *array = swg_source_array(source, index);
     if (!array)
         return swg__fail(source->ctx, SWG_EINVAL, "array %lld: the source has %lld", (long long)index, (long long)source->count);
@@ -486,7 +540,21 @@ swg_status swg_source_read(swg_source *source, int64_t index, void *buffer) {
             source->handle_file = array->file_index;
     }
     if (status == SWG_OK)
-        status = read_array(source, array, buffer);
+        status = read_array(source, array, first, extent, buffer);
     swg__h5_leave(&session);
+    return status;
+}
+
+/* Nothing stays open but the file: whoever reads whole arrays may read each many times, and they may have changed. */
+swg_status swg_source_read(swg_source *source, int64_t index, void *buffer) {
+    static const int64_t zero[4] = {0};
+    const swg_array *array = swg_source_array(source, index);
+    swg_status status = swg__source_read_part(source, index, zero, array ? array->dims : zero, buffer);
+    if (source->dataset_path) {
+        swg__h5 session;
+        swg__h5_enter(&session);
+        close_dataset(source);
+        swg__h5_leave(&session);
+    }
     return status;
 }

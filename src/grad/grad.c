@@ -128,12 +128,7 @@ swg_value swg_update(swg_graph *g, swg_value loss, swg_value hyper, const swg_up
     in[0] = swg__append(g, SWG__GRAD_NORM, g->dtype, 1, (int64_t[]){1}, count + 1, in + 1, &attr);
     /* A loss that is not finite must not move the weights, even where its gradients are finite: 0 x loss is NaN then. */
     in[0] = swg_add(g, in[0], swg_reshape(g, swg_affine(g, loss, 0, 0), 1, (int64_t[]){1}));
-    for (int i = 0; i < (o->unfused ? count : 1); i++) { /* each hands the norm on to the next */
-        attr.begin[0] = o->unfused ? g->nodes[g->params[i]].offset : 0;
-        attr.begin[1] = o->unfused && i + 1 < count ? g->nodes[g->params[i + 1]].offset : g->span;
-        in[0] = in[0] ? swg__append(g, SWG__UPDATE, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;
-    }
-    swg_value token = in[0];
+    swg_value token = in[0] ? swg__append(g, SWG__UPDATE, g->dtype, 1, (int64_t[]){1}, count + 2, in, &attr) : SWG_NONE;
     token = token ? swg__update_states(g, token, in[0]) : SWG_NONE;
     g->in_backward = false;
     return token;

@@ -200,6 +200,7 @@ UNARY(swg_tanh, TANH)
 UNARY(swg_sigmoid, SIGMOID)
 UNARY(swg_softplus, SOFTPLUS)
 UNARY(swg_detach, DETACH)
+UNARY(swg_round, ROUND)
 #undef UNARY
 
 #define BINARY(function, OPERATION) \

@@ -19,7 +19,7 @@ swg_value swg_spline_basis(swg_graph *g, swg_value x, const swg_spline_opts *opt
     int ndim = swg_ndim(g, x);
     if (ndim == SWG_MAX_DIMS)
         return swg__graph_fail(g, SWG_ESHAPE, "spline_basis: %d axes leave no room for that of the bases", ndim);
-    swg__attr attr = {.f = {low, high}, .groups = (int32_t)order};
+    swg__attr attr = {.f = {low, high}, .groups = (int32_t)order, .trans_a = opts->silu, .trans_b = opts->planes};
     int64_t shape[SWG_MAX_DIMS];
     memcpy(shape, swg_shape(g, x), (size_t)ndim * sizeof *shape);
     shape[ndim] = intervals + order;
@@ -30,6 +30,14 @@ swg_value swg_spline_basis(swg_graph *g, swg_value x, const swg_spline_opts *opt
                                    (long long)(2 * order + 2), (long long)order);
         shape[ndim] = swg_elements(g, opts->knots) - order - 1;
         in[1] = swg_detach(g, opts->knots);
+    }
+    shape[ndim] += opts->silu;
+    if (opts->planes) {
+        if (ndim == 0)
+            return swg__graph_fail(g, SWG_ESHAPE, "spline_basis: planes of a number without axes");
+        int64_t bases = shape[ndim];
+        shape[ndim] = shape[ndim - 1];
+        shape[ndim - 1] = bases;
     }
     return swg__append(g, SWG__SPLINE, g->dtype, ndim + 1, shape, opts->knots ? 2 : 1, in, &attr);
 }

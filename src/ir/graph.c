@@ -164,7 +164,7 @@ bool swg__same_shape(const swg__node *a, const swg__node *b) {
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
 }
 
-size_t swg__dtype_size(swg_dtype dtype) { return dtype == SWG_F64 ? 8 : 4; }
+size_t swg__dtype_size(swg_dtype dtype) { return dtype == SWG_F64 ? 8 : dtype == SWG_BF16 ? 2 : 4; }
 
 int64_t swg__node_bytes(const swg__node *n) { return swg__shape_elements(n->ndim, n->shape) * (int64_t)swg__dtype_size(n->dtype); }
 

@@ -4,6 +4,7 @@
 #define SWAGE_IR_H
 
 #include "base.h"
+#include "bf16.h"
 #include "swage/graph.h"
 
 typedef enum swg__op {
@@ -32,13 +33,13 @@ typedef struct swg__program {
 typedef struct swg__attr {
     double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value;
                                      * attention scale */
-    int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes; update: first element and end in the span */
+    int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
     void *data;                     /* array: its elements, in the graph's arena */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
                                      * attention: heads in groups if their columns stand side by side, else 0.
                                      * stft: n, hop, window first in stride, dilation, before; trans_a: inverse.
-                                     * spline: order in groups, range in f */
+                                     * spline: order in groups, range in f, trans_a: SiLU in front, trans_b: the bases before the last axis */
     int32_t axis;                   /* concat, argsort, take, put */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */
@@ -46,7 +47,7 @@ typedef struct swg__attr {
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
     uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags */
     bool diagonal;                  /* param: f[1] on the diagonal only */
-    uint8_t unused[4];
+    uint32_t clone;                 /* not 0: for the backward pass, which computes it anew; never one with an equal node of another number */
 } swg__attr;
 _Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *) + 10 * 4 + 3 * 4 + 8 + 4, "no padding in swg__attr");
 
@@ -98,11 +99,17 @@ enum { SWG__MOST_ELEMENTS_LOG2 = 40 };  /* of a value. The bytes of a million su
                                          * of a product of two: no more than the square root of (2^40)^3 */
 int64_t swg__shape_elements(int ndim, const int64_t *shape);
 size_t swg__dtype_size(swg_dtype dtype);
-static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32 or f64 data */
+static inline void swg__store(void *data, swg_dtype dtype, int64_t i, double value) { /* element i of f32, f64 or bf16 data */
     if (dtype == SWG_F64)
         ((double *)data)[i] = value;
+    else if (dtype == SWG_BF16)
+        ((swg__bf16 *)data)[i] = swg__bf16_of((float)value);
     else
         ((float *)data)[i] = (float)value;
+}
+static inline double swg__load(const void *data, swg_dtype dtype, int64_t i) {
+    return dtype == SWG_F64 ? ((const double *)data)[i] : dtype == SWG_BF16 ? (double)swg__f32_of_bf16(((const swg__bf16 *)data)[i])
+                                                                            : (double)((const float *)data)[i];
 }
 int64_t swg__node_bytes(const swg__node *n);
 int64_t swg__add_most(int64_t a, int64_t b);    /* INT64_MAX where the sum does not fit; for counts of work */

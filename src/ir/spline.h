@@ -8,8 +8,10 @@
 enum { SWG__SPLINE_ORDER = 7 };     /* at most */
 
 typedef struct swg__spline {
-    int64_t values, bases;          /* numbers x, results of each */
+    int64_t values, bases;          /* numbers x, B-splines of each */
+    int64_t run;                    /* neighbours whose results of one kind lie side by side; also from one kind to the next */
     int order;
+    bool silu;                      /* stands in front of the bases */
     int64_t knots;                  /* of given knots; 0: a uniform grid */
     double low, step;               /* uniform: start of the first of bases - order intervals, their length */
 } swg__spline;
@@ -18,10 +20,11 @@ typedef struct swg__spline {
 static inline swg__spline swg__spline_of(const swg_graph *g, const swg__node *n) {
     const swg__node *x = &g->nodes[n->in[0]], *out = n->op == SWG__SPLINE ? n : &g->nodes[n->in[1]];
     int last = n->op == SWG__SPLINE ? 1 : 2;
-    int64_t bases = out->shape[out->ndim - 1];
-    return (swg__spline){.values = swg__shape_elements(x->ndim, x->shape), .bases = bases, .order = n->attr.groups,
-                         .knots = n->inputs > last ? g->nodes[n->in[last]].shape[0] : 0, .low = n->attr.f[0],
-                         .step = (n->attr.f[1] - n->attr.f[0]) / (double)(bases - n->attr.groups)};
+    bool silu = n->attr.trans_a, planes = n->attr.trans_b;
+    int64_t run = planes ? x->shape[x->ndim - 1] : 1, bases = out->shape[out->ndim - (planes ? 2 : 1)] - silu;
+    return (swg__spline){.values = swg__shape_elements(x->ndim, x->shape), .bases = bases, .run = run,
+                         .order = n->attr.groups, .silu = silu, .knots = n->inputs > last ? g->nodes[n->in[last]].shape[0] : 0,
+                         .low = n->attr.f[0], .step = (n->attr.f[1] - n->attr.f[0]) / (double)(bases - n->attr.groups)};
 }
 
 #endif

@@ -25,12 +25,21 @@ static void pack(const swg__isa_table *isa, float *to, const float *b, int64_t r
     isa->pack(to, b, row_stride, column_stride, k, n, 0, swg__ceil_div(n, isa->nr));
 }
 
-/* c (m, n) = or += a b with b packed. */
+/* A second operand: packed (ldb 0), or whole vectors of columns read where they lie. */
+typedef struct operand { const float *b; int64_t ldb; } operand;
+static operand rows_as_operand(const swg__isa_table *isa, float *to, const float *b, int64_t stride, int64_t k, int64_t n) {
+    if (n % isa->nr == 0 || n == isa->vl)
+        return (operand){b, stride};
+    pack(isa, to, b, stride, 1, k, n);
+    return (operand){to, 0};
+}
+
+/* c (m, n) = or += a b. */
 typedef struct matrix { float *p; int64_t stride; } matrix;
-static void multiply(const swg__isa_table *isa, matrix c, const float *a, int64_t a_row, int64_t a_k, const float *packed, int64_t m,
-                     int64_t n, int64_t k, bool accumulate) {
-    swg__gemm gemm = {.m = m, .n = n, .k = k, .a = a, .row_stride = a_row, .k_stride = a_k, .b = packed, .c = c.p, .ldc = c.stride,
-                      .accumulate = accumulate};
+static void multiply(const swg__isa_table *isa, matrix c, const float *a, int64_t a_row, int64_t a_k, operand b, int64_t m, int64_t n,
+                     int64_t k, bool accumulate) {
+    swg__gemm gemm = {.m = m, .n = n, .k = k, .a = a, .row_stride = a_row, .k_stride = a_k, .b = b.b, .ldb = b.ldb, .c = c.p,
+                      .ldc = c.stride, .accumulate = accumulate};
     isa->gemm(&gemm, 0, m);
 }
 
@@ -56,17 +65,6 @@ static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
     return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * keys + 2 * BLOCK + ROWS) * (int64_t)sizeof(float);
 }
 
-/* Results under the last largest score become weighted means; most and sum become the log-sum. */
-static void finish_block(const swg__attention *a, float *out, int64_t b, int64_t h, int64_t first, int64_t rows, const float *most,
-                         const float *sum) {
-    for (int64_t r = 0; r < rows; r++) {
-        float *y = out + at(a->y, b, h, first + r), inverse = sum[r] == 0 ? 1 : 1 / sum[r];
-        for (int64_t c = 0; c < a->dv; c++)
-            y[c] *= inverse;
-        out[lse_at(a, b, h, first + r)] = most[r] + logf(sum[r]);
-    }
-}
-
 static void forward_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, float *scratch) {
     const swg__isa_table *isa = call->isa;
     const float *q = call->in[0], *k = call->in[1], *v = call->in[2], *mask = a->masked ? call->in[3] : NULL;
@@ -80,20 +78,20 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
     for (int64_t j = 0; j < a->m; j += KEYS) {
         int64_t keys = swg__min64(KEYS, a->m - j);
         pack(isa, kt, k + at(a->k, b, h, j), 1, a->k.row, a->d, keys);
-        pack(isa, vs, v + at(a->v, b, h, j), a->v.row, 1, keys, a->dv);
+        operand values = rows_as_operand(isa, vs, v + at(a->v, b, h, j), a->v.row, keys, a->dv);
         for (int64_t r = 0; r < rows; r += ROWS) {
             int64_t i = first + r, height = swg__min64(ROWS, rows - r);
-            multiply(isa, (matrix){s, keys_of(a)}, q + at(a->q, b, h, i), a->q.row, 1, kt, height, keys, a->d, false);
+            multiply(isa, (matrix){s, keys_of(a)}, q + at(a->q, b, h, i), a->q.row, 1, (operand){kt, 0}, height, keys, a->d, false);
             swg__scores t = scores_of(a, s, mask, b, h, i, j, height, keys);
             isa->attention_softmax(&t, most + r, sum + r, keep);
             matrix y = {out + at(a->y, b, h, i), a->y.row};
             for (int64_t x = 0; x < height && j > 0; x++)
                 for (int64_t c = 0; c < a->dv && keep[x] != 1; c++)
                     y.p[x * y.stride + c] *= keep[x];
-            multiply(isa, y, s, keys_of(a), 1, vs, height, a->dv, keys, j > 0);
+            multiply(isa, y, s, keys_of(a), 1, values, height, a->dv, keys, j > 0);
         }
     }
-    finish_block(a, out, b, h, first, rows, most, sum);
+    isa->attention_means(out + at(a->y, b, h, first), out + lse_at(a, b, h, first), a->y.row, rows, a->dv, most, sum);
 }
 
 static void forward_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
@@ -144,10 +142,10 @@ static void probabilities(const swg__call *call, const swg__attention *a, const 
             sum += (double)(y[r * a->y.row + c] * dy[r * a->y.row + c]);
         t->shared[r] = (float)sum;
     }
-    multiply(isa, (matrix){t->p, keys_of(a)}, q, a->q.row, 1, t->kt, rows, keys, a->d, false);
+    multiply(isa, (matrix){t->p, keys_of(a)}, q, a->q.row, 1, (operand){t->kt, 0}, rows, keys, a->d, false);
     swg__scores p = scores_of(a, t->p, a->masked ? call->in[5] : NULL, b, h, i, j, rows, keys);
     isa->attention_probabilities(&p, lse, a->y.row);
-    multiply(isa, (matrix){t->ds, keys_of(a)}, dy, a->y.row, 1, t->vt, rows, keys, a->dv, false);
+    multiply(isa, (matrix){t->ds, keys_of(a)}, dy, a->y.row, 1, (operand){t->vt, 0}, rows, keys, a->dv, false);
     isa->attention_slopes(t->ds, &p, t->shared, factor);
 }
 
@@ -174,15 +172,15 @@ static void grad_unit(const swg__call *call, const swg__attention *a, int64_t b,
     for (int64_t j = 0; j < a->m; j += KEYS) {
         int64_t keys = swg__min64(KEYS, a->m - j);
         pack_keys(call, a, &t, b, h, j, keys);
-        pack(isa, ks, (const float *)call->in[1] + at(a->k, b, h, j), a->k.row, 1, keys, a->d);
+        operand key = rows_as_operand(isa, ks, (const float *)call->in[1] + at(a->k, b, h, j), a->k.row, keys, a->d);
         for (int64_t i = 0; i < a->n; i += ROWS) {
             int64_t rows = swg__min64(ROWS, a->n - i);
             probabilities(call, a, &t, b, h, i, rows, j, keys, (float)a->scale);
-            pack(isa, qs, (const float *)call->in[0] + at(a->q, b, h, i), a->q.row, 1, rows, a->d);
-            pack(isa, dys, (const float *)call->in[4] + at(a->y, b, h, i), a->y.row, 1, rows, a->dv);
-            multiply(isa, (matrix){dv + j * a->v.row, a->v.row}, t.p, 1, keys_of(a), dys, keys, a->dv, rows, i > 0);
-            multiply(isa, (matrix){dk + j * a->k.row, a->k.row}, t.ds, 1, keys_of(a), qs, keys, a->d, rows, i > 0);
-            multiply(isa, (matrix){dq + i * a->q.row, a->q.row}, t.ds, keys_of(a), 1, ks, rows, a->d, keys, j > 0);
+            operand query = rows_as_operand(isa, qs, (const float *)call->in[0] + at(a->q, b, h, i), a->q.row, rows, a->d);
+            operand slope = rows_as_operand(isa, dys, (const float *)call->in[4] + at(a->y, b, h, i), a->y.row, rows, a->dv);
+            multiply(isa, (matrix){dv + j * a->v.row, a->v.row}, t.p, 1, keys_of(a), slope, keys, a->dv, rows, i > 0);
+            multiply(isa, (matrix){dk + j * a->k.row, a->k.row}, t.ds, 1, keys_of(a), query, keys, a->d, rows, i > 0);
+            multiply(isa, (matrix){dq + i * a->q.row, a->q.row}, t.ds, keys_of(a), 1, key, rows, a->d, keys, j > 0);
         }
     }
 }

@@ -2,16 +2,22 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/kernel.h"
 
-/* Extents and strides of a (batched) contraction. */
+/* Extents and strides of a (batched) contraction. If a is bf16, k goes in pairs: b is always packed, and so is a transposed a, chunk by
+ * chunk, by who multiplies it. */
 typedef struct dims {
     int64_t batch, m, n, k;
     int64_t a_row, a_k, b_k, b_n; /* element strides */
+    int64_t depth;                /* rows of a packed panel: k, or pairs of it */
+    bool pairs;
 } dims;
+
+enum { CHUNK = 512, ROWS_OF_TASK = 96 }; /* of k that a transposed a is packed for: with its rows it stays in the second cache */
 
 static dims dims_of(const swg_graph *g, const swg__node *node) {
     const swg__node *a = &g->nodes[node->in[0]];
     dims d = {.batch = swg__shape_elements(node->ndim - 2, node->shape), .m = node->shape[node->ndim - 2],
-              .n = node->shape[node->ndim - 1], .k = a->shape[a->ndim - (node->attr.trans_a ? 2 : 1)]};
+              .n = node->shape[node->ndim - 1], .k = a->shape[a->ndim - (node->attr.trans_a ? 2 : 1)], .pairs = a->dtype == SWG_BF16};
+    d.depth = d.pairs ? (d.k + 1) / 2 : d.k;
     d.a_row = node->attr.trans_a ? 1 : d.k;
     d.a_k = node->attr.trans_a ? d.m : 1;
     d.b_k = node->attr.trans_b ? 1 : d.n;
@@ -23,8 +29,8 @@ static dims dims_of(const swg_graph *g, const swg__node *node) {
  * With few rows of a, reading in place costs nothing; with many, the panel is in the second cache either way. */
 static int64_t packed_elements(const dims *d, const swg__isa_table *isa, bool *tail_only) {
     int64_t rest = d->n % isa->nr, tail = rest == 0 ? 0 : rest > isa->vl ? isa->nr : isa->vl;
-    *tail_only = d->b_n == 1;
-    return (*tail_only ? tail : d->n - rest + tail) * d->k;
+    *tail_only = d->b_n == 1 && !d->pairs;
+    return (*tail_only ? tail : d->n - rest + tail) * d->depth;
 }
 
 static int64_t pack_bytes(const swg_graph *g, const swg__node *node, const swg__isa_table *isa) {
@@ -54,14 +60,17 @@ static int64_t pack_grain(const swg__call *call) { /* about 64 kB per task */
 
 static void pack_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
-    bool tail_only;
+    bool tail_only, bf16 = call->g->nodes[call->node->in[1]].dtype == SWG_BF16;
     dims d = dims_of(call->g, call->node);
     int64_t each = packed_elements(&d, call->isa, &tail_only), panels = panels_of(&d, call->isa, tail_only);
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t batch = unit / panels, panel = unit % panels;
         const float *b = (const float *)call->in[1] + batch * d.k * d.n;
         float *packed = (float *)call->out + batch * each;
-        if (tail_only) {
+        if (d.pairs) {
+            const void *from = (const char *)call->in[1] + batch * d.k * d.n * (bf16 ? 2 : 4);
+            call->isa->pack_bf16((uint32_t *)call->out + batch * each, from, bf16, d.b_k, d.b_n, d.k, d.n, panel, panel + 1);
+        } else if (tail_only) {
             int64_t whole = d.n / call->isa->nr * call->isa->nr;
             call->isa->pack(packed, b + whole * d.b_n, d.b_k, d.b_n, d.k, d.n - whole, 0, 1);
         } else {
@@ -83,33 +92,89 @@ static int64_t matmul_units(const swg__call *call) {
 static int64_t matmul_grain(const swg__call *call) {
     dims d = dims_of(call->g, call->node);
     int64_t rows = (2 << 20) / (d.n * d.k), mr = call->isa->mr;
-    rows = rows < mr ? mr : rows > 96 ? 96 : rows;
+    rows = rows < mr ? mr : rows > ROWS_OF_TASK ? ROWS_OF_TASK : rows;
     return rows / mr * mr;
 }
 
+/* Of a transposed bf16 a: words of a chunk, and, where the result is bf16 too, the sums between chunks. */
+static int64_t words_of(const dims *d) { return swg__min64(CHUNK, d->k + 1) / 2 * ROWS_OF_TASK; }
+
+static int64_t matmul_scratch(const swg__call *call, bool *per_worker) {
+    dims d = dims_of(call->g, call->node);
+    *per_worker = true;
+    if (!d.pairs || !call->node->attr.trans_a)
+        return 0;
+    bool sums = call->node->dtype == SWG_BF16 && d.k > CHUNK;
+    return 4 * (words_of(&d) + (sums ? swg__min64(ROWS_OF_TASK, d.m) * d.n : 0));
+}
+
+/* Rows [m0, m1) of a product whose a is bf16 and transposed: rows turn into pairs along k, a chunk at a time. */
+static void run_transposed(const swg__call *call, const dims *d, swg__gemm gemm, int64_t m0, int64_t m1, uint32_t *words) {
+    int64_t rows = m1 - m0, ld = rows + (rows & 1), ldc = gemm.ldc; /* never 1, which would mean a plain row */
+    float *sums = (float *)(words + words_of(d));
+    bool parted = gemm.c_bf16 && d->k > CHUNK;
+    swg__gemm chunk = gemm;
+    char *c = (char *)gemm.c + m0 * ldc * (gemm.c_bf16 ? 2 : 4);
+    const char *gate = gemm.gate ? (const char *)gemm.gate + m0 * ldc * (gemm.gate_bf16 ? 2 : 4) : NULL;
+    chunk.m = rows;
+    chunk.a = words;
+    chunk.row_stride = 1;
+    chunk.k_stride = ld;
+    chunk.tap_count = 1;
+    chunk.depth = d->depth;
+    for (int64_t k = 0; k < d->k; k += CHUNK) {
+        const swg__bf16 *a = (const swg__bf16 *)gemm.a + k * d->m + m0;
+        bool last = k + CHUNK >= d->k;
+        chunk.k = swg__min64(CHUNK, d->k - k);
+        call->isa->pair_rows(words, ld, a, a + d->m, true, 2 * d->m, chunk.k / 2, rows);
+        if (chunk.k & 1)
+            call->isa->pair_rows(words + chunk.k / 2 * ld, ld, a + (chunk.k - 1) * d->m, NULL, true, 0, 1, rows);
+        const swg__tap tap = {.b = k / 2};
+        chunk.taps = &tap;
+        chunk.accumulate = k > 0;
+        chunk.sum = parted ? sums : NULL;
+        chunk.sum_stride = d->n;
+        chunk.c = parted && !last ? (void *)sums : c;
+        chunk.ldc = parted && !last ? d->n : ldc;
+        chunk.c_bf16 = last && gemm.c_bf16;
+        chunk.bias = last ? gemm.bias : NULL;
+        chunk.gate = last ? gate : NULL;
+        chunk.relu = last && gemm.relu;
+        call->isa->gemm_bf16(&chunk, 0, rows);
+    }
+}
+
 static void matmul_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
-    (void)worker;
     dims d = dims_of(call->g, call->node);
     bool tail_only;
     int64_t each = packed_elements(&d, call->isa, &tail_only);
     const swg__attr *attr = &call->node->attr;
     int extra = 2;
-    const float *bias = attr->bias ? call->in[extra++] : NULL, *gate = attr->gate ? call->in[extra] : NULL;
+    const float *bias = attr->bias ? call->in[extra++] : NULL;
+    const char *gate = attr->gate ? call->in[extra] : NULL;
+    bool gate_bf16 = gate && call->g->nodes[call->node->in[extra]].dtype == SWG_BF16, c_bf16 = call->node->dtype == SWG_BF16;
+    int64_t a_size = d.pairs ? 2 : 4, c_size = c_bf16 ? 2 : 4, gate_size = gate_bf16 ? 2 : 4;
     for (int64_t row = begin; row < end;) {
         int64_t batch = row / d.m, m0 = row % d.m, m1 = swg__min64(d.m, m0 + end - row);
         const float *packed = call->packed ? (const float *)call->packed + batch * each : NULL; /* none: nothing had to be packed */
         swg__gemm gemm = {
             .m = d.m, .n = d.n, .k = d.k,
-            .a = (const float *)call->in[0] + batch * d.m * d.k, .row_stride = d.a_row, .k_stride = d.a_k,
+            .a = (const char *)call->in[0] + batch * d.m * d.k * a_size, .row_stride = d.a_row, .k_stride = d.a_k,
             .b = tail_only ? (const float *)call->in[1] + batch * d.k * d.n : packed, .ldb = tail_only ? d.b_k : 0,
             .tail = packed,
-            .c = (float *)call->out + batch * d.m * d.n, .ldc = d.n,
-            .bias = bias, .gate = gate ? gate + batch * d.m * d.n : NULL, .relu = attr->relu,
+            .c = (char *)call->out + batch * d.m * d.n * c_size, .ldc = d.n,
+            .bias = bias, .gate = gate ? gate + batch * d.m * d.n * gate_size : NULL, .relu = attr->relu,
+            .c_bf16 = c_bf16, .gate_bf16 = gate_bf16,
         };
-        call->isa->gemm(&gemm, m0, m1);
+        if (d.pairs && attr->trans_a)
+            run_transposed(call, &d, gemm, m0, m1, (uint32_t *)((char *)call->scratch + worker * call->worker_bytes));
+        else if (d.pairs)
+            call->isa->gemm_bf16(&gemm, m0, m1);
+        else
+            call->isa->gemm(&gemm, m0, m1);
         row += m1 - m0;
     }
 }
 
 const swg__kernel swg__kernel_matmul = {.name = "matmul", .units = matmul_units, .grain = matmul_grain, .run = matmul_run, .rows = true,
-                                        .pack = &pack_kernel, .pack_bytes = pack_bytes};
+                                        .scratch = matmul_scratch, .pack = &pack_kernel, .pack_bytes = pack_bytes};

@@ -11,7 +11,7 @@
 #include "ir/conv.h"
 #include "kernel/kernel.h"
 
-enum { LINE_ROWS = 96, CHUNK_BYTES = 384 << 10, TASK_MACS = 4 << 20, SPANS = 16, BATCH = 3 };
+enum { LINE_ROWS = 96, CHUNK_BYTES = 384 << 10, TASK_MACS = 4 << 20, SPANS = 16, BATCH = 3, SUM_LINES = 8 };
 enum { HEURISTIC_ROWS, LONGEST_ROWS, VARIANTS }; /* which axis makes the rows of a tile: every output is summed in the same order */
 static const char *const variant_names[VARIANTS] = {"rows as they are", "rows along the longest axis"};
 
@@ -32,6 +32,8 @@ typedef struct box {
 typedef struct layout {
     swg__conv c;
     int64_t k, n;                           /* channels of one group, read and written */
+    bool pairs;                             /* what is read is bf16 */
+    int64_t depth;                          /* rows of packed weights that a tap takes: k, or pairs of it */
     int64_t from_stride[4], to_stride[4];   /* elements per position; of a batch element last */
     int64_t panels, panel_elements, group_elements; /* packed weights */
     bool joined;                            /* taps along x read neighbours, in memory as in packed weights: one tap, k times as many */
@@ -142,9 +144,11 @@ static void sizes_of(const swg_graph *g, const swg__node *node, const swg__isa_t
     bool transposed = node->op == SWG__CONV_TRANSPOSE;
     l->k = (transposed ? l->c.out_channels : l->c.in_channels) / l->c.groups;
     l->n = (transposed ? l->c.in_channels : l->c.out_channels) / l->c.groups;
+    l->pairs = g->nodes[node->in[0]].dtype == SWG_BF16;
+    l->depth = l->pairs ? (l->k + 1) / 2 : l->k;
     l->panels = swg__ceil_div(l->n, isa->nr);
-    l->panel_elements = l->c.taps * l->k * isa->nr;
-    l->group_elements = (l->panels - 1) * l->panel_elements + l->c.taps * l->k * panel_width(l->n - (l->panels - 1) * isa->nr, isa);
+    l->panel_elements = l->c.taps * l->depth * isa->nr;
+    l->group_elements = (l->panels - 1) * l->panel_elements + l->c.taps * l->depth * panel_width(l->n - (l->panels - 1) * isa->nr, isa);
 }
 
 static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
@@ -157,9 +161,10 @@ static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
     bool transposed = call->node->op == SWG__CONV_TRANSPOSE;
     strides_of(transposed ? c->out : c->in, l->k * c->groups, l->from_stride);
     strides_of(transposed ? c->in : c->out, l->n * c->groups, l->to_stride);
-    int64_t tap_bytes = l->k * call->isa->nr * 4, run_count[3];
+    int64_t tap_bytes = l->depth * call->isa->nr * 4, run_count[3];
     l->chunk_taps = c->taps * tap_bytes <= CHUNK_BYTES ? c->taps : CHUNK_BYTES / tap_bytes > 0 ? CHUNK_BYTES / tap_bytes : 1;
-    l->joined = c->groups == 1 && c->dilation[2] == 1 && (!transposed || c->stride[2] == 1) && c->kernel[2] * tap_bytes <= CHUNK_BYTES;
+    l->joined = c->groups == 1 && c->dilation[2] == 1 && (!transposed || c->stride[2] == 1) && c->kernel[2] * tap_bytes <= CHUNK_BYTES &&
+                (!l->pairs || l->k % 2 == 0);
     if (l->joined)
         l->chunk_taps -= l->chunk_taps % c->kernel[2];
     run *runs[3];
@@ -203,19 +208,24 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
     (void)worker;
     layout l;
     sizes_of(call->g, call->node, call->isa, &l);
-    const float *w = call->in[1];
+    bool bf16 = call->g->nodes[call->node->in[1]].dtype == SWG_BF16, reversed = call->node->op == SWG__CONV_TRANSPOSE;
+    const int64_t size = bf16 ? 2 : 4;
+    const char *w = call->in[1];
     int64_t taps = l.c.taps, group_weights = l.k * l.n * taps, wide = l.c.in_channels / l.c.groups * taps;
     int64_t k_stride = call->node->op == SWG__CONV ? taps : wide, n_stride = call->node->op == SWG__CONV ? wide : taps;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t group = unit / l.panels, panel = unit % l.panels, column = panel * call->isa->nr;
-        const float *from = w + group * group_weights + column * n_stride;
-        float *to = (float *)call->out + group * l.group_elements + panel * l.panel_elements;
+        const char *from = w + (group * group_weights + column * n_stride) * size, *w_end = w + l.c.groups * group_weights * size;
+        uint32_t *to = (uint32_t *)call->out + group * l.group_elements + panel * l.panel_elements;
         int64_t columns = swg__min64(l.n - column, call->isa->nr);
-        if (taps == 1)
-            call->isa->pack(to, from, k_stride, n_stride, l.k, columns, 0, 1);
+        if (l.pairs && taps == 1)
+            call->isa->pack_bf16(to, from, bf16, k_stride, n_stride, l.k, columns, 0, 1);
+        else if (l.pairs)
+            call->isa->pack_taps_bf16(to, from, w_end, bf16, k_stride, n_stride, taps, l.k, columns, reversed);
+        else if (taps == 1)
+            call->isa->pack((float *)to, (const float *)from, k_stride, n_stride, l.k, columns, 0, 1);
         else
-            call->isa->pack_taps(to, from, w + l.c.groups * group_weights, k_stride, n_stride, taps, l.k, columns,
-                                 call->node->op == SWG__CONV_TRANSPOSE);
+            call->isa->pack_taps((float *)to, (const float *)from, (const float *)w_end, k_stride, n_stride, taps, l.k, columns, reversed);
     }
 }
 
@@ -237,9 +247,12 @@ static int64_t conv_grain(const swg__call *call) {
     return swg__min64(grain, l->lines);
 }
 
+/* A table of taps; where a bf16 result is summed chunk by chunk, the sums of a few lines. */
 static int64_t conv_scratch(const swg__call *call, bool *per_worker) {
+    layout l;
+    sizes_of(call->g, call->node, call->isa, &l);
     *per_worker = true;
-    return swg__conv_of(call->g, call->node).taps * (int64_t)sizeof(swg__tap);
+    return l.c.taps * (int64_t)sizeof(swg__tap) + (call->node->dtype == SWG_BF16 ? SUM_LINES * LINE_ROWS * call->isa->nr * 4 : 0);
 }
 
 /* Taps [first, end) of the kernel that a box sees: their table, how many there are and come before, and how many it sees in all. */
@@ -258,7 +271,7 @@ static void list_taps(const layout *l, const box *b, int64_t first, int64_t end,
                 if (t >= first && t < end)
                     list->table[list->count++] =
                         (swg__tap){.a = i * z->tap_in * l->from_stride[0] + j * y->tap_in * l->from_stride[1] + m * x->tap_in * l->from_stride[2],
-                                   .b = t * l->k};
+                                   .b = t * l->depth};
                 list->before += t < first;
             }
 }
@@ -301,15 +314,16 @@ static void place_line(const layout *l, const box *b, int64_t line, swg__gemm *g
     }
 }
 
-/* Lines [first, end) of one panel of one group. */
-static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64_t first, int64_t end, swg__tap *table) {
+/* Lines [first, end) of one panel of one group. `sums`: where those of a bf16 result wait for the next chunk of taps. */
+static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64_t first, int64_t end, swg__tap *table, float *sums) {
     const layout *l = call->layout;
     const swg__attr *attr = &call->node->attr;
     int64_t column = panel * call->isa->nr, channel = group * l->n + column, from, to;
     int extra = 2;
     const float *bias = attr->bias ? (const float *)call->in[extra++] + channel : NULL;
-    const float *gate = attr->gate ? (const float *)call->in[extra] + channel : NULL;
-    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k_stride = 1, .taps = table, .depth = l->c.taps * l->k,
+    const char *gate = attr->gate ? call->in[extra] : NULL;
+    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k_stride = 1, .taps = table, .depth = l->c.taps * l->depth,
+                      .sum_stride = call->isa->nr, .gate_bf16 = gate && call->g->nodes[call->node->in[extra]].dtype == SWG_BF16,
                       .b = (const float *)call->packed + group * l->group_elements + panel * l->panel_elements};
     for (int64_t tap = 0; tap < l->c.taps; tap += l->chunk_taps) {
         const box *b = NULL;
@@ -323,15 +337,20 @@ static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64
                 continue;
             bool last = list.before + list.count == list.all;
             place_line(l, b, line, &gemm, &from, &to);
-            gemm.a = (const float *)call->in[0] + group * l->k + from;
-            gemm.c = (float *)call->out + channel + to;
+            bool apart = sums && !(last && list.before == 0);
+            gemm.sum = apart ? sums + (line - first) * LINE_ROWS * call->isa->nr : NULL;
+            gemm.a = (const char *)call->in[0] + (group * l->k + from) * (l->pairs ? 2 : 4);
+            gemm.c_bf16 = sums && last;
+            gemm.c = apart && !last ? (char *)(sums + (line - first) * LINE_ROWS * call->isa->nr)
+                                    : (char *)call->out + (channel + to) * (sums ? 2 : 4);
+            gemm.ldc = apart && !last ? call->isa->nr : gemm.ldc;
             gemm.k = l->joined ? b->along[2]->taps * l->k : l->k;
             gemm.tap_count = list.count;
             gemm.accumulate = list.before > 0;
             gemm.bias = last ? bias : NULL;
-            gemm.gate = last && gate ? gate + to : NULL;
+            gemm.gate = last && gate ? gate + (channel + to) * (gemm.gate_bf16 ? 2 : 4) : NULL;
             gemm.relu = last && attr->relu;
-            call->isa->gemm(&gemm, 0, gemm.m);
+            (l->pairs ? call->isa->gemm_bf16 : call->isa->gemm)(&gemm, 0, gemm.m);
         }
     }
 }
@@ -339,9 +358,12 @@ static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64
 static void conv_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     const layout *l = call->layout;
     swg__tap *table = (swg__tap *)((char *)call->scratch + worker * call->worker_bytes);
+    float *sums = call->node->dtype == SWG_BF16 ? (float *)(table + l->c.taps) : NULL;
     while (begin < end) {
         int64_t strip = begin / l->lines, first = begin % l->lines, stop = swg__min64(l->lines, first + end - begin);
-        run_lines(call, strip / l->panels, strip % l->panels, first, stop, table);
+        if (sums && l->chunk_taps < l->c.taps)
+            stop = swg__min64(stop, first + SUM_LINES);
+        run_lines(call, strip / l->panels, strip % l->panels, first, stop, table, sums);
         begin += stop - first;
     }
 }

@@ -4,6 +4,10 @@
  * A part is a few input channels (the rows of a tile) by a few panels of output channels, all taps of it. It walks the positions in
  * blocks that stay in the second cache and adds each block's sums for every tap. Few parts are split along the positions too, into
  * shares whose sums are added in order at the end.
+ *
+ * In bf16 positions go in pairs, and a block's are packed as words: either of two samples at one position, or of two neighbours along
+ * x, whichever leaves fewer words half empty. A tap may begin at any neighbour, so X has a word for every position then, and zeros
+ * where it would be padded.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "ir/conv.h"
@@ -19,7 +23,47 @@ typedef struct layout {
     int64_t chunks;                     /* of a line of positions along x, each up to LINE long */
     int64_t rows, block_rows, blocks;   /* rows: lines of Y of all the batch; blocks of one chunk */
     int64_t part_elements, tail_elements, area_bytes; /* sums; what is left of Y beside whole panels; all of a part's memory */
+    bool pairs, along_x;                /* bf16: of neighbours along x, else of samples; `rows` counts pairs of samples then */
+    int64_t depth;                      /* words of Y per column and block */
+    int64_t x_line, x_lines;            /* words of X per channel and line; lines that one tap along z needs */
 } layout;
+
+/* Positions that all taps of a line see, which two neighbours to a word and zeros instead of padding would take for `extra` more. */
+static int64_t words_along_x(const swg__conv *c, int64_t *valid) {
+    int64_t words = 0, first, end;
+    *valid = 0;
+    for (int64_t t = 0; t < c->kernel[2]; t++) {
+        swg__conv_valid(c, 2, t, &first, &end);
+        *valid += end - first;
+        words += end > first ? swg__ceil_div(end, 2) - first / 2 : 0;
+    }
+    return words;
+}
+
+/* Of bf16: how positions pair, and the sizes of a block. */
+static void pair_layout(layout *l, int mr) {
+    const swg__conv *c = &l->c;
+    int64_t batch = c->batch, valid, words = words_along_x(c, &valid), most = swg__min64(c->out[2], LINE);
+    l->along_x = batch * words < swg__ceil_div(batch, 2) * valid;
+    l->rows = (l->along_x ? batch : swg__ceil_div(batch, 2)) * c->out[0] * c->out[1];
+    int64_t y_line = l->along_x ? swg__ceil_div(most, 2) : most;
+    l->x_line = (most - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1 + c->stride[2];
+    int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * mr);
+    l->block_rows = l->chunks > 1 ? 1 : BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS);
+    l->block_rows = swg__min64(l->block_rows, l->rows);
+    l->depth = l->block_rows * y_line;
+    int64_t planes = (l->block_rows - 1 + c->out[1] - 1) / c->out[1] + 1;
+    l->x_lines = planes * swg__min64(c->in[1], (swg__min64(l->block_rows, c->out[1]) - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1] + 1);
+}
+
+/* Of the columns beside whole panels, as packed. */
+static int64_t tail_width(const swg__isa_table *isa, int64_t columns) {
+    return columns % isa->nr > isa->vl ? isa->nr : isa->vl;
+}
+
+static int64_t packed_columns(const swg__isa_table *isa, int64_t columns) {
+    return columns / isa->nr * isa->nr + (columns % isa->nr ? tail_width(isa, columns) : 0);
+}
 
 static layout layout_of(const swg__call *call) {
     layout l = {.c = swg__conv_of(call->g, call->node)};
@@ -36,14 +80,19 @@ static layout layout_of(const swg__call *call) {
     l.column_parts = swg__ceil_div(l.narrow, l.columns);
     l.chunks = swg__ceil_div(c->out[2], LINE);
     l.rows = c->batch * c->out[0] * c->out[1];
+    l.pairs = call->g->nodes[call->node->in[0]].dtype == SWG_BF16;
     int64_t row_bytes = 4 * (c->out[2] * c->out_channels + c->in[2] * c->in_channels * c->stride[1]);
     l.block_rows = l.chunks > 1 ? 1 : BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS);
+    if (l.pairs)
+        pair_layout(&l, call->isa->mr);
     l.blocks = swg__ceil_div(l.rows, l.block_rows);
     int64_t parts = c->groups * l.row_parts * l.column_parts;
     l.shares = parts >= PARTS_WANTED ? 1 : swg__min64(swg__ceil_div(PARTS_WANTED, parts), l.blocks * l.chunks);
     l.part_elements = c->taps * mr * swg__min64(l.columns, l.narrow);
     int64_t rest = l.narrow % nr, positions = l.block_rows * swg__min64(c->out[2], LINE);
     l.tail_elements = rest == 0 ? 0 : positions * (rest > vl ? nr : vl);
+    if (l.pairs)
+        l.tail_elements = l.depth * packed_columns(call->isa, swg__min64(l.columns, l.narrow)) + l.x_lines * l.x_line * (mr + 1);
     l.area_bytes = (4 * (l.part_elements + l.tail_elements) + l.block_rows * (int64_t)sizeof(swg__tap) + 63) / 64 * 64;
     return l;
 }
@@ -87,11 +136,6 @@ static part part_of(const layout *l, int64_t index) {
     p.o = index % l->column_parts * l->columns;
     p.columns = swg__min64(l->columns, l->narrow - p.o);
     return p;
-}
-
-/* Of the columns beside whole panels, as packed. */
-static int64_t tail_width(const swg__isa_table *isa, int64_t columns) {
-    return columns % isa->nr > isa->vl ? isa->nr : isa->vl;
 }
 
 /* The columns beside whole panels, of all positions of a block. */
@@ -150,17 +194,160 @@ static void add_block(const swg__call *call, const part *p, int64_t block, float
         }
 }
 
+/* ---- bf16 ---- */
+
+/* Two rows of Y or X to words; either may be missing. */
+static void pair_position(const swg__call *call, uint32_t *to, const swg__bf16 *first, const swg__bf16 *second, int64_t n) {
+    if (first)
+        call->isa->pair_rows(to, n, first, second, true, 0, 1, n);
+    for (int64_t j = 0; !first && j < n; j++)
+        to[j] = second ? (uint32_t)second[j] << 16 : 0;
+}
+
+/* Positions [x0, x1) of lines [row0, row1) of a part's Y. */
+static void pack_y(const swg__call *call, const part *p, int64_t row0, int64_t row1, int64_t x0, int64_t x1, uint32_t *words) {
+    const layout *l = call->layout;
+    const swg__conv *c = &l->c;
+    const swg__isa_table *isa = call->isa;
+    bool bf16 = call->g->nodes[call->node->in[1]].dtype == SWG_BF16;
+    const int64_t size = bf16 ? 2 : 4, oc = c->out_channels, lines = c->out[0] * c->out[1], line = c->out[2] * oc * size;
+    for (int64_t o = 0; o < p->columns; o += isa->nr) {
+        int64_t columns = swg__min64(isa->nr, p->columns - o), ld = columns > isa->vl ? isa->nr : isa->vl;
+        uint32_t *to = words + o * l->depth;
+        for (int64_t row = row0; row < row1; row++) {
+            int64_t sample = row / lines * (l->along_x ? 1 : 2);
+            const char *y = (const char *)call->in[1] + (sample * lines + row % lines) * line + (x0 * oc + p->group * l->narrow + p->o + o) * size;
+            if (l->along_x) {
+                isa->pair_rows(to, ld, y, y + oc * size, bf16, 2 * oc, (x1 - x0) / 2, columns);
+                to += (x1 - x0) / 2 * ld;
+                if ((x1 - x0) % 2)
+                    isa->pair_rows(to, ld, y + (x1 - x0 - 1) * oc * size, NULL, bf16, 0, 1, columns);
+                to += (x1 - x0) % 2 * ld;
+            } else {
+                isa->pair_rows(to, ld, y, sample + 1 < c->batch ? y + lines * line : NULL, bf16, oc, x1 - x0, columns);
+                to += (x1 - x0) * ld;
+            }
+        }
+    }
+}
+
+/* A part's channels of one line of X, from position `from` on as many words as a line has that lie in it or, along x, beside it. */
+static void pack_x_line(const swg__call *call, const part *p, int64_t sample, int64_t line, int64_t from, int64_t ld, uint32_t *to) {
+    const layout *l = call->layout;
+    const swg__conv *c = &l->c;
+    const int64_t ic = c->in_channels, extent = c->in[2], lines = c->in[0] * c->in[1];
+    const swg__bf16 *x = (const swg__bf16 *)call->in[0] + (sample * lines + line) * extent * ic + p->group * l->wide + p->i;
+    int64_t begin = from < 0 ? -from : 0, end = swg__min64(l->x_line, extent - from);
+    if (!l->along_x) {
+        if (end > begin)
+            call->isa->pair_rows(to + begin * ld, ld, x + (from + begin) * ic, sample + 1 < c->batch ? x + (from + begin + lines * extent) * ic : NULL,
+                                 true, ic, end - begin, p->rows);
+        return;
+    }
+    int64_t s = c->stride[2], both = end - s > begin ? end - s : begin; /* words [begin, both) have two positions in the line */
+    both = both < end ? both : end > begin ? end : begin;
+    for (int64_t w = 0; w < begin && w < l->x_line; w++) {
+        bool second = from + w + s >= 0 && from + w + s < extent;
+        pair_position(call, to + w * ld, NULL, second ? x + (from + w + s) * ic : NULL, p->rows);
+    }
+    if (both > begin)
+        call->isa->pair_rows(to + begin * ld, ld, x + (from + begin) * ic, x + (from + begin + s) * ic, true, ic, both - begin, p->rows);
+    for (int64_t w = both; w < l->x_line; w++) {
+        bool first = from + w < extent, second = from + w + s < extent;
+        pair_position(call, to + w * ld, first ? x + (from + w) * ic : NULL, second ? x + (from + w + s) * ic : NULL, p->rows);
+    }
+}
+
+/* The lines of Y from `row` on that lie in one plane of the block, and the lines of X that taps (tz, ., .) join with them. */
+typedef struct stretch { int64_t next, y, sample, z, low, lines; } stretch;
+
+static stretch stretch_of(const layout *l, int64_t tz, int64_t row, int64_t row1) {
+    const swg__conv *c = &l->c;
+    stretch s = {.y = row % c->out[1], .sample = row / c->out[1] / c->out[0] * (l->along_x ? 1 : 2)};
+    s.next = swg__min64(row1, row + c->out[1] - s.y);
+    s.z = row / c->out[1] % c->out[0] * c->stride[0] + tz * c->dilation[0] - c->before[0];
+    int64_t low = s.y * c->stride[1] - c->before[1], high = low + (s.next - row - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1];
+    s.low = low < 0 ? 0 : low;
+    high = swg__min64(high, c->in[1] - 1);
+    s.lines = s.z >= 0 && s.z < c->in[0] && high >= s.low ? high - s.low + 1 : 0;
+    return s;
+}
+
+/* Those of X, stretch after stretch. */
+static void pack_x(const swg__call *call, const part *p, int64_t tz, int64_t row0, int64_t row1, int64_t from, int64_t ld, uint32_t *words) {
+    const layout *l = call->layout;
+    const swg__conv *c = &l->c;
+    for (int64_t row = row0; row < row1;) {
+        stretch s = stretch_of(l, tz, row, row1);
+        for (int64_t q = s.low; q < s.low + s.lines; q++, words += l->x_line * ld)
+            pack_x_line(call, p, s.sample, s.z * c->in[1] + q, from, ld, words);
+        row = s.next;
+    }
+}
+
+/* As list_lines, in words. */
+static int64_t list_pairs(const layout *l, int64_t tz, int64_t ty, int64_t row0, int64_t row1, int64_t pitch, int64_t ld, swg__tap *table) {
+    const swg__conv *c = &l->c;
+    int64_t count = 0, packed = 0;
+    for (int64_t row = row0; row < row1;) {
+        stretch s = stretch_of(l, tz, row, row1);
+        for (int64_t y = s.y; s.lines && row < s.next; y++, row++) {
+            int64_t qy = y * c->stride[1] + ty * c->dilation[1] - c->before[1];
+            if (qy >= 0 && qy < c->in[1])
+                table[count++] = (swg__tap){.a = (packed + qy - s.low) * l->x_line * ld, .b = (row - row0) * pitch};
+        }
+        row = s.next;
+        packed += s.lines;
+    }
+    return count;
+}
+
+static void add_pairs(const swg__call *call, const part *p, int64_t block, float *sums, uint32_t *words, swg__tap *table) {
+    const layout *l = call->layout;
+    const swg__conv *c = &l->c;
+    int64_t x0 = block / l->blocks * LINE, x1 = swg__min64(c->out[2], x0 + LINE), from = x0 * c->stride[2] - c->before[2];
+    int64_t row0 = block % l->blocks * l->block_rows, row1 = swg__min64(l->rows, row0 + l->block_rows);
+    int64_t step = l->along_x ? 2 : 1, pitch = swg__ceil_div(x1 - x0, step), ld = p->rows + (p->rows & 1); /* ld: never 1 */
+    uint32_t *x = words + l->depth * packed_columns(call->isa, p->columns);
+    pack_y(call, p, row0, row1, x0, x1, words);
+    swg__gemm gemm = {.n = p->columns, .row_stride = 1, .k_stride = step * c->stride[2] * ld, .b = (const float *)words, .depth = l->depth,
+                      .ldc = p->columns, .taps = table, .accumulate = true};
+    for (int64_t tz = 0; tz < c->kernel[0]; tz++) {
+        pack_x(call, p, tz, row0, row1, from, ld, x);
+        for (int64_t ty = 0; ty < c->kernel[1]; ty++) {
+            int64_t listed = 0; /* word of a line of Y that the table begins with */
+            gemm.tap_count = list_pairs(l, tz, ty, row0, row1, pitch, ld, table);
+            for (int64_t tx = 0; tx < c->kernel[2] && gemm.tap_count; tx++) {
+                int64_t first, end;
+                swg__conv_valid(c, 2, tx, &first, &end);
+                first = (first > x0 ? first - x0 : 0) / step; /* words of Y */
+                end = swg__ceil_div(swg__min64(end, x1) - x0, step);
+                if (end <= first)
+                    continue;
+                gemm.k = 2 * (end - first);
+                gemm.a = x + (first * step * c->stride[2] + tx * c->dilation[2]) * ld;
+                for (int64_t i = 0; i < gemm.tap_count; i++)
+                    table[i].b += first - listed;
+                listed = first;
+                gemm.c = sums + ((tz * c->kernel[1] + ty) * c->kernel[2] + tx) * p->rows * p->columns;
+                call->isa->gemm_bf16(&gemm, 0, p->rows);
+            }
+        }
+    }
+}
+
 /* (taps, rows, columns) of a part to where they belong in (O, I / groups, taps). */
-static void write_part(const swg__call *call, const part *p, const float *sums, bool add) {
+static void write_part(const swg__call *call, const part *p, const float *sums) {
     const layout *l = call->layout;
     int64_t taps = l->c.taps, step = p->rows * p->columns;
     for (int64_t o = 0; o < p->columns; o++) {
-        float *out = (float *)call->out + ((p->group * l->narrow + p->o + o) * l->wide + p->i) * taps;
+        int64_t to = ((p->group * l->narrow + p->o + o) * l->wide + p->i) * taps;
         for (int64_t i = 0; i < p->rows; i++)
-            for (int64_t t = 0; t < taps; t++) {
-                float sum = sums[t * step + i * p->columns + o];
-                out[i * taps + t] = add ? out[i * taps + t] + sum : sum;
-            }
+            for (int64_t t = 0; t < taps; t++)
+                if (call->node->dtype == SWG_BF16)
+                    ((swg__bf16 *)call->out)[to + i * taps + t] = swg__bf16_of(sums[t * step + i * p->columns + o]);
+                else
+                    ((float *)call->out)[to + i * taps + t] = sums[t * step + i * p->columns + o];
     }
 }
 
@@ -172,11 +359,15 @@ static void weights_run(const swg__call *call, int64_t begin, int64_t end, int w
         float *sums = (float *)(area + l->block_rows * (int64_t)sizeof *table), *tail = sums + l->part_elements;
         part p = part_of(l, unit / l->shares);
         int64_t share = unit % l->shares, blocks = l->blocks * l->chunks;
-        memset(sums, 0, (size_t)l->part_elements * sizeof *sums);
-        for (int64_t block = blocks * share / l->shares; block < blocks * (share + 1) / l->shares; block++)
-            add_block(call, &p, block, sums, tail, table);
+        memset(sums, 0, (size_t)(l->part_elements + (l->pairs ? l->tail_elements : 0)) * sizeof *sums); /* and packed panels' ends */
+        for (int64_t block = blocks * share / l->shares; block < blocks * (share + 1) / l->shares; block++) {
+            if (l->pairs)
+                add_pairs(call, &p, block, sums, (uint32_t *)tail, table);
+            else
+                add_block(call, &p, block, sums, tail, table);
+        }
         if (l->shares == 1)
-            write_part(call, &p, sums, false);
+            write_part(call, &p, sums);
     }
 }
 
@@ -184,8 +375,12 @@ static void weights_finish(const swg__call *call) {
     const layout *l = call->layout;
     for (int64_t unit = 0; l->shares > 1 && unit < parts_of(l) * l->shares; unit++) {
         part p = part_of(l, unit / l->shares);
-        const char *area = (const char *)call->scratch + unit * l->area_bytes;
-        write_part(call, &p, (const float *)(area + l->block_rows * (int64_t)sizeof(swg__tap)), unit % l->shares != 0);
+        float *sums = (float *)((char *)call->scratch + unit * l->area_bytes + l->block_rows * (int64_t)sizeof(swg__tap));
+        float *total = (float *)((char *)sums - unit % l->shares * l->area_bytes);
+        for (int64_t i = 0; i < l->part_elements && total != sums; i++)
+            total[i] += sums[i];
+        if (unit % l->shares == l->shares - 1)
+            write_part(call, &p, total);
     }
 }
 

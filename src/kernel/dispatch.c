@@ -5,7 +5,7 @@
 extern const swg__isa_table swg__isa_table_scalar;
 extern const swg__exact_table swg__exact_table_scalar;
 #ifdef SWG_X86
-extern const swg__isa_table swg__isa_table_sse2, swg__isa_table_avx2, swg__isa_table_avx512;
+extern const swg__isa_table swg__isa_table_sse2, swg__isa_table_avx2, swg__isa_table_avx512, swg__isa_table_avx512_bf16;
 extern const swg__exact_table swg__exact_table_sse2, swg__exact_table_avx2, swg__exact_table_avx512;
 #endif
 
@@ -15,6 +15,7 @@ static const struct { const swg__isa_table *fast; const swg__exact_table *exact;
     [SWG__SSE2] = {&swg__isa_table_sse2, &swg__exact_table_sse2},
     [SWG__AVX2] = {&swg__isa_table_avx2, &swg__exact_table_avx2},
     [SWG__AVX512] = {&swg__isa_table_avx512, &swg__exact_table_avx512},
+    [SWG__AVX512_BF16] = {&swg__isa_table_avx512_bf16, &swg__exact_table_avx512},
 #endif
 };
 

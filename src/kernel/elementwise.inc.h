@@ -1,4 +1,4 @@
-/* elementwise.inc.h - element-wise operations on runs of f32, sums with fixed lanes, softmax rows, the fused Adam update.
+/* elementwise.inc.h - element-wise operations on runs of f32, sums with fixed lanes, sorting networks.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* `out` may be one of the inputs, element for element; there is no other overlap. */
@@ -49,6 +49,7 @@ EW(GREATER, x > b[i] ? 1.f : 0.f)
 EW(EQUAL, x == b[i] ? 1.f : 0.f)
 EW(GATE, b[i] > 0.f ? x : 0.f)
 EW(WHERE, x != 0.f ? b[i] : c[i])
+EW(ROUND, __builtin_fabsf(x) < 0x1p23f ? (x + __builtin_copysignf(0x1p23f, x)) - __builtin_copysignf(0x1p23f, x) : x)
 #undef EW
 
 /* 64 lanes whatever the vector length: the sum's tree depends on n alone. */
@@ -94,26 +95,6 @@ static void column_sum(float *out, const float *x, int64_t rows, int64_t stride,
         for (int64_t j = 0; j < width; j++)
             out[c + j] = scale * (((part[0][j] + part[1][j]) + (part[2][j] + part[3][j])) +
                                   ((part[4][j] + part[5][j]) + (part[6][j] + part[7][j])));
-    }
-}
-
-static void softmax(float *out, const float *x, int64_t n, bool log) {
-    float most = x[0];
-    for (int64_t i = 1; i < n; i++)
-        most = x[i] > most ? x[i] : most;
-    double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        out[i] = fn_exp(x[i] - most);
-        total += (double)out[i];
-    }
-    if (log) {
-        float shift = most + fn_log((float)total);
-        for (int64_t i = 0; i < n; i++)
-            out[i] = x[i] - shift;
-    } else {
-        float scale = (float)(1.0 / total);
-        for (int64_t i = 0; i < n; i++)
-            out[i] *= scale;
     }
 }
 

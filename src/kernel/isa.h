@@ -13,20 +13,25 @@
 typedef struct swg__tap { int64_t a, b; } swg__tap; /* elements on from a; rows on in b */
 typedef struct swg__gemm {
     int64_t m, n, k;
-    const float *a;
+    const void *a;
     int64_t row_stride, k_stride;   /* of a, in elements */
     const float *b;
     int64_t ldb;                    /* 0: packed */
     const float *tail;              /* packed last panel of a direct b, or NULL */
-    float *c;
+    void *c;
     int64_t ldc;
     const float *bias;              /* (n), or NULL */
-    const float *gate;              /* (m, n) with row stride ldc, or NULL: result kept where gate > 0, else 0 */
+    const void *gate;               /* (m, n) with row stride ldc, or NULL: result kept where gate > 0, else 0 */
     bool relu;
     /* Convolutions: the sum over k is done for each tap. NULL: once, with both as they are. */
     const swg__tap *taps;
     int64_t tap_count, depth;       /* rows of a packed panel of b */
-    bool accumulate;                /* c is added to before bias, relu and gate */
+    bool accumulate;                /* c, or `sum`, is added to before bias, relu and gate */
+    /* gemm_bf16 only. a is bf16 where k_stride is 1, else words: row r of a k step holds elements 2 k and 2 k + 1 of column r, and a's
+     * strides and offsets count words. b is packed, its rows too hold pairs; an odd k ends with a zero. */
+    const float *sum;               /* NULL: c itself, which is f32 then */
+    int64_t sum_stride;
+    bool c_bf16, gate_bf16;         /* else f32 */
 } swg__gemm;
 
 typedef void (*swg__ew_fn)(float *out, const float *a, const float *b, const float *c, int64_t n, float f0, float f1);
@@ -51,6 +56,9 @@ typedef struct swg__scores {
 enum { SWG__FFT_SIDE = 8 };
 typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *sine; } swg__fft_pass;
 
+/* A uniform grid of B-splines up to order 3, and n neighbours whose results of one kind lie side by side, kind behind kind. */
+typedef struct swg__spline_grid { int64_t n, bases; int order; bool silu; float low, inverse_step; } swg__spline_grid;
+
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
     void (*gemm)(const swg__gemm *g, int64_t m0, int64_t m1);
@@ -60,6 +68,16 @@ typedef struct swg__isa_table {
      * tap taps - 1 - t; w ends at `end`. */
     void (*pack_taps)(float *packed, const float *w, const float *end, int64_t k_stride, int64_t n_stride, int64_t taps, int64_t k,
                       int64_t columns, bool reversed);
+    /* bf16: operands in pairs along k, sums in f32. What is packed may be f32 (rounded on the way) or bf16. */
+    void (*gemm_bf16)(const swg__gemm *g, int64_t m0, int64_t m1);
+    void (*pack_bf16)(uint32_t *packed, const void *b, bool bf16, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n, int64_t p0,
+                      int64_t p1);
+    void (*pack_taps_bf16)(uint32_t *packed, const void *w, const void *end, bool bf16, int64_t k_stride, int64_t n_stride, int64_t taps,
+                           int64_t k, int64_t columns, bool reversed);
+    /* to[r * to_stride + j] = first[r * step + j] in its lower half, second[r * step + j] or, second NULL, zero in its upper. */
+    void (*pair_rows)(uint32_t *to, int64_t to_stride, const void *first, const void *second, bool bf16, int64_t step, int64_t rows,
+                      int64_t columns);
+    void (*round_bf16)(swg__bf16 *out, const float *x, int64_t n);
     swg__ew_fn ew[SWG__OP_COUNT];
     double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
     double (*sum_squares)(const float *x, int64_t n);
@@ -67,6 +85,7 @@ typedef struct swg__isa_table {
     void (*softmax)(float *out, const float *x, int64_t n, bool log);
     /* Updates. `largest`: amsgrad, or NULL. m: momentum, or NULL. Accumulate: sum = weight * g if `first`, else sum + weight * g. */
     void (*adam)(float *w, const float *g, float *m, float *v, float *largest, int64_t n, const swg__adam_scalars *s, bool decoupled);
+    void (*adam_pass)(int pass, float *w, float *g, float *m, float *v, float *largest, int64_t n, const swg__adam_scalars *s, bool decoupled);
     void (*sgd)(float *w, const float *g, float *m, int64_t n, const swg__sgd_scalars *s, bool nesterov);
     void (*accumulate)(float *sum, const float *g, int64_t n, float weight, bool first);
     void (*blend)(float *to, const float *from, int64_t n, float rate);  /* to = to + rate * (from - to) */
@@ -80,6 +99,8 @@ typedef struct swg__isa_table {
     void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
     void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
                             int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    /* to[i * to_stride + j] = from[j * from_stride + i], i < rows, j < columns */
+    void (*turn)(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns);
     /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. */
     void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, int64_t rows, int64_t n, float eps);
     void (*layer_norm_grad)(float *out, const float *x, const float *dy, const float *gamma, int64_t rows, int64_t n, float eps);
@@ -87,12 +108,16 @@ typedef struct swg__isa_table {
     void (*add_scaled)(float *to, const float *x, float scale, int64_t n);  /* to += scale x */
     /* out = x * scale where the random word is at least threshold, else 0; `first` is the number of x[0] in its tensor. */
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
-    /* attention.inc.h: one number per row in most, sum, keep, shared */
+    /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
     void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
+    void (*spline_values)(float *out, const float *x, const swg__spline_grid *g);
+    void (*spline_slopes)(float *dx, const float *x, const float *dy, const swg__spline_grid *g);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */
+    double (*peak_bf16)(int64_t rounds);                                /* of dot products of pairs; NULL: no unit for them */
     /* Bandwidth; n is a multiple of 128. Scale works in place. */
     void (*stream_read)(const float *x, int64_t n);
     void (*stream_copy)(float *to, const float *from, int64_t n);

@@ -59,6 +59,10 @@ typedef struct swg__kernel {
 #include "ir/op.def"
 #undef OP
 
+/* Adam and AdamW in one pass per quantity, the slow way, see swg_plan_opts.separate_update. The gradients end scaled, in place. */
+enum { SWG__UPDATE_PASSES = 4 };
+extern const swg__kernel swg__kernel_update_pass[SWG__UPDATE_PASSES];
+
 /* The kernel of a node: f32 families, or the slow f64 reference. NULL for leaves and views. */
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n);
 extern const swg__kernel swg__kernel_reference;

@@ -30,6 +30,35 @@ static void copy_box(char *to, const char *from, size_t size, int ndim, const in
     }
 }
 
+/* A box whose source runs along another axis than its destination, elements of 4 bytes: planes of these two axes, turned in registers. */
+static void turn_box(const swg__isa_table *isa, float *to, const float *from, int ndim, const int64_t *extent, const int64_t *to_stride,
+                     const int64_t *from_stride, int run) {
+    int64_t index[SWG_MAX_DIMS] = {0};
+    for (;;) {
+        int64_t t = 0, f = 0;
+        for (int i = 0; i < ndim - 1; i++) {
+            t += index[i] * to_stride[i];
+            f += index[i] * from_stride[i];
+        }
+        isa->turn(to + t, to_stride[run], from + f, from_stride[ndim - 1], extent[run], extent[ndim - 1]);
+        int axis = ndim - 2;
+        while (axis >= 0 && (axis == run || ++index[axis] == extent[axis])) {
+            index[axis] = 0;
+            axis--;
+        }
+        if (axis < 0)
+            return;
+    }
+}
+
+/* The axis along which the source of a permute runs; the last one if that does not change. */
+static int run_of(const swg__node *n) {
+    int axis = n->ndim - 1;
+    for (int i = 0; i < n->ndim; i++)
+        axis = n->attr.begin[i] == n->ndim - 1 ? i : axis;
+    return axis;
+}
+
 static void contiguous(const swg__node *n, int64_t stride[SWG_MAX_DIMS]) {
     int64_t step = 1;
     for (int i = n->ndim - 1; i >= 0; i--) {
@@ -38,16 +67,59 @@ static void contiguous(const swg__node *n, int64_t stride[SWG_MAX_DIMS]) {
     }
 }
 
-/* A unit is a row of the result's axis 0, except for pad and concat, which write box by box and run as one unit. */
+/* A unit is a row of the result's axis 0; of a concat, what one input has for one index before the axis; of a pad, a line of the last
+ * axis. */
 static bool by_rows(const swg__node *n) { return n->op == SWG__PERMUTE || n->op == SWG__EXPAND || n->op == SWG__SLICE; }
 
-static int64_t move_units(const swg__call *call) { return by_rows(call->node) && call->node->ndim ? call->node->shape[0] : 1; }
+static int64_t move_units(const swg__call *call) {
+    const swg__node *n = call->node;
+    if (n->ndim == 0)
+        return 1;
+    if (n->op == SWG__CONCAT)
+        return swg__shape_elements(n->attr.axis, n->shape) * n->inputs;
+    return by_rows(n) ? n->shape[0] : swg__shape_elements(n->ndim - 1, n->shape);
+}
 
 static int64_t move_grain(const swg__call *call) {
-    if (!by_rows(call->node))
-        return 1;
-    int64_t rows = (32 << 10) * call->node->shape[0] / swg__shape_elements(call->node->ndim, call->node->shape);
-    return rows < 1 ? 1 : rows;
+    int64_t units = (32 << 10) * move_units(call) / swg__shape_elements(call->node->ndim, call->node->shape);
+    return units < 1 ? 1 : units;
+}
+
+/* Input unit % inputs of a concat, at index unit / inputs of the axes before it. */
+static void copy_part(const swg__call *call, int64_t unit, size_t size) {
+    const swg__node *n = call->node, *in = &call->g->nodes[n->in[unit % n->inputs]];
+    int axis = n->attr.axis;
+    int64_t outer = unit / n->inputs, rest = swg__shape_elements(n->ndim - axis - 1, n->shape + axis + 1), first = 0;
+    for (int64_t i = 0; i < unit % n->inputs; i++)
+        first += call->g->nodes[n->in[i]].shape[axis];
+    size_t bytes = (size_t)(in->shape[axis] * rest) * size;
+    memcpy((char *)call->out + (size_t)((outer * n->shape[axis] + first) * rest) * size,
+           (const char *)call->in[unit % n->inputs] + (size_t)outer * bytes, bytes);
+}
+
+/* Line `unit` of a pad: zeros, or a line of the input between zeros. */
+static void pad_line(const swg__call *call, int64_t unit, size_t size) {
+    const swg__node *n = call->node, *in = &call->g->nodes[n->in[0]];
+    int last = n->ndim - 1;
+    int64_t from = 0, step = 1, rest = unit;
+    bool inside = true;
+    for (int axis = last - 1; axis >= 0; axis--) {
+        int64_t i = rest % n->shape[axis] - n->attr.begin[axis];
+        rest /= n->shape[axis];
+        inside = inside && i >= 0 && i < in->shape[axis];
+        from += i * step;
+        step *= in->shape[axis];
+    }
+    size_t width = last < 0 ? 1 : (size_t)n->shape[last], own = last < 0 ? 1 : (size_t)in->shape[last];
+    size_t before = last < 0 ? 0 : (size_t)n->attr.begin[last];
+    char *to = (char *)call->out + (size_t)unit * width * size;
+    if (!inside) {
+        memset(to, 0, width * size);
+        return;
+    }
+    memset(to, 0, before * size);
+    memcpy(to + before * size, (const char *)call->in[0] + (size_t)from * own * size, own * size);
+    memset(to + (before + own) * size, 0, (width - before - own) * size);
 }
 
 static void move_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
@@ -58,21 +130,11 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
     char *to = call->out;
     contiguous(n, to_stride);
     if (!by_rows(n)) {
-        if (n->op == SWG__PAD)
-            memset(to, 0, (size_t)swg__node_bytes(n));
-        for (int i = 0; i < n->inputs; i++) {
-            const swg__node *in = &call->g->nodes[n->in[i]];
-            contiguous(in, own);
-            int64_t at = 0;
-            if (n->op == SWG__PAD)
-                for (int axis = 0; axis < n->ndim; axis++)
-                    at += n->attr.begin[axis] * to_stride[axis];
-            else
-                at = offset * to_stride[n->attr.axis];
-            copy_box(to + at * (int64_t)size, call->in[i], size, n->ndim, in->shape, to_stride, own);
+        for (int64_t unit = begin; unit < end; unit++)
             if (n->op == SWG__CONCAT)
-                offset += in->shape[n->attr.axis];
-        }
+                copy_part(call, unit, size);
+            else
+                pad_line(call, unit, size);
         return;
     }
     const swg__node *in = &call->g->nodes[n->in[0]];
@@ -90,8 +152,13 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
         }
     }
     extent[0] = end - begin;
-    copy_box(to + begin * to_stride[0] * (int64_t)size, (const char *)call->in[0] + (offset + begin * from_stride[0]) * (int64_t)size,
-             size, n->ndim, extent, to_stride, from_stride);
+    int run = n->op == SWG__PERMUTE && size == 4 && n->ndim > 1 ? run_of(n) : n->ndim - 1;
+    if (run < n->ndim - 1)
+        turn_box(call->isa, (float *)call->out + begin * to_stride[0], (const float *)call->in[0] + begin * from_stride[0], n->ndim, extent,
+                 to_stride, from_stride, run);
+    else
+        copy_box(to + begin * to_stride[0] * (int64_t)size, (const char *)call->in[0] + (offset + begin * from_stride[0]) * (int64_t)size, size,
+                 n->ndim, extent, to_stride, from_stride);
 }
 
 const swg__kernel swg__kernel_move = {.name = "move", .units = move_units, .grain = move_grain, .run = move_run};

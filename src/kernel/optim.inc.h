@@ -34,6 +34,24 @@ static void adam(float *restrict w, const float *restrict g, float *restrict m, 
     }
 }
 
+/* One of the four passes that the formula falls into when every quantity has one of its own: gradient, first moment, second moment, weights. */
+static void adam_pass(int pass, float *restrict w, float *restrict g, float *restrict m, float *restrict v, float *restrict largest, int64_t n,
+                      const swg__adam_scalars *scalars, bool decoupled) {
+    const swg__adam_scalars s = *scalars;
+    const float keep = decoupled ? s.keep : 1.f, decay = decoupled ? 0.f : s.decay;
+    for (int64_t i = 0; i < n && pass == 0; i++)
+        g[i] = g[i] * s.grad_scale + decay * w[i];
+    for (int64_t i = 0; i < n && pass == 1; i++)
+        m[i] += s.rate1 * (g[i] - m[i]);
+    for (int64_t i = 0; i < n && pass == 2; i++)
+        v[i] += s.rate2 * (g[i] * g[i] - v[i]);
+    for (int64_t i = 0; i < n && pass == 3 && largest; i++)
+        largest[i] = v[i] > largest[i] ? v[i] : largest[i];
+    const float *most = largest ? largest : v;
+    for (int64_t i = 0; i < n && pass == 3; i++)
+        w[i] = w[i] * keep - s.step_size * m[i] / (__builtin_sqrtf(most[i]) * s.rsqrt_c2 + s.eps);
+}
+
 /* Heavy ball, or Nesterov's form of it as Sutskever et al. 2013 write it. */
 static void sgd(float *restrict w, const float *restrict g, float *restrict m, int64_t n, const swg__sgd_scalars *scalars, bool nesterov) {
     const swg__sgd_scalars s = *scalars;

@@ -33,6 +33,31 @@ static __attribute__((noinline)) double peak_f32(int64_t rounds) {
     return (double)rounds * MR * 2 * VL * 2;
 }
 
+#ifdef DOT
+/* The same for dot products of pairs. */
+static __attribute__((noinline)) double peak_bf16(int64_t rounds) {
+    const vf zero = {0};
+    vf acc[MR][2];
+    vu a = (vu){0} + 0x3f803f80u, b = (vu){0} + 0x30003000u; /* 1 and 2^-31 */
+    UNROLLED for (int i = 0; i < MR; i++)
+        acc[i][0] = acc[i][1] = zero + (float)i;
+    for (int64_t k = 0; k < rounds; k++) {
+        UNROLLED for (int i = 0; i < MR; i++) {
+            DOT(acc[i][0], a, b);
+            DOT(acc[i][1], a, b);
+            HIDE(acc[i][0]);
+            HIDE(acc[i][1]);
+        }
+    }
+    vf total = zero;
+    UNROLLED for (int i = 0; i < MR; i++)
+        total += acc[i][0] + acc[i][1];
+    volatile float sink = *(const float *)&total;
+    (void)sink;
+    return (double)rounds * MR * 2 * VL * 4;
+}
+#endif
+
 enum { STREAMS = 8 }; /* vectors per round; n is a multiple of STREAMS * VL */
 
 static __attribute__((noinline)) void stream_read(const float *x, int64_t n) {

@@ -40,6 +40,7 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__GREATER: return a > b;
     case SWG__EQUAL: return a == b;
     case SWG__GATE: return b > 0 ? a : 0;
+    case SWG__ROUND: return nearbyint(a);
     case SWG__WHERE: return a != 0 ? b : c;
     default: return NAN;
     }

@@ -52,7 +52,7 @@ void swg__ref_update(const swg__call *call) {
     if (has(call, SWG__UPDATE_CLIP))
         scale *= fmin(1, h[SWG_HYPER_CLIP] / (norm + 1e-6));
     const swg__segment *segment = call->segments;
-    for (int64_t i = call->node->attr.begin[0]; i < call->node->attr.begin[1]; i++) {
+    for (int64_t i = 0; i < call->span; i++) {
         while (segment->end <= i)
             segment++;
         (call->node->attr.update == SWG_UPDATE_SGD ? sgd : adam)(call, i, g[i] * scale, h + segment->group * SWG_HYPER_COUNT);

@@ -26,14 +26,23 @@ void swg__ref_spline(const swg__call *call) {
     double *out = call->out;
     for (int64_t e = 0; e < s.values; e++) {
         double x = ((const double *)call->in[0])[e], sum = 0;
+        int64_t at = e / s.run * s.run * (s.bases + s.silu) + e % s.run; /* of the first result */
+        if (s.silu) {
+            double gate = x == -INFINITY ? 0 : 1 / (1 + exp(-x)), by = slope ? ((const double *)call->in[1])[at] : 0;
+            if (slope)
+                sum = gate == 0 ? 0 : gate * (1 + (gate == 1 ? 0 : x * (1 - gate))) * by;
+            else
+                out[at] = gate == 0 ? 0 : x * gate;
+            at += s.run;
+        }
         for (int64_t i = 0; i < s.bases; i++) {
             if (!slope) {
-                out[e * s.bases + i] = isnan(x) ? NAN : basis(&t, i, s.order, x);
+                out[at + i * s.run] = isnan(x) ? NAN : basis(&t, i, s.order, x);
                 continue;
             }
             double d = s.order * (basis(&t, i, s.order - 1, x) * inverse_span(&t, i, i + s.order) -
                                   basis(&t, i + 1, s.order - 1, x) * inverse_span(&t, i + 1, i + s.order + 1));
-            sum += (isnan(x) ? NAN : d) * ((const double *)call->in[1])[e * s.bases + i];
+            sum += (isnan(x) ? NAN : d) * ((const double *)call->in[1])[at + i * s.run];
         }
         if (slope)
             out[e] = sum;

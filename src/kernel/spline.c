@@ -1,6 +1,6 @@
 /* spline.c - B-spline bases and the gradient through them: in closed form on a uniform grid up to order 3, else by the recursion.
- * In: numbers x and knots. Out: per number all its bases, of which order + 1 are not 0; or the sum of slopes times gradients.
- * Only NaN gives NaN; infinities lie outside the grid. A unit is a number.
+ * In: numbers x and knots. Out: per number SiLU(x) if asked for and all its bases, of which order + 1 are not 0; or the sum of slopes
+ * times gradients. Only NaN gives NaN; infinities lie outside the grid.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
@@ -113,22 +113,53 @@ static bool bases_of(const swg__spline *s, const float *knots, float x, bool slo
     return true;
 }
 
-static int64_t units(const swg__call *call) { return swg__spline_of(call->g, call->node).values; }
-static int64_t grain(const swg__call *call) { return (void)call, 2048; }
+static int64_t units(const swg__call *call) {
+    swg__spline s = swg__spline_of(call->g, call->node);
+    return s.values / s.run;
+}
 
+static int64_t grain(const swg__call *call) {
+    int64_t units_of_task = 2048 / swg__spline_of(call->g, call->node).run;
+    return units_of_task < 1 ? 1 : units_of_task;
+}
+
+/* Whole vectors of neighbours on a uniform grid have a kernel of their own. */
+static bool vectors(const swg__spline *s) { return s->run > 1 && !s->knots && s->order <= CLOSED; }
+
+static swg__spline_grid grid_of(const swg__spline *s) {
+    return (swg__spline_grid){.n = s->run, .bases = s->bases, .order = s->order, .silu = s->silu, .low = (float)s->low,
+                              .inverse_step = (float)(1 / s->step)};
+}
+
+static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+/* A unit is a number, or the neighbours of a run. */
 static void values_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__spline s = swg__spline_of(call->g, call->node);
-    const float *x = call->in[0], *knots = s.knots ? call->in[1] : NULL;
-    for (int64_t e = begin; e < end; e++) {
-        float *out = (float *)call->out + e * s.bases;
-        local b;
-        for (int64_t i = 0; i < s.bases; i++)
-            out[i] = x[e] != x[e] ? x[e] : 0;
-        if (bases_of(&s, knots, x[e], false, &b))
-            for (int j = 0; j <= s.order; j++)
-                if (b.first + j >= 0 && b.first + j < s.bases)
-                    out[b.first + j] = b.w[j];
+    swg__spline_grid grid = grid_of(&s);
+    const float *knots = s.knots ? call->in[1] : NULL;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const float *x = (const float *)call->in[0] + unit * s.run;
+        float *out = (float *)call->out + unit * s.run * (s.bases + s.silu);
+        if (vectors(&s)) {
+            call->isa->spline_values(out, x, &grid);
+            continue;
+        }
+        for (int64_t e = 0; e < s.run; e++) {
+            float *to = out + e;
+            local b;
+            if (s.silu) {
+                *to = x[e] == -INFINITY ? 0 : x[e] * sigmoid(x[e]);
+                to += s.run;
+            }
+            for (int64_t i = 0; i < s.bases; i++)
+                to[i * s.run] = x[e] != x[e] ? x[e] : 0;
+            if (bases_of(&s, knots, x[e], false, &b))
+                for (int j = 0; j <= s.order; j++)
+                    if (b.first + j >= 0 && b.first + j < s.bases)
+                        to[(b.first + j) * s.run] = b.w[j];
+        }
     }
 }
 
@@ -137,16 +168,29 @@ const swg__kernel swg__kernel_spline = {.name = "spline", .units = units, .grain
 static void slopes_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__spline s = swg__spline_of(call->g, call->node);
-    const float *x = call->in[0], *knots = s.knots ? call->in[2] : NULL;
-    for (int64_t e = begin; e < end; e++) {
-        const float *dy = (const float *)call->in[1] + e * s.bases;
-        float sum = x[e] != x[e] ? x[e] : 0;
-        local b;
-        if (bases_of(&s, knots, x[e], true, &b))
-            for (int j = 0; j <= s.order; j++)
-                if (b.first + j >= 0 && b.first + j < s.bases)
-                    sum += b.w[j] * dy[b.first + j];
-        ((float *)call->out)[e] = sum;
+    swg__spline_grid grid = grid_of(&s);
+    const float *knots = s.knots ? call->in[2] : NULL;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const float *x = (const float *)call->in[0] + unit * s.run, *dy = (const float *)call->in[1] + unit * s.run * (s.bases + s.silu);
+        float *out = (float *)call->out + unit * s.run;
+        if (vectors(&s)) {
+            call->isa->spline_slopes(out, x, dy, &grid);
+            continue;
+        }
+        for (int64_t e = 0; e < s.run; e++) {
+            const float *by = dy + e;
+            float sum = x[e] != x[e] ? x[e] : 0, gate = sigmoid(x[e]);
+            local b;
+            if (s.silu) {
+                sum += gate == 0 ? 0 : gate * (1 + (gate == 1 ? 0 : x[e] * (1 - gate))) * *by;
+                by += s.run;
+            }
+            if (bases_of(&s, knots, x[e], true, &b))
+                for (int j = 0; j <= s.order; j++)
+                    if (b.first + j >= 0 && b.first + j < s.bases)
+                        sum += b.w[j] * by[(b.first + j) * s.run];
+            out[e] = sum;
+        }
     }
 }
 

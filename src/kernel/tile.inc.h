@@ -4,6 +4,8 @@
  * takes an element of a per FMA and should at least share those of b; 1 to 3 rows x 4 vectors, because fewer independent sums
  * would wait for each other. An element is one chain over k in every one of them, so its bits never depend on the shape that
  * computed it. Source of the main shape: 12 x 2 vectors measured 98-100 % of f32 peak (shared prototypes).
+ * In bf16 a step of k is two elements, one word, and vectors of b are words too: a DOT of the instruction set, or both halves widened
+ * and multiplied one after the other.
  * SPDX-License-Identifier: Apache-2.0 */
 
 #if defined(__clang__)
@@ -15,11 +17,16 @@
 
 #if VL == 1
 typedef float vf;
+typedef uint32_t __attribute__((may_alias)) vu;
+typedef uint16_t __attribute__((may_alias)) vh;
+typedef int32_t vi;
 #define KEEP(x, condition) ((condition) ? (x) : 0.f)
 #define DROP(x, condition) ((condition) ? 0.f : (x))
 #else
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef uint32_t vu __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef uint16_t vh __attribute__((vector_size(VL * 2), aligned(2), may_alias));
 #define KEEP(x, condition) ((vf)((vi)(x) & (condition)))
 #define DROP(x, condition) ((vf)((vi)(x) & ~(condition)))
 #endif
@@ -50,6 +57,87 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #endif
 
 enum { NR = 2 * VL, TALL = TALL_ROWS, WIDE = 3, MOST_VECTORS = 4, MOST_SUMS = 2 * MR > 12 ? 2 * MR : 12, ROWS_OF_POINTER = 3 };
+
+/* ---- bf16: widened, rounded, in pairs ---- */
+
+typedef uint16_t __attribute__((may_alias)) h16;
+typedef uint32_t __attribute__((aligned(2), may_alias)) pair;    /* two neighbours: the first in the lower half */
+typedef uint32_t __attribute__((may_alias)) vu_word;
+
+INLINE vf as_float(vu x) {
+    vf y;
+    memcpy(&y, &x, sizeof y);
+    return y;
+}
+
+/* Bits of bf16 in words, and back. */
+#if VL == 1
+#define WIDEN(x) ((uint32_t)(x))
+INLINE vu rounded(vf x) { return swg__bf16_of(x); }
+#else
+#define WIDEN(x) __builtin_convertvector(x, vu)
+INLINE vu rounded(vf x) { /* as swg__bf16_of */
+    vu bits = (vu)x, is_nan = (vu)(x != x);
+    return (((bits + 0x7fff + (bits >> 16 & 1)) >> 16) & ~is_nan) | ((bits >> 16 | 0x40) & is_nan);
+}
+#endif
+#if VL == 1
+#define NARROW(x) ((vh)(x))
+#else
+#define NARROW(x) __builtin_convertvector(x, vh)
+#endif
+INLINE vf load_half(const h16 *p) { return as_float(WIDEN(*(const vh *)p) << 16); }
+INLINE void store_half(h16 *p, vf x) { *(vh *)p = NARROW(rounded(x)); }
+
+/* Half of every pair as f32; a DOT takes them as they are. */
+#ifdef DOT
+enum { PARTS = 1 };
+#define PART(x, upper) (x)
+#define ADD_PRODUCT(acc, s, b) DOT(acc, s, b)
+#else
+enum { PARTS = 2 };
+INLINE vu part(vu x, const bool upper) {
+    if (upper)
+        return x & 0xffff0000u;
+    return x << 16;
+}
+#define PART(x, upper) part(x, upper)
+#define ADD_PRODUCT(acc, s, b) (acc) += as_float(s) * as_float(b)
+#endif
+
+/* The second half reads its words again: kept from the first, they would not all fit into registers. */
+#define READ_AGAIN __asm__ volatile("" : : : "memory")
+
+#define STEP_PAIRS(element)                                                                   \
+    do {                                                                                      \
+        vu bs[MOST_VECTORS];                                                                  \
+        UNROLLED for (int upper = 0; upper < PARTS; upper++) {                                \
+            if (upper)                                                                        \
+                READ_AGAIN;                                                                   \
+            UNROLLED for (int j = 0; j < nv; j++)                                             \
+                bs[j] = PART(*(const vu *)(b[j / 2] + j % 2 * VL), upper);                    \
+            UNROLLED for (int i = 0; i < mr; i++) {                                           \
+                vu s = (element) - (vu){0};                                                   \
+                if (PARTS > 1)                                                                \
+                    STAY(s); /* or gcc shifts before it broadcasts */                         \
+                s = PART(s, upper);                                                           \
+                UNROLLED for (int j = 0; j < nv; j++) {                                       \
+                    ADD_PRODUCT(acc[i * nv + j], s, bs[j]);                                   \
+                    STAY(acc[i * nv + j]);                                                    \
+                }                                                                             \
+                if (nv > 1)                                                                   \
+                    READ_LATER(s);                                                            \
+            }                                                                                 \
+            UNROLLED for (int j = 0; j < nv && mr > 1; j++)                                   \
+                READ_LATER(bs[j]);                                                            \
+        }                                                                                     \
+        UNROLLED for (int q = 0; q < panels; q++) {                                           \
+            b[q] += ldb;                                                                      \
+            STAY_POINTER(b[q]);                                                               \
+        }                                                                                     \
+    } while (0)
+
+/* ---- f32 ---- */
 
 /* One step of k: every row's element of a times the vectors of b. Which operand the last FMA of a row might write over: the
  * element if it serves several vectors, else the vector; read once more, neither is. */
@@ -93,6 +181,23 @@ INLINE void store_part(float *p, vf x, int64_t n) {
 #define STORE_PART(p, x, n) store_part(p, x, n)
 #endif
 
+#ifndef LOAD_HALF_PART
+INLINE vu load_half_part(const h16 *p, int64_t n) {
+    uint32_t lane[VL] = {0};
+    for (int64_t j = 0; j < n; j++)
+        lane[j] = p[j];
+    return *(const vu *)lane;
+}
+INLINE void store_half_part(h16 *p, vu x, int64_t n) {
+    uint32_t lane[VL];
+    memcpy(lane, &x, sizeof x);
+    for (int64_t j = 0; j < n; j++)
+        p[j] = (h16)lane[j];
+}
+#define LOAD_HALF_PART(p, n) load_half_part(p, n)           /* bits in words */
+#define STORE_HALF_PART(p, x, n) store_half_part(p, x, n)
+#endif
+
 /* What the tiles of one panel, or of several neighbours, have in common. */
 typedef struct strip {
     const swg__gemm *g;
@@ -103,47 +208,85 @@ typedef struct strip {
     int64_t column, last;       /* first column; valid lanes of the last vector */
 } strip;
 
+/* What a sum begins from, gates and results: f32, or bf16 if the product is one of bf16 and the call says so. */
+INLINE void add_sums(const int mr, const int nv, const bool pairs, const strip *t, int64_t row, vf *acc) {
+    const swg__gemm *g = t->g;
+    const bool own = !pairs || !g->sum;
+    const int64_t stride = own ? g->ldc : g->sum_stride;
+    const float *c = (own ? (const float *)g->c : g->sum) + row * stride + t->column;
+    UNROLLED for (int i = 0; i < mr; i++)
+        UNROLLED for (int j = 0; j < nv; j++) {
+            const float *from = c + i * stride + j * VL;
+            acc[i * nv + j] += j < nv - 1 ? *(const vf *)from : LOAD_PART(from, t->last);
+        }
+}
+
+INLINE void gate_bf16(const int mr, const int nv, const strip *t, int64_t row, vf *acc) {
+    const h16 *gate = (const h16 *)t->g->gate + row * t->g->ldc + t->column;
+    UNROLLED for (int i = 0; i < mr; i++)
+        UNROLLED for (int j = 0; j < nv; j++) {
+            const h16 *from = gate + i * t->g->ldc + j * VL;
+            vf x = j < nv - 1 || t->last == VL ? load_half(from) : as_float(LOAD_HALF_PART(from, t->last) << 16);
+            acc[i * nv + j] = KEEP(acc[i * nv + j], x > 0);
+        }
+}
+
+INLINE void store_bf16(const int mr, const int nv, const strip *t, int64_t row, const vf *acc) {
+    h16 *c = (h16 *)t->g->c + row * t->g->ldc + t->column;
+    UNROLLED for (int i = 0; i < mr; i++)
+        UNROLLED for (int j = 0; j < nv; j++) {
+            if (j < nv - 1 || t->last == VL)
+                store_half(c + i * t->g->ldc + j * VL, acc[i * nv + j]);
+            else
+                STORE_HALF_PART(c + i * t->g->ldc + j * VL, rounded(acc[i * nv + j]), t->last);
+        }
+}
+
 /* Rows row..row+mr and nv vectors of columns, two in each panel. */
-INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
+INLINE void tile(const int mr, const int nv, const bool pairs, const strip *t, int64_t row) {
     const swg__gemm *g = t->g;
     const int panels = (nv + 1) / 2, pointers = (mr + ROWS_OF_POINTER - 1) / ROWS_OF_POINTER;
-    const int64_t ldb = t->ldb;
+    const int64_t ldb = t->ldb, size = pairs ? 2 : 4;
     vf zero = {0}, acc[MOST_SUMS];
-    const float *b[MOST_VECTORS / 2], *a[TALL / ROWS_OF_POINTER + 1];
+    const float *b[MOST_VECTORS / 2];
+    const char *a[TALL / ROWS_OF_POINTER + 1];
     OPAQUE(zero);
     UNROLLED for (int i = 0; i < mr * nv; i++)
         acc[i] = zero;
     const swg__tap *tap = t->taps, *const end = t->taps_end;
     for (; g->k_stride == 1 && tap < end; tap++) {
-        const int64_t stride = g->row_stride;
+        const int64_t stride = g->row_stride * size;
         UNROLLED for (int q = 0; q < panels; q++)
             b[q] = t->b + tap->b * ldb + q * t->panel_stride;
         UNROLLED for (int p = 0; p < pointers; p++)
-            a[p] = g->a + tap->a + (row + ROWS_OF_POINTER * p) * stride;
-        for (int64_t k = g->k; k > 0; k--) {
-            STEP(a[i / ROWS_OF_POINTER][i % ROWS_OF_POINTER * stride]);
+            a[p] = (const char *)g->a + tap->a * size + (row + ROWS_OF_POINTER * p) * stride;
+        for (int64_t k = pairs ? g->k / 2 : g->k; k > 0; k--) {
+            if (pairs)
+                STEP_PAIRS(*(const pair *)(a[i / ROWS_OF_POINTER] + i % ROWS_OF_POINTER * stride));
+            else
+                STEP(*(const float *)(a[i / ROWS_OF_POINTER] + i % ROWS_OF_POINTER * stride));
             UNROLLED for (int p = 0; p < pointers; p++) {
-                a[p]++;
+                a[p] += 4;
                 STAY_POINTER(a[p]);
             }
         }
+        if (pairs && g->k & 1)
+            STEP_PAIRS((uint32_t) * (const h16 *)(a[i / ROWS_OF_POINTER] + i % ROWS_OF_POINTER * stride));
     }
     for (; tap < end; tap++) { /* a transposed: the mr rows are neighbours in memory */
         UNROLLED for (int q = 0; q < panels; q++)
             b[q] = t->b + tap->b * ldb + q * t->panel_stride;
-        a[0] = g->a + tap->a + row;
-        for (int64_t k = g->k; k > 0; k--) {
-            STEP(a[0][i]);
-            a[0] += g->k_stride;
+        a[0] = (const char *)g->a + (tap->a + row) * 4;
+        for (int64_t k = pairs ? (g->k + 1) / 2 : g->k; k > 0; k--) {
+            if (pairs)
+                STEP_PAIRS(((const vu_word *)a[0])[i]);
+            else
+                STEP(((const float *)a[0])[i]);
+            a[0] += g->k_stride * 4;
         }
     }
-    float *c = g->c + row * g->ldc + t->column;
     if (g->accumulate)
-        UNROLLED for (int i = 0; i < mr; i++)
-            UNROLLED for (int j = 0; j < nv; j++) {
-                const float *from = c + i * g->ldc + j * VL;
-                acc[i * nv + j] += j < nv - 1 ? *(const vf *)from : LOAD_PART(from, t->last);
-            }
+        add_sums(mr, nv, pairs, t, row, acc);
     if (t->bias) /* last: a sum that began with it would wait for its load */
         UNROLLED for (int j = 0; j < nv; j++) {
             vf bias = *(const vf *)(t->bias + j * VL);
@@ -154,12 +297,19 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
                 acc[i * nv + j] = DROP(acc[i * nv + j], acc[i * nv + j] <= 0); /* NaN stays */
-    const float *gate = g->gate ? g->gate + row * g->ldc + t->column : NULL;
+    if (pairs && g->gate && g->gate_bf16)
+        gate_bf16(mr, nv, t, row, acc);
+    const float *gate = g->gate && !(pairs && g->gate_bf16) ? (const float *)g->gate + row * g->ldc + t->column : NULL;
+    float *c = (float *)g->c + row * g->ldc + t->column;
     if (VL == 1 || t->last == VL) {
         if (gate)
             UNROLLED for (int i = 0; i < mr; i++)
                 UNROLLED for (int j = 0; j < nv; j++)
                     acc[i * nv + j] = KEEP(acc[i * nv + j], *(const vf *)(gate + i * g->ldc + j * VL) > 0);
+        if (pairs && g->c_bf16) {
+            store_bf16(mr, nv, t, row, acc);
+            return;
+        }
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
                 *(vf *)(c + i * g->ldc + j * VL) = acc[i * nv + j];
@@ -172,6 +322,10 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
     if (gate && part > 0)
         UNROLLED for (int i = 0; i < mr; i++)
             acc[i * nv] = KEEP(acc[i * nv], *(const vf *)(gate + i * g->ldc) > 0);
+    if (pairs && g->c_bf16) {
+        store_bf16(mr, nv, t, row, acc);
+        return;
+    }
     if (part > 0)
         UNROLLED for (int i = 0; i < mr; i++)
             *(vf *)(c + i * g->ldc) = acc[i * nv];
@@ -181,8 +335,9 @@ INLINE void tile(const int mr, const int nv, const strip *t, int64_t row) {
 
 /* One function per height, so that what is left of m runs in registers too. */
 typedef void (*tile_fn)(const strip *t, int64_t row);
-#define TILE_OF(rows, vectors) \
-    static __attribute__((noinline)) void tile_##rows##x##vectors(const strip *t, int64_t row) { tile(rows, vectors, t, row); }
+#define TILE_OF(rows, vectors)                                                                                                          \
+    static __attribute__((noinline)) void tile_##rows##x##vectors(const strip *t, int64_t row) { tile(rows, vectors, false, t, row); } \
+    static __attribute__((noinline)) void pairs_##rows##x##vectors(const strip *t, int64_t row) { tile(rows, vectors, true, t, row); }
 #define TILES_TO_4(X, v) X(1, v) X(2, v) X(3, v) X(4, v)
 #define TILES_TO_6(X, v) TILES_TO_4(X, v) X(5, v) X(6, v)
 #define TILES_TO_8(X, v) TILES_TO_6(X, v) X(7, v) X(8, v)
@@ -191,20 +346,25 @@ typedef void (*tile_fn)(const strip *t, int64_t row);
 #define TILES_TO2(most) TILES_TO_##most
 #define TILES_TO(most) TILES_TO2(most)
 #define NAME_OF(rows, vectors) tile_##rows##x##vectors,
+#define PAIRS_NAME_OF(rows, vectors) pairs_##rows##x##vectors,
 
 TILES_TO(MR)(TILE_OF, 2)
 TILES_TO(TALL_ROWS)(TILE_OF, 1)
 TILE_OF(1, 4) TILE_OF(2, 4) TILE_OF(3, 4)
-static const tile_fn pair[MR + 1] = {NULL, TILES_TO(MR)(NAME_OF, 2)}, tall[TALL + 1] = {NULL, TILES_TO(TALL_ROWS)(NAME_OF, 1)};
-static const struct { int panels; tile_fn fn; } wide[WIDE + 1] = {{0, NULL}, {2, tile_1x4}, {2, tile_2x4}, {2, tile_3x4}};
 
-static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) {
+typedef struct tiles { tile_fn two[MR + 1], tall[TALL + 1]; struct { int panels; tile_fn fn; } wide[WIDE + 1]; } tiles;
+static const tiles f32_tiles = {{NULL, TILES_TO(MR)(NAME_OF, 2)}, {NULL, TILES_TO(TALL_ROWS)(NAME_OF, 1)},
+                                {{0, NULL}, {2, tile_1x4}, {2, tile_2x4}, {2, tile_3x4}}};
+static const tiles bf16_tiles = {{NULL, TILES_TO(MR)(PAIRS_NAME_OF, 2)}, {NULL, TILES_TO(TALL_ROWS)(PAIRS_NAME_OF, 1)},
+                                 {{0, NULL}, {2, pairs_1x4}, {2, pairs_2x4}, {2, pairs_3x4}}};
+
+static void run_gemm(const swg__gemm *g, int64_t m0, int64_t m1, const tiles *shapes, int64_t k) {
     static const swg__tap once = {0};
     const swg__tap *taps = g->taps ? g->taps : &once, *taps_end = taps + (g->taps ? g->tap_count : 1);
-    const int64_t rows = m1 - m0, depth = g->taps ? g->depth : g->k;
+    const int64_t rows = m1 - m0, depth = g->taps ? g->depth : k;
     for (int64_t column = 0; column < g->n;) {
         int64_t left = g->n - column, width = left < NR ? left : NR;
-        bool in_place = g->ldb != 0 && width == NR;
+        bool in_place = g->ldb != 0 && (width == NR || width == VL); /* whole vectors */
         strip t = {.g = g, .taps = taps, .taps_end = taps_end, .bias = g->bias ? g->bias + column : NULL, .column = column,
                    .b = in_place ? g->b + column : g->ldb != 0 ? g->tail : g->b + column * depth,
                    .ldb = in_place ? g->ldb : width > VL ? NR : VL, .panel_stride = in_place ? NR : NR * depth,
@@ -214,22 +374,25 @@ static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) {
             memcpy(bias, g->bias + column, (size_t)width * sizeof *bias);
             t.bias = bias;
         }
-        if (rows <= WIDE && left >= wide[rows].panels * NR) {
-            wide[rows].fn(&t, m0);
-            column += wide[rows].panels * NR;
+        if (rows <= WIDE && left >= shapes->wide[rows].panels * NR) {
+            shapes->wide[rows].fn(&t, m0);
+            column += shapes->wide[rows].panels * NR;
             continue;
         }
         /* Tiles as equal in height as they can be: a low one at the end would wait for its few sums. */
-        const tile_fn *tiles = width > VL ? pair : tall;
+        const tile_fn *fns = width > VL ? shapes->two : shapes->tall;
         int64_t most = width > VL ? MR : TALL;
         for (int64_t row = m0, count = (rows + most - 1) / most; count > 0; count--) {
             int64_t height = (m1 - row + count - 1) / count;
-            tiles[height](&t, row);
+            fns[height](&t, row);
             row += height;
         }
         column += NR;
     }
 }
+
+static void gemm(const swg__gemm *g, int64_t m0, int64_t m1) { run_gemm(g, m0, m1, &f32_tiles, g->k); }
+static void gemm_bf16(const swg__gemm *g, int64_t m0, int64_t m1) { run_gemm(g, m0, m1, &bf16_tiles, (g->k + 1) / 2); }
 
 /* VL x VL transpose in registers: log2(VL) rounds of pairwise interleaving. */
 #if VL == 4

@@ -151,6 +151,14 @@ static bool allocate(const swg__program *p, swg__program *out) {
     return true;
 }
 
+/* Clones with several readers: a short program made once in each costs less than one value more in memory. */
+enum { SHORT = 8 };
+
+/* May `feed` move into a reader? */
+static bool moves(const swg__work *w, swg_value feed, const chain *c) {
+    return c && (w->readers[feed] == 1 || (w->g->nodes[feed].clone && c->p.length <= SHORT));
+}
+
 static swg_status fuse_chains(swg__work *w) {
     swg_graph *g = w->g;
     chain **chains = swg__calloc(g->ctx, (size_t)g->count, sizeof *chains);
@@ -165,10 +173,12 @@ static swg_status fuse_chains(swg__work *w) {
         swg__program spare;
         for (int slot = 0; slot < c.p.inputs;) {
             swg_value feed = c.in[slot];
-            bool fits = chains[feed] && w->readers[feed] == 1 && swg__same_shape(&g->nodes[feed], n) &&
+            bool fits = moves(w, feed, chains[feed]) && swg__same_shape(&g->nodes[feed], n) &&
                         join(&c, slot, chains[feed], &joined) && allocate(&joined.p, &spare);
             if (fits) {
-                w->readers[feed] = 0;
+                w->readers[feed]--;
+                for (int i = 0; w->readers[feed] && i < chains[feed]->p.inputs; i++)
+                    w->readers[chains[feed]->in[i]]++;
                 c = joined;
                 slot = 0;
             } else {

@@ -35,6 +35,19 @@ swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value 
 /* Before the others, from one copy into another: permutes of channels only at the edges. like[v]: what v is in `to`; SWG_NONE for
  * what only exists channels-last there. Outputs exist. */
 swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
+
+/* ---- recomputation (checkpointing-and-memory.md, section 5) ---- */
+
+/* able[v] = 1 for forward values that may be computed again: neither leaves, nor reductions (statistics are kept), nor what writes
+ * states, nor what depends on neither inputs nor random numbers. Views are as what they view. */
+void swg__remat_able(const swg_graph *g, const swg_value *outputs, int output_count, uint8_t *able);
+/* Is it cheap, made element by element or moved? */
+bool swg__remat_cheap(const swg__node *n);
+/* From one copy into another, after the layout: forward values with drop[v] are not kept for the backward part, but cloned there, before
+ * the first reader. drop may only name values that are able. Readers more than `reach` contractions apart get clones of their own of
+ * what is cheap. */
+swg_status swg__pass_remat(const swg_graph *from, swg_graph *to, const uint8_t *drop, int reach, swg_value *like);
+
 swg_status swg__pass_fold(swg__work *w);    /* constants, common subexpressions, identities, needless expands */
 swg_status swg__pass_fuse(swg__work *w);    /* bias, relu and gate into contractions; element-wise chains into programs */
 

@@ -216,6 +216,7 @@ static swg_status place(swg__maker *m) {
     int at = 0;
     if (status == SWG_OK)
         status = swg__place(plan->ctx, lives, plan->buffer_count, plan->times, &memory->arena_bytes, &memory->bound_bytes, &at);
+    plan->peak_time = at;
     int64_t live[SWG__CAT_COUNT] = {0};
     for (int i = 0; i < plan->buffer_count; i++) {
         if (plan->buffers[i].panel)

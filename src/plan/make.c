@@ -113,22 +113,91 @@ static swg_status make(swg__maker *m, const swg_plan_opts *opts) {
     return swg__locate(m);
 }
 
+/* Order, steps and places of the graph that `plan` has. */
+static swg_status settle(swg_plan *plan, const swg_plan_opts *opts) {
+    size_t n = (size_t)plan->g->count;
+    swg__maker m = {.plan = plan, .g = plan->g};
+    swg_context *ctx = plan->ctx;
+    m.readers = swg__calloc(ctx, n, sizeof *m.readers);
+    m.order = swg__calloc(ctx, n, sizeof *m.order);
+    m.group_of = swg__calloc(ctx, n, sizeof *m.group_of);
+    m.last_read = swg__calloc(ctx, n, sizeof *m.last_read);
+    m.is_output = swg__calloc(ctx, n, 1);
+    m.fixed = swg__calloc(ctx, n, 1);
+    plan->where = swg__calloc(ctx, n, sizeof *plan->where);
+    plan->caller = swg__calloc(ctx, n, sizeof *plan->caller);
+    plan->constants = swg__calloc(ctx, n, sizeof *plan->constants);
+    swg_status status;
+    if (m.readers && m.order && m.group_of && m.last_read && m.is_output && m.fixed && plan->where && plan->caller && plan->constants) {
+        for (size_t v = 0; v < n; v++)
+            m.group_of[v] = m.last_read[v] = -1;
+        status = make(&m, opts);
+    } else {
+        status = swg__fail_memory(ctx, n * 32, "a plan");
+    }
+    swg__free(ctx, m.readers);
+    swg__free(ctx, m.order);
+    swg__free(ctx, m.group_of);
+    swg__free(ctx, m.last_read);
+    swg__free(ctx, m.is_output);
+    swg__free(ctx, m.fixed);
+    return status;
+}
+
+static swg_plan *create(swg_context *ctx, const swg_plan_opts *opts) {
+    swg_plan *plan = swg__calloc(ctx, 1, sizeof *plan);
+    if (!plan)
+        return NULL;
+    plan->ctx = ctx;
+    plan->frozen = opts->frozen;
+    plan->bind_inputs = opts->bind_inputs;
+    plan->tuning = opts->tuning;
+    plan->separate_update = opts->separate_update;
+    plan->mode = opts->mode;
+    swg__arena_init(&plan->arena, ctx);
+    swg__text_init(&plan->explain, ctx);
+    return plan;
+}
+
+swg_status swg__plan_try(const swg_plan *base, const swg_plan_opts *opts, const uint8_t *drop, int reach, swg_value *like, swg_plan **out) {
+    swg_context *ctx = base->ctx;
+    swg_plan *plan = create(ctx, opts);
+    *out = plan;
+    if (!plan)
+        return swg__fail_memory(ctx, sizeof *plan, "a plan");
+    SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.dtype = base->g->dtype}, &plan->g));
+    plan->g->explain = &plan->explain;
+    swg__text_puts(&plan->explain, base->explain.data ? base->explain.data : "");
+    plan->map = swg__calloc(ctx, (size_t)base->map_count, sizeof *plan->map);
+    plan->outputs = swg__calloc(ctx, (size_t)base->output_count, sizeof *plan->outputs);
+    if (!plan->map || !plan->outputs)
+        return swg__fail_memory(ctx, (size_t)base->map_count * sizeof *plan->map, "a plan");
+    plan->map_count = base->map_count;
+    plan->output_count = base->output_count;
+    SWG__TRY(swg__pass_remat(base->g, plan->g, drop, reach, like));
+    for (int64_t v = 0; v < plan->map_count; v++)
+        plan->map[v] = like[base->map[v]];
+    for (int i = 0; i < plan->output_count; i++)
+        plan->outputs[i] = like[base->outputs[i]];
+    return settle(plan, opts);
+}
+
+static bool trains(const swg_graph *g) {
+    bool found = false;
+    for (int64_t v = 1; v < g->count && !found; v++)
+        found = g->nodes[v].backward;
+    return found;
+}
+
 swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out) {
     *out = NULL;
     SWG__TRY(swg_graph_status(g));
     swg_context *ctx = g->ctx;
     if (!opts || !opts->outputs || opts->output_count < 1)
         return swg__fail(ctx, SWG_EINVAL, "plan: no outputs asked for");
-    swg_plan *plan = swg__calloc(ctx, 1, sizeof *plan);
+    swg_plan *plan = create(ctx, opts);
     if (!plan)
         return swg__fail_memory(ctx, sizeof *plan, "a plan");
-    plan->ctx = ctx;
-    plan->frozen = opts->frozen;
-    plan->bind_inputs = opts->bind_inputs;
-    plan->tuning = opts->tuning;
-    plan->mode = opts->mode;
-    swg__arena_init(&plan->arena, ctx);
-    swg__text_init(&plan->explain, ctx);
     swg_status status = copy_live(g, opts, plan);
     if (status == SWG_OK)
         plan->g->explain = &plan->explain;
@@ -139,32 +208,14 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
-    if (status == SWG_OK) {
-        size_t n = (size_t)plan->g->count;
-        swg__maker m = {.plan = plan, .g = plan->g};
-        m.readers = swg__calloc(ctx, n, sizeof *m.readers);
-        m.order = swg__calloc(ctx, n, sizeof *m.order);
-        m.group_of = swg__calloc(ctx, n, sizeof *m.group_of);
-        m.last_read = swg__calloc(ctx, n, sizeof *m.last_read);
-        m.is_output = swg__calloc(ctx, n, 1);
-        m.fixed = swg__calloc(ctx, n, 1);
-        plan->where = swg__calloc(ctx, n, sizeof *plan->where);
-        plan->caller = swg__calloc(ctx, n, sizeof *plan->caller);
-        plan->constants = swg__calloc(ctx, n, sizeof *plan->constants);
-        if (m.readers && m.order && m.group_of && m.last_read && m.is_output && m.fixed && plan->where && plan->caller &&
-            plan->constants) {
-            for (size_t v = 0; v < n; v++)
-                m.group_of[v] = m.last_read[v] = -1;
-            status = make(&m, opts);
-        } else {
-            status = swg__fail_memory(ctx, n * 32, "a plan");
-        }
-        swg__free(ctx, m.readers);
-        swg__free(ctx, m.order);
-        swg__free(ctx, m.group_of);
-        swg__free(ctx, m.last_read);
-        swg__free(ctx, m.is_output);
-        swg__free(ctx, m.fixed);
+    if (status == SWG_OK && trains(plan->g)) {
+        swg_plan *best = NULL;
+        status = swg__recompute(plan, g->blocks, opts, &best);
+        swg_plan_destroy(plan);
+        plan = best;
+    } else if (status == SWG_OK) {
+        plan->policy = SWG_RECOMPUTE_OFF;
+        status = settle(plan, opts);
     }
     if (status == SWG_OK && plan->explain.failed)
         status = swg__fail_memory(ctx, plan->explain.length, "a plan");

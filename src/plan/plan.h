@@ -76,7 +76,7 @@ struct swg_plan {
     int64_t map_count;
     swg_value *outputs;
     int output_count;
-    bool bind_inputs, frozen;
+    bool bind_inputs, frozen, separate_update;
     swg__arena arena;
     swg__step *steps;
     int step_count, times;
@@ -88,6 +88,7 @@ struct swg_plan {
     const void **caller;        /* per value: bound pointer */
     double *constants;          /* per value: room for one number */
     swg_memory memory;
+    int peak_time;              /* the step of memory.bound_bytes */
     int64_t flops;
     swg__text explain;          /* what passes and planner did, line by line */
     const swg_tuning *tuning;   /* while the plan is made */
@@ -95,6 +96,7 @@ struct swg_plan {
     struct swg__replay *replay; /* NULL: steps are walked one by one */
     uint64_t seed;              /* of the run that is going on */
     uint32_t step;
+    swg_recompute_policy policy;        /* what was done: off where the default did not pay */
     struct swg__provider *provider; /* NULL: our own kernels only */
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */

@@ -69,10 +69,15 @@ static bool is_panel(const swg_plan *plan, swg_value v) {
 }
 
 /* The update works on spans, not on the values that stand for them. */
-static int64_t update_bytes(const swg_plan *plan, const swg__node *n) {
+static int64_t update_bytes(const swg_plan *plan, const swg__node *n, const swg__kernel *kernel) {
+    int pass = SWG__UPDATE_PASSES - 1;
+    while (pass >= 0 && kernel != &swg__kernel_update_pass[pass])
+        pass--;
     swg__update_spans s = swg__update_spans_of(n);
+    if (pass >= 0) /* reads two spans and writes one; the last reads weights and both moments */
+        return plan->g->span * (int64_t)swg__dtype_size(plan->g->dtype) * (pass == SWG__UPDATE_PASSES - 1 ? 4 + 2 * s.largest : 3);
     int64_t read = 1 + s.gradient + s.moment1 + s.moment2 + s.largest, written = 1 + s.moment1 + s.moment2 + s.largest;
-    return (n->attr.begin[1] - n->attr.begin[0]) * (int64_t)swg__dtype_size(plan->g->dtype) * (read + written);
+    return plan->g->span * (int64_t)swg__dtype_size(plan->g->dtype) * (read + written);
 }
 
 static void count_bytes(const swg_plan *plan, const swg__step *s, swg_step_info *out) {
@@ -82,7 +87,7 @@ static void count_bytes(const swg_plan *plan, const swg__step *s, swg_step_info 
         return;
     }
     if (n->op == SWG__UPDATE) {
-        out->bytes = update_bytes(plan, n);
+        out->bytes = update_bytes(plan, n, s->kernel);
         return;
     }
     bool part = swg__ops[n->op].class == SWG__MOVE || n->op == SWG__GATHER || n->op == SWG__TAKE; /* reads what it writes, no more */

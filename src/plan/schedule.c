@@ -1,65 +1,197 @@
 /* schedule.c - the order of work, chosen so that little memory is live.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "pass/pass.h"
 #include "plan/maker.h"
+
+typedef struct queue {
+    const swg__maker *m;
+    const swg_graph *g;
+    int *waiting;           /* inputs that are not there yet */
+    int *waiting_for;       /* of these, inputs that are no clones */
+    int *left;              /* readers to come */
+    uint8_t *asked;         /* clones: a reader waits for nothing but clones */
+    swg_value *ready, *stack;
+    int ready_count;
+} queue;
+
+static bool computed(const swg_graph *g, swg_value v) { return swg__kernel_of(g, &g->nodes[v]) != NULL; }
+
+/* A clone is made when a reader waits for nothing else, not before: it would only take memory. */
+static void ask(queue *q, swg_value reader) {
+    int depth = 0;
+    q->stack[depth++] = reader;
+    while (depth) {
+        const swg__node *n = &q->g->nodes[q->stack[--depth]];
+        for (int j = 0; j < n->inputs; j++) {
+            swg_value in = swg__base_of(q->g, n->in[j]);
+            if (!q->g->nodes[in].clone || q->asked[in])
+                continue;
+            q->asked[in] = 1;
+            if (q->waiting[in] == 0)
+                q->ready[q->ready_count++] = in;
+            q->stack[depth++] = in;
+        }
+    }
+}
+
+static void start(queue *q) {
+    const swg_graph *g = q->g;
+    const int *readers = q->m->readers;
+    for (int64_t v = 1; v < g->count; v++)
+        for (int j = 0; readers[v] && j < g->nodes[v].inputs; j++)
+            q->left[swg__base_of(g, g->nodes[v].in[j])] += g->nodes[v].op != SWG__RESHAPE;
+    for (swg_value v = 1; v < g->count; v++) {
+        const swg__node *n = &g->nodes[v];
+        if (!readers[v] || !computed(g, v))
+            continue;
+        for (int j = 0; j < n->inputs; j++) {
+            swg_value in = swg__base_of(g, n->in[j]);
+            q->waiting[v] += computed(g, in);
+            q->waiting_for[v] += computed(g, in) && !g->nodes[in].clone;
+        }
+    }
+    for (swg_value v = 1; v < g->count; v++) {
+        if (g->nodes[v].clone && q->m->is_output[v] && !q->asked[v]) { /* as a view of it */
+            q->asked[v] = 1;
+            if (q->waiting[v] == 0)
+                q->ready[q->ready_count++] = v;
+            ask(q, v);
+        }
+        if (!readers[v] || !computed(g, v) || g->nodes[v].clone)
+            continue;
+        if (q->waiting[v] == 0)
+            q->ready[q->ready_count++] = v;
+        else if (q->waiting_for[v] == 0)
+            ask(q, v);
+    }
+}
 
 /* Among ready nodes: the one that frees most bytes minus allocates; ties by index. Depends on the graph alone. The update is
  * taken when nothing else is left, so that all that does not depend on it sees the weights as they were. */
+static int best_of(const queue *q, bool by_bytes) {
+    const swg_graph *g = q->g;
+    int best = 0;
+    int64_t best_score = INT64_MIN;
+    for (int i = 0; i < q->ready_count; i++) {
+        const swg__node *n = &g->nodes[q->ready[i]];
+        bool last = n->op == SWG__UPDATE || n->op == SWG__ASSIGN;
+        int64_t score = last ? INT64_MIN : by_bytes ? -swg__node_bytes(n) : 0;
+        for (int j = 0; j < n->inputs && by_bytes; j++) {
+            swg_value b = swg__base_of(g, n->in[j]);
+            if (q->left[b] == 1 && computed(g, b) && !q->m->is_output[b])
+                score += swg__node_bytes(&g->nodes[b]);
+        }
+        if (score > best_score || (score == best_score && q->ready[i] < q->ready[best])) {
+            best = i;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
+static void finish(queue *q, swg_value v) {
+    const swg_graph *g = q->g;
+    for (int j = 0; j < g->nodes[v].inputs; j++)
+        q->left[swg__base_of(g, g->nodes[v].in[j])]--;
+    for (swg_value r = v + 1; r < g->count; r++) {
+        const swg__node *n = &g->nodes[r];
+        if (!q->m->readers[r] || n->op == SWG__RESHAPE || !computed(g, r))
+            continue;
+        int reads = 0;
+        for (int j = 0; j < n->inputs; j++)
+            reads += swg__base_of(g, n->in[j]) == v;
+        if (!reads)
+            continue;
+        q->waiting[r] -= reads;
+        q->waiting_for[r] -= g->nodes[v].clone ? 0 : reads;
+        if (q->waiting[r] == 0 && (!n->clone || q->asked[r]))
+            q->ready[q->ready_count++] = r;
+        else if (q->waiting_for[r] == 0 && !n->clone && !g->nodes[v].clone)
+            ask(q, r);
+    }
+}
+
+/* Bytes live at most in this order, gradients in their span and packed weights left out. */
+static int64_t peak_of(queue *q, const swg_value *order, int count, const uint8_t *placed) {
+    const swg_graph *g = q->g;
+    int64_t live = 0, peak = 0;
+    memset(q->left, 0, (size_t)g->count * sizeof *q->left);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < g->nodes[order[i]].inputs; j++)
+            q->left[swg__base_of(g, g->nodes[order[i]].in[j])]++;
+    for (int i = 0; i < count; i++) {
+        const swg__node *n = &g->nodes[order[i]];
+        int64_t own = placed[order[i]] ? 0 : swg__node_bytes(n), freed = 0;
+        bool in_place = false;
+        for (int j = 0; j < n->inputs; j++) {
+            swg_value b = swg__base_of(g, n->in[j]);
+            if (--q->left[b] || !computed(g, b) || q->m->is_output[b] || placed[b])
+                continue;
+            freed += swg__node_bytes(&g->nodes[b]);
+            in_place = in_place || (swg__ops[n->op].class == SWG__EW && swg__node_bytes(&g->nodes[b]) == own);
+        }
+        live += own;
+        peak = live - (in_place ? own : 0) > peak ? live - (in_place ? own : 0) : peak;
+        live -= freed;
+        if (q->left[order[i]] == 0 && !q->m->is_output[order[i]])
+            live -= own;
+    }
+    return peak;
+}
+
+static int make_order(queue *q, bool by_bytes, swg_value *order) {
+    size_t n = (size_t)q->g->count;
+    int count = 0;
+    memset(q->waiting, 0, n * sizeof *q->waiting);
+    memset(q->waiting_for, 0, n * sizeof *q->waiting_for);
+    memset(q->left, 0, n * sizeof *q->left);
+    memset(q->asked, 0, n);
+    q->ready_count = 0;
+    start(q);
+    while (q->ready_count) {
+        int best = best_of(q, by_bytes);
+        swg_value v = q->ready[best];
+        q->ready[best] = q->ready[--q->ready_count];
+        order[count++] = v;
+        finish(q, v);
+    }
+    return count;
+}
+
+/* With clones there are two orders: the greedy one may put a large clone off while gradients that wait for it pile up; then that of
+ * the graph, where a clone stands before its first reader. */
 swg_status swg__schedule(swg__maker *m) {
     swg_graph *g = m->g;
     swg_context *ctx = g->ctx;
-    int64_t count = g->count;
-    int *waiting = swg__calloc(ctx, (size_t)count, sizeof *waiting), *left = swg__calloc(ctx, (size_t)count, sizeof *left);
-    swg_value *ready = swg__calloc(ctx, (size_t)count, sizeof *ready);
+    size_t n = (size_t)g->count;
+    queue q = {.m = m, .g = g, .waiting = swg__calloc(ctx, n, sizeof *q.waiting), .waiting_for = swg__calloc(ctx, n, sizeof *q.waiting_for),
+               .left = swg__calloc(ctx, n, sizeof *q.left), .asked = swg__calloc(ctx, n, 1), .ready = swg__calloc(ctx, n, sizeof *q.ready),
+               .stack = swg__calloc(ctx, n, sizeof *q.stack)};
+    swg_value *other = swg__calloc(ctx, n, sizeof *other);
+    uint8_t *placed = swg__calloc(ctx, n, 1);
     swg_status status = SWG_OK;
-    int ready_count = 0;
-    if (!waiting || !left || !ready) {
-        status = swg__fail_memory(ctx, (size_t)count * 12, "a schedule");
-        goto done;
-    }
-    for (int64_t v = 1; v < count; v++) {
-        if (!m->readers[v])
-            continue;
-        for (int j = 0; j < g->nodes[v].inputs; j++)
-            left[swg__base_of(g, g->nodes[v].in[j])] += g->nodes[v].op != SWG__RESHAPE;
-    }
-    for (int64_t v = 1; v < count; v++) {
-        swg__node *n = &g->nodes[v];
-        if (!m->readers[v] || !swg__kernel_of(g, n))
-            continue;
-        for (int j = 0; j < n->inputs; j++)
-            waiting[v] += swg__kernel_of(g, &g->nodes[swg__base_of(g, n->in[j])]) != NULL;
-        if (!waiting[v])
-            ready[ready_count++] = (swg_value)v;
-    }
-    while (ready_count) {
-        int best = 0;
-        int64_t best_score = INT64_MIN;
-        for (int i = 0; i < ready_count; i++) {
-            swg__node *n = &g->nodes[ready[i]];
-            int64_t score = n->op == SWG__UPDATE || n->op == SWG__ASSIGN ? INT64_MIN : -swg__node_bytes(n);
-            for (int j = 0; j < n->inputs; j++) {
-                swg_value b = swg__base_of(g, n->in[j]);
-                if (left[b] == 1 && swg__kernel_of(g, &g->nodes[b]) && !m->is_output[b])
-                    score += swg__node_bytes(&g->nodes[b]);
-            }
-            if (score > best_score || (score == best_score && ready[i] < ready[best])) {
-                best = i;
-                best_score = score;
-            }
+    if (!q.waiting || !q.waiting_for || !q.left || !q.asked || !q.ready || !q.stack || !other || !placed) {
+        status = swg__fail_memory(ctx, n * 26, "a schedule");
+    } else {
+        bool clones = false;
+        for (size_t v = 1; v < n; v++)
+            clones = clones || (g->nodes[v].clone && m->readers[v]);
+        m->order_count = make_order(&q, true, m->order);
+        if (clones) {
+            swg__mark_placed(g, placed);
+            make_order(&q, false, other);
+            if (peak_of(&q, other, m->order_count, placed) < peak_of(&q, m->order, m->order_count, placed))
+                memcpy(m->order, other, n * sizeof *other);
         }
-        swg_value v = ready[best];
-        ready[best] = ready[--ready_count];
-        m->order[m->order_count++] = v;
-        for (int j = 0; j < g->nodes[v].inputs; j++)
-            left[swg__base_of(g, g->nodes[v].in[j])]--;
-        for (int64_t r = v + 1; r < count; r++)
-            for (int j = 0; m->readers[r] && g->nodes[r].op != SWG__RESHAPE && j < g->nodes[r].inputs; j++)
-                if (swg__base_of(g, g->nodes[r].in[j]) == v && --waiting[r] == 0 && swg__kernel_of(g, &g->nodes[r]))
-                    ready[ready_count++] = (swg_value)r;
     }
-done:
-    swg__free(ctx, waiting);
-    swg__free(ctx, left);
-    swg__free(ctx, ready);
+    swg__free(ctx, q.waiting);
+    swg__free(ctx, q.waiting_for);
+    swg__free(ctx, q.left);
+    swg__free(ctx, q.asked);
+    swg__free(ctx, q.ready);
+    swg__free(ctx, q.stack);
+    swg__free(ctx, other);
+    swg__free(ctx, placed);
     return status;
 }

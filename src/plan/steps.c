@@ -3,14 +3,15 @@
 #include "plan/maker.h"
 #include "provider/provider.h"
 
-enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2 };
+enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2,
+       PANEL_ROW_BYTES = 1 << 16 }; /* longer rows do not stay in the second cache, and a panel of all of them would be one per worker */
 
 /* ---- row panels ---- */
 
 static bool row_kernel(const swg__maker *m, swg_value v, int64_t rows) {
     const swg__node *n = &m->g->nodes[v];
     const swg__kernel *k = swg__kernel_of(m->g, n);
-    return k && k->rows && !m->fixed[v] && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
+    return k && k->rows && swg__node_bytes(n) <= rows * PANEL_ROW_BYTES && !m->fixed[v] && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
            (swg__ops[n->op].class != SWG__CONTRACTION || (n->ndim == 2 && !n->attr.trans_a));
 }
 
@@ -124,9 +125,25 @@ static swg_status add_pack(swg__maker *m, swg_value v, int *packed) {
     return SWG_OK;
 }
 
+/* An update in passes: all but the last are steps in front of it. */
+static swg_status add_passes(swg__maker *m, swg_value v, const swg__kernel **kernel) {
+    const swg__node *n = &m->g->nodes[v];
+    if (!m->plan->separate_update || *kernel != &swg__kernel_update || n->attr.update == SWG_UPDATE_SGD)
+        return SWG_OK;
+    for (int pass = 0; pass < SWG__UPDATE_PASSES - 1; pass++) {
+        if (!add_step(m, v, &swg__kernel_update_pass[pass]))
+            return swg__fail_memory(m->plan->ctx, sizeof(swg__step), "steps");
+        m->plan->times++;
+    }
+    *kernel = &swg__kernel_update_pass[SWG__UPDATE_PASSES - 1];
+    return SWG_OK;
+}
+
 static swg_status add_node_step(swg__maker *m, swg_value v, int group, int packed) {
     swg_plan *plan = m->plan;
-    swg__step *s = add_step(m, v, swg__provider_takes(plan, v) ? &swg__kernel_provided : swg__kernel_of(m->g, &m->g->nodes[v]));
+    const swg__kernel *kernel = swg__provider_takes(plan, v) ? &swg__kernel_provided : swg__kernel_of(m->g, &m->g->nodes[v]);
+    SWG__TRY(add_passes(m, v, &kernel));
+    swg__step *s = add_step(m, v, kernel);
     if (!s)
         return swg__fail_memory(plan->ctx, sizeof *s, "steps");
     s->group = group;
@@ -149,7 +166,7 @@ static swg_status add_node_step(swg__maker *m, swg_value v, int group, int packe
 
 swg_status swg__make_steps(swg__maker *m) {
     swg_plan *plan = m->plan;
-    plan->steps = swg__arena_alloc(&plan->arena, (size_t)(2 * m->order_count + 1) * sizeof *plan->steps);
+    plan->steps = swg__arena_alloc(&plan->arena, (size_t)(2 * m->order_count + SWG__UPDATE_PASSES) * sizeof *plan->steps);
     int *packed = swg__arena_alloc(&plan->arena, (size_t)(m->order_count + 1) * sizeof *packed);
     if (!plan->steps || !packed)
         return swg__fail_memory(plan->ctx, 0, "steps");

@@ -30,9 +30,9 @@ const void *swg__provider_layout(const struct swg_plan *plan, swg_value v) {
     return NULL;
 }
 
-swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, const float *a, const float *b,
+swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, bool bf16, const float *a, const float *b,
                                    struct swg__provided_conv **out) {
-    (void)op, (void)c, (void)a, (void)b;
+    (void)op, (void)c, (void)bf16, (void)a, (void)b;
     *out = NULL;
     return swg__fail(ctx, SWG_EUNSUPPORTED, "no provider in this build");
 }

@@ -1,4 +1,4 @@
-/* onednn.c - f32 contractions by oneDNN: yardstick of the benchmarks and optional provider of a plan.
+/* onednn.c - f32 and bf16 products by oneDNN: yardstick of the benchmarks and optional provider of a plan.
  * The library is loaded when the first plan asks for it, so that neither it nor its OpenMP runtime is ever linked. Products run
  * whole, on as many OpenMP threads as the context has; bias and ReLU are its own epilogue, the gate is ours.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -133,7 +133,8 @@ void swg__provider_release(struct swg_plan *plan) {
 
 bool swg__provider_takes(const struct swg_plan *plan, swg_value v) {
     int op = plan->g->nodes[v].op;
-    return plan->provider && plan->g->dtype == SWG_F32 && (op == SWG__MATMUL || op == SWG__LINEAR);
+    return plan->provider && plan->g->dtype == SWG_F32 && (op == SWG__MATMUL || op == SWG__LINEAR) &&
+           !(plan->g->nodes[v].dtype == SWG_BF16 && plan->g->nodes[v].attr.gate); /* its gate is ours, in f32 */
 }
 
 const void *swg__provider_layout(const struct swg_plan *plan, swg_value v) { return plan->provider->products[v]; }
@@ -151,13 +152,15 @@ static void restore_threads(const library *lib, int before) {
         lib->set_threads(before);
 }
 
+static dnnl_data_type_t type_of(const swg__node *n) { return n->dtype == SWG_BF16 ? dnnl_bf16 : dnnl_f32; }
+
 /* Rows and columns of a (batched) matrix as stored, or transposed as stored. */
 static dnnl_status_t matrix(const library *lib, dnnl_memory_desc_t *desc, int ndim, const swg__node *n, bool transposed) {
     int64_t rows = n->shape[n->ndim - (transposed ? 1 : 2)], columns = n->shape[n->ndim - (transposed ? 2 : 1)];
     int64_t batch = swg__shape_elements(n->ndim - 2, n->shape), row = transposed ? 1 : columns, column = transposed ? rows : 1;
     dnnl_dims_t dims = {batch, rows, columns}, strides = {rows * columns, row, column};
     int skip = ndim == 2;
-    return lib->dnnl_memory_desc_init_by_strides(desc, ndim, dims + skip, dnnl_f32, strides + skip);
+    return lib->dnnl_memory_desc_init_by_strides(desc, ndim, dims + skip, type_of(n), strides + skip);
 }
 
 static dnnl_status_t describe(const library *lib, const swg_graph *g, const swg__node *n, int ndim, bool frozen,
@@ -171,8 +174,9 @@ static dnnl_status_t describe(const library *lib, const swg_graph *g, const swg_
     if (status == dnnl_success)
         status = matrix(lib, &result, ndim, n, false);
     b = *b_plain;
-    if (status == dnnl_success && frozen)
-        status = lib->dnnl_memory_desc_init_by_tag(&b, ndim, b_plain->dims, dnnl_f32, dnnl_format_tag_any);
+    const swg__node *a_node = &g->nodes[n->in[0]]; /* both operands are of one type */
+    if (status == dnnl_success && (frozen || a_node->dtype != b_node->dtype))
+        status = lib->dnnl_memory_desc_init_by_tag(&b, ndim, b_plain->dims, type_of(a_node), dnnl_format_tag_any);
     if (status == dnnl_success && n->attr.bias)
         status = lib->dnnl_memory_desc_init_by_tag(&bias, ndim, bias_dims + (ndim == 2), dnnl_f32, ndim == 2 ? dnnl_ab : dnnl_abc);
     return status == dnnl_success ? lib->dnnl_matmul_desc_init(matmul, &a, &b, n->attr.bias ? &bias : NULL, &result) : status;

@@ -1,4 +1,4 @@
-/* onednn_conv.c - one f32 convolution by oneDNN, for the benchmarks: primitive made once, all tensors in the formats it prefers,
+/* onednn_conv.c - one convolution by oneDNN, f32 or bf16, for the benchmarks: primitive made once, all tensors in the formats it prefers,
  * what goes in and comes out reordered outside of what is timed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
@@ -94,7 +94,7 @@ static dnnl_status_t reorder(struct swg__provided_conv *p, int tensor, const dnn
 }
 
 /* Descriptors of the operation and of the forward convolution it belongs to. */
-static dnnl_status_t describe(struct swg__provided_conv *p, swg__op op, const swg__conv *c, dnnl_convolution_desc_t *forward,
+static dnnl_status_t describe(struct swg__provided_conv *p, swg__op op, const swg__conv *c, bool bf16, dnnl_convolution_desc_t *forward,
                               dnnl_convolution_desc_t *own) {
     const dnnl_dims_t dims[TENSORS] = {{c->batch, c->in_channels, c->in[0], c->in[1], c->in[2]},
                                        {c->out_channels, c->in_channels, c->kernel[0], c->kernel[1], c->kernel[2]},
@@ -111,7 +111,7 @@ static dnnl_status_t describe(struct swg__provided_conv *p, swg__op op, const sw
     for (int i = 0; i < TENSORS && status == dnnl_success; i++) {
         status = p->lib.dnnl_memory_desc_init_by_tag(&p->plain[i], 5, dims[i], dnnl_f32, tags[i]);
         if (status == dnnl_success)
-            status = p->lib.dnnl_memory_desc_init_by_tag(&any[i], 5, dims[i], dnnl_f32, dnnl_format_tag_any);
+            status = p->lib.dnnl_memory_desc_init_by_tag(&any[i], 5, dims[i], bf16 ? dnnl_bf16 : dnnl_f32, dnnl_format_tag_any);
     }
     if (status == dnnl_success)
         status = p->lib.dnnl_convolution_forward_desc_init(forward, dnnl_forward_training, dnnl_convolution_direct, &any[X_SIDE],
@@ -120,13 +120,15 @@ static dnnl_status_t describe(struct swg__provided_conv *p, swg__op op, const sw
     if (status == dnnl_success && op == SWG__CONV_TRANSPOSE)
         status = p->lib.dnnl_convolution_backward_data_desc_init(own, dnnl_convolution_direct, &any[X_SIDE], &any[W_SIDE], &any[Y_SIDE],
                                                                  stride, before, after);
+    if (status == dnnl_success && op == SWG__CONV_WEIGHTS) /* f32 whatever the operands are */
+        status = p->lib.dnnl_memory_desc_init_by_tag(&any[W_SIDE], 5, dims[W_SIDE], dnnl_f32, dnnl_format_tag_any);
     if (status == dnnl_success && op == SWG__CONV_WEIGHTS)
         status = p->lib.dnnl_convolution_backward_weights_desc_init(own, dnnl_convolution_direct, &any[X_SIDE], &any[W_SIDE], NULL,
                                                                     &any[Y_SIDE], stride, before, after);
     return status;
 }
 
-static dnnl_status_t create(struct swg__provided_conv *p, swg__op op, const swg__conv *c, const float *a, const float *b) {
+static dnnl_status_t create(struct swg__provided_conv *p, swg__op op, const swg__conv *c, bool bf16, const float *a, const float *b) {
     static const struct { dnnl_query_t query[TENSORS]; int arg[TENSORS], result; } roles[3] = {
         {{dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md}, {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, Y_SIDE},
         {{dnnl_query_diff_src_md, dnnl_query_weights_md, dnnl_query_diff_dst_md},
@@ -137,7 +139,7 @@ static dnnl_status_t create(struct swg__provided_conv *p, swg__op op, const swg_
     const library *lib = &p->lib;
     dnnl_convolution_desc_t forward, own;
     dnnl_primitive_desc_t hint = NULL, pd = NULL;
-    dnnl_status_t status = describe(p, op, c, &forward, &own);
+    dnnl_status_t status = describe(p, op, c, bf16, &forward, &own);
     if (status == dnnl_success && role != 0)
         status = lib->dnnl_primitive_desc_create(&hint, &forward, NULL, p->engine, NULL);
     if (status == dnnl_success)
@@ -167,7 +169,7 @@ static dnnl_status_t create(struct swg__provided_conv *p, swg__op op, const swg_
     return status;
 }
 
-swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, const float *a, const float *b,
+swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, bool bf16, const float *a, const float *b,
                                    struct swg__provided_conv **out) {
     *out = swg__calloc(ctx, 1, sizeof **out);
     struct swg__provided_conv *p = *out;
@@ -181,7 +183,7 @@ swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv
     if (status == dnnl_success)
         status = p->lib.dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags);
     if (status == dnnl_success)
-        status = create(p, op, c, a, b);
+        status = create(p, op, c, bf16, a, b);
     threads_set(p, before);
     return status == dnnl_success ? SWG_OK : swg__fail(ctx, SWG_EUNSUPPORTED, "oneDNN refused a convolution with status %d", (int)status);
 }

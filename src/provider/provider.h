@@ -24,9 +24,10 @@ const void *swg__provider_layout(const struct swg_plan *plan, swg_value v);
 extern const swg__kernel swg__kernel_provided, swg__kernel_provided_pack;
 
 /* One convolution for the benchmarks, operands channels-last and (O, I, taps) as in ir/conv.h, groups 1. Its own formats are filled
- * when it is opened; `read` gives the result of the last run. Run's argument is what open made. */
+ * when it is opened, in bf16 if asked for, the weights' gradient excepted; `read` gives the result of the last run. Run's argument is
+ * what open made. */
 struct swg__provided_conv;
-swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, const float *a, const float *b,
+swg_status swg__provided_conv_open(swg_context *ctx, swg__op op, const swg__conv *c, bool bf16, const float *a, const float *b,
                                    struct swg__provided_conv **out);
 void swg__provided_conv_run(void *conv);
 swg_status swg__provided_conv_read(struct swg__provided_conv *conv, float *out);

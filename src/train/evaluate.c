@@ -26,6 +26,7 @@ typedef struct work {
     swg__block_rules rules;
     swg_source *source;
     int64_t volume, latent;             /* numbers per block, per latent vector */
+    bool codes;                         /* latents are int8, with a scale per vector among the side information */
     int64_t total, done;                /* blocks in the part */
     uint8_t *wanted;                    /* one per block of the source; NULL: all */
     int64_t *norm_variable;             /* variable of the source -> of the normaliser */
@@ -195,9 +196,9 @@ static void count_block(work *w, int64_t i) {
         both[t]->flags[flag]++;
         both[t]->bytes_in += bytes;
         both[t]->normal_bytes += flag == SWG_BLOCK_NORMAL ? bytes : 0;
-        both[t]->latent_bytes += flag == SWG_BLOCK_NORMAL ? w->latent * (int64_t)sizeof(float) : 0;
+        both[t]->latent_bytes += flag == SWG_BLOCK_NORMAL ? w->latent * (w->codes ? (int64_t)sizeof(int8_t) : (int64_t)sizeof(float)) : 0;
         both[t]->raw_bytes += flag == SWG_BLOCK_RAW ? bytes : 0;
-        both[t]->side_bytes += flag == SWG_BLOCK_NORMAL ? swg_norm_side_bytes(swg_model_norm(w->model), element)
+        both[t]->side_bytes += flag == SWG_BLOCK_NORMAL ? swg_norm_side_bytes(swg_model_norm(w->model), element) + (w->codes ? (int64_t)sizeof(float) : 0)
                              : flag == SWG_BLOCK_CONSTANT ? swg_element_bytes(element) : 0;
         swg_compare_exclude(both[t]->original, flag == SWG_BLOCK_CONSTANT, flag == SWG_BLOCK_RAW);
         swg_compare_exclude(both[t]->normalised, flag == SWG_BLOCK_CONSTANT, flag == SWG_BLOCK_RAW);
@@ -343,6 +344,7 @@ static swg_status evaluate(work *w, swg_config *config, swg_evaluation *out) {
     SWG__TRY(swg__block_rules_read(w->ctx, &samples, &w->rules));
     w->volume = swg_model_network(w->model)->input;
     w->latent = swg_model_network(w->model)->latent;
+    w->codes = swg_model_network(w->model)->latent_int8;
     SWG__TRY(swg__recipe_source(w->ctx, config, &w->source));
     out->files = swg_source_files(w->source);
     out->arrays = swg_source_count(w->source);

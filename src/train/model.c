@@ -135,9 +135,9 @@ static swg_status plan_of(swg_model *m, int which, int size, half **out) {
     swg_graph *g = NULL;
     half made = {0};
     swg_status status = build_half(m, which, sizes[size], &g, &made);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&m->recipe, &made.out, 1, true);
     if (status == SWG_OK)
-        status = swg_plan_make(g, &(swg_plan_opts){.outputs = &made.out, .output_count = 1, .frozen = true,
-                                                   .provider = m->recipe.provider, .no_fusion = !m->recipe.fusion}, &made.plan);
+        status = swg_plan_make(g, &opts, &made.plan);
     swg_graph_destroy(g);
     if (status == SWG_OK)
         status = swg_plan_open(made.plan, m->weights, NULL);

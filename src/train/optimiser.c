@@ -62,7 +62,7 @@ swg_status swg__optimiser_read(swg_context *ctx, swg_config *c, swg__optimiser *
     o->update = (swg_update_opts){.kind = sgd ? SWG_UPDATE_SGD : swg_config_is(c, "optimizer.name", "adam") ? SWG_UPDATE_ADAM : SWG_UPDATE_ADAMW,
                                   .clip = o->adam.clip_norm > 0, .amsgrad = swg_config_bool(c, "optimizer.amsgrad"),
                                   .momentum = o->momentum > 0, .nesterov = swg_config_bool(c, "optimizer.nesterov"),
-                                  .accumulate = swg_config_int(c, "trainer.accumulate") > 1, .unfused = !swg_config_bool(c, "optimizer.fused")};
+                                  .accumulate = swg_config_int(c, "trainer.accumulate") > 1};
     if (o->update.amsgrad && sgd)
         return swg__fail(ctx, SWG_EUSAGE, "optimizer.amsgrad: sgd has no second moment; it goes with adam and adamw");
     if (o->update.nesterov && !o->update.momentum)

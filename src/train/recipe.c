@@ -26,20 +26,37 @@ static swg__schedule_kind schedule_kind(const swg_config *c) {
     return SWG__LR_CONSTANT;
 }
 
-swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
-    *r = (swg__recipe){0};
+static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe *r) {
+    swg_swae *n = &r->network;
+    const char *name = swg_config_string(c, "model.name"), *act = swg_config_string(c, "model.act"), *block = swg_config_string(c, "data.block");
     int64_t layers = swg_config_count(c, "model.hidden");
+    if (!name || !swg_swae_kind_find(name, &n->kind))
+        return swg__fail(ctx, SWG_EUSAGE, "model.name: unknown network \"%s\"", name ? name : "");
     if (layers < 1 || layers > SWG_SWAE_LAYERS)
         return swg__fail(ctx, SWG_EUSAGE, "model.hidden: %lld layers, expected 1 to %d", (long long)layers, SWG_SWAE_LAYERS);
-    r->edge = swg_config_is(c, "data.block", "full") ? SWG__EDGE_FULL : SWG__EDGE_CENTER;
-    r->network.input = r->edge * r->edge * r->edge;
-    r->network.latent = swg_config_int(c, "model.latent");
-    r->network.hidden_count = (int)layers;
+    bool full = block && strcmp(block, "full") == 0;
+    if (n->kind == SWG_SWAE_CONV7 && !full)
+        return swg__fail(ctx, SWG_EUSAGE, "model.name=conv7 takes whole blocks of 7x7x7; say data.block=full in place of %s", block ? block : "null");
+    if (n->kind == SWG_SWAE_CONV && full)
+        return swg__fail(ctx, SWG_EUSAGE, "model.name=conv takes blocks of 5x5x5; say data.block=center or tile, or model=swae_conv7");
+    if (n->kind == SWG_SWAE_CONV && layers < 2)
+        return swg__fail(ctx, SWG_EUSAGE, "model.hidden: one stage; model.name=conv has two at least, which lead from 5x5x5 to 2x2x2");
+    r->edge = full ? SWG__EDGE_FULL : SWG__EDGE_CENTER;
+    n->input = r->edge * r->edge * r->edge;
+    n->latent = swg_config_int(c, "model.latent");
+    n->hidden_count = (int)layers;
     for (int64_t i = 0; i < layers; i++)
-        r->network.hidden[i] = swg_config_int_at(c, "model.hidden", i);
-    const char *act = swg_config_string(c, "model.act");
-    if (!act || !swg_activation_find(act, &r->network.activation))
+        n->hidden[i] = swg_config_int_at(c, "model.hidden", i);
+    n->gdn = act && strcmp(act, "gdn") == 0;
+    if (!act || (!n->gdn && !swg_activation_find(act, &n->activation)))
         return swg__fail(ctx, SWG_EUSAGE, "model.act: unknown activation \"%s\"", act ? act : "");
+    n->latent_int8 = swg_config_is(c, "model.latent_quant", "int8");
+    return SWG_OK;
+}
+
+swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
+    *r = (swg__recipe){0};
+    SWG__TRY(read_network(ctx, c, r));
     r->loss = (swg_swae_loss){.kind = loss_kind(c), .lambda = swg_config_float(c, "loss.lambda"),
                               .directions = swg_config_int(c, "loss.directions"), .scale = swg_config_float(c, "loss.scale"),
                               .log_off = !swg_config_bool(c, "loss.log")};
@@ -73,17 +90,16 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
               : swg_config_is(c, "performance.mode", "reduce-overhead") ? SWG_PLAN_REDUCE_OVERHEAD
                                                                         : SWG_PLAN_DEFAULT;
     r->tune_seconds = swg_config_float(c, "performance.tune_seconds");
+    r->fused_optimiser = swg_config_bool(c, "performance.fused_optimizer");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
     r->provider = swg_config_string(c, "performance.provider");
+    if (swg_swae_has_norm(&r->network) && r->batch == 1)
+        return swg__fail(ctx, SWG_EUSAGE, "data.batch_size=1: batch norm has no variance to train with; 2 is the least");
     r->early = (swg__early_stop){.enabled = swg_config_bool(c, "early_stopping.enabled"),
                                  .patience = swg_config_int(c, "early_stopping.patience"),
                                  .min_delta = swg_config_float(c, "early_stopping.min_delta"), .best = HUGE_VAL};
     return swg_config_status(c);
-}
-
-swg_plan_opts swg__recipe_plan(const swg__recipe *r) {
-    return (swg_plan_opts){.no_fusion = !r->fusion, .no_layout = !r->channels_last, .mode = r->mode, .provider = r->provider};
 }
 
 /* The patterns of data.vars with commas between. */
@@ -102,10 +118,15 @@ static swg_status join_vars(swg_context *ctx, swg_config *c, char *out, size_t c
 
 swg_status swg__recipe_source(swg_context *ctx, swg_config *c, swg_source **out) {
     const char *path = swg_config_has(c, "data.path") ? swg_config_string(c, "data.path") : NULL;
-    char vars[2048];
     *out = NULL;
     if (!path)
         return swg__fail(ctx, SWG_EUSAGE, "data.path is not set; say data.path=FILE_OR_FOLDER");
+    return swg__recipe_source_at(ctx, c, path, out);
+}
+
+swg_status swg__recipe_source_at(swg_context *ctx, swg_config *c, const char *path, swg_source **out) {
+    char vars[2048];
+    *out = NULL;
     SWG__TRY(join_vars(ctx, c, vars, sizeof vars));
     const swg_source_opts opts = {.layout = swg_config_string(c, "data.layout"), .vars = vars, .missing = swg_config_string(c, "data.missing")};
     SWG__TRY(swg_config_status(c));
@@ -119,9 +140,15 @@ void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *
                                         .seed = r->seed}};
 }
 
+swg_plan_opts swg__recipe_plan_opts(const swg__recipe *r, const swg_value *outputs, int output_count, bool frozen) {
+    return (swg_plan_opts){.outputs = outputs, .output_count = output_count, .frozen = frozen, .no_fusion = !r->fusion,
+                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .mode = r->mode,
+                           .provider = r->provider};
+}
+
 swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *r, int64_t batch, bool training, swg__step_graph *s) {
     *s = (swg__step_graph){0};
-    SWG__TRY(swg_graph_create(ctx, NULL, &s->g));
+    SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.inference = !training}, &s->g));
     swg_graph *g = s->g;
     s->x = swg_input(g, "x", 2, (int64_t[]){batch, r->network.input});
     if (training)

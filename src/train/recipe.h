@@ -22,7 +22,7 @@ typedef struct swg__recipe {
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
-    bool fusion, channels_last, check_finite, skip_nonfinite;
+    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
     swg_plan_mode mode;
     double tune_seconds;            /* of max-autotune, per batch size */
     const char *provider;
@@ -34,9 +34,11 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *o
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
+/* The same with another path. */
+swg_status swg__recipe_source_at(swg_context *ctx, swg_config *config, const char *path, swg_source **out);
 
-/* What the switches of the recipe ask of every plan. */
-swg_plan_opts swg__recipe_plan(const swg__recipe *recipe);
+/* How the recipe's plans are made; frozen: for inference. */
+swg_plan_opts swg__recipe_plan_opts(const swg__recipe *recipe, const swg_value *outputs, int output_count, bool frozen);
 
 /* Graph of one training step or of a validation pass over `batch` blocks. */
 typedef struct swg__step_graph {

@@ -66,7 +66,7 @@ swg_status swg__run_save(swg__run *r, const char *name);
 void swg__run_checkpoint(const swg__run *r, const char *name, char *out, size_t capacity);   /* its path */
 /* Opens what was measured earlier, where the recipe wants max-autotune; stages made from then on are measured. */
 swg_status swg__run_tuning(swg__run *r);
-/* Plan of a graph with the recipe's switches. opts: outputs, and what is peculiar to it. */
+/* Plan of a graph, with opts of swg__recipe_plan_opts and what was measured. */
 swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *opts, swg_plan **plan);
 /* Graph and plan of a training step or a validation pass; nothing for batch 0. */
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training);
@@ -79,6 +79,8 @@ int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
 /* Fills in a row per switch; returns how many. The plans are open. */
 int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]);
 
+/* Training blocks that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
+int64_t swg__run_blocks(const swg__run *r);
 int64_t swg__run_batches(const swg__run *r, int64_t samples);
 double swg__run_seconds(const swg__run *r);                 /* of all sittings */
 /* A line for whoever watches. */

@@ -25,11 +25,8 @@ swg_status swg__run_tuning(swg__run *r) {
     return r->recipe.mode == SWG_PLAN_MAX_AUTOTUNE ? swg_tuning_open(r->ctx, NULL, &r->tuning) : SWG_OK;
 }
 
-swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *own, swg_plan **plan) {
-    swg_plan_opts opts = swg__recipe_plan(&r->recipe);
-    opts.outputs = own->outputs;
-    opts.output_count = own->output_count;
-    opts.frozen = own->frozen;
+swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *untuned, swg_plan **plan) {
+    swg_plan_opts opts = *untuned;
     if (r->tuning) {
         int64_t begin = swg__now_ns();
         swg_status status = r->plans_only ? SWG_OK : swg_tune(r->tuning, g, &opts, &(swg_tune_opts){.seconds = r->recipe.tune_seconds, .stop = r->hooks ? r->hooks->stop : NULL});
@@ -48,7 +45,8 @@ swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool train
         return SWG_OK;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
     swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
-    return swg__run_plan(r, s->graph.g, &(swg_plan_opts){.outputs = outputs, .output_count = 4}, &s->plan);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, outputs, 4, false);
+    return swg__run_plan(r, s->graph.g, &opts, &s->plan);
 }
 
 void swg__stage_free(swg__stage *s) {
@@ -81,7 +79,7 @@ static int64_t available_bytes(void) {
 /* The largest power of two whose plan fits in nine tenths of the available memory and that the data can fill. */
 static swg_status choose_batch(swg__run *r, int64_t samples) {
     int64_t budget = available_bytes() / 10 * 9, chosen = 0, peak = 0;
-    for (int64_t batch = 1; batch <= samples && batch <= 1 << 16; batch *= 2) {
+    for (int64_t batch = swg_swae_has_norm(&r->recipe.network) ? 2 : 1; batch <= samples && batch <= 1 << 16; batch *= 2) {
         swg__stage s = {0};
         swg_status status = swg__stage_make(r, &s, batch, true);
         int64_t bytes = 0;
@@ -207,6 +205,11 @@ static swg_status restore(swg__run *r, const char *path) {
     return SWG_OK;
 }
 
+int64_t swg__run_blocks(const swg__run *r) {
+    int64_t n = swg_samples_split(r->samples)->count[SWG_TRAIN];
+    return swg_swae_has_norm(&r->recipe.network) && n % r->recipe.batch == 1 ? n - 1 : n;
+}
+
 int64_t swg__run_batches(const swg__run *r, int64_t samples) { return (samples + r->recipe.batch - 1) / r->recipe.batch; }
 
 /* Batch `ticket` of the feed; on a worker's thread. */
@@ -233,11 +236,16 @@ static swg_status open_loader(swg__run *r) {
 /* All plans of a run take turns in the arena of the largest. */
 static swg_status make_plans(swg__run *r) {
     const swg_split *split = swg_samples_split(r->samples);
-    int64_t n = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
-    if (n < 1)
+    int64_t all = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
+    if (all < 1)
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
-    SWG__TRY(swg__run_settle_batch(r, n));
-    int64_t batch = r->recipe.batch;
+    if (all < 2 && swg_swae_has_norm(&r->recipe.network))
+        return swg__fail(r->ctx, SWG_EINVAL, "the training part is one block; model.name=%s has batch norm, which needs two",
+                         swg_swae_kind_name(r->recipe.network.kind));
+    SWG__TRY(swg__run_settle_batch(r, all));
+    int64_t batch = r->recipe.batch, n = swg__run_blocks(r);
+    if (n < all)
+        swg__run_note(r, "the last batch of an epoch would be one block, too few for batch norm: it is dropped (another one each epoch)");
     if (batch > n)
         swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
     if (r->recipe.schedule_by_step)
@@ -266,10 +274,10 @@ static swg_status make_plans(swg__run *r) {
         if (stages[i]->plan && stages[i] != host)
             SWG__TRY(swg_plan_open(stages[i]->plan, i < 2 ? r->weights : judged, host->plan));
     SWG__TRY(open_loader(r));
-    r->order = swg__calloc(r->ctx, (size_t)n, sizeof *r->order);
+    r->order = swg__calloc(r->ctx, (size_t)all, sizeof *r->order);
     r->pair = swg__calloc(r->ctx, (size_t)(2 * r->recipe.network.input), sizeof *r->pair);
     if (!r->order || !r->pair)
-        return swg__fail_memory(r->ctx, (size_t)n * sizeof *r->order, "the order of an epoch");
+        return swg__fail_memory(r->ctx, (size_t)all * sizeof *r->order, "the order of an epoch");
     r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights) +
                        (r->average ? swg_weights_bytes(r->average) : 0) + swg__run_loader_bytes(&r->recipe, batch);
     return SWG_OK;

@@ -89,8 +89,12 @@ int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]) {
     else
         row(&t, "performance.channels_last", word(r->recipe.channels_last), word(r->recipe.channels_last), "%d permutes for %d convolutions", f.permutes,
             f.convolutions);
-    bool fused = !r->recipe.optimiser.update.unfused;
-    row(&t, "optimizer.fused", word(fused), word(fused), "%d parameters in %d step%s", swg_weights_count(r->weights), f.updates, f.updates == 1 ? "" : "s");
+    bool fused = r->recipe.fused_optimiser;
+    if (r->recipe.optimiser.update.kind == SWG_UPDATE_SGD)
+        row(&t, "performance.fused_optimizer", word(fused), "true", "sgd has one form: one pass over the parameters");
+    else
+        row(&t, "performance.fused_optimizer", word(fused), word(fused), "%d parameters in %d pass%s", swg_weights_count(r->weights), f.updates,
+            f.updates == 1 ? "" : "es");
     snprintf(number, sizeof number, "%d", r->recipe.workers);
     row(&t, "data.workers", text_of(r->config, "data.workers", requested, sizeof requested), number, "%s",
         r->recipe.workers ? "threads read ahead" : swg_config_is(r->config, "data.workers", "auto") ? "the blocks are in memory: nothing to wait for"

@@ -15,7 +15,7 @@ static bool asked_to_stop(const swg__run *r) { return r->hooks && r->hooks->stop
 static void show(const swg__run *r, double loss, bool epoch_end) {
     if (!r->hooks || !r->hooks->progress)
         return;
-    int64_t count = swg_samples_split(r->samples)->count[SWG_TRAIN], batch = r->recipe.batch;
+    int64_t count = swg__run_blocks(r), batch = r->recipe.batch;
     double elapsed = (double)(swg__now_ns() - r->epoch_ns) * 1e-9;
     r->hooks->progress(r->hooks->user, &(swg_train_progress){
         .run_dir = r->dir, .epoch = r->state.epoch, .epochs = r->recipe.max_epochs, .batch = r->state.batch,
@@ -89,7 +89,7 @@ static swg_status micro_batch(swg__run *r, int64_t i, int64_t group, int64_t cou
 /* One optimiser step: the group of micro-batches that begins with batch r->state.batch of the epoch. *done: how many they were. The last
  * group of an epoch may be smaller. */
 static swg_status step(swg__run *r, int64_t *done) {
-    int64_t n = swg_samples_split(r->samples)->count[SWG_TRAIN], first = r->state.batch, left = swg__run_batches(r, n) - first;
+    int64_t n = swg__run_blocks(r), first = r->state.batch, left = swg__run_batches(r, n) - first;
     int64_t group = left < r->recipe.accumulate ? left : r->recipe.accumulate, blocks = 0;
     double last_finite = r->step_loss, b1 = r->state.b1_power, b2 = r->state.b2_power, weight = 0;
     float hyper[(SWG__PARAMETER_GROUPS + 1) * SWG_HYPER_COUNT];
@@ -261,7 +261,7 @@ static bool steps_done(const swg__run *r) { return r->recipe.max_steps && r->sta
 
 static swg_status epochs(swg__run *r) {
     const swg_split *split = swg_samples_split(r->samples);
-    int64_t n = split->count[SWG_TRAIN], batches = swg__run_batches(r, n), done;
+    int64_t n = split->count[SWG_TRAIN], used = swg__run_blocks(r), batches = swg__run_batches(r, used), done;
     bool stop = r->early.enabled && r->early.bad >= r->early.patience;
     r->step_loss = NAN;
     /* An epoch that was left in its middle is finished even if the steps are done: a run that was not stopped does so, too. */
@@ -272,7 +272,7 @@ static swg_status epochs(swg__run *r) {
             r->order[i] = split->indices[SWG_TRAIN][r->order[i]];
         r->epoch_ns = swg__now_ns();
         r->epoch_blocks = r->epoch_steps = r->data_ns = 0;
-        begin_feed(r, r->order, n, r->state.batch);
+        begin_feed(r, r->order, used, r->state.batch);
         while (r->state.batch < batches && !steps_done(r)) {
             SWG__TRY(step(r, &done));
             r->state.batch += done;
@@ -341,7 +341,8 @@ static swg_status plan_both(swg__run *r, int64_t batch) {
     SWG__TRY(swg__run_tuning(r));
     SWG__TRY(swg__stage_make(r, &r->train, r->recipe.batch, true));
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
-    return swg__run_plan(r, r->val.graph.g, &(swg_plan_opts){.outputs = &r->val.graph.y, .output_count = 1, .frozen = true}, &r->val.plan);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, &r->val.graph.y, 1, true);
+    return swg__run_plan(r, r->val.graph.g, &opts, &r->val.plan);
 }
 
 static void free_both(swg__run *r) {
@@ -369,10 +370,7 @@ swg_status swg_train_tune(swg_context *ctx, swg_config *config, int64_t batch, s
     for (int i = 0; i < 2 && status == SWG_OK; i++) {
         const swg__step_graph *s = i ? &r.val.graph : &r.train.graph;
         const swg_value outputs[4] = {i ? s->y : s->loss, s->reconstruction, s->distance, s->norm};
-        swg_plan_opts plan = swg__recipe_plan(&r.recipe);
-        plan.outputs = outputs;
-        plan.output_count = i ? 1 : 4;
-        plan.frozen = i;
+        const swg_plan_opts plan = swg__recipe_plan_opts(&r.recipe, outputs, i ? 1 : 4, i);
         status = swg_tune(tuning, s->g, &plan, opts);
     }
     free_both(&r);
@@ -381,15 +379,17 @@ swg_status swg_train_tune(swg_context *ctx, swg_config *config, int64_t batch, s
 
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
     swg__run r = {.ctx = ctx, .config = config};
+    swg_layers layers = {0};
     *out = (swg_train_plan){0};
     swg_status status = plan_both(&r, batch);
+    if (status == SWG_OK)
+        status = swg_swae_layers(ctx, &r.recipe.network, &layers);
     if (status == SWG_OK) {
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
         out->parameters = swg_graph_parameters(r.val.graph.g);
-        out->macs_per_block = swg_graph_macs(r.val.graph.g, r.val.graph.y) / out->batch;
-        out->encoder_macs = swg_graph_macs(r.val.graph.g, r.val.graph.z) / out->batch;
-        out->decoder_macs = out->macs_per_block - out->encoder_macs;
+        out->macs_per_block = layers.total.macs;
+        out->macs_by_output = layers.total.macs_by_output;
         out->training = swg_plan_memory_of(r.train.plan);
         out->inference = swg_plan_memory_of(r.val.plan);
         out->training_flops = swg_plan_flops(r.train.plan);
@@ -400,5 +400,6 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->training.peak_at = out->inference.peak_at = NULL; /* those names end with the plans */
     }
     free_both(&r);
+    swg_layers_free(ctx, &layers);
     return status;
 }

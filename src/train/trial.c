@@ -72,7 +72,8 @@ static swg_status find_samples(swg__trial *t) {
 static swg_status make_inference(swg__trial *t) {
     swg__run *r = &t->run;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
-    return swg__run_plan(r, r->val.graph.g, &(swg_plan_opts){.outputs = &r->val.graph.y, .output_count = 1, .frozen = true}, &r->val.plan);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, &r->val.graph.y, 1, true);
+    return swg__run_plan(r, r->val.graph.g, &opts, &r->val.plan);
 }
 
 swg_status swg__trial_open(swg_context *ctx, swg_config *config, bool inference, swg__trial *t) {

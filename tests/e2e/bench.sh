@@ -1,6 +1,7 @@
 #!/bin/sh
 # bench.sh - proves: `swage bench` prints a table or one JSON object with the stable keys, writes it into a file, takes in a peer's
-# times, says when a peer is absent or fails, and refuses what it does not know. Arguments: path of swage, source folder.
+# times, says when a peer is absent or fails, and refuses what it does not know. Of a recipe it compares every speed switch, cumulative and alone,
+# and batch sizes up to what the plan allows. Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
 set -u
 swage=$1
@@ -49,4 +50,32 @@ SWAGE_PEER_PYTHON="$work/broken" run 0 mlp-b16 --quick --threads 1 --against pyt
 holds '^PyTorch: failed' out
 SWAGE_PEER_PYTHON="$work/no-such-file" run 0 mlp-b16 --quick --threads 1 --against pytorch
 holds '^PyTorch: absent' out
+
+# Switches of a recipe, and batch sizes.
+json=$(dirname "$swage")/json
+run 0 swae/mlp --compare-opts --quick --threads 1 model.hidden=[32] data.batch_size=64 -o "$work/c.json"
+holds 'synthetic data' out
+holds '^\+ fusion +[0-9]+ +[0-9]+ us' out
+[ "$("$json" "$work/c.json" kind rows.0.name rows.2.name rows.2.batch | tr '\n' ' ')" = 'compare-opts baseline + fusion 64 ' ] || fail "c.json is another comparison"
+"$json" "$work/c.json" rows.1.training.samples_per_s rows.1.training.gain rows.1.inference.peak_bytes_measured rows.1.loss_difference \
+    machine.cpu >"$work/out" || fail "c.json lacks keys"
+for i in 0 1 2 3 4; do
+    [ "$("$json" "$work/c.json" rows.$i.losses)" = 10 ] || fail "row $i has no ten losses"
+    grep -q "performance.fusion=" "$work/c.json" || fail "no settings in c.json"
+done
+run 0 swae/mlp --each --quick --threads 1 model.hidden=[32] --json data.path=samples/bssn data.batch_size=64
+cp "$work/out" "$work/e.json"
+[ "$("$json" "$work/e.json" kind data rows.1.name | tr '\n' ' ')" = 'each recipe channels-last ' ] || fail "e.json is another comparison"
+run 0 swae/mlp --batch-sizes 1,64,16000000 --quick --threads 1 model.hidden=[32] -o "$work/b.json"
+holds '^batch 64 +[0-9.]+ us' out
+holds '^batch 16000000 not run: planned' out
+holds 'smallest batch within 5 % of the best training throughput: 64' out
+[ "$("$json" "$work/b.json" best_batch rows | tr '\n' ' ')" = '64 3 ' ] || fail "b.json names another batch"
+run 2 swae/mlp --batch-sizes 1,,2
+holds 'expected numbers from 1' err
+run 2 swae/mlp --batch-sizes 1 --each
+run 2 swae/mlp --each no.such.key=1
+run 2 swae/nothing --compare-opts
+run 2 mlp-b16 trainer.seed=1
+holds 'settings go with a recipe' err
 [ $failures = 0 ]

@@ -44,7 +44,7 @@ run 0 train swae/mlp $small data.path="$source/samples/bssn" run.dir=runs run.na
     performance.tune_seconds=1e-6
 holds '^key +requested +effective +why' err
 holds '^performance.mode +max-autotune +max-autotune' err
-holds '^optimizer.fused +true +true' err
+holds '^performance.fused_optimizer +true +true' err
 holds '^fuse: linear \+ bias' err
 holds '^placement: ' err
 holds '^tune: ' err

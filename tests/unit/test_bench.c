@@ -1,10 +1,11 @@
 /* test_bench.c - proves: repetitions follow the protocol and give the right order statistics and ratios; a run's rows are checked,
  * have floors below their times by more than chance, and carry the stable keys of the JSON object; planned memory is the
- * measured one and steps allocate nothing; wrong names and interruption are reported.
+ * measured one and steps allocate nothing; wrong names and interruption are reported; a switch whose losses are not the baseline's fails.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <cjson/cJSON.h>
-#include "bench/bench.h"
+#include <math.h>
+#include "bench/compare.h"
 
 #ifdef SWG_SANITISED
 enum { SANITISED = 1 };
@@ -140,12 +141,33 @@ static void wrong_use(void **state) {
     swg__bench_free(&b);
 }
 
+static void losses_of_a_switch(void **state) {
+    (void)state;
+    swg__compare_row base = {.batch = 1}, row = {.tolerance = 1e-3};
+    for (int i = 0; i < SWG__COMPARE_LOSSES; i++) {
+        base.losses[i] = 2 - .1 * i;
+        row.losses[i] = base.losses[i] * (1 + (i == 7 ? -5e-4 : 1e-5));
+    }
+    swg__compare_losses(&base, &row);
+    assert_close(row.loss_difference, 5e-4, 1e-9, 0);
+    assert_string_equal(row.failure, "");
+    row.losses[3] *= 1.002;
+    swg__compare_losses(&base, &row);
+    assert_non_null(strstr(row.failure, "at most 1e-03 allowed"));
+    row = (swg__compare_row){.tolerance = 1e-3};
+    memcpy(row.losses, base.losses, sizeof row.losses);
+    row.losses[9] = NAN;
+    swg__compare_losses(&base, &row);
+    assert_true(row.failure[0] != 0 && isinf(row.loss_difference));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(statistics, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(short_calls, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(rows, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(memory, testing_open, testing_close),
+        cmocka_unit_test(losses_of_a_switch),
         cmocka_unit_test_setup_teardown(wrong_use, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,7 +231,7 @@ static void values(void **state) {
     refused(ctx, "trainer: {accumulate: 0}", NULL, SWG_EUSAGE, "is not an integer in [1,1000000]");
     refused(ctx, "scheduler: plateux", NULL, SWG_EUSAGE, "did you mean plateau?");
     refused(ctx, "ema: {momentum: 1.5}", NULL, SWG_EUSAGE, "is not a number in [0,1]");
-    refused(ctx, "model: {name: gmlp}", NULL, SWG_EUNSUPPORTED, "there is mlp");
+    refused(ctx, "model: {name: gmpl}", NULL, SWG_EUSAGE, "did you mean gmlp?");
     refused(ctx, "optimizer:\n  lr_rate: 1", NULL, SWG_EUSAGE, "optimizer.lr_rate: unknown key in test.yaml:2; did you mean optimizer.lr?");
     refused(ctx, "optimiser: {lr: 1}", NULL, SWG_EUSAGE, "did you mean optimizer.lr?");
     refused(ctx, "zzzzzzzzzzzz: 1", NULL, SWG_EUSAGE, "zzzzzzzzzzzz: unknown key in test.yaml:1; `swage config --keys`");
@@ -448,7 +448,7 @@ static void help(void **state) {
     for (int64_t i = 0; i < swg__config_table_size; i++)
         assert_non_null(strstr(out.data, swg__config_table[i].key));
     assert_non_null(strstr(out.data, "  optimizer.lr: number, (0,1e3], default 2e-4\n      learning rate\n"));
-    assert_non_null(strstr(out.data, "default 1.0 (0.1 with loss.name=log)"));
+    assert_non_null(strstr(out.data, "(10 with model.name=conv7) (0.1 with loss.name=log)"));
     assert_non_null(strstr(out.data, "data.batch_size: integer, blocks, [1,16777216] or auto, default 256"));
     assert_non_null(strstr(out.data, "mse|log|relative|robust"));
     swg__text_free(&out);

@@ -1,6 +1,6 @@
 /* test_conv.c - proves: conv, conv_transpose and conv_weights agree with the f64 reference on every instruction set over odd
  * shapes (strides, dilation, phases without taps, groups, padding beyond the kernel, weights walked in chunks, split sums), give
- * the same bits on 1, 2 and 4 threads, count valid taps only, and refuse what does not fit by naming it.
+ * the same bits on 1, 2 and 4 threads, in f32 and in bf16, count valid taps only, and refuse what does not fit by naming it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
@@ -65,8 +65,15 @@ static double value_at(uint32_t input, int64_t i) {
     return (double)((h ^ h >> 12) >> 8) * 0x1p-23 - 1;
 }
 
+/* What is bf16: nothing; the first operand, and the second is rounded when it is packed; all, the result too. */
+typedef enum halves { F32, FIRST, ALL, KINDS } halves;
+
+static void put(void *data, swg_dtype dtype, int64_t e, double value, bool round) {
+    swg__store(data, dtype, e, round ? (double)swg__f32_of_bf16(swg__bf16_of((float)value)) : value);
+}
+
 /* epilogue 0: none; 1: bias and ReLU; 2: gate. Elements as f64 in fresh memory. */
-static double *result_of(swg_context *ctx, const shape *s, swg__op op, int epilogue, swg_dtype dtype, bool frozen, int64_t *n) {
+static double *result_of(swg_context *ctx, const shape *s, swg__op op, int epilogue, swg_dtype dtype, halves what, bool frozen, int64_t *n) {
     swg_graph *g;
     int64_t x_shape[5], w_shape[5], y_shape[5];
     swg__attr attr;
@@ -75,11 +82,25 @@ static double *result_of(swg_context *ctx, const shape *s, swg__op op, int epilo
     assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &g));
     swg_value in[4] = {op == SWG__CONV_TRANSPOSE ? swg_input(g, "y", ndim, y_shape) : swg_input(g, "x", ndim, x_shape),
                        op == SWG__CONV_WEIGHTS ? swg_input(g, "y", ndim, y_shape) : swg_param(g, "w", ndim, w_shape, (swg_init){0})};
-    swg_value out = swg__append(g, op, dtype, ndim, to, 2, in, &attr);
-    if (epilogue == 1)
-        out = swg_relu(g, swg_add(g, out, in[2] = swg_input(g, "bias", 1, &to[ndim - 1])));
-    if (epilogue == 2)
-        out = swg__ew(g, SWG__GATE, 0, 0, 2, out, in[3] = swg_input(g, "gate", ndim, to), 0);
+    swg_value out;
+    if (dtype == SWG_F32 && what != F32) {
+        if (epilogue)
+            in[2] = epilogue == 1 ? swg_input(g, "bias", 1, &to[ndim - 1]) : swg_input(g, "gate", ndim, to);
+        attr.bias = attr.relu = epilogue == 1;
+        attr.gate = epilogue == 2;
+        g->nodes[in[0]].dtype = SWG_BF16;
+        if (what == ALL && op == SWG__CONV_WEIGHTS)
+            g->nodes[in[1]].dtype = SWG_BF16;
+        if (what == ALL && epilogue == 2)
+            g->nodes[in[2]].dtype = SWG_BF16;
+        out = swg__append(g, op, what == ALL ? SWG_BF16 : SWG_F32, ndim, to, epilogue ? 3 : 2, in, &attr);
+    } else {
+        out = swg__append(g, op, dtype, ndim, to, 2, in, &attr);
+        if (epilogue == 1)
+            out = swg_relu(g, swg_add(g, out, in[2] = swg_input(g, "bias", 1, &to[ndim - 1])));
+        if (epilogue == 2)
+            out = swg__ew(g, SWG__GATE, 0, 0, 2, out, in[2] = swg_input(g, "gate", ndim, to), 0);
+    }
     swg_plan *plan;
     swg_weights *weights;
     assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &out, .output_count = 1, .frozen = frozen}, &plan));
@@ -90,12 +111,8 @@ static double *result_of(swg_context *ctx, const shape *s, swg__op op, int epilo
             if (!in[i] || param != (pass == 0))
                 continue;
             void *data = param ? swg_weights_value(weights, 0) : swg_plan_data(plan, in[i]);
-            for (int64_t e = 0; e < swg_elements(g, in[i]); e++) {
-                if (dtype == SWG_F64)
-                    ((double *)data)[e] = value_at(i, e);
-                else
-                    ((float *)data)[e] = (float)value_at(i, e);
-            }
+            for (int64_t e = 0; e < swg_elements(g, in[i]); e++)
+                put(data, swg_value_dtype(g, in[i]), e, value_at(i, e), what != F32 && dtype == SWG_F64 && i < 2);
         }
         if (pass == 0)
             assert_ok(ctx, swg_plan_open(plan, weights, NULL));
@@ -106,7 +123,8 @@ static double *result_of(swg_context *ctx, const shape *s, swg__op op, int epilo
     double *result = malloc((size_t)*n * sizeof *result);
     const void *data = swg_plan_data(plan, out);
     for (int64_t e = 0; e < *n; e++)
-        result[e] = dtype == SWG_F64 ? ((const double *)data)[e] : (double)((const float *)data)[e];
+        result[e] = dtype == SWG_F64 ? ((const double *)data)[e]
+                    : what == ALL    ? (double)swg__f32_of_bf16(((const swg__bf16 *)data)[e]) : (double)((const float *)data)[e];
     swg_plan_destroy(plan);
     swg_weights_destroy(weights);
     swg_graph_destroy(g);
@@ -124,25 +142,25 @@ static void close_context(swg_context *ctx) {
     swg_context_close(ctx);
 }
 
-static void against_reference(void **state) {
-    (void)state;
+/* A bf16 result is off by half a unit in its last place, 2^-8 of it, more. */
+static void against_reference_as(halves what) {
     for (int i = 0; i < SHAPES; i++)
         for (swg__op op = SWG__CONV; op <= SWG__CONV_WEIGHTS; op++)
             for (int epilogue = 0; epilogue < (op == SWG__CONV_WEIGHTS ? 1 : EPILOGUES); epilogue++) {
                 int64_t n, m;
                 swg_context *ctx = context_of(1, (int)swg__isa_best());
-                double *truth = result_of(ctx, &shapes[i], op, epilogue, SWG_F64, false, &n), most = 0;
+                double *truth = result_of(ctx, &shapes[i], op, epilogue, SWG_F64, what, false, &n), most = 0;
                 close_context(ctx);
                 for (int64_t e = 0; e < n; e++)
                     most = fmax(most, fabs(truth[e]));
                 for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
                     ctx = context_of(2, isa);
-                    double *got = result_of(ctx, &shapes[i], op, epilogue, SWG_F32, isa & 1, &m);
+                    double *got = result_of(ctx, &shapes[i], op, epilogue, SWG_F32, what, isa & 1, &m);
                     assert_int_equal(n, m);
                     for (int64_t e = 0; e < n; e++)
-                        if (!(fabs(got[e] - truth[e]) <= 4e-6 * most))
-                            fail_msg("%s of \"%s\", epilogue %d, %s: element %lld is %.9g, reference %.17g", swg__ops[op].text,
-                                     shapes[i].name, epilogue, swg__isa_name((swg__isa)isa), (long long)e, got[e], truth[e]);
+                        if (!(fabs(got[e] - truth[e]) <= 4e-6 * most + (what == ALL ? 0x1p-8 * fabs(truth[e]) : 0)))
+                            fail_msg("%s of \"%s\", epilogue %d, %s, kind %d: element %lld is %.9g, reference %.17g", swg__ops[op].text,
+                                     shapes[i].name, epilogue, swg__isa_name((swg__isa)isa), what, (long long)e, got[e], truth[e]);
                     free(got);
                     close_context(ctx);
                 }
@@ -150,18 +168,23 @@ static void against_reference(void **state) {
             }
 }
 
+static void against_reference(void **state) { (void)state, against_reference_as(F32); }
+static void bf16_operands(void **state) { (void)state, against_reference_as(FIRST); }
+static void bf16_result(void **state) { (void)state, against_reference_as(ALL); }
+
 static void same_bits(void **state) {
     (void)state;
-    for (int i = 0; i < SHAPES; i++)
+    for (int i = 0; i < SHAPES * KINDS; i++)
         for (swg__op op = SWG__CONV; op <= SWG__CONV_WEIGHTS; op++) {
             double *first = NULL;
             for (int threads = 1; threads <= 4; threads *= 2) {
                 int64_t n;
                 swg_context *ctx = context_of(threads, (int)swg__isa_best());
-                double *got = result_of(ctx, &shapes[i], op, 0, SWG_F32, false, &n);
+                double *got = result_of(ctx, &shapes[i / KINDS], op, 0, SWG_F32, (halves)(i % KINDS), false, &n);
                 close_context(ctx);
                 if (first && memcmp(first, got, (size_t)n * sizeof *got) != 0)
-                    fail_msg("%s of \"%s\": %d threads give other bits than one", swg__ops[op].text, shapes[i].name, threads);
+                    fail_msg("%s of \"%s\", kind %d: %d threads give other bits than one", swg__ops[op].text, shapes[i / KINDS].name,
+                             i % KINDS, threads);
                 if (first)
                     free(got);
                 else
@@ -431,6 +454,8 @@ static void no_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(against_reference),
+        cmocka_unit_test(bf16_operands),
+        cmocka_unit_test(bf16_result),
         cmocka_unit_test(same_bits),
         cmocka_unit_test_setup_teardown(work, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(layers, testing_open, testing_close),

@@ -180,6 +180,12 @@ static swg_value some_knots(swg_graph *g, int64_t count) {
     return all;
 }
 CASE(spline) { return swg_square(g, swg_spline_basis(g, A, NULL)); }
+CASE(spline_planes) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.silu = true, .planes = true})); }
+CASE(kan_linear) { return swg_square(g, swg_kan_linear(g, A, 2, &(swg_kan_opts){.intervals = 3, .order = 2}, "kan")); }
+CASE(kan_conv) {
+    return swg_square(g, swg_kan_conv(g, A, 2, 3, &(swg_kan_opts){.intervals = 3, .order = 2, .scaler = SWG_KAN_CHANNEL, .conv_then_silu = true},
+                                      &(swg_conv_opts){.padding = {1, 2}, .stride = {1, 2}}, "kan"));
+}
 CASE(spline_2) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.intervals = 3, .order = 2, .low = -.7, .high = .8})); }
 CASE(spline_5) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.order = 5})); }
 CASE(spline_knots) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.knots = some_knots(g, 10)})); }
@@ -253,6 +259,9 @@ static const grad_case cases[] = {
     {"gdn", -1, {{2, 3, 4}}, -1, 1, build_gdn},
     {"inverse gdn, channels last", -1, {{3, 4}}, -1, 1, build_igdn},
     {"resize, nearest", -1, {{2, 3, 4, 2}}, -1, 1, build_resize_nearest},
+    {"spline planes with SiLU", -1, {{3, 5}}, -2.4, 2.4, build_spline_planes},
+    {"KAN linear", -1, {{3, 4}}, -1.6, 1.6, build_kan_linear},
+    {"KAN convolution", -1, {{1, 2, 4, 3}}, -1.6, 1.6, build_kan_conv},
     {"spline of order 2", -1, {{21}}, -1.6, 1.6, build_spline_2},
     {"spline of order 5", -1, {{13}}, -3, 3, build_spline_5},
     {"spline, knots given", -1, {{25}}, -1.6, 2, build_spline_knots},

@@ -154,7 +154,7 @@ static const struct { const char *name; void (*make)(wrong *); swg_status status
     X(huber_beta, EINVAL, "huber loss: ")
     X(sw_rank, ESHAPE, "sliced-Wasserstein loss: ")
     X(sw_directions, ESHAPE, "normal: extent 0 of axis 0")
-    X(swae_layers, EINVAL, "9 hidden layers")
+    X(swae_layers, EINVAL, "9 hidden layers or stages, mlp has 0 to 8")
     X(adam_hyper, EINVAL, "update: hyper")
     X(empty_scope, EINVAL, "scope_push: ")
     X(pop_too_often, EINVAL, "scope_pop: ")

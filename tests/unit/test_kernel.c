@@ -33,6 +33,8 @@ CASE(rsqrt, swg_rsqrt(g, A))
 CASE(recip, swg_reciprocal(g, A))
 CASE(simple, swg_add(g, swg_abs(g, swg_detach(g, swg_neg(g, A))), swg_mul(g, swg_sign(g, A), swg_square(g, swg_clamp(g, A, -.5, .75)))))
 CASE(inside, swg__ew(g, SWG__INSIDE, -.5, .5, 1, A, 0, 0))
+/* The second is of ties. */
+CASE(round, swg_add(g, swg_round(g, A), swg_round(g, swg_affine(g, swg_round(g, A), .5, 0))))
 CASE(equal, swg__ew(g, SWG__EQUAL, 0, 0, 2, A, swg_relu(g, A), 0))
 CASE(binary, swg_div(g, swg_sub(g, swg_max(g, A, B), swg_mul(g, A, B)), swg_affine(g, swg_min(g, A, B), 1, 4)))
 CASE(where, swg_where(g, swg_greater(g, A, B), A, swg_affine(g, B, -2, 1)))
@@ -174,6 +176,16 @@ CASE(slopes_2, squares_slope(g, A, splines(g, in, 2)))
 CASE(slopes_3, squares_slope(g, A, splines(g, in, 3)))
 CASE(slopes_5, squares_slope(g, A, splines(g, in, 5)))
 
+/* planes with SiLU, and the slopes through them */
+static swg_value spline_planes(swg_graph *g, const swg_value *in, int64_t order) {
+    swg_spline_opts opts = {.intervals = 5, .order = order, .silu = true, .planes = true};
+    return with_gradient(g, in[0], swg_spline_basis(g, in[0], &opts));
+}
+CASE(planes_1, spline_planes(g, in, 1))
+CASE(planes_2, spline_planes(g, in, 2))
+CASE(planes_3, spline_planes(g, in, 3))
+CASE(planes_4, spline_planes(g, in, 4))
+
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
     {"log", {{1003}}, 1e-30, 3, 4e-7, build_log},
@@ -188,6 +200,8 @@ static const kernel_case cases[] = {
     {"reciprocal", {{97}}, .01, 5, 2e-7, build_recip},
     {"simple", {{3, 37}}, -1, 1, 3e-7, build_simple},
     {"inside", {{97}}, -1, 1, 0, build_inside},
+    {"round", {{203}}, -9, 9, 0, build_round},
+    {"round_large", {{97}}, -8e6, 8e6, 0, build_round},
     {"equal", {{97}}, -1, 1, 0, build_equal},
     {"binary", {{3, 5, 37}, {5, 1}}, -1, 1, 1e-6, build_binary},
     {"binary, rows", {{70, 33}, {33}}, -1, 1, 1e-6, build_binary},
@@ -289,6 +303,11 @@ static const kernel_case cases[] = {
     {"spline slopes, order 3", {{7, 301}}, -2, 2, 8e-6, build_slopes_3},
     {"spline slopes, order 5", {{7, 301}}, -2, 2, 2e-5, build_slopes_5},
     {"spline slopes, knots given", {{7, 301}, {12}}, -1, 1, 2e-4, build_slopes_3},
+    {"spline planes of order 1", {{31, 37}}, -2.5, 2.5, 8e-6, build_planes_1},
+    {"spline planes of order 2", {{31, 37}}, -2.5, 2.5, 8e-6, build_planes_2},
+    {"spline planes of order 3", {{31, 64}}, -2.5, 2.5, 8e-6, build_planes_3},
+    {"spline planes of order 3, narrow", {{31, 3}}, -2.5, 2.5, 8e-6, build_planes_3},
+    {"spline planes of order 4", {{31, 5}}, -2.5, 2.5, 2e-5, build_planes_4},
     {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
     {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
     {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},

@@ -28,6 +28,9 @@ typedef struct maker {
     double bound[POOL];     /* no element is larger; kept below 2, so that nothing overflows */
     int count, leaves;
     swg_value leaf[POOL];
+    bool network;           /* trainable; some leaves are inputs, and there are blocks, dropout and batch norm */
+    int given, depth, layers;
+    swg_value input[POOL];
 } maker;
 
 static int64_t below(maker *m, int64_t n) { /* splitmix64 */
@@ -52,6 +55,13 @@ static swg_value fresh_leaf(maker *m, int ndim, const int64_t *shape) {
     snprintf(name, sizeof name, "leaf%d", m->leaves);
     if (m->leaves == POOL)
         return SWG_NONE;
+    if (m->network && m->leaves && m->given < POOL && below(m, 2)) {
+        snprintf(name, sizeof name, "input%d", m->given);
+        swg_value v = swg_input(m->g, name, ndim, shape);
+        if (v)
+            m->input[m->given++] = v;
+        return v;
+    }
     swg_value v = m->trainable ? swg_param(m->g, name, ndim, shape, (swg_init){.bound = 1}) : swg_input(m->g, name, ndim, shape);
     if (v)
         m->leaf[m->leaves++] = v;
@@ -281,6 +291,34 @@ static void movement(maker *m, int i) {
     }
 }
 
+/* What only networks have. */
+static void layer(maker *m) {
+    char name[24];
+    int i = any(m);
+    swg_value x = m->pool[i];
+    snprintf(name, sizeof name, "layer%d", m->layers++);
+    switch (below(m, 6)) {
+    case 0:
+    case 1:
+        if (m->depth < 3) {
+            swg_block_begin(m->g);
+            m->depth++;
+        }
+        break;
+    case 2:
+        if (m->depth > 0) {
+            swg_block_end(m->g);
+            m->depth--;
+        }
+        break;
+    case 3: keep(m, swg_dropout(m->g, x, .25, name), 1.34 * m->bound[i]); break;
+    default:
+        if (swg_ndim(m->g, x) > 1 && swg_elements(m->g, x) > swg_shape(m->g, x)[1])
+            keep(m, swg_batch_norm(m->g, swg_add(m->g, x, swg_random_normal(m->g, name, swg_ndim(m->g, x), swg_shape(m->g, x))), name, NULL), 8);
+        break;
+    }
+}
+
 /* Builds a graph; returns the number of its outputs. */
 static int build(maker *m, swg_value outputs[OUTPUTS]) {
     static const int64_t rows[] = {1, 3, 7, 48, 49, 97, 130};
@@ -298,8 +336,11 @@ static int build(maker *m, swg_value outputs[OUTPUTS]) {
     static void (*const kinds[10])(maker *, int) = {unary,  unary,       unary,       binary,    binary,
                                                     binary, contraction, contraction, over_axes, movement};
     int64_t steps = 4 + below(m, LONGEST - 4);
-    for (int step = 0; step < steps && swg_graph_status(m->g) == SWG_OK; step++)
+    for (int step = 0; step < steps && swg_graph_status(m->g) == SWG_OK; step++) {
         kinds[below(m, 10)](m, any(m));
+        if (m->network)
+            layer(m);
+    }
     if (swg_graph_status(m->g) != SWG_OK)
         return 0;
     int count = 1 + (int)below(m, OUTPUTS - 1);
@@ -339,6 +380,8 @@ typedef struct setup {
     swg_plan_mode mode;
     bool train, smooth;     /* gradients of all parameters are outputs too */
     bool update;            /* and the update runs */
+    bool network;
+    swg_recompute recompute;
     int64_t most;
     testing_allocator *memory;
 } setup;
@@ -372,6 +415,11 @@ static double get(const void *data, swg_dtype dtype, int64_t i) {
 }
 
 static swg_status fill_inputs(job *j, const setup *s) {
+    for (int i = 0; i < j->m.given; i++) {
+        void *data = swg_plan_data(j->plan, j->m.input[i]);
+        for (int64_t e = 0; data && e < swg_elements(j->m.g, j->m.input[i]); e++)
+            put(data, s->dtype, e, leaf_value(s->seed, POOL + i, e));
+    }
     for (int i = 0; i < j->m.leaves && !s->train; i++) {
         int64_t n = swg_elements(j->m.g, j->m.leaf[i]);
         void *data = swg_plan_data(j->plan, j->m.leaf[i]);
@@ -386,7 +434,7 @@ static swg_status fill_inputs(job *j, const setup *s) {
 }
 
 static swg_status open_job(job *j, const setup *s) {
-    *j = (job){.m = {.seed = s->seed, .trainable = s->train, .smooth = s->smooth, .most = s->most}};
+    *j = (job){.m = {.seed = s->seed, .trainable = s->train, .smooth = s->smooth, .most = s->most, .network = s->network}};
     swg_context_opts opts = {.threads = s->threads};
     if (s->memory)
         opts.allocator = (swg_allocator){testing_alloc, testing_release, s->memory};
@@ -405,7 +453,8 @@ static swg_status open_job(job *j, const setup *s) {
     }
     j->outputs[j->count++] = loss;
     SWG__TRY(swg_plan_make(j->m.g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .no_fusion = s->no_fusion,
-                                                    .frozen = s->frozen && !j->hyper, .bind_inputs = s->bound, .mode = s->mode}, &j->plan));
+                                                    .frozen = s->frozen && !j->hyper, .bind_inputs = s->bound, .mode = s->mode,
+                                                    .recompute = s->recompute}, &j->plan));
     SWG__TRY(swg_weights_create(j->m.g, j->hyper != SWG_NONE, &j->weights));
     swg_weights_init(j->weights, s->seed);
     SWG__TRY(swg_plan_open(j->plan, j->weights, NULL));
@@ -597,6 +646,48 @@ static void updates(void **state) {
     }
 }
 
+/* Policies of recomputation give the same bits: outputs, weights and running statistics. */
+static void recomputation(void **state) {
+    (void)state;
+    static const swg_recompute policies[] = {{.policy = SWG_RECOMPUTE_OFF}, {.policy = SWG_RECOMPUTE_FREE}, {.policy = SWG_RECOMPUTE_ATTENTION},
+                                             {.policy = SWG_RECOMPUTE_BLOCKS}, {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 3},
+                                             {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 1},
+                                             {.policy = SWG_RECOMPUTE_BUDGET, .budget_share = .93}};
+    enum { POLICIES = sizeof policies / sizeof policies[0], RUNS = 3 };
+    int changed[POLICIES] = {0}, refused = 0;
+    for (uint64_t seed = 6001; seed <= 6000 + 120 / SHARE; seed++) {
+        uint32_t bits[RUNS] = {0};
+        int steps = 0;
+        for (int p = 0; p < POLICIES; p++) {
+            setup s = {.seed = seed, .most = 3000, .train = true, .network = true, .update = true, .threads = 1 + p % 3,
+                       .dtype = seed % 4 ? SWG_F32 : SWG_F64, .no_fusion = seed % 5 == 0, .recompute = policies[p]};
+            job j;
+            swg_status status = open_job(&j, &s);
+            if (status == SWG_EINVAL && policies[p].policy == SWG_RECOMPUTE_BUDGET) {
+                assert_non_null(strstr(swg_context_message(j.ctx), "the least possible peak is"));
+                refused++;
+                close_job(&j);
+                continue;
+            }
+            assert_ok(j.ctx, status);
+            steps = p ? steps : swg_plan_steps(j.plan);
+            changed[p] += swg_plan_steps(j.plan) > steps;
+            for (uint32_t step = 0; step < RUNS; step++) {
+                run(&j, step);
+                uint32_t own = swg__crc32c(hash_of(&j), j.weights->state, (size_t)j.weights->state_span * swg__dtype_size(s.dtype));
+                bits[step] = p ? bits[step] : own;
+                if (own != bits[step])
+                    fail_msg("graph %llu: other bits with recomputation %d in step %u", (unsigned long long)seed, p, (unsigned)step);
+            }
+            close_job(&j);
+        }
+    }
+    for (int p = 1; p < POLICIES; p++)
+        if (!changed[p])
+            fail_msg("recomputation %d changed no plan", p);
+    assert_true(refused < 120 / SHARE);
+}
+
 static void central_differences(void **state) {
     (void)state;
     for (uint64_t seed = 4001; seed <= 4000 + 150 / SHARE; seed++) {
@@ -655,6 +746,7 @@ int main(void) {
         cmocka_unit_test(gradients_of_smooth_graphs),
         cmocka_unit_test(gradients_of_any_graph),
         cmocka_unit_test(updates),
+        cmocka_unit_test(recomputation),
         cmocka_unit_test(central_differences),
         cmocka_unit_test(out_of_memory),
     };

@@ -1,6 +1,7 @@
 /* test_update.c - proves: every parameter's gradient reaches its own place, also where two share one or it is a mere number; what
  * does not depend on the update sees the weights as they were; parameter groups have numbers of their own, wherever their borders
- * lie; micro-batches are added up in order, and only the last one updates; averages are taken of the whole span; memory is only reused where nobody reads any more; weights of
+ * lie; micro-batches are added up in order, and only the last one updates; averages are taken of the whole span; an
+ * update in passes is the fused one up to rounding, on any number of threads; memory is only reused where nobody reads any more; weights of
  * another model or type, a second update and frozen weights under an update are refused.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
@@ -429,8 +430,62 @@ static void averages(void **state) {
     }
 }
 
+/* ---- the update in passes ---- */
+
+enum { WIDE = 40000, UPDATES = 5 };
+
+/* Weights and second moments after a few updates; w moves towards x with a gradient that is clipped. */
+static void updates(const swg_update_opts *opts, bool separate, int threads, float *out, int *steps) {
+    swg_context *ctx;
+    swg_graph *g;
+    swg_plan *plan;
+    swg_weights *weights;
+    double b1 = 1, b2 = 1;
+    assert_int_equal(swg_context_open(&(swg_context_opts){.threads = threads}, &ctx), SWG_OK);
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value w = swg_param(g, "w", 1, SHAPE(WIDE), (swg_init){.bound = 1}), hyper = swg_input(g, "hyper", 1, SHAPE(SWG_HYPER_COUNT));
+    swg_value x = swg_input(g, "x", 1, SHAPE(WIDE));
+    swg_value norm = swg_update(g, swg_reshape(g, swg_sum(g, swg_square(g, swg_sub(g, w, x)), 0), 1, SHAPE(1)), hyper, opts);
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &norm, .output_count = 1, .separate_update = separate}, &plan));
+    assert_ok(ctx, swg_weights_create(g, true, &weights));
+    swg_weights_init(weights, 3);
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+    for (int i = 0; i < WIDE; i++)
+        ((float *)swg_plan_data(plan, x))[i] = sinf((float)i);
+    for (uint32_t i = 0; i < UPDATES; i++) {
+        const swg_adam_hyper numbers = {.lr = .05, .beta1 = .9, .beta2 = .99, .eps = 1e-8, .weight_decay = .1, .clip_norm = 2, .grad_scale = i == 2 ? NAN : 1};
+        swg_hyper_adam(&numbers, &b1, &b2, SWG_F32, swg_plan_data(plan, hyper));
+        assert_ok(ctx, swg_plan_run(plan, 0, i));
+    }
+    memcpy(out, weights->value, WIDE * sizeof *out);
+    memcpy(out + WIDE, weights->moment2, WIDE * sizeof *out);
+    *steps = swg_plan_steps(plan);
+    swg_plan_destroy(plan);
+    swg_weights_destroy(weights);
+    swg_graph_destroy(g);
+    assert_int_equal(swg_context_bytes(ctx), 0);
+    swg_context_close(ctx);
+}
+
+static void update_in_passes(void **state) {
+    (void)state;
+    static float fused[2 * WIDE], passes[2 * WIDE], again[2 * WIDE];
+    static const swg_update_opts both[] = {{.kind = SWG_UPDATE_ADAM, .clip = true}, {.kind = SWG_UPDATE_ADAMW, .clip = true, .amsgrad = true}};
+    for (size_t k = 0; k < 2; k++) {
+        int one, four, same;
+        updates(&both[k], false, 1, fused, &one);
+        updates(&both[k], true, 1, passes, &four);
+        updates(&both[k], true, 3, again, &same);
+        assert_int_equal(four, one + 3);
+        assert_memory_equal(passes, again, sizeof passes);
+        for (int i = 0; i < 2 * WIDE; i++)
+            assert_close((double)passes[i], (double)fused[i], 1e-6, 1e-5);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(update_in_passes),
         cmocka_unit_test_setup_teardown(every_gradient_has_its_place, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(outputs_see_the_weights_before, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(panels_do_not_write_over_what_others_read, testing_open, testing_close),

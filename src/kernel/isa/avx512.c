@@ -1,12 +1,4 @@
 /* avx512.c - the kernels for AVX-512 F, BW, DQ, VL.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <immintrin.h>
 #define SWG_ISA avx512
-#define VL 16
-#define MR 12
-#define TALL_ROWS 16
-/* The first n of sixteen lanes. */
-#define LANES_BELOW(n) ((__mmask16)((1u << (n)) - 1))
-#define LOAD_PART(p, n) ((vf)_mm512_maskz_loadu_ps(LANES_BELOW(n), p))
-#define STORE_PART(p, x, n) _mm512_mask_storeu_ps(p, LANES_BELOW(n), (__m512)(x))
-#include "kernel/isa/body.inc.h"
+#include "kernel/isa/avx512.inc.h"

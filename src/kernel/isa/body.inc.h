@@ -4,6 +4,7 @@
 #include "kernel/isa.h"
 
 #include "kernel/tile.inc.h"
+#include "kernel/pack_bf16.inc.h"
 #include "kernel/conv.inc.h"
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
@@ -11,8 +12,10 @@
 #include "kernel/peak.inc.h"
 #include "kernel/norm.inc.h"
 #include "kernel/layer_norm.inc.h"
+#include "kernel/turn.inc.h"
 #include "kernel/dropout.inc.h"
-#include "kernel/attention.inc.h"
+#include "kernel/softmax.inc.h"
+#include "kernel/spline.inc.h"
 #include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
@@ -25,11 +28,17 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .gemm = gemm,
     .pack = pack,
     .pack_taps = pack_taps,
+    .gemm_bf16 = gemm_bf16,
+    .pack_bf16 = pack_bf16,
+    .pack_taps_bf16 = pack_taps_bf16,
+    .pair_rows = pair_rows,
+    .round_bf16 = round_bf16,
     .sum = sum,
     .sum_squares = sum_squares,
     .column_sum = column_sum,
     .softmax = softmax,
     .adam = adam,
+    .adam_pass = adam_pass,
     .sgd = sgd,
     .accumulate = accumulate,
     .blend = blend,
@@ -39,15 +48,22 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_moments = column_moments,
     .column_products = column_products,
     .add_scaled = add_scaled,
+    .turn = turn,
     .layer_norm = layer_norm,
     .layer_norm_grad = layer_norm_grad,
     .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
+    .attention_means = attention_means,
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
     .fft_pass = fft_pass,
+    .spline_values = spline_values,
+    .spline_slopes = spline_slopes,
     .peak_f32 = peak_f32,
+#ifdef DOT
+    .peak_bf16 = peak_bf16,
+#endif
     .stream_read = stream_read,
     .stream_copy = stream_copy,
     .stream_scale = stream_scale,
@@ -57,5 +73,6 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
         ENTRY(LOG1P), ENTRY(RELU), ENTRY(GELU), ENTRY(DGELU), ENTRY(TANH), ENTRY(SIGMOID), ENTRY(SOFTPLUS), ENTRY(AFFINE),
         ENTRY(CLAMP), ENTRY(INSIDE), ENTRY(DETACH), ENTRY(ADD), ENTRY(SUB), ENTRY(MUL), ENTRY(DIV), ENTRY(MAX), ENTRY(MIN),
         ENTRY(GREATER), ENTRY(EQUAL), ENTRY(GATE), ENTRY(WHERE), ENTRY(LEAKY_RELU), ENTRY(ELU),
+        ENTRY(ROUND),
     },
 };

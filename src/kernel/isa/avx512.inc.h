@@ -1,0 +1,15 @@
+/* avx512.inc.h - what the AVX-512 instruction sets have in common.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <immintrin.h>
+#define VL 16
+#define MR 12
+#define TALL_ROWS 16
+/* The first n of sixteen lanes. */
+#define LANES_BELOW(n) ((__mmask16)((1u << (n)) - 1))
+#define LOAD_PART(p, n) ((vf)_mm512_maskz_loadu_ps(LANES_BELOW(n), p))
+#define STORE_PART(p, x, n) _mm512_mask_storeu_ps(p, LANES_BELOW(n), (__m512)(x))
+#define LOAD_HALF_PART(p, n) ((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(LANES_BELOW(n), p)))
+#define STORE_HALF_PART(p, x, n) _mm512_mask_cvtepi32_storeu_epi16(p, LANES_BELOW(n), (__m512i)(x))
+/* Lane by lane a > b ? a : b. */
+#define LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#include "kernel/isa/body.inc.h"
