@@ -129,6 +129,8 @@ swg_status swg__pass_remat(const swg_graph *from, swg_graph *to, const uint8_t *
         status = to->status;
     to->span = from->span;
     to->state_span = from->state_span;
+    if (to->count > from->count)
+        swg__explain(to, "remat: %lld operations done again for the backward pass", (long long)(to->count - from->count));
     swg__free(ctx, m.instance);
     swg__free(ctx, m.stack);
     swg__free(ctx, m.able);

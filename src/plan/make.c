@@ -132,6 +132,8 @@ static swg_status settle(swg_plan *plan, const swg_plan_opts *opts) {
         for (size_t v = 0; v < n; v++)
             m.group_of[v] = m.last_read[v] = -1;
         status = make(&m, opts);
+        if (status == SWG_OK && plan->explain.failed)
+            status = swg__fail_memory(ctx, plan->explain.length, "a plan");
     } else {
         status = swg__fail_memory(ctx, n * 32, "a plan");
     }
@@ -166,14 +168,14 @@ swg_status swg__plan_try(const swg_plan *base, const swg_plan_opts *opts, const 
     if (!plan)
         return swg__fail_memory(ctx, sizeof *plan, "a plan");
     SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.dtype = base->g->dtype}, &plan->g));
-    plan->g->explain = &plan->explain;
-    swg__text_puts(&plan->explain, base->explain.data ? base->explain.data : "");
     plan->map = swg__calloc(ctx, (size_t)base->map_count, sizeof *plan->map);
     plan->outputs = swg__calloc(ctx, (size_t)base->output_count, sizeof *plan->outputs);
     if (!plan->map || !plan->outputs)
         return swg__fail_memory(ctx, (size_t)base->map_count * sizeof *plan->map, "a plan");
     plan->map_count = base->map_count;
     plan->output_count = base->output_count;
+    swg__text_add(&plan->explain, base->explain.data ? base->explain.data : "", base->explain.length); /* of the passes before */
+    plan->g->explain = &plan->explain;
     SWG__TRY(swg__pass_remat(base->g, plan->g, drop, reach, like));
     for (int64_t v = 0; v < plan->map_count; v++)
         plan->map[v] = like[base->map[v]];
@@ -208,6 +210,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");
+    if (status == SWG_OK && plan->explain.failed)
+        status = swg__fail_memory(ctx, plan->explain.length, "a plan");
     if (status == SWG_OK && trains(plan->g)) {
         swg_plan *best = NULL;
         status = swg__recompute(plan, g->blocks, opts, &best);
@@ -217,8 +221,6 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         plan->policy = SWG_RECOMPUTE_OFF;
         status = settle(plan, opts);
     }
-    if (status == SWG_OK && plan->explain.failed)
-        status = swg__fail_memory(ctx, plan->explain.length, "a plan");
     if (status != SWG_OK) {
         swg_plan_destroy(plan);
         return status;

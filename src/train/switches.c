@@ -30,7 +30,7 @@ static const char *text_of(swg_config *c, const char *key, char *out, size_t cap
 }
 
 /* What the plan of the step shows of them. */
-typedef struct facts { int contractions, fused, programs, programmed, permutes, convolutions, updates, tuned, tunable; } facts;
+typedef struct facts { int contractions, fused, programs, programmed, permutes, convolutions, updates, tuned, bf16, again; } facts;
 
 static facts look(const swg_plan *plan) {
     facts f = {0};
@@ -48,6 +48,8 @@ static facts look(const swg_plan *plan) {
         f.permutes += n->op == SWG__PERMUTE;
         f.convolutions += n->op == SWG__CONV || n->op == SWG__CONV_TRANSPOSE || n->op == SWG__CONV_WEIGHTS;
         f.updates += n->op == SWG__UPDATE;
+        f.bf16 += n->dtype == SWG_BF16;
+        f.again += n->clone;
     }
     for (int i = 0; i < plan->group_count; i++)
         f.tuned += plan->groups[i].choice.panel_rows > 0;
@@ -72,7 +74,16 @@ int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]) {
     facts f = look(plan);
     table t = {.rows = rows};
     char number[24], requested[24];
-    row(&t, "trainer.precision", swg_config_string(r->config, "trainer.precision"), "32", "arithmetic and storage in f32");
+    const char *precision = swg_config_string(r->config, "trainer.precision");
+    if (f.bf16)
+        row(&t, "trainer.precision", precision, "bf16-mixed", "%d steps write bf16; weights, sums, statistics and losses are f32", f.bf16);
+    else
+        row(&t, "trainer.precision", precision, "32", "arithmetic and storage in f32");
+    static const char *const policies[] = {"default", "off", "free", "attention", "blocks", "segments", "budget"};
+    const bool checkpoints = swg_config_has(r->config, "gradient_checkpointing");
+    row(&t, "gradient_checkpointing", checkpoints ? swg_config_string(r->config, "gradient_checkpointing") : "none",
+        policies[plan->policy], "%d steps done again, %.1f MiB kept for the backward pass", f.again,
+        (double)swg_plan_memory_of(plan).saved_bytes / 1048576);
     mode_row(&t, r, plan, &f);
     bool isa = swg_config_is(r->config, "performance.isa", "auto");
     row(&t, "performance.isa", swg_config_string(r->config, "performance.isa"), swg_context_isa(r->ctx), "%s",

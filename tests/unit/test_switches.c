@@ -177,6 +177,7 @@ static void groups(void **state) {
         {"trainer.threads=3", "trainer.threads", "3", NULL, "do not depend"},
         {"performance.isa=scalar", "performance.isa", "scalar", NULL, "context"},
         {"optimizer.name=sgd", "performance.fused_optimizer", "true", "true", "one form"},
+        {"performance=auto", "gradient_checkpointing", "none", "off", "0 steps done again"},
         {"trainer.precision=f32", "trainer.precision", "32", "32", "f32"},
     };
     scratch s;
@@ -190,7 +191,7 @@ static void groups(void **state) {
         assert_ok(ctx, swg_config_open(ctx, "swae/mlp", &(swg_config_opts){.overrides = all, .override_count = 5}, &config));
         assert_ok(ctx, swg__trial_open(ctx, config, false, &t));
         int n = swg__run_switches(&t.run, rows);
-        assert_in_range(n, 9, SWG_TRAIN_SWITCHES);
+        assert_in_range(n, 10, SWG_TRAIN_SWITCHES);
         for (int k = 0; k < n; k++)
             assert_true(*rows[k].requested && *rows[k].effective && *rows[k].why);
         const swg_train_switch *row = find(rows, n, cases[i].key);
