@@ -50,10 +50,13 @@ fuzz: deps
 bench: build
 	@build/swage bench --output build/bench.json
 
-# The same work in PyTorch, in a virtual environment of its own (about 1 GB).
+# The same work in PyTorch, eager and compiled, and in ONNX Runtime, in a virtual environment of its own (about 1 GB), right after each of our
+# rows. Takes about an hour, most of it compiling; PEERS=pytorch or ROWS='c5-* win' make it shorter.
+PEERS ?= all
 bench-peers: build
-	@[ -d bench/peers/.venv ] || { python3 -m venv bench/peers/.venv && bench/peers/.venv/bin/pip install -q -r bench/peers/pytorch/requirements.txt; }
-	@SWAGE_PEER_PYTHON=bench/peers/.venv/bin/python build/swage bench --against pytorch --output build/bench.json
+	@[ -d bench/peers/.venv ] || { python3 -m venv bench/peers/.venv && bench/peers/.venv/bin/pip install -q \
+	    -r bench/peers/pytorch/requirements.txt -r bench/peers/onnxruntime/requirements.txt; }
+	@SWAGE_PEER_PYTHON=bench/peers/.venv/bin/python build/swage bench $(ROWS) --against $(PEERS) --output build/bench.json
 
 install: build
 	@cmake --install build

@@ -54,6 +54,9 @@ typedef struct swg_train_result {
  * SWG_EINTERRUPTED: stopped by the hook, checkpoint written. SWG_ENONFINITE: names epoch, batch and the last finite loss. */
 swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result);
 
+/* The network a configuration describes. SWG_EUSAGE: its settings do not fit each other. */
+swg_status swg_train_network_of(swg_context *ctx, swg_config *config, swg_swae *out);
+
 /* The plans a training run would make, without data: for `swage plan`. batch 0: as configured. */
 typedef struct swg_train_plan {
     swg_swae network;

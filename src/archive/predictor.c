@@ -11,17 +11,17 @@ static swg_status encode(void *user, int64_t count, const float *blocks, float *
 }
 
 static swg_status check_model(swg_context *ctx, swg_model *model) {
-    const char *norm = swg_norm_name(swg_model_norm(model));
-    if (strcmp(norm, "block_scale") != 0)
-        return swg__fail(ctx, SWG_EINVAL,
-                         "%s was trained with data.norm=%s, which has no exact integer inverse; a network for the bounded codec is trained "
-                         "with data.norm=block_scale (for example `swage train codec/swae-mlp data.path=...`)", swg_model_path(model), norm);
     const swg_swae *network = swg_model_network(model);
     if (network->kind != SWG_SWAE_MLP || network->gdn || network->latent_int8)
         return swg__fail(ctx, SWG_EUNSUPPORTED,
                          "%s: a network of model.name=%s%s; the codec's integer decoder is made of linear layers (model.name=mlp, model.act=relu or "
                          "gelu, model.latent_quant=none). Compress without -m, or train codec/swae-mlp", swg_model_path(model),
                          swg_swae_kind_name(network->kind), network->gdn ? ", model.act=gdn" : network->latent_int8 ? ", model.latent_quant=int8" : "");
+    const char *norm = swg_norm_name(swg_model_norm(model));
+    if (strcmp(norm, "block_scale") != 0)
+        return swg__fail(ctx, SWG_EINVAL,
+                         "%s was trained with data.norm=%s, which has no exact integer inverse; a network for the bounded codec is trained "
+                         "with data.norm=block_scale (for example `swage train codec/swae-mlp data.path=...`)", swg_model_path(model), norm);
     return SWG_OK;
 }
 

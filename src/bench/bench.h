@@ -26,6 +26,7 @@ typedef struct swg__side {
     void (*call)(void *arg);
     void *arg;
     int64_t settle_ns;
+    void (*turn)(void *arg, bool begins); /* before and after the side's turn; may be NULL */
 } swg__side;
 
 typedef struct swg__ratio { double median, low, high; } swg__ratio; /* over the rounds */
@@ -109,7 +110,7 @@ double swg__peaks_probe(swg__team *team);
 
 /* ---- rows ---- */
 
-typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
+typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_BUSY, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
 
 typedef struct swg__workload {
     char id[48];
@@ -121,10 +122,11 @@ typedef struct swg__workload {
     const struct swg__bench_layer *layer; /* layers */
 } swg__workload;
 
-enum { SWG__PEERS = 2 };
+enum { SWG__PEER_PROCESSES = 3, SWG__PEERS = 12 }; /* PyTorch, PyTorch compiled, ONNX Runtime; ways of all peers beside a row */
 
 typedef struct swg__peer_times {
     char name[32], variant[32];
+    char failure[400];          /* "": it has times */
     swg__times times;
     swg__ratio ratio;           /* peer over ours */
     bool interleaved;           /* turn by turn with ours in one measurement */
@@ -152,7 +154,8 @@ typedef struct swg__bench_opts {
     const char *const *patterns; /* of workload ids; count 0: all */
     int pattern_count;
     int threads;                /* 0: all allowed */
-    bool quick, pytorch;
+    bool quick;
+    unsigned against;           /* bit i: run peer process i, see swg__peer_key */
     FILE *explain;              /* NULL, or where swg_plan_explain of every row's own plan goes */
     const volatile sig_atomic_t *stop;
     void (*progress)(void *user, const char *text); /* may be NULL */
@@ -171,7 +174,8 @@ typedef struct swg__bench {
     double peak_start, peak_end; /* of one core, Gop/s */
     swg__row *rows;
     int row_count;
-    swg__peer peers[2];         /* oneDNN, PyTorch */
+    swg__peer peers[1 + SWG__PEER_PROCESSES]; /* oneDNN, then the processes */
+    struct swg__peer_process *processes;      /* [team][process]; NULL while none runs */
 } swg__bench;
 
 /* Measures everything asked for. SWG_EUSAGE: no row matches. SWG_EINTERRUPTED: *opts->stop was raised. */
@@ -185,8 +189,21 @@ swg_status swg__bench_time(swg__bench *b, swg__team *team, swg__row *row);
 swg_status swg__bench_memory(swg__bench *b, swg__row *row);
 /* What passes and planner did to a row's own plan, where it is asked for. */
 void swg__bench_explain(const swg__bench *b, const swg__row *row, const swg_plan *plan);
-/* pytorch.c: adds PyTorch's times to the rows of `threads` threads. */
-swg_status swg__bench_pytorch(swg__bench *b, int threads);
+/* busy.c: a training step beside a process that spins, in a child process too. */
+swg_status swg__bench_busy(swg__bench *b, swg__row *row);
+
+/* ---- peers.c: other systems ---- */
+
+typedef struct swg__peer_process swg__peer_process;
+const char *swg__peer_key(int i);                           /* "pytorch"; NULL behind the last one */
+/* Starts what b->opts.against asks for; a peer that is absent or fails says so in b->peers. */
+swg_status swg__peers_open(swg__bench *b);
+/* Adds their times to a row that has been measured by b->teams[team]. */
+void swg__peers_row(swg__bench *b, int team, swg__row *row);
+void swg__peers_close(swg__bench *b);
+
+/* files.c: tables of what swg__bench_json gave, of one run or several; page: an HTML file, or NULL. SWG_EFORMAT: something else. */
+swg_status swg__bench_files(swg_context *ctx, const char *const *paths, int count, bool markdown, const char *page, swg__text *text);
 
 /* report.c */
 void swg__bench_machine_line(const swg__machine *m, const swg__team *team, swg__text *text);

@@ -15,54 +15,109 @@
 enum { CUMULATIVE = 1, ALONE = 2 };
 
 typedef struct option_switch {
-    const char *name, *off, *on;
-    double tolerance;           /* of the first losses, relative */
-    int where;                  /* CUMULATIVE: a row of --compare-opts, and part of "all"; ALONE: a row of --each */
+    const char *name, *off, *on;    /* off "": what the recipe says */
+    double tolerance;               /* of the first losses, relative */
+    int where;                      /* CUMULATIVE: a row of --compare-opts, and part of "all"; ALONE: a row of --each */
 } option_switch;
 
 static const option_switch switches[] = {
+    {"bf16", "trainer.precision=32", "trainer.precision=bf16-mixed", 2e-2, CUMULATIVE | ALONE},
     {"channels-last", "performance.channels_last=false", "performance.channels_last=true", 1e-4, CUMULATIVE | ALONE},
     {"fusion", "performance.fusion=false", "performance.fusion=true", 1e-4, CUMULATIVE | ALONE},
     {"fused optimiser", "performance.fused_optimizer=false", "performance.fused_optimizer=true", 1e-4, CUMULATIVE | ALONE},
+    {"reduce-overhead", "performance.mode=default", "performance.mode=reduce-overhead", 1e-4, CUMULATIVE | ALONE},
+    {"autotune", "performance.mode=default", "performance.mode=max-autotune", 1e-4, CUMULATIVE | ALONE},
     {"loader threads", "data.workers=0", "data.workers=2", 0, CUMULATIVE | ALONE},
     {"oneDNN", "performance.provider=swage", "performance.provider=onednn", 1e-4, ALONE},
+    {"checkpointing", "", "gradient_checkpointing=blocks", 0, ALONE},
 };
 enum { SWITCHES = sizeof switches / sizeof *switches };
 
-/* Settings of a row: every switch on or off. */
+static size_t key_length(const char *setting) { return strcspn(setting, "="); }
+
+/* Settings of a row: every switch on or off. Of two that are values of one key the last that is on holds. */
 static void settings_of(swg__compare_row *row, const bool on[SWITCHES]) {
     size_t used = 0;
+    row->settings[0] = 0;
     for (int i = 0; i < SWITCHES; i++) {
-        used += (size_t)snprintf(row->settings + used, sizeof row->settings - used, "%s%s", i ? " " : "", on[i] ? switches[i].on : switches[i].off);
+        const char *setting = on[i] ? switches[i].on : switches[i].off;
+        bool overruled = !*setting;
+        for (int j = 0; j < SWITCHES && !overruled; j++)
+            overruled = j != i && on[j] && (!on[i] || j > i) && key_length(switches[j].on) == key_length(setting) &&
+                        strncmp(switches[j].on, setting, key_length(setting)) == 0;
+        if (!overruled)
+            used += (size_t)snprintf(row->settings + used, sizeof row->settings - used, "%s%s", used ? " " : "", setting);
         row->tolerance = on[i] && switches[i].tolerance > row->tolerance ? switches[i].tolerance : row->tolerance;
     }
 }
 
-static void list_switches(swg__comparison *c) {
+/* The recipe with the row's settings behind the user's own. */
+static swg_status open_config(swg_context *ctx, const swg__compare_opts *opts, const swg__compare_row *row, swg_config **out) {
+    enum { MOST = SWITCHES + 1 };
+    char text[sizeof row->settings], *save = NULL;
+    const char **all = swg__alloc(ctx, (size_t)(opts->config.override_count + MOST) * sizeof *all);
+    *out = NULL;
+    if (!all)
+        return swg__fail_memory(ctx, (size_t)opts->config.override_count * sizeof *all, "settings");
+    swg_config_opts config = opts->config;
+    memcpy(text, row->settings, sizeof text);
+    for (int64_t i = 0; i < config.override_count; i++)
+        all[i] = config.overrides[i];
+    for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        all[config.override_count++] = word;
+    config.overrides = all;
+    swg_status status = swg_config_open(ctx, opts->recipe, &config, out);
+    swg__free(ctx, all);
+    return status;
+}
+
+/* Is the switch built? A row with it alone is opened; *absent says why not. */
+static swg_status probe(swg__comparison *c, int i, swg__compare_row *absent) {
+    bool on[SWITCHES] = {false};
+    swg__compare_row row = {.batch = 0};
+    swg_config *config;
+    *absent = row;
+    on[i] = true;
+    settings_of(&row, on);
+    swg_status status = open_config(c->ctx, &c->opts, &row, &config);
+    swg_config_close(config);
+    if (status == SWG_EUNSUPPORTED) {
+        absent->absent = true;
+        snprintf(absent->failure, sizeof absent->failure, "absent: %.300s", swg_context_message(c->ctx));
+        status = SWG_OK;
+    }
+    return status;
+}
+
+static swg_status list_switches(swg__comparison *c) {
     bool each = c->opts.kind == SWG__COMPARE_EACH, on[SWITCHES] = {false}, all[SWITCHES] = {false};
-    swg__compare_row *row = &c->rows[c->row_count++];
+    swg__compare_row *row = &c->rows[c->row_count++], *last = row;
     snprintf(row->name, sizeof row->name, "baseline");
     settings_of(row, on);
     for (int i = 0; i < SWITCHES; i++) {
         if (!(switches[i].where & (each ? ALONE : CUMULATIVE)))
             continue;
-        on[i] = true;
         row = &c->rows[c->row_count++];
+        SWG__TRY(probe(c, i, row));
         snprintf(row->name, sizeof row->name, "%s%s", each ? "" : "+ ", switches[i].name);
+        if (row->absent)
+            continue;
+        on[i] = true;
+        all[i] = switches[i].where & CUMULATIVE;
         settings_of(row, on);
         on[i] = !each;
+        last = row;
     }
-    for (int i = 0; i < SWITCHES; i++)
-        all[i] = switches[i].where & CUMULATIVE;
     if (each) {
         row = &c->rows[c->row_count++];
         snprintf(row->name, sizeof row->name, "all");
         settings_of(row, all);
-    } else { /* the last one has all of them on */
-        char last[sizeof row->name];
-        snprintf(last, sizeof last, "%s", row->name);
-        snprintf(row->name, sizeof row->name, "all (%.40s)", last);
+    } else if (last != c->rows) { /* the last one has all of them on */
+        char name[sizeof row->name];
+        snprintf(name, sizeof name, "%s", last->name);
+        snprintf(last->name, sizeof last->name, "all (%.40s)", name);
     }
+    return SWG_OK;
 }
 
 /* ---- one measurement, in a child ---- */
@@ -129,26 +184,6 @@ static swg_status measure_side(swg_context *ctx, swg_config *config, int side, b
     }
     swg__trial_close(&t);
     malloc_trim(0);
-    return status;
-}
-
-/* The recipe with the row's settings behind the user's own. */
-static swg_status open_config(swg_context *ctx, const swg__compare_opts *opts, const swg__compare_row *row, swg_config **out) {
-    enum { MOST = SWITCHES + 1 };
-    char text[sizeof row->settings], *save = NULL;
-    const char **all = swg__alloc(ctx, (size_t)(opts->config.override_count + MOST) * sizeof *all);
-    *out = NULL;
-    if (!all)
-        return swg__fail_memory(ctx, (size_t)opts->config.override_count * sizeof *all, "settings");
-    swg_config_opts config = opts->config;
-    memcpy(text, row->settings, sizeof text);
-    for (int64_t i = 0; i < config.override_count; i++)
-        all[i] = config.overrides[i];
-    for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save))
-        all[config.override_count++] = word;
-    config.overrides = all;
-    swg_status status = swg_config_open(ctx, opts->recipe, &config, out);
-    swg__free(ctx, all);
     return status;
 }
 
@@ -222,6 +257,8 @@ static double rate(const swg__compare_row *row, int side, int round) { return (d
 static void sum_up(const swg__comparison *c, int at) {
     swg__compare_row *row = &c->rows[at];
     const swg__compare_row *base = &c->rows[0], *above = at ? &c->rows[at - 1] : base;
+    while (above > base && *above->failure)
+        above--;
     for (int s = 0; s < SWG__COMPARE_SIDES; s++) {
         swg__compare_side *side = &row->sides[s];
         double median[SWG__COMPARE_ROUNDS], gain[SWG__COMPARE_ROUNDS];
@@ -332,14 +369,10 @@ static swg_status check_config(swg__comparison *c) {
     swg_config *config;
     swg__recipe recipe;
     for (int i = 0; i < c->row_count; i++) {
-        swg_status status = open_config(c->ctx, &c->opts, &c->rows[i], &config);
-        if (i > 0 && status == SWG_EUNSUPPORTED) { /* this build has no such switch */
-            c->rows[i].absent = true;
-            snprintf(c->rows[i].failure, sizeof c->rows[i].failure, "absent: %.300s", swg_context_message(c->ctx));
+        if (c->rows[i].absent)
             continue;
-        }
-        SWG__TRY(status);
-        status = swg__recipe_read(c->ctx, config, &recipe);
+        SWG__TRY(open_config(c->ctx, &c->opts, &c->rows[i], &config));
+        swg_status status = swg__recipe_read(c->ctx, config, &recipe);
         swg_config_close(config);
         SWG__TRY(status);
     }
@@ -359,7 +392,7 @@ swg_status swg__compare_run(swg_context *ctx, const swg__compare_opts *opts, swg
     if (opts->kind == SWG__COMPARE_BATCHES)
         SWG__TRY(list_batches(c));
     else
-        list_switches(c);
+        SWG__TRY(list_switches(c));
     SWG__TRY(check_config(c));
     swg__team_wrap(&c->team, ctx, &cpus);
     int64_t bytes = swg__peaks_bytes(&c->machine, c->team.threads);

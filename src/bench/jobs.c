@@ -47,7 +47,7 @@ static swg_value build(swg__job *job, const swg__workload *work, int64_t batch, 
 }
 
 static bool updates_weights(const swg__workload *work) {
-    return work->kind == SWG__WORK_TRAIN || work->kind == SWG__WORK_ADAMW || work->kind == SWG__WORK_MEMORY_TRAIN;
+    return work->kind == SWG__WORK_TRAIN || work->kind == SWG__WORK_BUSY || work->kind == SWG__WORK_ADAMW || work->kind == SWG__WORK_MEMORY_TRAIN;
 }
 
 static const swg_adam_hyper hyper = {.lr = 2e-4, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .weight_decay = .01, .clip_norm = 1,
@@ -205,7 +205,7 @@ static int parallel_calls(const swg_plan *plan) {
     return calls;
 }
 
-static void count_work(const swg__job *job, swg__row *row) {
+void swg__job_count(const swg__job *job, swg__row *row) {
     const swg__workload *work = &row->work;
     double parameters = (double)swg_graph_parameters(job->g), io = (double)swg__node_bytes(&job->g->nodes[job->x]);
     row->parallel_calls = parallel_calls(job->plan);
@@ -216,7 +216,7 @@ static void count_work(const swg__job *job, swg__row *row) {
         row->working_set_bytes = 16 * parameters;
         row->updates = true;
         row->parallel_calls = 1;
-    } else if (work->kind == SWG__WORK_TRAIN) { /* the update, and weights read once forward and once backward */
+    } else if (work->kind == SWG__WORK_TRAIN || work->kind == SWG__WORK_BUSY) { /* the update, and weights read once forward and once backward */
         row->bytes = 36 * parameters + io;
         row->working_set_bytes = (double)swg_plan_memory_of(job->plan).peak_bytes;
     } else {
@@ -267,7 +267,7 @@ swg_status swg__bench_time(swg__bench *b, swg__team *team, swg__row *row) {
         const swg__side sides[2] = {
             {.call = work->kind == SWG__WORK_ADAMW ? swg__job_update : swg__job_run, .arg = &own, .settle_ns = OPENMP_SETTLE_NS},
             {.call = swg__job_run, .arg = &other}};
-        count_work(&own, row);
+        swg__job_count(&own, row);
         status = swg__measure(team->ctx, sides, peer ? 2 : 1, b->opts.quick, times, &ratio);
         times[0].cold_ns = cold[0];
         times[1].cold_ns = cold[1];

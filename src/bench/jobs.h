@@ -21,5 +21,7 @@ swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t ba
 void swg__job_close(swg__job *job);
 void swg__job_run(void *job);       /* one call, for swg__side */
 void swg__job_update(void *job);    /* the optimiser's step alone */
+/* What has to be done at least, into row. */
+void swg__job_count(const swg__job *job, swg__row *row);
 
 #endif

@@ -23,6 +23,17 @@ static void settle(int64_t ns) {
         nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
 }
 
+static void begin_turn(const swg__side *side, int count) {
+    settle(count > 1 ? side->settle_ns : 0);
+    if (side->turn)
+        side->turn(side->arg, true);
+}
+
+static void end_turn(const swg__side *side) {
+    if (side->turn)
+        side->turn(side->arg, false);
+}
+
 static double timed(const swg__side *side, int64_t loops) {
     double begin = swg__bench_clock_ns();
     for (int64_t i = 0; i < loops; i++)
@@ -77,20 +88,22 @@ swg_status swg__measure(swg_context *ctx, const swg__side *sides, int count, boo
         return swg__fail_memory(ctx, most * sizeof *samples, "times");
     int64_t used[2] = {0};
     for (int s = 0; s < count; s++) {
-        settle(count > 1 ? sides[s].settle_ns : 0);
+        begin_turn(&sides[s], count);
         times[s].loops = warm_up(&sides[s], p);
+        end_turn(&sides[s]);
     }
     for (int round = 0; round < ROUNDS; round++)
         for (int s = 0; s < count; s++) {
             double *sample = samples + (int64_t)s * ROUNDS * SAMPLES_OF_ROUND + used[s], sorted[SAMPLES_OF_ROUND];
             int64_t n = 0;
-            settle(count > 1 ? sides[s].settle_ns : 0);
+            begin_turn(&sides[s], count);
             timed(&sides[s], times[s].loops); /* back into the caches */
             double begin = swg__bench_clock_ns(), spent = 0;
             while (n < SAMPLES_OF_ROUND && (n < REPS_OF_ROUND || spent < p->least / ROUNDS) && spent < p->most / ROUNDS) {
                 sample[n++] = timed(&sides[s], times[s].loops);
                 spent = swg__bench_clock_ns() - begin;
             }
+            end_turn(&sides[s]);
             for (int64_t i = 0; i < n; i++)
                 sorted[i] = sample[i];
             qsort(sorted, (size_t)n, sizeof *sorted, ascending);

@@ -20,7 +20,7 @@ static void walk_through(const swg__workload *work, int threads) {
     swg_context *ctx;
     swg__job job;
     swg__workload small = *work;
-    small.batch = 256;
+    small.batch = work->batch < 256 ? work->batch : 256;
     if (swg_context_open(&(swg_context_opts){.threads = threads}, &ctx) != SWG_OK)
         return;
     if (swg__job_open(ctx, &small, small.batch, 1, SWG_F32, NULL, &job) == SWG_OK)

@@ -29,7 +29,7 @@ static void shape_of(const swg__workload *w, char *out, size_t capacity) {
 static const swg__peer_times *fastest_peer(const swg__row *row) {
     const swg__peer_times *best = NULL;
     for (int i = 0; i < row->peer_count; i++)
-        if (!best || row->peers[i].times.median_ns < best->times.median_ns)
+        if (!*row->peers[i].failure && (!best || row->peers[i].times.median_ns < best->times.median_ns))
             best = &row->peers[i];
     return best;
 }
@@ -111,7 +111,7 @@ static void add_peaks(const swg__bench *b, cJSON *root) {
 
 static void add_row(const swg__row *row, cJSON *rows) {
     static const char *const kinds[] = {[SWG__WORK_MATMUL] = "kernel", [SWG__WORK_CONV] = "kernel", [SWG__WORK_LAYER] = "kernel", [SWG__WORK_INFER] = "infer", [SWG__WORK_TRAIN] = "train",
-                                        [SWG__WORK_ADAMW] = "kernel", [SWG__WORK_MEMORY_TRAIN] = "memory", [SWG__WORK_MEMORY_INFER] = "memory"};
+                                        [SWG__WORK_ADAMW] = "kernel", [SWG__WORK_BUSY] = "train", [SWG__WORK_MEMORY_TRAIN] = "memory", [SWG__WORK_MEMORY_INFER] = "memory"};
     const swg__workload *w = &row->work;
     const swg__peer_times *peer = fastest_peer(row);
     bool timed = !*row->failure;
@@ -162,6 +162,10 @@ static void add_row(const swg__row *row, cJSON *rows) {
         cJSON_AddItemToArray(peers, entry);
         cJSON_AddStringToObject(entry, "name", p->name);
         cJSON_AddStringToObject(entry, "variant", p->variant);
+        if (*p->failure) {
+            cJSON_AddStringToObject(entry, "failure", p->failure);
+            continue;
+        }
         add_times(entry, &p->times);
         add_number(entry, "ratio", p->ratio.median);
         add_number(entry, "ratio_low", p->ratio.low);
@@ -251,6 +255,22 @@ static void peak_lines(const swg__bench *b, swg__text *text) {
                      fabs(b->peak_end / b->peak_start - 1) > .05 ? ": noisy, compare minima" : "");
 }
 
+/* Of several ways of one peer the fastest stands in the table; a failure only where none has a time. */
+static bool is_quoted(const swg__row *row, int at) {
+    const swg__peer_times *p = &row->peers[at];
+    for (int i = 0; i < row->peer_count; i++) {
+        const swg__peer_times *other = &row->peers[i];
+        if (i == at || strcmp(other->name, p->name) != 0)
+            continue;
+        bool better = *p->failure ? !*other->failure || i < at
+                                  : !*other->failure && (other->times.median_ns < p->times.median_ns ||
+                                                         (other->times.median_ns <= p->times.median_ns && i < at));
+        if (better)
+            return false;
+    }
+    return true;
+}
+
 static void timed_row(const swg__row *row, swg__text *text) {
     char median[24], least[24], peer[24], unit[16];
     const swg__times *t = &row->times;
@@ -261,6 +281,12 @@ static void timed_row(const swg__row *row, swg__text *text) {
                      row->noisy ? " ~" : "  ");
     for (int i = 0; i < row->peer_count; i++) {
         const swg__peer_times *p = &row->peers[i];
+        if (!is_quoted(row, i))
+            continue;
+        if (*p->failure) {
+            swg__text_printf(text, "  %s: %.60s", p->name, p->failure);
+            continue;
+        }
         swg__text_printf(text, "  %s %s, x %.2f", p->name, duration(p->times.median_ns, peer), p->ratio.median);
         if (p->interleaved)
             swg__text_printf(text, " (%.2f-%.2f)", p->ratio.low, p->ratio.high);

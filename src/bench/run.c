@@ -15,7 +15,10 @@ enum { MOST_WORKLOADS = 96 + SWG__BENCH_LAYERS };
 static const int64_t products[][2] = {{125, 512}, {512, 256}, {256, 16}, {16, 256}, {256, 512}, {512, 125}, {512, 16}, {16, 512}};
 static const int64_t batches[] = {1, 16, 256, 4096};
 static const struct { const char *model, *name; } models[] = {{"swae/mlp", "mlp1"}, {"swae/mlp-deep", "mlp"}};
-enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256, MEMORY_TRAIN_BATCH = 4096, MEMORY_INFER_BATCH = 65536 };
+/* Batches whose plans take more than 64 MiB or close to it, of every kind of network. */
+static const struct { const char *model, *name; int64_t train, infer; } memories[] = {
+    {"swae/mlp", "mlp1", 4096, 65536}, {"swae/mlp-deep", "mlp", 4096, 65536}, {"swae/gmlp", "gmlp", 4096, 16384}, {"swae/conv-opt", "conv-opt", 512, 2048}};
+enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -40,19 +43,19 @@ static int list(swg__workload *out) {
             *w = (swg__workload){.kind = SWG__WORK_INFER, .model = models[m].model, .batch = batches[i]};
             snprintf(w->id, sizeof w->id, "%s-b%lld", models[m].name, (long long)batches[i]);
         }
-    static const struct { swg__kind kind; int64_t batch; const char *format; } others[] = {
-        {SWG__WORK_TRAIN, TRAIN_BATCH, "%s-train-b%lld"},
-        {SWG__WORK_MEMORY_TRAIN, MEMORY_TRAIN_BATCH, "memory-%s-train-b%lld"},
-        {SWG__WORK_MEMORY_INFER, MEMORY_INFER_BATCH, "memory-%s-b%lld"},
-    };
-    for (size_t k = 0; k < COUNT(others); k++) {
-        for (size_t m = 0; m < COUNT(models); m++) {
-            swg__workload *w = &out[count++];
-            *w = (swg__workload){.kind = others[k].kind, .model = models[m].model, .batch = others[k].batch};
-            snprintf(w->id, sizeof w->id, others[k].format, models[m].name, (long long)w->batch);
-        }
-        if (others[k].kind == SWG__WORK_TRAIN)
-            out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
+    for (size_t m = 0; m < COUNT(models); m++) {
+        swg__workload *w = &out[count++];
+        *w = (swg__workload){.kind = SWG__WORK_TRAIN, .model = models[m].model, .batch = TRAIN_BATCH};
+        snprintf(w->id, sizeof w->id, "%s-train-b%d", models[m].name, TRAIN_BATCH);
+    }
+    out[count++] = (swg__workload){.id = "pool-busy", .kind = SWG__WORK_BUSY, .model = "swae/mlp-deep", .batch = TRAIN_BATCH};
+    out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
+    for (size_t m = 0; m < COUNT(memories); m++) {
+        swg__workload *train = &out[count++], *infer = &out[count++];
+        *train = (swg__workload){.kind = SWG__WORK_MEMORY_TRAIN, .model = memories[m].model, .batch = memories[m].train};
+        *infer = (swg__workload){.kind = SWG__WORK_MEMORY_INFER, .model = memories[m].model, .batch = memories[m].infer};
+        snprintf(train->id, sizeof train->id, "memory-%s-train-b%lld", memories[m].name, (long long)train->batch);
+        snprintf(infer->id, sizeof infer->id, "memory-%s-b%lld", memories[m].name, (long long)infer->batch);
     }
     return count;
 }
@@ -78,8 +81,8 @@ static swg_status list_rows(swg__bench *b) {
     if (!b->rows)
         return swg__fail_memory(b->ctx, (size_t)count * 2 * sizeof *b->rows, "rows");
     for (int i = 0; i < count; i++) {
-        bool memory = all[i].kind == SWG__WORK_MEMORY_TRAIN || all[i].kind == SWG__WORK_MEMORY_INFER;
-        for (int t = memory ? b->team_count - 1 : 0; t < b->team_count && wanted(&b->opts, all[i].id); t++)
+        bool once = all[i].kind == SWG__WORK_MEMORY_TRAIN || all[i].kind == SWG__WORK_MEMORY_INFER || all[i].kind == SWG__WORK_BUSY;
+        for (int t = once ? b->team_count - 1 : 0; t < b->team_count && wanted(&b->opts, all[i].id); t++)
             b->rows[b->row_count++] = (swg__row){.work = all[i], .threads = b->teams[t].threads, .measured_bytes = -1, .allocations = -1};
     }
     if (b->row_count == 0) {
@@ -133,6 +136,7 @@ static swg_status run_row(swg__bench *b, swg__row *row) {
         double before = swg__peaks_probe(&b->teams[0]);
         bool memory = row->work.kind == SWG__WORK_MEMORY_TRAIN || row->work.kind == SWG__WORK_MEMORY_INFER;
         swg_status status = memory                               ? swg__bench_memory(b, row)
+                            : row->work.kind == SWG__WORK_BUSY  ? swg__bench_busy(b, row)
                             : row->work.kind == SWG__WORK_CONV  ? swg__bench_conv(b, team, row)
                             : row->work.kind == SWG__WORK_LAYER ? swg__bench_layer(b, team, row)
                                                                 : swg__bench_time(b, team, row);
@@ -156,6 +160,8 @@ static swg_status run_rows(swg__bench *b) {
         if (b->opts.progress)
             b->opts.progress(b->opts.user, text);
         SWG__TRY(run_row(b, &b->rows[i]));
+        if (b->rows[i].measured_bytes < 0 && b->rows[i].work.kind != SWG__WORK_BUSY)
+            swg__peers_row(b, b->rows[i].threads > 1 && b->team_count > 1, &b->rows[i]);
     }
     return SWG_OK;
 }
@@ -165,7 +171,6 @@ static void find_onednn(swg__bench *b) {
     b->peers[0] = (swg__peer){.name = "oneDNN", .version = "absent", .options = "C API; primitives once, weights in its own format; OpenMP"};
     if (swg__provider_version(version, sizeof version))
         snprintf(b->peers[0].version, sizeof b->peers[0].version, "%s", version + strlen("oneDNN "));
-    b->peers[1] = (swg__peer){.name = "PyTorch", .version = "not asked"};
 }
 
 static swg_status open_teams(swg__bench *b) {
@@ -183,16 +188,11 @@ static swg_status run(swg__bench *b) {
     SWG__TRY(open_teams(b));
     SWG__TRY(list_rows(b));
     if (b->opts.progress)
-        b->opts.progress(b->opts.user, "peaks of this machine");
+        b->opts.progress(b->opts.user, b->opts.against ? "starting peers" : "peaks of this machine");
+    SWG__TRY(swg__peers_open(b));
     SWG__TRY(measure_limits(b));
     SWG__TRY(run_rows(b));
     b->peak_end = swg__peaks_probe(&b->teams[0]);
-    sched_setaffinity(0, sizeof b->cpus, &b->cpus); /* a peer's process inherits it */
-    for (int t = 0; b->opts.pytorch && t < b->team_count; t++) {
-        if (b->opts.progress)
-            b->opts.progress(b->opts.user, "PyTorch");
-        SWG__TRY(swg__bench_pytorch(b, b->teams[t].threads));
-    }
     for (int i = 0; i < b->row_count; i++) {
         swg__row *row = &b->rows[i];
         row->noisy = row->noisy || moved(b->peak_end, b->peak_start) > .05;
@@ -210,6 +210,7 @@ swg_status swg__bench_run(swg_context *ctx, const swg__bench_opts *opts, swg__be
     swg__machine_look(&b->machine);
     find_onednn(b);
     swg_status status = run(b);
+    swg__peers_close(b);
     sched_setaffinity(0, sizeof b->cpus, &b->cpus);
     for (int t = 0; t < b->team_count; t++) /* the limits stay for the report */
         swg__team_close(&b->teams[t]);

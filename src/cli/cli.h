@@ -22,7 +22,7 @@
     X(train) X(eval) \
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
-    X(plan) X(costs) X(profile) X(tune) X(bench) \
+    X(plan) X(diagram) X(costs) X(profile) X(tune) X(bench) \
     X(info) X(config) X(ops)
 
 typedef struct cli_option {
@@ -84,6 +84,8 @@ const char *cli_clean(const char *text, char *out, size_t capacity);
 
 /* SWG_EUSAGE if a change of the recipe names another key than those in `keys` (blanks between). */
 swg_status cli_only_keys(cli *c, const char *keys);
+/* Is it a run folder or a checkpoint, by its name, and not a recipe or another file? (model_arg.c) */
+bool cli_names_model(const char *path);
 
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);

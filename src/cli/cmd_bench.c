@@ -9,13 +9,15 @@
 
 static const cli_option options[] = {
     {"quick", 0, NULL, "about 20 seconds: shorter measurements, wider spread"},
-    {"against", 0, "PEER", "also run this peer, if it is installed: pytorch"},
+    {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all"},
     {"list", 0, NULL, "list the rows"},
     {"explain", 0, NULL, "say what each pass and the planner did for every row"},
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
     {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
-    {"output", 'o', "FILE", "write the JSON object into FILE"},
+    {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
+    {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
+    {"markdown", 0, NULL, "with --report: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -105,7 +107,49 @@ static swg_status compare(cli *c) {
 
 /* ---- rows ---- */
 
+/* "pytorch,onnxruntime" as bits; "ort" is short for the latter. */
+static swg_status read_peers(cli *c, unsigned *bits) {
+    const char *at = cli_value(c, "against");
+    while (at && *at) {
+        size_t length = strcspn(at, ",");
+        unsigned found = length == 3 && strncmp(at, "all", length) == 0 ? ~0u : 0;
+        bool ort = length == 3 && strncmp(at, "ort", length) == 0;
+        for (int i = 0; swg__peer_key(i); i++) {
+            const char *key = swg__peer_key(i);
+            if (ort ? strcmp(key, "onnxruntime") == 0 : strlen(key) == length && strncmp(at, key, length) == 0)
+                found |= 1u << i;
+        }
+        if (!found) {
+            const char *names[8] = {"all"};
+            char word[32], near[64];
+            size_t count = 1;
+            for (int i = 0; swg__peer_key(i) && count < sizeof names / sizeof *names; i++)
+                names[count++] = swg__peer_key(i);
+            snprintf(word, sizeof word, "%.*s", (int)length, at);
+            return cli_fail(c, SWG_EUSAGE, "--against %s: no such peer; there are pytorch, pytorch-compile and onnxruntime, or all (oneDNN is always "
+                            "run where it is built in)%s", word, swg__did_you_mean(word, names, count, near, sizeof near));
+        }
+        *bits |= found;
+        at += length + (at[length] == ',');
+    }
+    return SWG_OK;
+}
+
+static swg_status report(cli *c) {
+    swg__text text;
+    swg__text_init(&text, c->ctx);
+    swg_status status = swg__bench_files(c->ctx, (const char *const *)c->positional, c->positional_count, cli_flag(c, "markdown"), cli_value(c, "output"), &text);
+    if (status == SWG_OK)
+        fputs(text.data, stdout);
+    swg__text_free(&text);
+    return status;
+}
+
 static swg_status run(cli *c) {
+    if (cli_flag(c, "report"))
+        return report(c);
+    if (cli_flag(c, "markdown"))
+        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report");
     if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
         return compare(c);
     if (c->override_count)
@@ -114,11 +158,8 @@ static swg_status run(cli *c) {
         swg__bench_list(print_id, stdout);
         return SWG_OK;
     }
-    const char *against = cli_value(c, "against");
-    char near[64];
-    if (against && strcmp(against, "pytorch") != 0)
-        return cli_fail(c, SWG_EUSAGE, "--against %s: no such peer; there is pytorch (oneDNN is always run where it is built in)%s", against,
-                        swg__did_you_mean(against, (const char *const[]){"pytorch"}, 1, near, sizeof near));
+    unsigned against = 0;
+    SWG__TRY(read_peers(c, &against));
     int64_t threads = 0;
     swg_status status = cli_integer(c, "threads", 1, 4096, &threads);
     if (status != SWG_OK)
@@ -131,7 +172,7 @@ static swg_status run(cli *c) {
     cli_progress_open(&progress, 2);
     swg__bench bench;
     const swg__bench_opts opts = {.patterns = (const char *const *)c->positional, .pattern_count = c->positional_count,
-                                  .threads = (int)threads, .quick = cli_flag(c, "quick"), .pytorch = against != NULL,
+                                  .threads = (int)threads, .quick = cli_flag(c, "quick"), .against = against,
                                   .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
     status = swg__bench_run(c->ctx, &opts, &bench);
     cli_progress_close(&progress);
@@ -149,7 +190,7 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST",
+    .usage = "[ROW ...] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
                "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"

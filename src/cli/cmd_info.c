@@ -107,9 +107,7 @@ static swg_status show_model(cli *c, const char *path) {
 
 static swg_status run(cli *c) {
     const char *path = c->positional[0];
-    size_t length = strlen(path);
-    bool model = swg__is_folder(path) || (length > 12 && strcmp(path + length - 12, ".safetensors") == 0);
-    return model ? show_model(c, path) : show_swz(c, path);
+    return cli_names_model(path) ? show_model(c, path) : show_swz(c, path);
 }
 
 const cli_command cli_cmd_info = {

@@ -65,12 +65,23 @@ static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
     return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * keys + 2 * BLOCK + ROWS) * (int64_t)sizeof(float);
 }
 
+/* Heads that have a kernel of their own; a mask must be the same for all rows. */
+static bool is_narrow(const swg__attention *a) { return a->d == a->dv && (a->d == 4 || a->d == 8) && (!a->masked || a->mask.row == 0); }
+
 static void forward_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, float *scratch) {
     const swg__isa_table *isa = call->isa;
     const float *q = call->in[0], *k = call->in[1], *v = call->in[2], *mask = a->masked ? call->in[3] : NULL;
     float *out = call->out, *kt = scratch, *vs = kt + a->d * padded(isa, keys_of(a)), *s = vs + keys_of(a) * padded(isa, a->dv);
     float *most = s + rows_of(a) * keys_of(a), *sum = most + BLOCK, *keep = sum + BLOCK;
     int64_t rows = swg__min64(BLOCK, a->n - first);
+    if (is_narrow(a)) {
+        const swg__narrow narrow = {.q = q + at(a->q, b, h, first), .k = k + at(a->k, b, h, 0), .v = v + at(a->v, b, h, 0),
+                                    .mask = mask ? mask + at(a->mask, b, h, 0) : NULL, .y = out + at(a->y, b, h, first),
+                                    .lse = out + lse_at(a, b, h, first), .q_row = a->q.row, .k_row = a->k.row, .v_row = a->v.row,
+                                    .y_row = a->y.row, .rows = rows, .keys = a->m, .d = a->d, .scale = (float)a->scale};
+        isa->attention_narrow(&narrow);
+        return;
+    }
     for (int64_t r = 0; r < rows; r++) {
         most[r] = -INFINITY;
         sum[r] = 0;

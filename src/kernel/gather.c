@@ -36,7 +36,11 @@ static void gather_run(const swg__call *call, int64_t begin, int64_t end, int wo
         float *to = out + outer * out_rows * v.inner + c0;
         for (int64_t i = 0; i < v.n && !gathers; i++)
             memset(to + i * v.inner, 0, (size_t)width * sizeof *to);
-        for (int64_t i = 0; i < v.m; i++)
+        for (int64_t i = 0; i < v.m; i++) {
+            if (gathers && v.index_inner) {
+                call->isa->pick(to + i * v.inner, from, v.inner, v.n, at + i * v.index_m, width);
+                continue;
+            }
             for (int64_t c = 0; c < width; c++) {
                 int64_t k = at[i * v.index_m + c * v.index_inner];
                 bool inside = k >= 0 && k < v.n;
@@ -45,6 +49,7 @@ static void gather_run(const swg__call *call, int64_t begin, int64_t end, int wo
                 else if (inside)
                     to[k * v.inner + c] += from[i * v.inner + c];
             }
+        }
     }
 }
 

@@ -51,6 +51,14 @@ typedef struct swg__scores {
     int64_t mask_stride;            /* 0: one row for all */
 } swg__scores;
 
+/* Attention of one head so narrow that whole vectors of queries stay in registers; d columns of q, k and v. */
+typedef struct swg__narrow {
+    const float *q, *k, *v, *mask;  /* mask: one row for all, or NULL */
+    float *y, *lse;                 /* both with stride y_row */
+    int64_t q_row, k_row, v_row, y_row, rows, keys, d;
+    float scale;
+} swg__narrow;
+
 /* A pass of a Fourier transform of length n of SIDE sequences; stride: product of the radices of the passes before. cosine, sine: of
  * 2 pi i / n for i < n. */
 enum { SWG__FFT_SIDE = 8 };
@@ -58,6 +66,9 @@ typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *s
 
 /* A uniform grid of B-splines up to order 3, and n neighbours whose results of one kind lie side by side, kind behind kind. */
 typedef struct swg__spline_grid { int64_t n, bases; int order; bool silu; float low, inverse_step; } swg__spline_grid;
+
+/* Positions [first, end) of a volume of in[0] x in[1] x in[2], each of so many channels. */
+typedef struct swg__window { int64_t in[3], first[3], end[3], channels; } swg__window;
 
 typedef struct swg__isa_table {
     int mr, nr, vl;                 /* micro-tile rows, columns; vector length in f32 */
@@ -99,6 +110,10 @@ typedef struct swg__isa_table {
     void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
     void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
                             int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    /* Per channel the number of the window's position with the first largest value; the first NaN if there is one. */
+    void (*largest_of)(int32_t *index, const float *x, const swg__window *w);
+    /* to[c] = from[index[c] * stride + c], NaN where index[c] is not below rows */
+    void (*pick)(float *to, const float *from, int64_t stride, int64_t rows, const int32_t *index, int64_t n);
     /* to[i * to_stride + j] = from[j * from_stride + i], i < rows, j < columns */
     void (*turn)(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns);
     /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. */
@@ -110,6 +125,7 @@ typedef struct swg__isa_table {
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_narrow)(const swg__narrow *a);                     /* d is 4 or 8 */
     void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);

@@ -103,35 +103,16 @@ const swg__kernel swg__kernel_resample = {.name = "resample", .units = resample_
 
 static void max_index_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
-    enum { WIDTH = 64 };
     swg__resample r = swg__resample_of(call->g, call->node);
-    const float *x = call->in[0];
+    swg__window w = {.in = {r.in[0], r.in[1], r.in[2]}, .channels = r.inner};
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t o1 = unit % r.out[1], o0 = unit / r.out[1] % r.out[0], outer = unit / r.out[1] / r.out[0], f0, f1, f2;
-        int64_t e0 = swg__resample_window(&r, 0, o0, &f0), e1 = swg__resample_window(&r, 1, o1, &f1);
-        const float *base = x + outer * r.in[0] * r.in[1] * r.in[2] * r.inner;
+        int64_t o1 = unit % r.out[1], o0 = unit / r.out[1] % r.out[0], outer = unit / r.out[1] / r.out[0];
+        w.end[0] = swg__resample_window(&r, 0, o0, &w.first[0]);
+        w.end[1] = swg__resample_window(&r, 1, o1, &w.first[1]);
+        const float *x = (const float *)call->in[0] + outer * r.in[0] * r.in[1] * r.in[2] * r.inner;
         for (int64_t o2 = 0; o2 < r.out[2]; o2++) {
-            int64_t e2 = swg__resample_window(&r, 2, o2, &f2);
-            for (int64_t c0 = 0; c0 < r.inner; c0 += WIDTH) {
-                float most[WIDTH];
-                int32_t *to = (int32_t *)call->out + (unit * r.out[2] + o2) * r.inner + c0;
-                int64_t width = swg__min64(WIDTH, r.inner - c0);
-                for (int64_t c = 0; c < width; c++) {
-                    most[c] = -INFINITY;
-                    to[c] = (int32_t)((f0 * r.in[1] + f1) * r.in[2] + f2);
-                }
-                for (int64_t i = f0; i < e0; i++)
-                    for (int64_t j = f1; j < e1; j++)
-                        for (int64_t k = f2; k < e2; k++) {
-                            int64_t at = (i * r.in[1] + j) * r.in[2] + k;
-                            const float *from = base + at * r.inner + c0;
-                            for (int64_t c = 0; c < width; c++) {
-                                bool more = from[c] > most[c] || (from[c] != from[c] && most[c] == most[c]);
-                                most[c] = more ? from[c] : most[c];
-                                to[c] = more ? (int32_t)at : to[c];
-                            }
-                        }
-            }
+            w.end[2] = swg__resample_window(&r, 2, o2, &w.first[2]);
+            call->isa->largest_of((int32_t *)call->out + (unit * r.out[2] + o2) * r.inner, x, &w);
         }
     }
 }

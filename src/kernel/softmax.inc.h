@@ -69,8 +69,11 @@ static void softmax(float *out, const float *x, int64_t n, bool log) {
     vf high = splat(-__builtin_inff());
     float lane[VL], most = -__builtin_inff();
     double total = 0;
-    for (int64_t i = 0; i < n; i += VL)
-        high = LARGER(load_low(x + i, n - i), high);
+    int64_t whole = n - n % VL;
+    for (int64_t i = 0; i < whole; i += VL)
+        high = LARGER(*(const vf *)(x + i), high);
+    if (whole < n)
+        high = LARGER(load_low(x + whole, n - whole), high);
     memcpy(lane, &high, sizeof high);
     for (int j = 0; j < VL; j++)
         most = lane[j] > most ? lane[j] : most;
@@ -97,15 +100,23 @@ static void softmax(float *out, const float *x, int64_t n, bool log) {
 
 /* ---- tiles of attention scores ---- */
 
-/* Scores [j, j + VL) of row r, scaled and masked; -inf beyond the last column. */
-INLINE vf score_at(const swg__scores *t, const bool masked, int64_t r, int64_t j) {
-    vf x = load_low(t->s + r * t->stride + j, t->columns - j) * t->scale;
-    if (t->columns - j < VL && t->scale <= 0) /* what is missing stays -inf */
-        x = load_low((const float *)&x, t->columns - j);
+/* Scores [j, j + VL) of row r, scaled and masked; `width` < VL: the last ones, -inf behind them. */
+INLINE vf score_at(const swg__scores *t, const bool masked, int64_t r, int64_t j, int64_t width) {
+    vf x = load_up_to(t->s + r * t->stride + j, width) * t->scale;
     if (masked)
-        x += load_up_to(t->mask + r * t->mask_stride + j, t->columns - j);
-    return x;
+        x += load_up_to(t->mask + r * t->mask_stride + j, width);
+    return width >= VL ? x : load_low((const float *)&x, width);
 }
+
+/* Calls WORK(x, j, width) with the scores of row r. */
+#define FOR_SCORES(t, masked, r, WORK)                                                 \
+    do {                                                                               \
+        int64_t j_ = 0;                                                                \
+        for (; j_ + VL <= (t)->columns; j_ += VL)                                      \
+            WORK(score_at(t, masked, r, j_, VL), j_, VL);                              \
+        if (j_ < (t)->columns)                                                         \
+            WORK(score_at(t, masked, r, j_, (t)->columns - j_), j_, (t)->columns - j_); \
+    } while (0)
 
 /* Online softmax (Milakov and Gimelshein 2018): scores become exponentials under the row's largest so far; `keep` is what sums made
  * under the one before are worth now. A row that has seen nothing but -inf keeps sum 0. */
@@ -113,21 +124,28 @@ INLINE void softmax_rows(const swg__scores *t, const bool masked, int64_t r0, fl
     const int64_t rows = t->rows - r0 < VL ? t->rows - r0 : VL;
     vf high[VL], total[VL];
     float under[VL];
-    for (int64_t r = 0; r < VL; r++)
-        high[r] = total[r] = splat(r < rows ? -__builtin_inff() : 0.f);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < t->columns; j += VL)
-            high[r] = LARGER(score_at(t, masked, r0 + r, j), high[r]);
+    for (int64_t r = rows; r < VL; r++)
+        high[r] = total[r] = (vf){0};
+    for (int64_t r = 0; r < rows; r++) {
+        vf largest = splat(-__builtin_inff());
+#define KEEP_LARGEST(x, j, width) largest = LARGER(x, largest)
+        FOR_SCORES(t, masked, r0 + r, KEEP_LARGEST);
+        high[r] = largest;
+    }
     vf before = load_up_to(most + r0, rows), now = LARGER(fold_rows(true, high), before);
     vf base = KEEP(now, now > -__builtin_inff()), kept = exp_down(before - base);
     memcpy(under, &base, sizeof base);
     for (int64_t r = 0; r < rows; r++) {
-        total[r] = (vf){0};
-        for (int64_t j = 0; j < t->columns; j += VL) {
-            vf e = exp_down(score_at(t, masked, r0 + r, j) - under[r]);
-            total[r] += e;
-            store_up_to(t->s + (r0 + r) * t->stride + j, e, t->columns - j);
-        }
+        float *to = t->s + (r0 + r) * t->stride;
+        vf all = {0};
+#define EXPONENTIATE(x, j, width)          \
+    do {                                   \
+        vf e_ = exp_down((x)-under[r]);    \
+        store_up_to(to + (j), e_, width);  \
+        all += e_;                         \
+    } while (0)
+        FOR_SCORES(t, masked, r0 + r, EXPONENTIATE);
+        total[r] = all;
     }
     store_up_to(keep + r0, kept, rows);
     store_up_to(sum + r0, load_up_to(sum + r0, rows) * kept + fold_rows(false, total), rows);
@@ -165,10 +183,12 @@ static void attention_probabilities(const swg__scores *t, const float *lse, int6
     for (int64_t r = 0; r < t->rows; r++) {
         float under = lse[r * lse_stride];
         under = under == -__builtin_inff() ? __builtin_inff() : under; /* a row that sees nothing: 0 */
-        for (int64_t j = 0; j < t->columns; j += VL) {
-            vf x = t->mask ? score_at(t, true, r, j) : score_at(t, false, r, j);
-            store_up_to(t->s + r * t->stride + j, exp_down(x - under), t->columns - j);
-        }
+        float *to = t->s + r * t->stride;
+#define PROBABILITY(x, j, width) store_up_to(to + (j), exp_down((x)-under), width)
+        if (t->mask)
+            FOR_SCORES(t, true, r, PROBABILITY);
+        else
+            FOR_SCORES(t, false, r, PROBABILITY);
     }
 }
 

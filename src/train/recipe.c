@@ -54,6 +54,13 @@ static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe *r) 
     return SWG_OK;
 }
 
+swg_status swg_train_network_of(swg_context *ctx, swg_config *config, swg_swae *out) {
+    swg__recipe r = {0};
+    SWG__TRY(read_network(ctx, config, &r));
+    *out = r.network;
+    return swg_config_status(config);
+}
+
 swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     *r = (swg__recipe){0};
     SWG__TRY(read_network(ctx, c, r));

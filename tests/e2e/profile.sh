@@ -22,12 +22,13 @@ run() {
 holds() { grep -qE -- "$1" "$2" || fail "$2 does not hold: $1"; }
 cd "$work" || exit 1
 
-run 0 swae/mlp --steps 3 --top 4 -o a/b
+run 0 swae/mlp --steps 2 --top 4 -o a/b
+holds '\.\.\. and [0-9]+ more' out
+run 0 swae/mlp --steps 3 --top 99 -o a/b
 holds 'training step, batch 256, synthetic data \(data.path is not set\)' out
 holds 'Gop/s: scalar' out
 holds '^memory: planned [0-9.]+ MiB, measured [0-9.]+ MiB' out
 holds '(flop|steps) +linear \+bias +forward' out
-holds '\.\.\. and [0-9]+ more' out
 holds 'a/b/trace.json: open it in' out
 [ "$("$json" a/b/trace.json traceEvents)" -gt 50 ] || fail "few events in the trace"
 [ "$("$json" a/b/trace.json traceEvents.0.ph)" = M ] || fail "the trace does not begin with names"

@@ -1,6 +1,7 @@
 /* test_bench.c - proves: repetitions follow the protocol and give the right order statistics and ratios; a run's rows are checked,
  * have floors below their times by more than chance, and carry the stable keys of the JSON object; planned memory is the
- * measured one and steps allocate nothing; wrong names and interruption are reported; a switch whose losses are not the baseline's fails.
+ * measured one and steps allocate nothing; wrong names and interruption are reported; a switch whose losses are not the baseline's fails; a step is
+ * timed beside a busy process.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <cjson/cJSON.h>
@@ -26,7 +27,7 @@ static void busy(void *arg) {
 static void statistics(void **state) {
     swg_context *ctx = *state;
     work a = {.ns = 30e3}, b = {.ns = 60e3};
-    const swg__side sides[2] = {{busy, &a, 1000}, {busy, &b, 0}};
+    const swg__side sides[2] = {{.call = busy, .arg = &a, .settle_ns = 1000}, {.call = busy, .arg = &b}};
     swg__times t[2] = {{0}};
     swg__ratio ratio = {0};
     assert_ok(ctx, swg__measure(ctx, sides, 2, true, t, &ratio));
@@ -44,7 +45,7 @@ static void statistics(void **state) {
 static void short_calls(void **state) {
     swg_context *ctx = *state;
     work w = {.ns = 200};
-    const swg__side side = {busy, &w, 0};
+    const swg__side side = {.call = busy, .arg = &w};
     swg__times t = {0};
     assert_ok(ctx, swg__measure(ctx, &side, 1, true, &t, NULL));
     assert_true(t.loops >= 10 && t.loops <= 200);
@@ -70,7 +71,7 @@ static void check_report(const swg__bench *b) {
         assert_true(member(member(team, "f32_gops"), "scalar")->valuedouble > 0);
         assert_true(member(member(team, "read_gb_s"), "DRAM")->valuedouble > 0);
     }
-    assert_int_equal(cJSON_GetArraySize(member(root, "peers")), 2);
+    assert_int_equal(cJSON_GetArraySize(member(root, "peers")), 1 + SWG__PEER_PROCESSES);
     assert_int_equal(cJSON_GetArraySize(member(root, "rows")), b->row_count);
     static const char *const stable[] = {"workload", "dtype", "threads", "median_ns", "gops", "fraction_of_floor", "peer", "peer_median_ns"};
     cJSON_ArrayForEach(row, member(root, "rows")) {
@@ -119,13 +120,29 @@ static void memory(void **state) {
     if (SANITISED)
         skip(); /* their own memory would be counted */
     assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = &pattern, .pattern_count = 1, .threads = 2, .quick = true}, &b));
-    assert_int_equal(b.row_count, 4);
+    assert_int_equal(b.row_count, 8);
     for (int i = 0; i < b.row_count; i++) {
         const swg__row *row = &b.rows[i];
         assert_string_equal(row->failure, "");
         assert_int_equal(row->allocations, 0);
         assert_close((double)row->measured_bytes, (double)row->planned_bytes, 1 << 20, .02);
     }
+    swg__bench_free(&b);
+}
+
+/* Beside a process that spins on a processor of ours a step takes longer; without it, it does not spin. */
+static void busy_neighbour(void **state) {
+    swg_context *ctx = *state;
+    static const char *const pattern = "pool-busy";
+    swg__bench b;
+    assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = &pattern, .pattern_count = 1, .threads = 2, .quick = true}, &b));
+    assert_int_equal(b.row_count, 1);
+    const swg__row *row = &b.rows[0];
+    assert_string_equal(row->failure, "");
+    assert_int_equal(row->peer_count, 1);
+    assert_string_equal(row->peers[0].name, "beside a busy process");
+    assert_true(row->times.median_ns > 0 && row->peers[0].times.median_ns > 0 && row->floor_ns > 0);
+    assert_true(row->peers[0].ratio.low <= row->peers[0].ratio.median && row->peers[0].ratio.median <= row->peers[0].ratio.high);
     swg__bench_free(&b);
 }
 
@@ -167,6 +184,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(short_calls, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(rows, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(memory, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(busy_neighbour, testing_open, testing_close),
         cmocka_unit_test(losses_of_a_switch),
         cmocka_unit_test_setup_teardown(wrong_use, testing_open, testing_close),
     };

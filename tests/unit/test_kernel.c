@@ -1,5 +1,5 @@
 /* test_kernel.c - proves: every f32 kernel, on every instruction set of this machine and at odd sizes, agrees with the f64
- * reference (ref.c) of the same graph; random numbers have the same bits on every instruction set.
+ * reference (ref.c) of the same graph and has the same bits on any number of threads; random numbers have the same bits on every instruction set.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
@@ -214,6 +214,12 @@ static const kernel_case cases[] = {
     {"matmul 37x512x16", {{37, 512}, {16, 512}}, -1, 1, 8e-6, build_matmul_nt},
     {"matmul 50x16x31", {{50, 16}, {16, 31}}, -1, 1, 2e-6, build_matmul_nn},
     {"matmul tn 65x100x47", {{100, 65}, {100, 47}}, -1, 1, 4e-6, build_matmul_tn},
+    {"matmul tn 100x600x47", {{600, 100}, {600, 47}}, -1, 1, 8e-6, build_matmul_tn},
+    {"matmul tn 1x700x33", {{700, 1}, {700, 33}}, -1, 1, 8e-6, build_matmul_tn},
+    {"matmul tt 61x700x70", {{700, 61}, {70, 700}}, -1, 1, 8e-6, build_matmul_tt},
+    {"matmul tn 100x600x47, k in shares", {{600, 100}, {600, 47}}, -1, 1, 8e-6, build_matmul_tn},
+    {"matmul tn 1x2700x33, k in shares", {{2700, 1}, {2700, 33}}, -1, 1, 2e-5, build_matmul_tn},
+    {"matmul tn 97x530x64, k in shares", {{530, 97}, {530, 64}}, -1, 1, 8e-6, build_matmul_tn},
     {"matmul tt 19x40x70", {{40, 19}, {70, 40}}, -1, 1, 4e-6, build_matmul_tt},
     {"matmul batched 3x17x9x21", {{3, 17, 9}, {3, 9, 21}}, -1, 1, 2e-6, build_matmul_nn},
     {"matmul batched nt", {{3, 17, 9}, {3, 40, 9}}, -1, 1, 2e-6, build_matmul_nt},
@@ -311,6 +317,10 @@ static const kernel_case cases[] = {
     {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
     {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
     {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},
+    {"attention of heads of 4", {{2, 250, 12}, {2, 300, 12}}, -2, 2, 4e-6, build_attention},
+    {"attention of heads of 8, masked", {{2, 70, 24}, {2, 131, 24}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},
+    {"attention of heads of 4, full mask", {{2, 70, 12}, {2, 65, 12}, {1, 3, 70, 65}}, -2, 2, 4e-6, build_attention},
+    {"attention of heads of 4, dq", {{2, 100, 12}, {2, 131, 12}}, -2, 2, 8e-6, build_attention_dq},
     {"attention of one row", {{1, 2, 1, 70}, {1, 2, 1, 70}}, -2, 2, 4e-6, build_attention_4d},
     {"attention 33x129x33", {{3, 1, 33, 33}, {3, 1, 129, 33}, {3, 1, 1, 129}}, -2, 2, 4e-6, build_attention_4d},
     {"attention, dq", {{2, 100, 39}, {2, 131, 39}, {1, 3, 100, 131}}, -2, 2, 8e-6, build_attention_dq},
@@ -389,6 +399,26 @@ static void against_reference(void **state) {
                 assert_int_equal(swg_context_bytes(ctx), 0);
                 swg_context_close(ctx);
             }
+}
+
+/* Every case on one thread and on three: the same bits. */
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const kernel_case *c = &cases[i];
+        double *got[2];
+        int64_t n = 0;
+        for (int k = 0; k < 2; k++) {
+            swg_context *ctx;
+            assert_int_equal(swg_context_open(&(swg_context_opts){.threads = k ? 3 : 1}, &ctx), SWG_OK);
+            got[k] = result_of(ctx, c, SWG_F32, false, &n);
+            swg_context_close(ctx);
+        }
+        if (memcmp(got[0], got[1], (size_t)n * sizeof **got) != 0)
+            fail_msg("%s: three threads give other bits than one", c->name);
+        free(got[0]);
+        free(got[1]);
+    }
 }
 
 /* No kernel without a case; the update is compared in test_update and test_golden_ops. */
@@ -501,6 +531,7 @@ static void random_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(against_reference),
+        cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(every_operation_is_compared), /* after against_reference, which sees the operations */
         cmocka_unit_test(functions),
         cmocka_unit_test_setup_teardown(gelu_answers, testing_open, testing_close),

@@ -248,6 +248,23 @@ static void losses(void **state) {
     check_loss(ctx, g, swg_sum(g, swg_gelu(g, x), 0), x, -.158655253931 + .345731230637 + .841344746069, gelu_slopes);
 }
 
+/* A transposed convolution along one axis, without and with output padding. */
+static void deconvolution(void **state) {
+    swg_context *ctx = *state;
+    static const double want[2][4] = {{10, 102, 20}, {10, 102, 20, 200}};
+    for (int more = 0; more < 2; more++) {
+        swg_graph *g = f64_graph(ctx);
+        swg_value x = swg_constant_array(g, 3, (int64_t[]){1, 1, 2}, (double[]){1, 2}), w = swg_constant_array(g, 3, (int64_t[]){1, 1, 3}, (double[]){1, 10, 100});
+        swg_value y = swg_convolution_transpose(g, x, w, SWG_NONE, &(swg_conv_opts){.stride = {2}, .padding = {1}, .output_padding = {more}});
+        double result[4], *results[1] = {result};
+        assert_int_equal(swg_elements(g, y), 3 + more);
+        run_f64(ctx, g, NULL, &y, 1, results);
+        for (int i = 0; i < 3 + more; i++)
+            assert_close(result[i], want[more][i], 0, 0);
+        swg_graph_destroy(g);
+    }
+}
+
 /* The specification's GLU block, d = 2. */
 static void glu_block(void **state) {
     swg_context *ctx = *state;
@@ -403,6 +420,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(layers_read_each_other, testing_open, testing_close),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test_setup_teardown(losses, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(deconvolution, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(glu_block, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(int8_latents, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),

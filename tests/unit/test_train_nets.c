@@ -1,5 +1,5 @@
 /* test_train_nets.c - proves: every SWAE recipe has its published settings; every network trains, validates on running statistics, is saved,
- * resumed to the bit, opened and evaluated by the same code; a batch of one block is dropped where there is batch norm; settings that
+ * resumed to the bit, opened and evaluated by the same code; a batch of one block is dropped where there is batch norm; every normalisation trains and counts its side information; settings that
  * do not fit a network are refused by name.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "training.h"
@@ -98,6 +98,29 @@ static const char *const *settings_of(const network *n, const char *const *more)
     return all;
 }
 
+/* What a model gives for a block does not depend on how many others there are, to the bit. */
+static void check_alone(swg_context *ctx, swg_model *model) {
+    enum { COUNT = 300 };
+    static const int64_t picked[] = {0, 17, 255, 256, COUNT - 1};
+    int64_t values = swg_model_network(model)->input, latent = swg_model_network(model)->latent;
+    float *x = swg__alloc(ctx, (size_t)(COUNT * values) * sizeof *x), *y = swg__alloc(ctx, (size_t)((COUNT + 1) * values) * sizeof *y);
+    float *z = swg__alloc(ctx, (size_t)((COUNT + 1) * latent) * sizeof *z);
+    assert_true(x && y && z);
+    for (int64_t i = 0; i < COUNT * values; i++)
+        x[i] = (float)sin(.37 * (double)i);
+    assert_ok(ctx, swg_model_encode(model, COUNT, x, z));
+    assert_ok(ctx, swg_model_decode(model, COUNT, z, y));
+    for (size_t i = 0; i < sizeof picked / sizeof *picked; i++) {
+        assert_ok(ctx, swg_model_encode(model, 1, x + picked[i] * values, z + COUNT * latent));
+        assert_ok(ctx, swg_model_decode(model, 1, z + COUNT * latent, y + COUNT * values));
+        assert_memory_equal(z + COUNT * latent, z + picked[i] * latent, (size_t)latent * sizeof *z);
+        assert_memory_equal(y + COUNT * values, y + picked[i] * values, (size_t)values * sizeof *y);
+    }
+    swg__free(ctx, x);
+    swg__free(ctx, y);
+    swg__free(ctx, z);
+}
+
 /* Trains on one variable, and on all of them with a tenth of the blocks constant: the loss halves, what validation logged is what the model
  * gives when it is used, all figures are numbers. */
 static void trains(void **state) {
@@ -129,10 +152,57 @@ static void trains(void **state) {
                 assert_true(!e.rows[r].original.has[m] || isfinite(e.rows[r].original.value[m]));
         assert_int_equal(all->latent_bytes, normal * 4 * (swg_model_network(model)->latent_int8 ? 1 : 4));
         swg_evaluation_free(ctx, &e);
+        check_alone(ctx, model);
         swg_model_close(model);
         remove_tree(in_run(s.folder, "run", ""));
     }
     scratch_close(&s, ctx, 1);
+}
+
+/* A variable of 1e-9 beside one of order 1, zeros in both. */
+static void difficult(double *values, int variable, int octant) {
+    for (int i = 0; i < OCTANT; i++)
+        values[i] = (octant + i) % 10 == 0 ? 0 : variable ? values[i] : 1e-9 * values[i];
+}
+
+/* Every normalisation: trains, gives numbers, and counts the side information that decoding needs: offsets in the input's precision, exponents. */
+static void every_normalisation(void **state) {
+    swg_context *ctx = *state;
+    static const struct { const char *setting; int offset, exponent; bool narrow; } norms[] = {
+        {"data.norm=pos_log", 1, 0, false}, {"data.norm=block_scale", 1, 1, true}, {"data.norm=scaleitup", 1, 1, false}, {"data.norm=pos_log_std", 1, 0, false},
+        {"data.norm=minmax", 0, 0, false}, {"data.norm=zscore", 0, 0, false}, {"data.norm=robust", 0, 0, false}, {"data.norm=asinh", 0, 0, false},
+        {"data.norm=symlog", 0, 0, false}, {"data.norm=adaptive", 1, 0, false}, {"data.norm=none", 0, 0, false}};
+    for (size_t k = 0; k < 4 * sizeof norms / sizeof *norms; k++) {
+        const int bytes = k % 2 ? 8 : 4;
+        const bool constants = k / 2 % 2;
+        scratch s;
+        scratch_open(&s);
+        write_octants(ctx, scratch_path(&s, "a.h5"), &(octants){.count = 60, .variables = 2, .constant_every = constants ? 5 : 0, .change = constants ? NULL : difficult,
+                                                              .element = bytes == 8 ? SWG_ELEMENT_F64 : SWG_ELEMENT_F32});
+        char data[320];
+        strcpy(data, s.path);
+        assert_ok(ctx, train(ctx, s.folder, "run", data, MORE(norms[k / 4].setting, "data.vars=*"), NULL, NULL));
+        swg_model *model;
+        swg_evaluation e;
+        assert_ok(ctx, swg_model_open(ctx, in_run(s.folder, "run", ""), &model));
+        assert_ok(ctx, swg_evaluate(ctx, model, NULL, NULL, &e));
+        assert_int_equal(e.count, 3);
+        for (int64_t r = 0; r < e.count; r++) {
+            const swg_evaluation_row *row = &e.rows[r];
+            double constant = row->original.value[SWG_METRIC_CONSTANT_BLOCKS], n = (double)row->blocks, normal = n - constant, bits = 0;
+            assert_int_equal(row->failed_blocks, 0);
+            for (int m = 0; m < SWG_METRICS; m++)
+                assert_true(!row->original.has[m] || isfinite(row->original.value[m]));
+            if (constant > 0)
+                bits = normal * log2(n / normal) + constant * log2(n / constant);
+            double offset = norms[k / 4].offset * (norms[k / 4].narrow ? 4 : bytes);
+            assert_close((double)row->side_bytes, normal * (offset + norms[k / 4].exponent) + constant * bytes + ceil(bits / 8), 0, 0);
+        }
+        swg_evaluation_free(ctx, &e);
+        swg_model_close(model);
+        remove_tree(in_run(s.folder, "run", ""));
+        scratch_close(&s, ctx, 1);
+    }
 }
 
 /* Stopped after any step and gone on: the same bits, running statistics among them. 64 training blocks: with batches of 9 one is left over. */
@@ -232,7 +302,7 @@ static void no_predictor(void **state) {
         swg_model *model;
         swg_source *source;
         swg_codec_model *predictor;
-        assert_ok(ctx, train(ctx, s.folder, "run", data, settings_of(&networks[k], MORE("trainer.epochs=1", "data.norm=block_scale")), NULL, NULL));
+        assert_ok(ctx, train(ctx, s.folder, "run", data, settings_of(&networks[k], MORE("trainer.epochs=1", k % 2 ? "data.norm=block_scale" : "data.norm=pos_log")), NULL, NULL));
         assert_ok(ctx, swg_model_open(ctx, in_run(s.folder, "run", ""), &model));
         assert_ok(ctx, swg_source_open(ctx, data, NULL, &source));
         assert_int_equal(swg__archive_predictor(ctx, model, source, &predictor), SWG_EUNSUPPORTED);
@@ -250,6 +320,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(recipes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(trains, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(every_normalisation, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(resumed_is_the_same, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(last_block_is_dropped, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(one_training_block, testing_open, testing_close),

@@ -10,6 +10,8 @@
 #define STORE_PART(p, x, n) _mm512_mask_storeu_ps(p, LANES_BELOW(n), (__m512)(x))
 #define LOAD_HALF_PART(p, n) ((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(LANES_BELOW(n), p)))
 #define STORE_HALF_PART(p, x, n) _mm512_mask_cvtepi32_storeu_epi16(p, LANES_BELOW(n), (__m512i)(x))
+/* from[index[j]] for each lane j. */
+#define GATHER(from, index) ((vf)_mm512_i32gather_ps((__m512i)(index), from, 4))
 /* Lane by lane a > b ? a : b. */
 #define LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #include "kernel/isa/body.inc.h"

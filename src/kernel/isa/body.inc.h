@@ -10,12 +10,14 @@
 #include "kernel/elementwise.inc.h"
 #include "kernel/optim.inc.h"
 #include "kernel/peak.inc.h"
-#include "kernel/norm.inc.h"
 #include "kernel/layer_norm.inc.h"
+#include "kernel/norm.inc.h"
 #include "kernel/turn.inc.h"
 #include "kernel/dropout.inc.h"
 #include "kernel/softmax.inc.h"
+#include "kernel/narrow.inc.h"
 #include "kernel/spline.inc.h"
+#include "kernel/pick.inc.h"
 #include "kernel/fft.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
@@ -48,12 +50,15 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .column_moments = column_moments,
     .column_products = column_products,
     .add_scaled = add_scaled,
+    .largest_of = largest_of,
+    .pick = pick,
     .turn = turn,
     .layer_norm = layer_norm,
     .layer_norm_grad = layer_norm_grad,
     .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
+    .attention_narrow = attention_narrow,
     .attention_means = attention_means,
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
