@@ -1,6 +1,8 @@
 /* attention.c - scaled dot-product attention and its gradients, tile by tile of scores; inner products by the contraction tile.
  * In: q, k, v and an additive mask. Out: per row its result and log-sum; gradients. No n x m matrix: a worker's scratch is a few tiles.
  * Tiles lie at multiples of their extents and sums run in one order, so bits do not depend on threads.
+ * If q is bf16, all products are of bf16: k and v are bf16 too, or are rounded when they are packed, as probabilities and slopes are.
+ * Scores, softmax, log-sums, y, gradients and the mask are f32.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
@@ -21,26 +23,70 @@ static int64_t padded(const swg__isa_table *isa, int64_t n) { return swg__ceil_d
 static int64_t keys_of(const swg__attention *a) { return swg__min64(KEYS, a->m); }
 static int64_t rows_of(const swg__attention *a) { return swg__min64(ROWS, a->n); }
 
-static void pack(const swg__isa_table *isa, float *to, const float *b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n) {
-    isa->pack(to, b, row_stride, column_stride, k, n, 0, swg__ceil_div(n, isa->nr));
+/* Input `i` from an element on. */
+typedef struct input { const void *p; bool bf16; } input;
+static input input_at(const swg__call *call, int i, int64_t element) {
+    bool bf16 = call->g->nodes[call->node->in[i]].dtype == SWG_BF16;
+    return (input){(const char *)call->in[i] + element * (bf16 ? 2 : 4), bf16};
 }
+static bool in_pairs(const swg__call *call) { return call->g->nodes[call->node->in[0]].dtype == SWG_BF16; }
 
 /* A second operand: packed (ldb 0), or whole vectors of columns read where they lie. */
 typedef struct operand { const float *b; int64_t ldb; } operand;
-static operand rows_as_operand(const swg__isa_table *isa, float *to, const float *b, int64_t stride, int64_t k, int64_t n) {
-    if (n % isa->nr == 0 || n == isa->vl)
-        return (operand){b, stride};
-    pack(isa, to, b, stride, 1, k, n);
+static operand pack(const swg__call *call, float *to, input b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t n) {
+    const swg__isa_table *isa = call->isa;
+    if (in_pairs(call))
+        isa->pack_bf16((uint32_t *)to, b.p, b.bf16, row_stride, column_stride, k, n, 0, swg__ceil_div(n, isa->nr));
+    else
+        isa->pack(to, b.p, row_stride, column_stride, k, n, 0, swg__ceil_div(n, isa->nr));
     return (operand){to, 0};
+}
+static operand rows_as_operand(const swg__call *call, float *to, input b, int64_t stride, int64_t k, int64_t n) {
+    if (!in_pairs(call) && (n % call->isa->nr == 0 || n == call->isa->vl))
+        return (operand){b.p, stride};
+    return pack(call, to, b, stride, 1, k, n);
 }
 
 /* c (m, n) = or += a b. */
 typedef struct matrix { float *p; int64_t stride; } matrix;
-static void multiply(const swg__isa_table *isa, matrix c, const float *a, int64_t a_row, int64_t a_k, operand b, int64_t m, int64_t n,
-                     int64_t k, bool accumulate) {
+static void multiply(const swg__call *call, matrix c, const void *a, int64_t a_row, int64_t a_k, operand b, int64_t m, int64_t n, int64_t k,
+                     bool accumulate) {
     swg__gemm gemm = {.m = m, .n = n, .k = k, .a = a, .row_stride = a_row, .k_stride = a_k, .b = b.b, .ldb = b.ldb, .c = c.p,
                       .ldc = c.stride, .accumulate = accumulate};
-    isa->gemm(&gemm, 0, m);
+    (in_pairs(call) ? call->isa->gemm_bf16 : call->isa->gemm)(&gemm, 0, m);
+}
+
+/* Room for an f32 tile as bf16, in floats: rows one after the other, or words of two rows. */
+static int64_t half_tile(const swg__call *call, int64_t rows, int64_t columns) {
+    return in_pairs(call) ? (rows + 1) / 2 * (columns + 1) : 0;
+}
+
+/* The same with an f32 tile a (m, k) in scratch; `half`: room for it in bf16. */
+static void multiply_tile(const swg__call *call, matrix c, const float *a, int64_t stride, float *half, operand b, int64_t m, int64_t n,
+                          int64_t k, bool accumulate) {
+    if (!in_pairs(call)) {
+        multiply(call, c, a, stride, 1, b, m, n, k, accumulate);
+        return;
+    }
+    swg__bf16 *rounded = (swg__bf16 *)half;
+    for (int64_t r = 0; r < m; r++)
+        call->isa->round_bf16(rounded + r * k, a + r * stride, k);
+    multiply(call, c, rounded, k, 1, b, m, n, k, accumulate);
+}
+
+/* And with its transpose, a (k, m). */
+static void multiply_turned(const swg__call *call, matrix c, const float *a, int64_t stride, float *half, operand b, int64_t m, int64_t n,
+                            int64_t k, bool accumulate) {
+    if (!in_pairs(call)) {
+        multiply(call, c, a, 1, stride, b, m, n, k, accumulate);
+        return;
+    }
+    uint32_t *words = (uint32_t *)half;
+    int64_t ld = m + (m & 1); /* never 1, which would mean plain rows */
+    call->isa->pair_rows(words, ld, a, a + stride, false, 2 * stride, k / 2, m);
+    if (k & 1)
+        call->isa->pair_rows(words + k / 2 * ld, ld, a + (k - 1) * stride, NULL, false, 0, 1, m);
+    multiply(call, c, words, 1, ld, b, m, n, k, accumulate);
 }
 
 static swg__scores scores_of(const swg__attention *a, float *s, const float *mask, int64_t b, int64_t h, int64_t i, int64_t j, int64_t rows,
@@ -62,19 +108,26 @@ static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     int64_t keys = keys_of(&a);
     *per_worker = true;
-    return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * keys + 2 * BLOCK + ROWS) * (int64_t)sizeof(float);
+    return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * keys + 2 * BLOCK + ROWS +
+            half_tile(call, rows_of(&a), keys)) * (int64_t)sizeof(float);
 }
 
-/* Heads that have a kernel of their own; a mask must be the same for all rows. */
-static bool is_narrow(const swg__attention *a) { return a->d == a->dv && (a->d == 4 || a->d == 8) && (!a->masked || a->mask.row == 0); }
+/* Heads that have a kernel of their own, in f32; a mask must be the same for all rows. */
+static bool is_narrow(const swg__call *call, const swg__attention *a) {
+    bool f32 = true;
+    for (int i = 0; i < call->node->inputs; i++)
+        f32 = f32 && call->g->nodes[call->node->in[i]].dtype == SWG_F32;
+    return f32 && a->d == a->dv && (a->d == 4 || a->d == 8) && (!a->masked || a->mask.row == 0);
+}
 
 static void forward_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, float *scratch) {
     const swg__isa_table *isa = call->isa;
-    const float *q = call->in[0], *k = call->in[1], *v = call->in[2], *mask = a->masked ? call->in[3] : NULL;
+    const float *mask = a->masked ? call->in[3] : NULL;
     float *out = call->out, *kt = scratch, *vs = kt + a->d * padded(isa, keys_of(a)), *s = vs + keys_of(a) * padded(isa, a->dv);
-    float *most = s + rows_of(a) * keys_of(a), *sum = most + BLOCK, *keep = sum + BLOCK;
+    float *most = s + rows_of(a) * keys_of(a), *sum = most + BLOCK, *keep = sum + BLOCK, *half = keep + ROWS;
     int64_t rows = swg__min64(BLOCK, a->n - first);
-    if (is_narrow(a)) {
+    if (is_narrow(call, a)) {
+        const float *q = call->in[0], *k = call->in[1], *v = call->in[2];
         const swg__narrow narrow = {.q = q + at(a->q, b, h, first), .k = k + at(a->k, b, h, 0), .v = v + at(a->v, b, h, 0),
                                     .mask = mask ? mask + at(a->mask, b, h, 0) : NULL, .y = out + at(a->y, b, h, first),
                                     .lse = out + lse_at(a, b, h, first), .q_row = a->q.row, .k_row = a->k.row, .v_row = a->v.row,
@@ -88,18 +141,18 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
     }
     for (int64_t j = 0; j < a->m; j += KEYS) {
         int64_t keys = swg__min64(KEYS, a->m - j);
-        pack(isa, kt, k + at(a->k, b, h, j), 1, a->k.row, a->d, keys);
-        operand values = rows_as_operand(isa, vs, v + at(a->v, b, h, j), a->v.row, keys, a->dv);
+        operand key = pack(call, kt, input_at(call, 1, at(a->k, b, h, j)), 1, a->k.row, a->d, keys);
+        operand values = rows_as_operand(call, vs, input_at(call, 2, at(a->v, b, h, j)), a->v.row, keys, a->dv);
         for (int64_t r = 0; r < rows; r += ROWS) {
             int64_t i = first + r, height = swg__min64(ROWS, rows - r);
-            multiply(isa, (matrix){s, keys_of(a)}, q + at(a->q, b, h, i), a->q.row, 1, (operand){kt, 0}, height, keys, a->d, false);
+            multiply(call, (matrix){s, keys_of(a)}, input_at(call, 0, at(a->q, b, h, i)).p, a->q.row, 1, key, height, keys, a->d, false);
             swg__scores t = scores_of(a, s, mask, b, h, i, j, height, keys);
             isa->attention_softmax(&t, most + r, sum + r, keep);
             matrix y = {out + at(a->y, b, h, i), a->y.row};
             for (int64_t x = 0; x < height && j > 0; x++)
                 for (int64_t c = 0; c < a->dv && keep[x] != 1; c++)
                     y.p[x * y.stride + c] *= keep[x];
-            multiply(isa, y, s, keys_of(a), 1, values, height, a->dv, keys, j > 0);
+            multiply_tile(call, y, s, keys_of(a), half, values, height, a->dv, keys, j > 0);
         }
     }
     isa->attention_means(out + at(a->y, b, h, first), out + lse_at(a, b, h, first), a->y.row, rows, a->dv, most, sum);
@@ -123,40 +176,42 @@ typedef struct tiles {
     float *kt, *vt;         /* keys and values of a tile, transposed and packed */
     float *p, *ds;          /* (rows, keys) */
     float *shared;          /* per row: y . dy - d lse, what softmax takes from every slope */
+    float *half;            /* a tile, or a tile's rows of dy, in bf16 */
     float *end;
 } tiles;
 
 static int64_t tile_floats(const swg__call *call, const swg__attention *a) {
     int64_t keys = keys_of(a);
-    return (a->d + a->dv) * padded(call->isa, keys) + 2 * rows_of(a) * keys + ROWS;
+    return (a->d + a->dv) * padded(call->isa, keys) + 2 * rows_of(a) * keys + ROWS + half_tile(call, rows_of(a), keys > a->dv ? keys : a->dv);
 }
 
 static tiles tiles_at(const swg__call *call, const swg__attention *a, float *scratch) {
     int64_t keys = keys_of(a), width = padded(call->isa, keys);
     float *vt = scratch + a->d * width, *p = vt + a->dv * width, *ds = p + rows_of(a) * keys, *shared = ds + rows_of(a) * keys;
-    return (tiles){scratch, vt, p, ds, shared, shared + ROWS};
+    return (tiles){scratch, vt, p, ds, shared, shared + ROWS, scratch + tile_floats(call, a)};
 }
 
 static void pack_keys(const swg__call *call, const swg__attention *a, const tiles *t, int64_t b, int64_t h, int64_t j, int64_t keys) {
-    pack(call->isa, t->kt, (const float *)call->in[1] + at(a->k, b, h, j), 1, a->k.row, a->d, keys);
-    pack(call->isa, t->vt, (const float *)call->in[2] + at(a->v, b, h, j), 1, a->v.row, a->dv, keys);
+    pack(call, t->kt, input_at(call, 1, at(a->k, b, h, j)), 1, a->k.row, a->d, keys);
+    pack(call, t->vt, input_at(call, 2, at(a->v, b, h, j)), 1, a->v.row, a->dv, keys);
 }
 
 static void probabilities(const swg__call *call, const swg__attention *a, const tiles *t, int64_t b, int64_t h, int64_t i, int64_t rows,
                           int64_t j, int64_t keys, float factor) {
     const swg__isa_table *isa = call->isa;
-    const float *q = (const float *)call->in[0] + at(a->q, b, h, i), *y = (const float *)call->in[3] + at(a->y, b, h, i);
+    const float *y = (const float *)call->in[3] + at(a->y, b, h, i);
     const float *dy = (const float *)call->in[4] + at(a->y, b, h, i), *lse = (const float *)call->in[3] + lse_at(a, b, h, i);
+    bool pairs = in_pairs(call); /* the same dy as in the product below, or what should cancel would not */
     for (int64_t r = 0; r < rows; r++) {
         double sum = -(double)((const float *)call->in[4])[lse_at(a, b, h, i + r)];
         for (int64_t c = 0; c < a->dv; c++)
-            sum += (double)(y[r * a->y.row + c] * dy[r * a->y.row + c]);
+            sum += (double)(y[r * a->y.row + c] * (pairs ? swg__f32_of_bf16(swg__bf16_of(dy[r * a->y.row + c])) : dy[r * a->y.row + c]));
         t->shared[r] = (float)sum;
     }
-    multiply(isa, (matrix){t->p, keys_of(a)}, q, a->q.row, 1, (operand){t->kt, 0}, rows, keys, a->d, false);
+    multiply(call, (matrix){t->p, keys_of(a)}, input_at(call, 0, at(a->q, b, h, i)).p, a->q.row, 1, (operand){t->kt, 0}, rows, keys, a->d, false);
     swg__scores p = scores_of(a, t->p, a->masked ? call->in[5] : NULL, b, h, i, j, rows, keys);
     isa->attention_probabilities(&p, lse, a->y.row);
-    multiply(isa, (matrix){t->ds, keys_of(a)}, dy, a->y.row, 1, (operand){t->vt, 0}, rows, keys, a->dv, false);
+    multiply_tile(call, (matrix){t->ds, keys_of(a)}, dy, a->y.row, t->half, (operand){t->vt, 0}, rows, keys, a->dv, false);
     isa->attention_slopes(t->ds, &p, t->shared, factor);
 }
 
@@ -183,15 +238,15 @@ static void grad_unit(const swg__call *call, const swg__attention *a, int64_t b,
     for (int64_t j = 0; j < a->m; j += KEYS) {
         int64_t keys = swg__min64(KEYS, a->m - j);
         pack_keys(call, a, &t, b, h, j, keys);
-        operand key = rows_as_operand(isa, ks, (const float *)call->in[1] + at(a->k, b, h, j), a->k.row, keys, a->d);
+        operand key = rows_as_operand(call, ks, input_at(call, 1, at(a->k, b, h, j)), a->k.row, keys, a->d);
         for (int64_t i = 0; i < a->n; i += ROWS) {
             int64_t rows = swg__min64(ROWS, a->n - i);
             probabilities(call, a, &t, b, h, i, rows, j, keys, (float)a->scale);
-            operand query = rows_as_operand(isa, qs, (const float *)call->in[0] + at(a->q, b, h, i), a->q.row, rows, a->d);
-            operand slope = rows_as_operand(isa, dys, (const float *)call->in[4] + at(a->y, b, h, i), a->y.row, rows, a->dv);
-            multiply(isa, (matrix){dv + j * a->v.row, a->v.row}, t.p, 1, keys_of(a), slope, keys, a->dv, rows, i > 0);
-            multiply(isa, (matrix){dk + j * a->k.row, a->k.row}, t.ds, 1, keys_of(a), query, keys, a->d, rows, i > 0);
-            multiply(isa, (matrix){dq + i * a->q.row, a->q.row}, t.ds, keys_of(a), 1, key, rows, a->d, keys, j > 0);
+            operand query = rows_as_operand(call, qs, input_at(call, 0, at(a->q, b, h, i)), a->q.row, rows, a->d);
+            operand slope = rows_as_operand(call, dys, input_at(call, 4, at(a->y, b, h, i)), a->y.row, rows, a->dv);
+            multiply_turned(call, (matrix){dv + j * a->v.row, a->v.row}, t.p, keys_of(a), t.half, slope, keys, a->dv, rows, i > 0);
+            multiply_turned(call, (matrix){dk + j * a->k.row, a->k.row}, t.ds, keys_of(a), t.half, query, keys, a->d, rows, i > 0);
+            multiply_tile(call, (matrix){dq + i * a->q.row, a->q.row}, t.ds, keys_of(a), t.half, key, rows, a->d, keys, j > 0);
         }
     }
 }

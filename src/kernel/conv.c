@@ -33,11 +33,13 @@ typedef struct layout {
     swg__conv c;
     int64_t k, n;                           /* channels of one group, read and written */
     bool pairs;                             /* what is read is bf16 */
-    int64_t depth;                          /* rows of packed weights that a tap takes: k, or pairs of it */
+    bool flat;                              /* pairs of one channel: of two taps, which a line gathers */
+    int64_t depth, rows;                    /* rows of packed weights that a tap takes: k, or pairs of it; of a panel */
     int64_t from_stride[4], to_stride[4];   /* elements per position; of a batch element last */
     int64_t panels, panel_elements, group_elements; /* packed weights */
     bool joined;                            /* taps along x read neighbours, in memory as in packed weights: one tap, k times as many */
     int64_t chunk_taps;                     /* so many taps of a panel of weights stay in the second cache */
+    int64_t strip_panels, strips;           /* or so many whole panels, which share what a line reads; strips of a group */
     box *boxes;
     int64_t box_count, lines;
 } layout;
@@ -147,8 +149,10 @@ static void sizes_of(const swg_graph *g, const swg__node *node, const swg__isa_t
     l->pairs = g->nodes[node->in[0]].dtype == SWG_BF16;
     l->depth = l->pairs ? (l->k + 1) / 2 : l->k;
     l->panels = swg__ceil_div(l->n, isa->nr);
-    l->panel_elements = l->c.taps * l->depth * isa->nr;
-    l->group_elements = (l->panels - 1) * l->panel_elements + l->c.taps * l->depth * panel_width(l->n - (l->panels - 1) * isa->nr, isa);
+    l->flat = l->pairs && l->k == 1 && !transposed && l->c.stride[2] == 1 && l->c.out[2] >= isa->mr; /* rows are neighbours then */
+    l->rows = l->flat ? (l->c.taps + 1) / 2 : l->c.taps * l->depth;
+    l->panel_elements = l->rows * isa->nr;
+    l->group_elements = (l->panels - 1) * l->panel_elements + l->rows * panel_width(l->n - (l->panels - 1) * isa->nr, isa);
 }
 
 static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
@@ -163,8 +167,12 @@ static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
     strides_of(transposed ? c->in : c->out, l->n * c->groups, l->to_stride);
     int64_t tap_bytes = l->depth * call->isa->nr * 4, run_count[3];
     l->chunk_taps = c->taps * tap_bytes <= CHUNK_BYTES ? c->taps : CHUNK_BYTES / tap_bytes > 0 ? CHUNK_BYTES / tap_bytes : 1;
+    l->chunk_taps = l->flat ? c->taps : l->chunk_taps;
     l->joined = c->groups == 1 && c->dilation[2] == 1 && (!transposed || c->stride[2] == 1) && c->kernel[2] * tap_bytes <= CHUNK_BYTES &&
                 (!l->pairs || l->k % 2 == 0);
+    int64_t panel_bytes = l->panel_elements * 4;
+    l->strip_panels = l->chunk_taps < c->taps || panel_bytes > CHUNK_BYTES ? 1 : swg__min64(l->panels, CHUNK_BYTES / panel_bytes);
+    l->strips = swg__ceil_div(l->panels, l->strip_panels);
     if (l->joined)
         l->chunk_taps -= l->chunk_taps % c->kernel[2];
     run *runs[3];
@@ -218,8 +226,8 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
         const char *from = w + (group * group_weights + column * n_stride) * size, *w_end = w + l.c.groups * group_weights * size;
         uint32_t *to = (uint32_t *)call->out + group * l.group_elements + panel * l.panel_elements;
         int64_t columns = swg__min64(l.n - column, call->isa->nr);
-        if (l.pairs && taps == 1)
-            call->isa->pack_bf16(to, from, bf16, k_stride, n_stride, l.k, columns, 0, 1);
+        if (l.flat || (l.pairs && taps == 1))
+            call->isa->pack_bf16(to, from, bf16, l.flat ? 1 : k_stride, n_stride, l.flat ? taps : l.k, columns, 0, 1);
         else if (l.pairs)
             call->isa->pack_taps_bf16(to, from, w_end, bf16, k_stride, n_stride, taps, l.k, columns, reversed);
         else if (taps == 1)
@@ -231,11 +239,11 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
 
 static const swg__kernel pack_kernel = {.name = "pack", .units = pack_units, .grain = pack_grain, .run = pack_run};
 
-/* ---- product: a unit is a line of one panel of columns; lines of a panel follow each other ---- */
+/* ---- product: a unit is a line of one strip of columns; lines of a strip follow each other ---- */
 
 static int64_t conv_units(const swg__call *call) {
     const layout *l = call->layout;
-    return l->c.groups * l->panels * l->lines;
+    return l->c.groups * l->strips * l->lines;
 }
 
 /* About four million multiply-adds; more where the weights of a panel are walked in several chunks, to read each for many lines. */
@@ -247,12 +255,13 @@ static int64_t conv_grain(const swg__call *call) {
     return swg__min64(grain, l->lines);
 }
 
-/* A table of taps; where a bf16 result is summed chunk by chunk, the sums of a few lines. */
+/* A table of taps; sums of a few lines of a bf16 result, which waits for all chunks; words of a line whose taps go in pairs. */
 static int64_t conv_scratch(const swg__call *call, bool *per_worker) {
     layout l;
     sizes_of(call->g, call->node, call->isa, &l);
     *per_worker = true;
-    return l.c.taps * (int64_t)sizeof(swg__tap) + (call->node->dtype == SWG_BF16 ? SUM_LINES * LINE_ROWS * call->isa->nr * 4 : 0);
+    return l.c.taps * (int64_t)sizeof(swg__tap) + (call->node->dtype == SWG_BF16 ? SUM_LINES * LINE_ROWS * call->isa->nr * 4 : 0) +
+           (l.flat ? l.rows * LINE_ROWS * 4 : 0);
 }
 
 /* Taps [first, end) of the kernel that a box sees: their table, how many there are and come before, and how many it sees in all. */
@@ -314,15 +323,15 @@ static void place_line(const layout *l, const box *b, int64_t line, swg__gemm *g
     }
 }
 
-/* Lines [first, end) of one panel of one group. `sums`: where those of a bf16 result wait for the next chunk of taps. */
-static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64_t first, int64_t end, swg__tap *table, float *sums) {
+/* Lines [first, end) of one strip of one group. `sums`: where those of a bf16 result wait for the next chunk of taps. */
+static void run_lines(const swg__call *call, int64_t group, int64_t strip, int64_t first, int64_t end, swg__tap *table, float *sums) {
     const layout *l = call->layout;
     const swg__attr *attr = &call->node->attr;
-    int64_t column = panel * call->isa->nr, channel = group * l->n + column, from, to;
+    int64_t panel = strip * l->strip_panels, column = panel * call->isa->nr, channel = group * l->n + column, from, to;
     int extra = 2;
     const float *bias = attr->bias ? (const float *)call->in[extra++] + channel : NULL;
     const char *gate = attr->gate ? call->in[extra] : NULL;
-    swg__gemm gemm = {.n = swg__min64(l->n - column, call->isa->nr), .k_stride = 1, .taps = table, .depth = l->c.taps * l->depth,
+    swg__gemm gemm = {.n = swg__min64(l->n - column, l->strip_panels * call->isa->nr), .k_stride = 1, .taps = table, .depth = l->rows,
                       .sum_stride = call->isa->nr, .gate_bf16 = gate && call->g->nodes[call->node->in[extra]].dtype == SWG_BF16,
                       .b = (const float *)call->packed + group * l->group_elements + panel * l->panel_elements};
     for (int64_t tap = 0; tap < l->c.taps; tap += l->chunk_taps) {
@@ -355,15 +364,73 @@ static void run_lines(const swg__call *call, int64_t group, int64_t panel, int64
     }
 }
 
+/* For all taps of the kernel: where it reads, from where a line begins, and whether it meets data in a box. */
+static void list_all(const layout *l, const box *b, swg__tap *table) {
+    const run *z = b->along[0], *y = b->along[1], *x = b->along[2];
+    memset(table, 0, (size_t)l->c.taps * sizeof *table);
+    for (int64_t i = 0; i < z->taps * y->taps * x->taps; i++) {
+        int64_t iz = i / (y->taps * x->taps), iy = i / x->taps % y->taps, ix = i % x->taps;
+        table[((z->tap + iz) * l->c.kernel[1] + y->tap + iy) * l->c.kernel[2] + x->tap + ix] =
+            (swg__tap){.a = iz * z->tap_in * l->from_stride[0] + iy * y->tap_in * l->from_stride[1] + ix * x->tap_in * l->from_stride[2], .b = 1};
+    }
+}
+
+/* One word of two taps for each row of a line; a tap that meets no data is NULL and gives zeros. */
+static void gather(const swg__call *call, uint32_t *to, const swg__bf16 *first, const swg__bf16 *second, int64_t stride, int64_t rows) {
+    if (first && stride == 1) {
+        call->isa->pair_rows(to, rows, first, second, true, 0, 1, rows);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++)
+        to[r] = (first ? first[r * stride] : 0) | (uint32_t)(second ? second[r * stride] : 0) << 16;
+}
+
+/* As run_lines, of one channel. */
+static void run_flat(const swg__call *call, int64_t group, int64_t strip, int64_t first, int64_t end, swg__tap *table, uint32_t *words) {
+    const layout *l = call->layout;
+    const swg__attr *attr = &call->node->attr;
+    int64_t panel = strip * l->strip_panels, column = panel * call->isa->nr, channel = group * l->n + column, from, to;
+    int extra = 2;
+    const float *bias = attr->bias ? (const float *)call->in[extra++] + channel : NULL;
+    const char *gate = attr->gate ? call->in[extra] : NULL;
+    const swg__tap once = {0};
+    swg__gemm gemm = {.n = swg__min64(l->n - column, l->strip_panels * call->isa->nr), .k_stride = LINE_ROWS, .k = 2 * l->rows, .taps = &once, .tap_count = 1,
+                      .depth = l->rows, .a = words, .bias = bias, .relu = attr->relu, .c_bf16 = call->node->dtype == SWG_BF16,
+                      .gate_bf16 = gate && call->g->nodes[call->node->in[extra]].dtype == SWG_BF16,
+                      .b = (const float *)call->packed + group * l->group_elements + panel * l->panel_elements};
+    const box *b = NULL;
+    for (int64_t line = first; line < end; line++) {
+        if (!b || line >= (b + 1 < l->boxes + l->box_count ? b[1].first : l->lines)) {
+            b = box_of(l, line);
+            list_all(l, b, table);
+        }
+        place_line(l, b, line, &gemm, &from, &to);
+        const swg__bf16 *x = (const swg__bf16 *)call->in[0] + group + from;
+        for (int64_t t = 0; t < l->c.taps; t += 2) {
+            bool second = t + 1 < l->c.taps && table[t + 1].b;
+            gather(call, words + t / 2 * LINE_ROWS, table[t].b ? x + table[t].a : NULL, second ? x + table[t + 1].a : NULL, gemm.row_stride,
+                   gemm.m);
+        }
+        gemm.row_stride = 1;
+        gemm.c = (char *)call->out + (channel + to) * (gemm.c_bf16 ? 2 : 4);
+        gemm.gate = gate ? gate + (channel + to) * (gemm.gate_bf16 ? 2 : 4) : NULL;
+        call->isa->gemm_bf16(&gemm, 0, gemm.m);
+    }
+}
+
 static void conv_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     const layout *l = call->layout;
     swg__tap *table = (swg__tap *)((char *)call->scratch + worker * call->worker_bytes);
     float *sums = call->node->dtype == SWG_BF16 ? (float *)(table + l->c.taps) : NULL;
+    uint32_t *words = (uint32_t *)((float *)(table + l->c.taps) + (sums ? SUM_LINES * LINE_ROWS * call->isa->nr : 0));
     while (begin < end) {
         int64_t strip = begin / l->lines, first = begin % l->lines, stop = swg__min64(l->lines, first + end - begin);
         if (sums && l->chunk_taps < l->c.taps)
             stop = swg__min64(stop, first + SUM_LINES);
-        run_lines(call, strip / l->panels, strip % l->panels, first, stop, table, sums);
+        if (l->flat)
+            run_flat(call, strip / l->strips, strip % l->strips, first, stop, table, words);
+        else
+            run_lines(call, strip / l->strips, strip % l->strips, first, stop, table, sums);
         begin += stop - first;
     }
 }

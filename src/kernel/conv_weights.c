@@ -18,11 +18,11 @@ enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE =
 typedef struct layout {
     swg__conv c;
     int64_t wide, narrow;               /* channels of one group of X and of Y */
-    int64_t row_parts, column_parts, columns; /* of a group; columns of a part, whole panels */
+    int64_t row_parts, column_parts, part_rows, columns; /* of a group; rows of a part, at most, and its columns, whole panels */
     int64_t shares;
     int64_t chunks;                     /* of a line of positions along x, each up to LINE long */
     int64_t rows, block_rows, blocks;   /* rows: lines of Y of all the batch; blocks of one chunk */
-    int64_t part_elements, tail_elements, area_bytes; /* sums; what is left of Y beside whole panels; all of a part's memory */
+    int64_t table_bytes, part_elements, tail_elements, area_bytes; /* table of lines; sums; what is left of Y beside whole panels; all of a part's memory */
     bool pairs, along_x;                /* bf16: of neighbours along x, else of samples; `rows` counts pairs of samples then */
     int64_t depth;                      /* words of Y per column and block */
     int64_t x_line, x_lines;            /* words of X per channel and line; lines that one tap along z needs */
@@ -41,14 +41,15 @@ static int64_t words_along_x(const swg__conv *c, int64_t *valid) {
 }
 
 /* Of bf16: how positions pair, and the sizes of a block. */
-static void pair_layout(layout *l, int mr) {
+static void pair_layout(layout *l) {
     const swg__conv *c = &l->c;
     int64_t batch = c->batch, valid, words = words_along_x(c, &valid), most = swg__min64(c->out[2], LINE);
     l->along_x = batch * words < swg__ceil_div(batch, 2) * valid;
     l->rows = (l->along_x ? batch : swg__ceil_div(batch, 2)) * c->out[0] * c->out[1];
     int64_t y_line = l->along_x ? swg__ceil_div(most, 2) : most;
-    l->x_line = (most - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1 + c->stride[2];
-    int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * mr);
+    l->x_line = (most - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1;
+    l->x_line = l->along_x ? l->x_line + c->stride[2] : swg__min64(l->x_line, c->in[2]);
+    int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * l->part_rows);
     l->block_rows = l->chunks > 1 ? 1 : BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS);
     l->block_rows = swg__min64(l->block_rows, l->rows);
     l->depth = l->block_rows * y_line;
@@ -71,8 +72,11 @@ static layout layout_of(const swg__call *call) {
     int64_t mr = call->isa->mr, nr = call->isa->nr, vl = call->isa->vl;
     l.wide = c->in_channels / c->groups;
     l.narrow = c->out_channels / c->groups;
-    l.row_parts = swg__ceil_div(l.wide, mr);
-    int64_t panels = swg__ceil_div(l.narrow, nr), most = PART_BYTES / (c->taps * mr * nr * 4);
+    l.pairs = call->g->nodes[call->node->in[0]].dtype == SWG_BF16;
+    int64_t rows = l.pairs ? PART_BYTES / (c->taps * nr * 4) : mr; /* packing Y pays for more rows than one tile's */
+    l.row_parts = swg__ceil_div(l.wide, rows < mr ? mr : rows);
+    l.part_rows = swg__ceil_div(l.wide, l.row_parts);
+    int64_t panels = swg__ceil_div(l.narrow, nr), most = PART_BYTES / (c->taps * (l.pairs ? l.part_rows : mr) * nr * 4);
     l.column_parts = swg__ceil_div(panels, most < 1 ? 1 : most);
     int64_t enough = swg__ceil_div(PARTS_WANTED, c->groups * l.row_parts);
     l.column_parts = swg__min64(panels, l.column_parts > enough ? l.column_parts : enough);
@@ -80,20 +84,20 @@ static layout layout_of(const swg__call *call) {
     l.column_parts = swg__ceil_div(l.narrow, l.columns);
     l.chunks = swg__ceil_div(c->out[2], LINE);
     l.rows = c->batch * c->out[0] * c->out[1];
-    l.pairs = call->g->nodes[call->node->in[0]].dtype == SWG_BF16;
     int64_t row_bytes = 4 * (c->out[2] * c->out_channels + c->in[2] * c->in_channels * c->stride[1]);
     l.block_rows = l.chunks > 1 ? 1 : BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS);
     if (l.pairs)
-        pair_layout(&l, call->isa->mr);
+        pair_layout(&l);
     l.blocks = swg__ceil_div(l.rows, l.block_rows);
+    l.table_bytes = (l.block_rows * (int64_t)sizeof(swg__tap) + 63) / 64 * 64;
     int64_t parts = c->groups * l.row_parts * l.column_parts;
     l.shares = parts >= PARTS_WANTED ? 1 : swg__min64(swg__ceil_div(PARTS_WANTED, parts), l.blocks * l.chunks);
-    l.part_elements = c->taps * mr * swg__min64(l.columns, l.narrow);
+    l.part_elements = (c->taps * l.part_rows * swg__min64(l.columns, l.narrow) + 15) / 16 * 16;
     int64_t rest = l.narrow % nr, positions = l.block_rows * swg__min64(c->out[2], LINE);
     l.tail_elements = rest == 0 ? 0 : positions * (rest > vl ? nr : vl);
     if (l.pairs)
-        l.tail_elements = l.depth * packed_columns(call->isa, swg__min64(l.columns, l.narrow)) + l.x_lines * l.x_line * (mr + 1);
-    l.area_bytes = (4 * (l.part_elements + l.tail_elements) + l.block_rows * (int64_t)sizeof(swg__tap) + 63) / 64 * 64;
+        l.tail_elements = l.depth * packed_columns(call->isa, swg__min64(l.columns, l.narrow)) + l.x_lines * l.x_line * (l.part_rows + 1);
+    l.area_bytes = (4 * (l.part_elements + l.tail_elements) + l.table_bytes + 63) / 64 * 64;
     return l;
 }
 
@@ -306,6 +310,7 @@ static void add_pairs(const swg__call *call, const part *p, int64_t block, float
     const layout *l = call->layout;
     const swg__conv *c = &l->c;
     int64_t x0 = block / l->blocks * LINE, x1 = swg__min64(c->out[2], x0 + LINE), from = x0 * c->stride[2] - c->before[2];
+    from = from < 0 && !l->along_x ? 0 : from;
     int64_t row0 = block % l->blocks * l->block_rows, row1 = swg__min64(l->rows, row0 + l->block_rows);
     int64_t step = l->along_x ? 2 : 1, pitch = swg__ceil_div(x1 - x0, step), ld = p->rows + (p->rows & 1); /* ld: never 1 */
     uint32_t *x = words + l->depth * packed_columns(call->isa, p->columns);
@@ -325,7 +330,7 @@ static void add_pairs(const swg__call *call, const part *p, int64_t block, float
                 if (end <= first)
                     continue;
                 gemm.k = 2 * (end - first);
-                gemm.a = x + (first * step * c->stride[2] + tx * c->dilation[2]) * ld;
+                gemm.a = x + ((x0 + first * step) * c->stride[2] + tx * c->dilation[2] - c->before[2] - from) * ld;
                 for (int64_t i = 0; i < gemm.tap_count; i++)
                     table[i].b += first - listed;
                 listed = first;
@@ -356,7 +361,7 @@ static void weights_run(const swg__call *call, int64_t begin, int64_t end, int w
     for (int64_t unit = begin; unit < end; unit++) {
         char *area = (char *)call->scratch + (l->shares == 1 ? worker * call->worker_bytes : unit * l->area_bytes);
         swg__tap *table = (swg__tap *)area;
-        float *sums = (float *)(area + l->block_rows * (int64_t)sizeof *table), *tail = sums + l->part_elements;
+        float *sums = (float *)(area + l->table_bytes), *tail = sums + l->part_elements;
         part p = part_of(l, unit / l->shares);
         int64_t share = unit % l->shares, blocks = l->blocks * l->chunks;
         memset(sums, 0, (size_t)(l->part_elements + (l->pairs ? l->tail_elements : 0)) * sizeof *sums); /* and packed panels' ends */
@@ -375,7 +380,7 @@ static void weights_finish(const swg__call *call) {
     const layout *l = call->layout;
     for (int64_t unit = 0; l->shares > 1 && unit < parts_of(l) * l->shares; unit++) {
         part p = part_of(l, unit / l->shares);
-        float *sums = (float *)((char *)call->scratch + unit * l->area_bytes + l->block_rows * (int64_t)sizeof(swg__tap));
+        float *sums = (float *)((char *)call->scratch + unit * l->area_bytes + l->table_bytes);
         float *total = (float *)((char *)sums - unit % l->shares * l->area_bytes);
         for (int64_t i = 0; i < l->part_elements && total != sums; i++)
             total[i] += sums[i];

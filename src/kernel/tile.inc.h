@@ -75,18 +75,17 @@ INLINE vf as_float(vu x) {
 /* Bits of bf16 in words, and back. */
 #if VL == 1
 #define WIDEN(x) ((uint32_t)(x))
+#define NARROW(x) ((vh)(x))
 INLINE vu rounded(vf x) { return swg__bf16_of(x); }
 #else
+#ifndef WIDEN
 #define WIDEN(x) __builtin_convertvector(x, vu)
+#define NARROW(x) __builtin_convertvector(x, vh)
+#endif
 INLINE vu rounded(vf x) { /* as swg__bf16_of */
     vu bits = (vu)x, is_nan = (vu)(x != x);
     return (((bits + 0x7fff + (bits >> 16 & 1)) >> 16) & ~is_nan) | ((bits >> 16 | 0x40) & is_nan);
 }
-#endif
-#if VL == 1
-#define NARROW(x) ((vh)(x))
-#else
-#define NARROW(x) __builtin_convertvector(x, vh)
 #endif
 INLINE vf load_half(const h16 *p) { return as_float(WIDEN(*(const vh *)p) << 16); }
 INLINE void store_half(h16 *p, vf x) { *(vh *)p = NARROW(rounded(x)); }
@@ -210,37 +209,46 @@ typedef struct strip {
     int64_t column, last;       /* first column; valid lanes of the last vector */
 } strip;
 
-/* What a sum begins from, gates and results: f32, or bf16 if the product is one of bf16 and the call says so. */
-INLINE void add_sums(const int mr, const int nv, const bool pairs, const strip *t, int64_t row, vf *acc) {
+/* What is done to the sums of a tile of pairs: one text for all shapes, or the many that f32 and bf16 make of it would fill the caches. */
+static __attribute__((noinline)) void finish_pairs(const strip *t, int64_t row, int mr, int nv, const vf *sums) {
     const swg__gemm *g = t->g;
-    const bool own = !pairs || !g->sum;
-    const int64_t stride = own ? g->ldc : g->sum_stride;
-    const float *c = (own ? (const float *)g->c : g->sum) + row * stride + t->column;
-    UNROLLED for (int i = 0; i < mr; i++)
-        UNROLLED for (int j = 0; j < nv; j++) {
-            const float *from = c + i * stride + j * VL;
-            acc[i * nv + j] += j < nv - 1 ? *(const vf *)from : LOAD_PART(from, t->last);
-        }
-}
-
-INLINE void gate_bf16(const int mr, const int nv, const strip *t, int64_t row, vf *acc) {
-    const h16 *gate = (const h16 *)t->g->gate + row * t->g->ldc + t->column;
-    UNROLLED for (int i = 0; i < mr; i++)
-        UNROLLED for (int j = 0; j < nv; j++) {
-            const h16 *from = gate + i * t->g->ldc + j * VL;
-            vf x = j < nv - 1 || t->last == VL ? load_half(from) : as_float(LOAD_HALF_PART(from, t->last) << 16);
-            acc[i * nv + j] = KEEP(acc[i * nv + j], x > 0);
-        }
-}
-
-INLINE void store_bf16(const int mr, const int nv, const strip *t, int64_t row, const vf *acc) {
-    h16 *c = (h16 *)t->g->c + row * t->g->ldc + t->column;
-    UNROLLED for (int i = 0; i < mr; i++)
-        UNROLLED for (int j = 0; j < nv; j++) {
-            if (j < nv - 1 || t->last == VL)
-                store_half(c + i * t->g->ldc + j * VL, acc[i * nv + j]);
+    const float *from = !g->accumulate ? NULL : g->sum ? g->sum : g->c, *bias = t->bias;
+    const int64_t from_stride = g->sum ? g->sum_stride : g->ldc, ldc = g->ldc;
+    const bool relu = g->relu, c_bf16 = g->c_bf16, gate_bf16 = g->gate_bf16;
+    if (!from && !g->gate && t->last == VL) { /* the most common by far */
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nv; j++) {
+                const int64_t at = (row + i) * ldc + t->column + j * VL;
+                vf x = *sums++;
+                if (bias)
+                    x += *(const vf *)(bias + j * VL);
+                if (relu)
+                    x = DROP(x, x <= 0); /* NaN stays */
+                if (c_bf16)
+                    store_half((h16 *)g->c + at, x);
+                else
+                    *(vf *)((float *)g->c + at) = x;
+            }
+        return;
+    }
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nv; j++) {
+            const int64_t lanes = j < nv - 1 ? VL : t->last, column = t->column + j * VL, at = (row + i) * ldc + column;
+            vf x = *sums++;
+            if (from)
+                x += LOAD_PART(from + (row + i) * from_stride + column, lanes);
+            if (bias)
+                x += *(const vf *)(bias + j * VL);
+            if (relu)
+                x = DROP(x, x <= 0);
+            if (g->gate && gate_bf16)
+                x = KEEP(x, as_float(LOAD_HALF_PART((const h16 *)g->gate + at, lanes) << 16) > 0);
+            else if (g->gate)
+                x = KEEP(x, LOAD_PART((const float *)g->gate + at, lanes) > 0);
+            if (c_bf16)
+                STORE_HALF_PART((h16 *)g->c + at, rounded(x), lanes);
             else
-                STORE_HALF_PART(c + i * t->g->ldc + j * VL, rounded(acc[i * nv + j]), t->last);
+                STORE_PART((float *)g->c + at, x, lanes);
         }
 }
 
@@ -287,8 +295,20 @@ INLINE void tile(const int mr, const int nv, const bool pairs, const strip *t, i
             a[0] += g->k_stride * 4;
         }
     }
+    if (pairs) {
+        vf sums[MOST_SUMS];
+        UNROLLED for (int i = 0; i < mr * nv; i++)
+            sums[i] = acc[i];
+        finish_pairs(t, row, mr, nv, sums);
+        return;
+    }
+    float *c = (float *)g->c + row * g->ldc + t->column;
     if (g->accumulate)
-        add_sums(mr, nv, pairs, t, row, acc);
+        UNROLLED for (int i = 0; i < mr; i++)
+            UNROLLED for (int j = 0; j < nv; j++) {
+                const float *from = c + i * g->ldc + j * VL;
+                acc[i * nv + j] += j < nv - 1 ? *(const vf *)from : LOAD_PART(from, t->last);
+            }
     if (t->bias) /* last: a sum that began with it would wait for its load */
         UNROLLED for (int j = 0; j < nv; j++) {
             vf bias = *(const vf *)(t->bias + j * VL);
@@ -299,19 +319,12 @@ INLINE void tile(const int mr, const int nv, const bool pairs, const strip *t, i
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
                 acc[i * nv + j] = DROP(acc[i * nv + j], acc[i * nv + j] <= 0); /* NaN stays */
-    if (pairs && g->gate && g->gate_bf16)
-        gate_bf16(mr, nv, t, row, acc);
-    const float *gate = g->gate && !(pairs && g->gate_bf16) ? (const float *)g->gate + row * g->ldc + t->column : NULL;
-    float *c = (float *)g->c + row * g->ldc + t->column;
+    const float *gate = g->gate ? (const float *)g->gate + row * g->ldc + t->column : NULL;
     if (VL == 1 || t->last == VL) {
         if (gate)
             UNROLLED for (int i = 0; i < mr; i++)
                 UNROLLED for (int j = 0; j < nv; j++)
                     acc[i * nv + j] = KEEP(acc[i * nv + j], *(const vf *)(gate + i * g->ldc + j * VL) > 0);
-        if (pairs && g->c_bf16) {
-            store_bf16(mr, nv, t, row, acc);
-            return;
-        }
         UNROLLED for (int i = 0; i < mr; i++)
             UNROLLED for (int j = 0; j < nv; j++)
                 *(vf *)(c + i * g->ldc + j * VL) = acc[i * nv + j];
@@ -324,10 +337,6 @@ INLINE void tile(const int mr, const int nv, const bool pairs, const strip *t, i
     if (gate && part > 0)
         UNROLLED for (int i = 0; i < mr; i++)
             acc[i * nv] = KEEP(acc[i * nv], *(const vf *)(gate + i * g->ldc) > 0);
-    if (pairs && g->c_bf16) {
-        store_bf16(mr, nv, t, row, acc);
-        return;
-    }
     if (part > 0)
         UNROLLED for (int i = 0; i < mr; i++)
             *(vf *)(c + i * g->ldc) = acc[i * nv];

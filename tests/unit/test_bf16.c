@@ -1,6 +1,6 @@
 /* test_bf16.c - proves: products of bf16 operands agree with the f64 reference of the rounded operands on every instruction set, over
- * odd sizes, all transposes and epilogues, f32 and bf16 results, chunks of a long k; they are the same bits on 1, 2 and 4 threads; NaN
- * and infinity pass; rounding is to nearest even on every instruction set.
+ * odd sizes, all transposes and epilogues, f32 and bf16 results, chunks of a long k; so does attention with its gradients; all are the
+ * same bits on 1, 2 and 4 threads; NaN and infinity pass; rounding is to nearest even on every instruction set.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
@@ -164,6 +164,86 @@ static void not_finite(void **state) {
             }
 }
 
+/* ---- attention: result, and gradients of q, k, v and the mask ---- */
+
+typedef struct attending { int64_t batch, heads, n, m, d, dv; bool masked; } attending;
+static const attending attendings[] = {{2, 3, 101, 131, 13, 5, true}, {1, 2, 50, 300, 32, 32, false}, {2, 1, 1, 1, 1, 1, true}, {3, 2, 97, 1, 4, 33, false}};
+enum { ATTENDINGS = sizeof attendings / sizeof *attendings, TENSORS = 4, RESULTS = 5 };
+
+/* The results one after the other, each a part of `n` elements, as f64 in fresh memory. */
+static double *attended(swg_context *ctx, const attending *a, swg_dtype dtype, int64_t n[RESULTS]) {
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &g));
+    static const char *const names[TENSORS] = {"q", "k", "v", "mask"};
+    const int64_t shapes[TENSORS][4] = {{a->batch, a->n, a->heads * a->d}, {a->batch, a->m, a->heads * a->d}, {a->batch, a->m, a->heads * a->dv},
+                                        {1, a->heads, a->n, a->m}};
+    swg_value in[TENSORS] = {0}, out[RESULTS];
+    int count = a->masked ? TENSORS : TENSORS - 1;
+    for (int i = 0; i < count; i++)
+        in[i] = swg_input(g, names[i], i < 3 ? 3 : 4, shapes[i]);
+    out[0] = swg_attention(g, in[0], in[1], in[2], in[3], &(swg_attention_opts){.heads = a->heads});
+    assert_ok(ctx, swg_gradients(g, swg_sum(g, swg_mul(g, out[0], swg_affine(g, out[0], .5, 1)), 0), in, count, out + 1));
+    for (int i = 0; i < 3 && dtype == SWG_F32; i++)
+        g->nodes[in[i]].dtype = SWG_BF16;
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = out, .output_count = count + 1}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    for (int i = 0; i < count; i++)
+        for (int64_t e = 0; e < swg_elements(g, in[i]); e++) {
+            double x = 2 * value_at((uint32_t)i, e);
+            swg__store(swg_plan_data(plan, in[i]), swg_value_dtype(g, in[i]), e, i < 3 ? in_bf16(x) : x);
+        }
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    int64_t all = 0, at = 0;
+    for (int i = 0; i < RESULTS; i++)
+        all += n[i] = i <= count ? swg_elements(g, out[i]) : 0;
+    double *values = malloc((size_t)all * sizeof *values);
+    for (int i = 0; i <= count; i++)
+        for (int64_t e = 0; e < n[i]; e++)
+            values[at++] = element_of(swg_plan_data(plan, out[i]), dtype, e);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+    return values;
+}
+
+/* Probabilities and slopes are rounded to bf16 on the way: half a unit of the largest, 2^-9, in sums that cancel. */
+static void attention(void **state) {
+    (void)state;
+    for (int i = 0; i < ATTENDINGS; i++) {
+        int64_t n[RESULTS], m[RESULTS];
+        swg_context *ctx = context_of(1, 0);
+        double *truth = attended(ctx, &attendings[i], SWG_F64, n);
+        close_context(ctx);
+        for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
+            double *first = NULL;
+            for (int threads = 1; threads <= 4; threads *= 2) {
+                ctx = context_of(threads, isa);
+                double *got = attended(ctx, &attendings[i], SWG_F32, m);
+                close_context(ctx);
+                int64_t at = 0;
+                for (int r = 0; r < RESULTS; at += n[r++]) {
+                    double most = 0;
+                    assert_int_equal(n[r], m[r]);
+                    for (int64_t e = 0; e < n[r]; e++)
+                        most = fmax(most, fabs(truth[at + e]));
+                    for (int64_t e = at; e < at + n[r]; e++)
+                        if (!(fabs(got[e] - truth[e]) <= 6e-3 * most + 1e-4))
+                            fail_msg("attention %d, result %d, %s: element %lld is %.9g, reference %.17g", i, r, swg__isa_name((swg__isa)isa),
+                                     (long long)(e - at), got[e], truth[e]);
+                }
+                if (first && memcmp(first, got, (size_t)at * sizeof *got) != 0)
+                    fail_msg("attention %d, %s: %d threads give other bits than one", i, swg__isa_name((swg__isa)isa), threads);
+                if (first)
+                    free(got);
+                else
+                    first = got;
+            }
+            free(first);
+        }
+        free(truth);
+    }
+}
+
 /* Known answers, and the vectors' rounding against the scalar's. */
 static void rounding(void **state) {
     (void)state;
@@ -200,6 +280,7 @@ int main(void) {
         cmocka_unit_test(against_reference),
         cmocka_unit_test(same_bits),
         cmocka_unit_test(not_finite),
+        cmocka_unit_test(attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

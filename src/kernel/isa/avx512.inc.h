@@ -8,6 +8,9 @@
 #define LANES_BELOW(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(p, n) ((vf)_mm512_maskz_loadu_ps(LANES_BELOW(n), p))
 #define STORE_PART(p, x, n) _mm512_mask_storeu_ps(p, LANES_BELOW(n), (__m512)(x))
+/* gcc converts halves of vectors one by one. */
+#define WIDEN(x) ((vu)_mm512_cvtepu16_epi32((__m256i)(x)))
+#define NARROW(x) ((vh)_mm512_cvtepi32_epi16((__m512i)(x)))
 #define LOAD_HALF_PART(p, n) ((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(LANES_BELOW(n), p)))
 #define STORE_HALF_PART(p, x, n) _mm512_mask_cvtepi32_storeu_epi16(p, LANES_BELOW(n), (__m512i)(x))
 /* from[index[j]] for each lane j. */
