@@ -54,6 +54,14 @@ swg_status swg_weights_blend(swg_weights *to, const swg_weights *from, double ra
 typedef struct swg_plan swg_plan;
 typedef struct swg_tuning swg_tuning;   /* measured choices, tune.h */
 
+/* How an open plan runs; results have the same bits. */
+typedef enum swg_plan_mode {
+    SWG_PLAN_DEFAULT,           /* step by step; threads sleep when there is nothing to do for 20 us */
+    SWG_PLAN_REDUCE_OVERHEAD,   /* steps that do not touch each other's memory run as one parallel call, and threads stay awake from the first to
+                                 * the last: for small batches, on processors that are not shared */
+    SWG_PLAN_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
+} swg_plan_mode;
+
 /* Which forward values a training plan keeps for its backward pass; the others are computed again there. Results are the same, bit for
  * bit, whatever is said here. */
 typedef enum swg_recompute_policy {
@@ -74,14 +82,6 @@ typedef struct swg_recompute {
     int64_t budget_bytes;       /* of the plan's peak_bytes; 0: budget_share of the default plan's */
     double budget_share;        /* (0, 1] */
 } swg_recompute;
-
-/* How an open plan runs; results have the same bits. */
-typedef enum swg_plan_mode {
-    SWG_MODE_DEFAULT,           /* step by step; threads sleep when there is nothing to do for 20 us */
-    SWG_MODE_REDUCE_OVERHEAD,   /* steps that do not touch each other's memory run as one parallel call, and threads stay awake from the first to
-                                 * the last: for small batches, on processors that are not shared */
-    SWG_MODE_MAX_AUTOTUNE,      /* the same; who sets it also gives a tuning */
-} swg_plan_mode;
 
 /* "none", "false" or "default"; "off"; "free"; "attention"; "blocks" or "true"; "segments:4", "segments:auto" or "segments"; "budget:2GiB" or
  * "budget:60%". SWG_EUSAGE names the nearest word. */

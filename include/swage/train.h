@@ -4,7 +4,9 @@
 #define SWAGE_TRAIN_H
 
 #include <signal.h>
+#include <stdio.h>
 #include "swage/model.h"
+#include "swage/tune.h"
 
 /* Where a run stands; given to the progress hook after every step and after every epoch. */
 typedef struct swg_train_progress {
@@ -19,8 +21,17 @@ typedef struct swg_train_progress {
     bool epoch_end;
 } swg_train_progress;
 
+/* What a switch of the recipe came to, so that none is a silent no-op. */
+typedef struct swg_train_switch {
+    const char *key;                    /* "performance.mode" */
+    char requested[32], effective[32], why[128];
+} swg_train_switch;
+enum { SWG_TRAIN_SWITCHES = 16 };       /* no more than so many */
+
 typedef struct swg_train_hooks {
     void (*progress)(void *user, const swg_train_progress *progress);
+    void (*switches)(void *user, const swg_train_switch *rows, int count);  /* once, before the first step */
+    FILE *explain;                                  /* NULL, or where swg_plan_explain of the training step is printed before it begins */
     void (*note)(void *user, const char *text);     /* remarks worth a line: early stop, batch larger than the data, ... */
     const volatile sig_atomic_t *stop;              /* not 0: finish the step, save, return SWG_EINTERRUPTED */
     void *user;
@@ -64,5 +75,9 @@ typedef struct swg_train_plan {
     char note[256];                     /* how data.batch_size=auto was chosen; "" if it was not */
 } swg_train_plan;
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
+/* Prints swg_plan_explain of both. */
+swg_status swg_train_explain(swg_context *ctx, swg_config *config, int64_t batch, FILE *file);
+/* Measures the steps of both with the recipe's switches (tune.h): what performance.mode=max-autotune of this recipe then finds. */
+swg_status swg_train_tune(swg_context *ctx, swg_config *config, int64_t batch, swg_tuning *tuning, const swg_tune_opts *opts);
 
 #endif

@@ -69,6 +69,9 @@ void swg__text_free(swg__text *text);
 /* Smallest Damerau-Levenshtein distance wins; NULL if none is within max(2, length / 3). For "did you mean". */
 const char *swg__nearest(const char *word, const char *const *candidates, size_t count);
 
+/* "; did you mean X?" for the nearest, "" if there is none: to be hung on a message. Valid as long as `out`. */
+const char *swg__did_you_mean(const char *word, const char *const *candidates, size_t count, char *out, size_t capacity);
+
 /* Shell-style match with * and ?. */
 bool swg__glob(const char *pattern, const char *text);
 

@@ -22,7 +22,8 @@ struct swg__pool {
     struct worker *workers;
     int count;                              /* workers, the caller not counted */
     _Alignas(64) atomic_uint generation;    /* futex: a new job, or stop */
-    atomic_bool stop, held;
+    atomic_bool stop;
+    atomic_uint hold;                       /* goes up with every change; odd: held */
     atomic_int sleepers;
     swg__task_fn fn;
     void *arg;
@@ -64,25 +65,26 @@ static void work(swg__pool *pool, int worker) {
     }
 }
 
-static bool is_held(swg__pool *pool) { return atomic_load_explicit(&pool->held, memory_order_relaxed); }
-
 /* Waits until *word differs from `seen`: by spinning first, then asleep. A worker that is told to hold while it sleeps spins again. */
 static void wait_change(swg__pool *pool, atomic_uint *word, unsigned seen, bool worker) {
     for (;;) {
         int64_t start = swg__now_ns();
+        unsigned hold;
         do {
             for (int i = 0; i < SPIN_CHECK; i++) {
                 if (atomic_load_explicit(word, memory_order_acquire) != seen)
                     return;
                 relax();
             }
-        } while (swg__now_ns() - start < (worker && is_held(pool) ? HOLD_NS : SPIN_NS));
+            hold = atomic_load_explicit(&pool->hold, memory_order_relaxed);
+        } while (swg__now_ns() - start < (worker && hold & 1 ? HOLD_NS : SPIN_NS));
         if (worker)
             atomic_fetch_add(&pool->sleepers, 1);
-        bool was_held = is_held(pool);
-        while (atomic_load(word) == seen && (!worker || was_held || !is_held(pool))) {
+        bool held_anew = false;
+        while (atomic_load(word) == seen && !held_anew) {
             futex_wait(word, seen);
-            was_held = was_held && is_held(pool);
+            unsigned now = atomic_load(&pool->hold);
+            held_anew = worker && now & 1 && now != hold;
         }
         if (worker)
             atomic_fetch_sub(&pool->sleepers, 1);
@@ -174,7 +176,9 @@ void swg__pool_hold(swg_context *ctx, bool held) {
     swg__pool *pool = ctx->pool;
     if (!pool || inside_pool)
         return;
-    atomic_store(&pool->held, held);
+    if ((atomic_load(&pool->hold) & 1) == held)
+        return;
+    atomic_fetch_add(&pool->hold, 1);
     if (held && atomic_load(&pool->sleepers))
         futex_wake_all(&pool->generation); /* they are awake by the time there is work */
 }

@@ -95,6 +95,12 @@ const char *swg__nearest(const char *word, const char *const *candidates, size_t
     return found;
 }
 
+const char *swg__did_you_mean(const char *word, const char *const *candidates, size_t count, char *out, size_t capacity) {
+    const char *near = swg__nearest(word, candidates, count);
+    snprintf(out, capacity, "%s%s%s", near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return out;
+}
+
 bool swg__glob(const char *pattern, const char *text) {
     const char *star = NULL, *resume = NULL;
     while (*text) {

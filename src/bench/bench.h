@@ -6,8 +6,10 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include "context.h"
 #include "cpu.h"
+#include "swage/plan.h"
 
 /* ---- measure.c: repetitions and their statistics ---- */
 
@@ -155,6 +157,7 @@ typedef struct swg__bench_opts {
     int threads;                /* 0: all allowed */
     bool quick;
     unsigned against;           /* bit i: run peer process i, see swg__peer_key */
+    FILE *explain;              /* NULL, or where swg_plan_explain of every row's own plan goes */
     const volatile sig_atomic_t *stop;
     void (*progress)(void *user, const char *text); /* may be NULL */
     void *user;
@@ -185,6 +188,8 @@ void swg__bench_list(void (*each)(void *user, const char *id), void *user);
 /* jobs.c: one row; memory.c: one row, measured in a child process. Failures of the row itself go into row->failure. */
 swg_status swg__bench_time(swg__bench *b, swg__team *team, swg__row *row);
 swg_status swg__bench_memory(swg__bench *b, swg__row *row);
+/* What passes and planner did to a row's own plan, where it is asked for. */
+void swg__bench_explain(const swg__bench *b, const swg__row *row, const swg_plan *plan);
 /* busy.c: a training step beside a process that spins, in a child process too. */
 swg_status swg__bench_busy(swg__bench *b, swg__row *row);
 

@@ -244,6 +244,13 @@ static bool has_onednn(const swg__bench *b, const swg__workload *work) {
            (work->kind == SWG__WORK_MATMUL || (work->kind == SWG__WORK_INFER && strcmp(work->model, "swae/mlp-deep") == 0));
 }
 
+void swg__bench_explain(const swg__bench *b, const swg__row *row, const swg_plan *plan) {
+    if (!b->opts.explain)
+        return;
+    fprintf(b->opts.explain, "%s, %d thread%s\n", row->work.id, row->threads, row->threads > 1 ? "s" : "");
+    swg_plan_explain(plan, b->opts.explain);
+}
+
 static swg_status open_timed(swg_context *ctx, const swg__workload *work, const char *provider, swg__job *job, double *cold_ns) {
     double begin = swg__bench_clock_ns();
     SWG__TRY(swg__job_open(ctx, work, work->batch, 1, SWG_F32, provider, job));
@@ -260,6 +267,8 @@ swg_status swg__bench_time(swg__bench *b, swg__team *team, swg__row *row) {
     double cold[2] = {0}, peer_error;
     bool peer = has_onednn(b, work);
     swg_status status = open_timed(team->ctx, work, NULL, &own, &cold[0]);
+    if (status == SWG_OK)
+        swg__bench_explain(b, row, own.plan);
     if (status == SWG_OK && peer)
         status = open_timed(team->ctx, work, "onednn", &other, &cold[1]);
     if (status == SWG_OK)

@@ -288,6 +288,7 @@ swg_status swg__bench_layer(swg__bench *b, swg__team *team, swg__row *row) {
     if (status == SWG_OK && !*row->failure) {
         const swg__side side = {.call = work->mode == UPDATE ? swg__job_update : swg__job_run, .arg = &own.job};
         count_work(&own, row);
+        swg__bench_explain(b, row, own.job.plan);
         status = swg__measure(team->ctx, &side, 1, b->opts.quick, &row->times, NULL);
         row->times.cold_ns = cold;
         row->planned_bytes = swg_plan_memory_of(own.job.plan).peak_bytes;

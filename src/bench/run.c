@@ -91,8 +91,14 @@ static swg_status list_rows(swg__bench *b) {
         for (int t = once ? b->team_count - 1 : 0; t < b->team_count && wanted(&b->opts, all[i].id); t++)
             b->rows[b->row_count++] = (swg__row){.work = all[i], .threads = b->teams[t].threads, .measured_bytes = -1, .allocations = -1};
     }
-    if (b->row_count == 0)
-        return swg__fail(b->ctx, SWG_EUSAGE, "bench: no row is called \"%s\"; `swage bench --list` shows them", b->opts.patterns[0]);
+    if (b->row_count == 0) {
+        const char *names[MOST_WORKLOADS];
+        char near[96];
+        for (int i = 0; i < count; i++)
+            names[i] = all[i].id;
+        return swg__fail(b->ctx, SWG_EUSAGE, "bench: no row is called \"%s\"; `swage bench --list` shows them%s", b->opts.patterns[0],
+                         swg__did_you_mean(b->opts.patterns[0], names, (size_t)count, near, sizeof near));
+    }
     return SWG_OK;
 }
 

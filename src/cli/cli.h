@@ -22,7 +22,7 @@
     X(train) X(eval) \
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
-    X(plan) X(diagram) X(costs) X(profile) X(bench) \
+    X(plan) X(diagram) X(costs) X(profile) X(tune) X(bench) \
     X(info) X(config) X(ops)
 
 typedef struct cli_option {

@@ -11,6 +11,7 @@ static const cli_option options[] = {
     {"quick", 0, NULL, "about 20 seconds: shorter measurements, wider spread"},
     {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all"},
     {"list", 0, NULL, "list the rows"},
+    {"explain", 0, NULL, "say what each pass and the planner did for every row"},
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
     {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
@@ -118,9 +119,16 @@ static swg_status read_peers(cli *c, unsigned *bits) {
             if (ort ? strcmp(key, "onnxruntime") == 0 : strlen(key) == length && strncmp(at, key, length) == 0)
                 found |= 1u << i;
         }
-        if (!found)
-            return cli_fail(c, SWG_EUSAGE, "--against %.*s: no such peer; there are pytorch, pytorch-compile and onnxruntime, or all (oneDNN is always "
-                            "run where it is built in)", (int)length, at);
+        if (!found) {
+            const char *names[8] = {"all"};
+            char word[32], near[64];
+            size_t count = 1;
+            for (int i = 0; swg__peer_key(i) && count < sizeof names / sizeof *names; i++)
+                names[count++] = swg__peer_key(i);
+            snprintf(word, sizeof word, "%.*s", (int)length, at);
+            return cli_fail(c, SWG_EUSAGE, "--against %s: no such peer; there are pytorch, pytorch-compile and onnxruntime, or all (oneDNN is always "
+                            "run where it is built in)%s", word, swg__did_you_mean(word, names, count, near, sizeof near));
+        }
         *bits |= found;
         at += length + (at[length] == ',');
     }
@@ -165,7 +173,7 @@ static swg_status run(cli *c) {
     swg__bench bench;
     const swg__bench_opts opts = {.patterns = (const char *const *)c->positional, .pattern_count = c->positional_count,
                                   .threads = (int)threads, .quick = cli_flag(c, "quick"), .against = against,
-                                  .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
+                                  .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
     status = swg__bench_run(c->ctx, &opts, &bench);
     cli_progress_close(&progress);
     if (status == SWG_OK) {

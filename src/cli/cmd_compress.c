@@ -47,8 +47,13 @@ static swg_status read_without(cli *c, uint32_t *bits) {
         for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
             if (strlen(swg_codec_mode_name(modes[i])) == length && strncmp(swg_codec_mode_name(modes[i]), p, length) == 0)
                 bit = 1u << modes[i];
-        if (!bit)
-            return cli_fail(c, SWG_EUSAGE, "--without %s: expected a list of network, stencil, planes", list);
+        if (!bit) {
+            static const char *const names[] = {"network", "stencil", "planes"};
+            char word[32], near[64];
+            snprintf(word, sizeof word, "%.*s", (int)length, p);
+            return cli_fail(c, SWG_EUSAGE, "--without %s: expected a list of network, stencil, planes%s", list,
+                            swg__did_you_mean(word, names, 3, near, sizeof near));
+        }
         *bits |= bit;
         p += length + (p[length] == ',');
     }

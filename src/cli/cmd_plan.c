@@ -8,6 +8,7 @@
 
 static const cli_option options[] = {
     {"batch", 'b', "N", "batch size (default: data.batch_size)"},
+    {"explain", 0, NULL, "say what each pass and the planner did"},
     {"layers", 0, NULL, "one line per layer, too"},
     CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
@@ -102,6 +103,8 @@ static swg_status plan(cli *c) {
     SWG__TRY(cli_integer(c, "batch", 1, 1 << 24, &batch));
     SWG__TRY(cli_open_config(c, 0, &config));
     swg_status status = swg_train_plan_of(c->ctx, config, batch, &p);
+    if (status == SWG_OK && cli_flag(c, "explain"))
+        status = swg_train_explain(c->ctx, config, batch, cli_flag(c, "json") ? stderr : stdout);
     if (status == SWG_OK)
         status = swg_swae_layers(c->ctx, &p.network, &layers);
     if (status == SWG_OK && cli_flag(c, "json"))
@@ -119,7 +122,7 @@ static swg_status plan(cli *c) {
 
 const cli_command cli_cmd_plan = {
     .name = "plan",
-    .usage = "RECIPE [key=value ...]",
+    .usage = "RECIPE [key=value ...] [--explain]",
     .help = "print parameters, work and memory of a recipe without running it",
     .details = "The peak is what a run will use: nothing is measured and nothing is allocated.\n"
                "  swage plan swae/mlp-deep data.batch_size=4096",
@@ -127,6 +130,6 @@ const cli_command cli_cmd_plan = {
     .least = 1,
     .most = 1,
     .overrides = true,
-    .keys = "model.*",
+    .keys = "model.* performance.*",
     .run = plan,
 };

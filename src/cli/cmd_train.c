@@ -11,6 +11,7 @@
 
 static const cli_option options[] = {
     {"quiet", 'q', NULL, "print nothing but failures"},
+    {"explain", 0, NULL, "before the first step, say what each pass and the planner did"},
     CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -63,6 +64,15 @@ static void on_note(void *user, const char *text) {
         cli_say("%s", text);
 }
 
+static void on_switches(void *user, const swg_train_switch *rows, int count) {
+    screen *s = user;
+    if (s->quiet)
+        return;
+    fprintf(stderr, "%-26s %-16s %-16s %s\n", "key", "requested", "effective", "why");
+    for (int i = 0; i < count; i++)
+        fprintf(stderr, "%-26s %-16s %-16s %s\n", rows[i].key, rows[i].requested, rows[i].effective, rows[i].why);
+}
+
 static void print_result(const cli *c, const swg_train_result *r) {
     if (cli_flag(c, "json")) {
         cJSON *root = cJSON_CreateObject();
@@ -105,7 +115,8 @@ static swg_status train(cli *c) {
     cli_signals_catch();
     swg_train_result result = {0};
     if (status == SWG_OK)
-        status = swg_train(c->ctx, config, &(swg_train_hooks){.progress = on_progress, .note = on_note, .stop = cli_signal_flag(), .user = &s},
+        status = swg_train(c->ctx, config, &(swg_train_hooks){.progress = on_progress, .note = on_note, .switches = on_switches,
+                                                              .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .user = &s},
                            &result);
     cli_progress_close(&s.progress);
     int signal_number = *cli_signal_flag();
@@ -125,7 +136,7 @@ static swg_status train(cli *c) {
 
 const cli_command cli_cmd_train = {
     .name = "train",
-    .usage = "RECIPE [key=value ...]",
+    .usage = "RECIPE [key=value ...] [--explain]",
     .help = "train a network",
     .details = "RECIPE is a name (`swage config --list`), a .yaml file or a run folder.\n"
                "  swage train swae/mlp data.path=samples/bssn trainer.epochs=20\n"

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "swage/features.h"
 #include "base.h"
+#include "cpu.h"
 
 #define X(name) extern const cli_command cli_cmd_##name;
 CLI_COMMANDS(X)
@@ -72,8 +73,15 @@ static swg_status open_context(cli *c) {
     SWG__TRY(cli_integer(c, "threads", 1, 4096, &threads));
     const char *isa = cli_value(c, "isa");
     swg_status status = swg_context_open(&(swg_context_opts){.threads = (int)threads, .isa = isa, .log = cli_log}, &c->ctx);
-    if (status == SWG_EINVAL)
-        return cli_fail(c, SWG_EUSAGE, "--isa %s: unknown, or not offered by this machine; scalar always is", isa);
+    if (status == SWG_EINVAL) {
+        const char *names[SWG__ISA_COUNT];
+        char near[64];
+        for (int i = 0; i < SWG__ISA_COUNT; i++)
+            names[i] = swg__isa_name((swg__isa)i);
+        return swg__isa_find(isa) >= 0 ? cli_fail(c, SWG_EUSAGE, "--isa %s: not offered by this machine; scalar always is", isa)
+                                       : cli_fail(c, SWG_EUSAGE, "--isa %s: unknown; there are scalar, sse2, avx2 and avx512%s", isa,
+                                                  swg__did_you_mean(isa, names, SWG__ISA_COUNT, near, sizeof near));
+    }
     return status;
 }
 

@@ -95,12 +95,15 @@ const swg__config_key swg__config_table[] = {
     {"scheduler.warmup", SWG__INT, "0", "counts", "[0,1000000000]", "counts of linear rise at the start, with any schedule"},
     {"scheduler.interval", SWG__CHOICE, "epoch; scheduler.name=cosine:step", "", "epoch step", "what a count is; plateau counts epochs only"},
 
-    {"performance.mode", SWG__CHOICE, "default", "", "default !reduce-overhead !max-autotune", "how the plan is made"},
+    {"performance.mode", SWG__CHOICE, "default", "", "default reduce-overhead max-autotune",
+     "how a step runs: default; with as few calls to the threads as can be, which stay awake; that, and kernels run as measured on this machine. Results "
+     "are the same, bit for bit"},
     {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512 avx512_bf16", "instruction set; auto: the best of this machine"},
     {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
     {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
     {"performance.channels_last", SWG__BOOL, "true", "", "", "keep activations channels-last between convolutions; false: a permute on either side"},
     {"performance.fused_optimizer", SWG__BOOL, "true", "", "", "adam, adamw: the whole update in one pass over the parameters; false: a pass per quantity"},
+    {"performance.tune_seconds", SWG__FLOAT, "20", "s", "(0,86400]", "max-autotune: most time to measure a batch size; what is known costs nothing"},
 
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
 };
@@ -132,7 +135,7 @@ bool swg__config_is_group(const char *name) {
 }
 
 const char *swg__config_group_package(const char *group) {
-    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 ? "" : group;
+    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 || strcmp(group, "performance") == 0 ? "" : group;
 }
 
 const swg__config_key *swg__config_row(const char *key) {

@@ -92,11 +92,11 @@ struct swg_plan {
     int64_t flops;
     swg__text explain;          /* what passes and planner did, line by line */
     const swg_tuning *tuning;   /* while the plan is made */
-    swg_recompute_policy policy;        /* what was done: off where the default did not pay */
     swg_plan_mode mode;
     struct swg__replay *replay; /* NULL: steps are walked one by one */
     uint64_t seed;              /* of the run that is going on */
     uint32_t step;
+    swg_recompute_policy policy;        /* what was done: off where the default did not pay */
     struct swg__provider *provider; /* NULL: our own kernels only */
     char *block;                /* the arena's memory */
     bool shares;                /* block belongs to another plan */

@@ -165,7 +165,7 @@ swg_status swg_plan_open(swg_plan *plan, swg_weights *weights, swg_plan *host) {
         if (plan->g->nodes[v].op == SWG__CONSTANT)
             swg__store(&plan->constants[v], plan->g->dtype, 0, plan->g->nodes[v].attr.f[0]);
     SWG__TRY(swg__plan_resolve(plan));
-    if (plan->mode != SWG_MODE_DEFAULT)
+    if (plan->mode != SWG_PLAN_DEFAULT)
         SWG__TRY(swg__replay_make(plan));
     swg_plan_refresh(plan);
     return SWG_OK;

@@ -149,16 +149,22 @@ static void label_step(const swg_plan *plan, const swg__step *s, int others, cha
 
 /* ---- measuring ---- */
 
-/* A step alone or a group, with the times of all that have its key. */
+/* A step alone or a group, with the times of all steps or groups that have its key. */
 typedef struct item {
-    int step;                   /* of the plan: the first */
+    int step;                   /* of the heuristic's plan: the first with the key */
     const swg__tune_key *key;
-    int like;                   /* the first item with this key: times are added there */
     double runs[2][RUNS_MOST];  /* of the heuristic's plan and of the other */
     double heuristic_ns, best;  /* best: ratio to the heuristic */
     swg__choice choice;
     bool known, won;
 } item;
+
+/* A plan being measured. Other heights of panels are other bytes, with which the planner may order steps otherwise: so items are found by key. */
+typedef struct contender {
+    swg_plan *plan;
+    int *item_of;               /* per step: the item that begins there, the first with its key; -1: none */
+    int *step_of;               /* per item: the first step with its key, -1: this plan has none */
+} contender;
 
 typedef struct tuner {
     swg_tuning *t;
@@ -174,14 +180,23 @@ typedef struct tuner {
 
 static bool stopped(const tuner *u) { return u->opts->stop && *u->opts->stop; }
 
-static bool tunable(const swg_plan *plan, int i) {
+/* NULL: there is nothing to choose. */
+static const swg__tune_key *key_at(const swg_plan *plan, int i) {
     static const swg__tune_key none = {{0}};
     const swg__step *s = &plan->steps[i];
-    return memcmp(s->group >= 0 ? &plan->groups[s->group].key : &s->key, &none, sizeof none) != 0;
+    const swg__tune_key *key = s->group >= 0 ? &plan->groups[s->group].key : &s->key;
+    return memcmp(key, &none, sizeof none) == 0 ? NULL : key;
 }
 
 static int length_of(const swg_plan *plan, int i) {
     return plan->steps[i].group >= 0 ? plan->groups[plan->steps[i].group].count : 1;
+}
+
+static int find_item(const tuner *u, const swg__tune_key *key) {
+    for (int k = 0; k < u->item_count; k++)
+        if (memcmp(u->items[k].key, key, sizeof *key) == 0)
+            return k;
+    return -1;
 }
 
 static swg_status list_items(tuner *u, const swg_plan *plan) {
@@ -189,17 +204,10 @@ static swg_status list_items(tuner *u, const swg_plan *plan) {
     if (!u->items)
         return swg__fail_memory(u->t->ctx, (size_t)plan->step_count * sizeof *u->items, "measuring choices");
     for (int i = 0; i < plan->step_count; i += length_of(plan, i)) {
-        if (!tunable(plan, i))
+        const swg__tune_key *key = key_at(plan, i);
+        if (!key || find_item(u, key) >= 0)
             continue;
-        const swg__step *s = &plan->steps[i];
-        item *x = &u->items[u->item_count];
-        *x = (item){.step = i, .key = s->group >= 0 ? &plan->groups[s->group].key : &s->key, .best = 1, .like = u->item_count};
-        const swg__tune_record *known = swg__tuning_find(u->t, x->key);
-        x->known = known && !u->opts->again;
-        for (int k = u->item_count - 1; k >= 0; k--)
-            if (memcmp(u->items[k].key, x->key, sizeof *x->key) == 0)
-                x->like = k;
-        u->item_count++;
+        u->items[u->item_count++] = (item){.step = i, .key = key, .best = 1, .known = swg__tuning_find(u->t, key) && !u->opts->again};
     }
     return SWG_OK;
 }
@@ -232,31 +240,54 @@ static void fill_inputs(const tuner *u, swg_plan *plan) {
     }
 }
 
-/* The plan of candidate number `candidate`, ready to run. */
-static swg_status open_plan(tuner *u, int candidate, swg_plan **plan) {
+/* The plan of candidate number `candidate`; start_plan makes it ready to run. */
+static swg_status open_plan(tuner *u, int candidate, contender *c) {
+    swg_context *ctx = u->t->ctx;
     u->t->candidate = candidate;
-    swg_status status = swg_plan_make(u->g, &u->plan_opts, plan);
+    swg_status status = swg_plan_make(u->g, &u->plan_opts, &c->plan);
     u->t->candidate = 0;
     SWG__TRY(status);
-    status = swg_plan_open(*plan, u->weights, NULL);
-    if (status == SWG_OK)
-        fill_inputs(u, *plan);
-    return status;
+    if (!u->items)
+        SWG__TRY(list_items(u, c->plan));
+    c->item_of = swg__alloc(ctx, (size_t)(c->plan->step_count + 1) * sizeof *c->item_of);
+    c->step_of = swg__alloc(ctx, (size_t)(u->item_count + 1) * sizeof *c->step_of);
+    if (!c->item_of || !c->step_of)
+        return swg__fail_memory(ctx, (size_t)c->plan->step_count * sizeof *c->item_of, "measuring choices");
+    for (int k = 0; k < u->item_count; k++)
+        c->step_of[k] = -1;
+    for (int i = c->plan->step_count - 1; i >= 0; i--) {
+        const swg__tune_key *key = key_at(c->plan, i);
+        c->item_of[i] = key ? find_item(u, key) : -1;
+        if (c->item_of[i] >= 0)
+            c->step_of[c->item_of[i]] = i;
+    }
+    return SWG_OK;
+}
+
+static swg_status start_plan(tuner *u, const contender *c) {
+    SWG__TRY(swg_plan_open(c->plan, u->weights, NULL));
+    fill_inputs(u, c->plan);
+    return SWG_OK;
+}
+
+static void close_plan(tuner *u, contender *c) {
+    swg_plan_destroy(c->plan);
+    swg__free(u->t->ctx, c->item_of);
+    swg__free(u->t->ctx, c->step_of);
+    *c = (contender){0};
 }
 
 /* One run; the time of every item into its place number `at`. */
-static void run_timed(tuner *u, swg_plan *plan, int side, int at) {
+static void run_timed(tuner *u, const contender *c, int side, int at) {
+    swg_plan *plan = c->plan;
     int64_t begin = swg__now_ns(), last = begin;
     for (int k = 0; at >= 0 && k < u->item_count; k++)
         u->items[k].runs[side][at] = 0;
-    for (int i = 0, k = 0; i < plan->step_count;) {
+    for (int i = 0; i < plan->step_count;) {
         int next = swg__plan_run_at(plan, i, 1, 0);
         int64_t now = swg__now_ns();
-        if (k < u->item_count && u->items[k].step == i) {
-            if (at >= 0)
-                u->items[u->items[k].like].runs[side][at] += (double)(now - last);
-            k++;
-        }
+        if (at >= 0 && c->item_of[i] >= 0)
+            u->items[c->item_of[i]].runs[side][at] += (double)(now - last);
         last = now;
         i = next;
     }
@@ -274,7 +305,7 @@ static double median(double *values, int count) {
 }
 
 /* Runs a and b in turns. *runs: how many of each; 0 when the time is up. */
-static void measure(tuner *u, swg_plan *a, swg_plan *b, int *runs) {
+static void measure(tuner *u, const contender *a, const contender *b, int *runs) {
     *runs = 0;
     for (int i = -WARM; i < RUNS_MOST; i++) {
         double left = (double)(u->deadline_ns - swg__now_ns());
@@ -288,34 +319,27 @@ static void measure(tuner *u, swg_plan *a, swg_plan *b, int *runs) {
     *runs = RUNS_MOST;
 }
 
-static bool differs(const swg_plan *a, const swg_plan *b, int i) {
-    const swg__step *x = &a->steps[i], *y = &b->steps[i];
+/* Is item k run in another way in b? */
+static bool differs(const contender *a, const contender *b, int k) {
+    if (a->step_of[k] < 0 || b->step_of[k] < 0)
+        return false;
+    const swg__step *x = &a->plan->steps[a->step_of[k]], *y = &b->plan->steps[b->step_of[k]];
     if (x->group >= 0)
-        return a->groups[x->group].panel_rows != b->groups[y->group].panel_rows;
+        return a->plan->groups[x->group].panel_rows != b->plan->groups[y->group].panel_rows;
     return x->choice.variant != y->choice.variant || swg__ceil_div(x->units, x->grain) != swg__ceil_div(y->units, y->grain);
 }
 
-/* Do both run the same steps? Under a budget of bytes another choice of panels may recompute other values. */
-static bool alike(const swg_plan *a, const swg_plan *b) {
-    bool same = a->step_count == b->step_count;
-    for (int i = 0; same && i < a->step_count; i++)
-        same = a->steps[i].kernel == b->steps[i].kernel && a->steps[i].node == b->steps[i].node && a->steps[i].group == b->steps[i].group;
-    return same;
-}
-
-static void judge(tuner *u, const swg_plan *base, const swg_plan *other, int runs) {
+static void judge(tuner *u, const contender *base, const contender *other, int runs) {
     for (int k = 0; k < u->item_count; k++) {
         item *x = &u->items[k];
-        if (x->like != k)
-            continue;
         double heuristic = median(x->runs[0], runs), ratio = median(x->runs[1], runs) / heuristic;
         x->heuristic_ns = heuristic;
-        if (!differs(base, other, x->step) || !(ratio < x->best))
+        if (!differs(base, other, k) || !(ratio < x->best))
             continue;
-        const swg__step *s = &other->steps[x->step];
+        const swg__step *s = &other->plan->steps[other->step_of[k]];
         x->best = ratio;
         x->won = ratio < must_win;
-        x->choice = s->group >= 0 ? other->groups[s->group].choice : s->choice;
+        x->choice = s->group >= 0 ? other->plan->groups[s->group].choice : s->choice;
     }
 }
 
@@ -323,7 +347,7 @@ static void judge(tuner *u, const swg_plan *base, const swg_plan *other, int run
 static swg_status keep(tuner *u, const swg_plan *base, bool all) {
     for (int k = 0; k < u->item_count; k++) {
         const item *x = &u->items[k];
-        if (x->like != k || x->known || !(x->won || all))
+        if (x->known || !(x->won || all))
             continue;
         swg__tune_record record = {.key = *x->key, .heuristic_ns = x->heuristic_ns, .best_ns = x->heuristic_ns * (x->won ? x->best : 1), .fresh = true};
         record.choice = x->won ? x->choice : (swg__choice){0};
@@ -334,44 +358,47 @@ static swg_status keep(tuner *u, const swg_plan *base, bool all) {
 }
 
 /* All winners at once, against the heuristic once more: who does not hold is left as it was. */
-static swg_status confirm(tuner *u, swg_plan *base) {
-    swg_plan *plan = NULL;
+static swg_status confirm(tuner *u, const contender *base) {
+    contender all = {0};
     int runs = 0;
-    swg_status status = open_plan(u, 0, &plan);
-    if (status == SWG_OK && alike(base, plan))
-        measure(u, base, plan, &runs);
+    swg_status status = open_plan(u, 0, &all);
+    if (status == SWG_OK)
+        status = start_plan(u, &all);
+    if (status == SWG_OK)
+        measure(u, base, &all, &runs);
     for (int k = 0; runs && k < u->item_count; k++) {
         item *x = &u->items[k];
-        double ratio = x->like == k && x->won ? median(x->runs[1], runs) / median(x->runs[0], runs) : 1;
+        double ratio = x->won && all.step_of[k] >= 0 ? median(x->runs[1], runs) / median(x->runs[0], runs) : 1;
         x->won = ratio < must_hold;
         x->best = ratio > x->best ? ratio : x->best;
     }
-    swg_plan_destroy(plan);
-    return status == SWG_OK ? keep(u, base, true) : status;
+    close_plan(u, &all);
+    return status == SWG_OK ? keep(u, base->plan, true) : status;
 }
 
-static swg_status search(tuner *u, swg_plan *base) {
+static swg_status search(tuner *u, const contender *base) {
     int last = PANELS > GRAINS ? PANELS : GRAINS;
-    for (int i = 0; i < base->step_count; i++)
-        if (base->steps[i].kernel->variants + GRAINS - 1 > last)
-            last = base->steps[i].kernel->variants + GRAINS - 1;
+    for (int i = 0; i < base->plan->step_count; i++)
+        if (base->plan->steps[i].kernel->variants + GRAINS - 1 > last)
+            last = base->plan->steps[i].kernel->variants + GRAINS - 1;
     bool complete = true;
     for (int c = 1; c <= last && complete; c++) {
-        swg_plan *plan = NULL;
+        contender other = {0};
         int runs = 0;
-        swg_status status = open_plan(u, c, &plan);
-        bool comparable = status == SWG_OK && alike(base, plan);
-        if (comparable)
-            measure(u, base, plan, &runs);
+        swg_status status = open_plan(u, c, &other);
+        if (status == SWG_OK)
+            status = start_plan(u, &other);
+        if (status == SWG_OK)
+            measure(u, base, &other, &runs);
         if (runs)
-            judge(u, base, plan, runs);
-        swg_plan_destroy(plan);
+            judge(u, base, &other, runs);
+        close_plan(u, &other);
         SWG__TRY(status);
-        complete = !comparable || runs > 0;
+        complete = runs > 0;
         if (u->opts->progress)
             u->opts->progress(u->opts->user, c, last + 1);
     }
-    SWG__TRY(keep(u, base, complete));
+    SWG__TRY(keep(u, base->plan, complete));
     if (complete)
         SWG__TRY(confirm(u, base));
     if (u->opts->progress)
@@ -383,7 +410,7 @@ static void report(const tuner *u, const swg_plan *base) {
     for (int k = 0; u->opts->row && k < u->item_count; k++) {
         const item *x = &u->items[k];
         const swg__tune_record *r = swg__tuning_find(u->t, x->key);
-        if (!r || x->like != k)
+        if (!r)
             continue;
         const swg__step *s = &base->steps[x->step];
         swg_tune_row row = {.label = r->label, .heuristic_ns = r->heuristic_ns, .best_ns = r->best_ns, .known = x->known};
@@ -409,15 +436,8 @@ swg_status swg_tune(swg_tuning *t, swg_graph *g, const swg_plan_opts *plan_opts,
     u.plan_opts.bind_inputs = false;
     double seconds = u.opts->seconds > 0 ? u.opts->seconds : 20;
     u.deadline_ns = swg__now_ns() + (int64_t)(seconds * 1e9);
-    swg_plan *base = NULL;
-    t->candidate = HEURISTIC;
-    swg_status status = swg_plan_make(g, &u.plan_opts, &base);
-    t->candidate = 0;
-    if (status == SWG_OK) {
-        if (u.plan_opts.recompute.policy == SWG_RECOMPUTE_DEFAULT)
-            u.plan_opts.recompute.policy = base->policy; /* what pays must not hang on the candidate */
-        status = list_items(&u, base);
-    }
+    contender base = {0};
+    swg_status status = open_plan(&u, HEURISTIC, &base);
     bool missing = false;
     for (int k = 0; k < u.item_count; k++)
         missing = missing || !u.items[k].known;
@@ -426,15 +446,13 @@ swg_status swg_tune(swg_tuning *t, swg_graph *g, const swg_plan_opts *plan_opts,
         if (status == SWG_OK)
             swg_weights_init(u.weights, 1);
         if (status == SWG_OK)
-            status = swg_plan_open(base, u.weights, NULL);
-        if (status == SWG_OK) {
-            fill_inputs(&u, base);
-            status = search(&u, base);
-        }
+            status = start_plan(&u, &base);
+        if (status == SWG_OK)
+            status = search(&u, &base);
     }
     if (status == SWG_OK)
-        report(&u, base);
-    swg_plan_destroy(base);
+        report(&u, base.plan);
+    close_plan(&u, &base);
     swg_weights_destroy(u.weights);
     swg__free(t->ctx, u.items);
     if (status == SWG_OK && missing && stopped(&u))

@@ -84,8 +84,11 @@ bool swg__provider_version(char *out, int capacity) {
 swg_status swg__provider_open(struct swg_plan *plan, const char *name) {
     if (!name || strcmp(name, "swage") == 0)
         return SWG_OK;
-    if (strcmp(name, "onednn") != 0)
-        return swg__fail(plan->ctx, SWG_EUNSUPPORTED, "provider \"%s\" is unknown; there are swage and onednn", name);
+    static const char *const names[] = {"swage", "onednn"};
+    char near[64];
+    if (strcmp(name, names[1]) != 0)
+        return swg__fail(plan->ctx, SWG_EUNSUPPORTED, "provider \"%s\" is unknown; there are swage and onednn%s", name,
+                         swg__did_you_mean(name, names, 2, near, sizeof near));
     struct swg__provider *p = plan->provider = swg__calloc(plan->ctx, 1, sizeof *p);
     if (!p || !(p->products = swg__calloc(plan->ctx, (size_t)plan->g->count, sizeof *p->products)))
         return swg__fail_memory(plan->ctx, sizeof *p, "a provider");

@@ -49,7 +49,9 @@ static swg_status find_part(swg_context *ctx, const char *word, int *part) {
     for (*part = 0; *part <= ALL; ++*part)
         if (strcmp(word, part_names[*part]) == 0)
             return SWG_OK;
-    return swg__fail(ctx, SWG_EUSAGE, "part %s: expected all, train, val or test", word);
+    char near[64];
+    return swg__fail(ctx, SWG_EUSAGE, "part %s: expected all, train, val or test%s", word,
+                     swg__did_you_mean(word, part_names, ALL + 1, near, sizeof near));
 }
 
 /* Makes the split of the training run again, and marks the blocks of one part. */

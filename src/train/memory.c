@@ -34,12 +34,13 @@ static swg_recompute recompute_of(const swg__run *r, const swg_graph *g, int64_t
     return recompute;
 }
 
-static swg_status make(swg__run *r, swg__stage *s, int64_t batch, bool training, const swg_recompute *recompute) {
+/* tuned: as the run will use it; else only to see what it takes. */
+static swg_status make(swg__run *r, swg__stage *s, int64_t batch, bool training, const swg_recompute *recompute, bool tuned) {
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
     swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
     swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, outputs, 4, false);
     opts.recompute = recompute ? *recompute : training ? recompute_of(r, s->graph.g, batch) : (swg_recompute){0};
-    return swg_plan_make(s->graph.g, &opts, &s->plan);
+    return tuned ? swg__run_plan(r, s->graph.g, &opts, &s->plan) : swg_plan_make(s->graph.g, &opts, &s->plan);
 }
 
 /* Adds to the message of a plan that refused its budget what the user can change. */
@@ -50,7 +51,7 @@ static swg_status refuse(swg__run *r, const swg_graph *g, int64_t batch) {
     for (int64_t high = batch; low + 1 < high;) {
         int64_t middle = low + (high - low) / 2;
         swg__stage s = {0};
-        swg_status status = make(r, &s, middle, true, NULL);
+        swg_status status = make(r, &s, middle, true, NULL, false);
         swg__stage_free(&s);
         if (status != SWG_OK && status != SWG_EINVAL)
             return status;
@@ -64,7 +65,7 @@ static swg_status refuse(swg__run *r, const swg_graph *g, int64_t batch) {
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training) {
     if (batch == 0)
         return SWG_OK;
-    swg_status status = make(r, s, batch, training, NULL);
+    swg_status status = make(r, s, batch, training, NULL, true);
     bool budget = training && r->recipe.budget.policy == SWG_RECOMPUTE_BUDGET && r->recipe.budget.budget_bytes;
     return status == SWG_EINVAL && budget && s->graph.g ? refuse(r, s->graph.g, batch) : status;
 }
@@ -109,7 +110,7 @@ static int64_t batch_number(const swg__run *r, int64_t k) {
 
 static swg_status bytes_for(swg__run *r, int64_t batch, const swg_recompute *recompute, bool whole, int64_t *bytes) {
     swg__stage s = {0};
-    swg_status status = make(r, &s, batch, true, recompute);
+    swg_status status = make(r, &s, batch, true, recompute, false);
     if (status == SWG_OK)
         *bytes = swg_plan_memory_of(s.plan).peak_bytes + beside_plan(r, s.graph.g, batch) -
                  (whole || r->ctx->rss_base_bytes < 0 ? 0 : r->ctx->rss_base_bytes); /* what is available is so beside the process */

@@ -119,6 +119,10 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->seed = (uint64_t)swg_config_int(c, "trainer.seed");
     r->fusion = swg_config_bool(c, "performance.fusion");
     r->channels_last = swg_config_bool(c, "performance.channels_last");
+    r->mode = swg_config_is(c, "performance.mode", "max-autotune")      ? SWG_PLAN_MAX_AUTOTUNE
+              : swg_config_is(c, "performance.mode", "reduce-overhead") ? SWG_PLAN_REDUCE_OVERHEAD
+                                                                        : SWG_PLAN_DEFAULT;
+    r->tune_seconds = swg_config_float(c, "performance.tune_seconds");
     r->fused_optimiser = swg_config_bool(c, "performance.fused_optimizer");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
@@ -173,7 +177,8 @@ void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *
 
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *r, const swg_value *outputs, int output_count, bool frozen) {
     return (swg_plan_opts){.outputs = outputs, .output_count = output_count, .frozen = frozen, .no_fusion = !r->fusion,
-                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .provider = r->provider};
+                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .mode = r->mode,
+                           .provider = r->provider};
 }
 
 swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *r, int64_t batch, bool training, swg__step_graph *s) {

@@ -23,6 +23,8 @@ typedef struct swg__recipe {
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
     bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
+    swg_plan_mode mode;
+    double tune_seconds;            /* of max-autotune, per batch size */
     const char *provider;
     swg_recompute recompute;
     swg_recompute budget;           /* memory.budget; policy SWG_RECOMPUTE_DEFAULT: none */

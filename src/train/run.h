@@ -8,6 +8,7 @@
 #include "swage/metrics.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
+#include "swage/tune.h"
 #include "train/recipe.h"
 
 /* A planned step for one batch size. */
@@ -34,6 +35,9 @@ typedef struct swg__run {
     swg__loader *loader;
     swg__feed feed;
     swg__stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
+    swg_tuning *tuning;                     /* of max-autotune, from the moment the batch size is known; else NULL */
+    bool plans_only;                        /* nothing is measured for them */
+    int64_t tune_ns;                        /* spent on measuring */
     int64_t *order;                         /* this epoch's permutation of the training part */
     double *pair;                           /* an original block and its reconstruction */
     swg__run_state state;
@@ -60,6 +64,10 @@ swg_status swg__run_settle_batch(swg__run *r, int64_t samples);
 /* Writes ckpt/<name>. */
 swg_status swg__run_save(swg__run *r, const char *name);
 void swg__run_checkpoint(const swg__run *r, const char *name, char *out, size_t capacity);   /* its path */
+/* Opens what was measured earlier, where the recipe wants max-autotune; stages made from then on are measured. */
+swg_status swg__run_tuning(swg__run *r);
+/* Plan of a graph, with opts of swg__recipe_plan_opts and what was measured. */
+swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *opts, swg_plan **plan);
 /* Graph and plan of a training step or a validation pass; nothing for batch 0. */
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training);
 void swg__stage_free(swg__stage *s);
@@ -70,6 +78,9 @@ int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch);
 int64_t swg__run_batch_bytes(const swg__recipe *recipe, int64_t batch);
 /* data.batch_size=auto: the largest batch within the budget, one line about it; r->recipe has it then. */
 swg_status swg__run_choose_batch(swg__run *r, int64_t samples);
+
+/* Fills in a row per switch; returns how many. The plans are open. */
+int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]);
 
 /* Training blocks that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
 int64_t swg__run_blocks(const swg__run *r);

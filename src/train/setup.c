@@ -21,6 +21,25 @@ void swg__run_note(const swg__run *r, const char *format, ...) {
 
 double swg__run_seconds(const swg__run *r) { return r->seconds_before + (double)(swg__now_ns() - r->began_ns) * 1e-9; }
 
+swg_status swg__run_tuning(swg__run *r) {
+    return r->recipe.mode == SWG_PLAN_MAX_AUTOTUNE ? swg_tuning_open(r->ctx, NULL, &r->tuning) : SWG_OK;
+}
+
+swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *untuned, swg_plan **plan) {
+    swg_plan_opts opts = *untuned;
+    if (r->tuning) {
+        int64_t begin = swg__now_ns();
+        swg_status status = r->plans_only ? SWG_OK : swg_tune(r->tuning, g, &opts, &(swg_tune_opts){.seconds = r->recipe.tune_seconds, .stop = r->hooks ? r->hooks->stop : NULL});
+        r->tune_ns += swg__now_ns() - begin;
+        if (status != SWG_OK && status != SWG_EINTERRUPTED) /* who asked to stop is heard by the first step */
+            return status;
+        if (!r->plans_only)
+            SWG__TRY(swg_tuning_save(r->tuning));
+        opts.tuning = r->tuning;
+    }
+    return swg_plan_make(g, &opts, plan);
+}
+
 void swg__stage_free(swg__stage *s) {
     swg_plan_destroy(s->plan);
     swg_graph_destroy(s->graph.g);
@@ -165,6 +184,7 @@ static swg_status make_plans(swg__run *r) {
         swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
     if (r->recipe.schedule_by_step)
         r->recipe.schedule.total = r->recipe.max_epochs * ((swg__run_batches(r, n) + r->recipe.accumulate - 1) / r->recipe.accumulate);
+    SWG__TRY(swg__run_tuning(r));
     SWG__TRY(swg__stage_make(r, &r->train, n >= batch ? batch : 0, true));
     SWG__TRY(swg__stage_make(r, &r->train_rest, n % batch, true));
     SWG__TRY(swg__stage_make(r, &r->val, m >= batch ? batch : 0, false));
@@ -263,6 +283,7 @@ void swg__run_release(swg__run *r) {
     swg__run_log_close(&r->log);
     for (int i = 0; i < 4; i++)
         swg__stage_free(stages[i]);
+    swg_tuning_close(r->tuning);
     swg__loader_close(r->loader);
     swg_weights_destroy(r->average);
     swg_weights_destroy(r->weights);

@@ -308,11 +308,21 @@ static void fill_result(swg__run *r) {
     out->measured_bytes = swg_context_peak_rss_growth(r->ctx);
 }
 
+static void announce(swg__run *r) {
+    swg_train_switch rows[SWG_TRAIN_SWITCHES];
+    if (r->hooks && r->hooks->switches)
+        r->hooks->switches(r->hooks->user, rows, swg__run_switches(r, rows));
+    if (r->hooks && r->hooks->explain)
+        swg_plan_explain(r->train.plan ? r->train.plan : r->train_rest.plan, r->hooks->explain);
+}
+
 swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result) {
     swg_train_result ignored;
     swg__run r = {.ctx = ctx, .config = config, .hooks = hooks, .result = result ? result : &ignored, .began_ns = swg__now_ns()};
     *r.result = (swg_train_result){.best_loss = NAN, .last_loss = NAN, .best_epoch = -1};
     swg_status status = swg__run_prepare(&r);
+    if (status == SWG_OK)
+        announce(&r);
     if (status == SWG_OK)
         status = epochs(&r);
     if (r.dir[0])
@@ -349,21 +359,58 @@ static swg_status describe_recompute(swg__run *r, swg_train_plan *out) {
     return status;
 }
 
+/* Training and inference of a recipe, planned for `batch` blocks (0: as configured). The run is released by the caller. */
+static swg_status plan_both(swg__run *r, int64_t batch) {
+    SWG__TRY(swg__recipe_read(r->ctx, r->config, &r->recipe));
+    r->recipe.batch = batch ? batch : r->recipe.batch;
+    r->plans_only = true;
+    SWG__TRY(swg__run_tuning(r));
+    if (!r->recipe.batch)
+        SWG__TRY(swg__run_choose_batch(r, INT64_MAX));
+    SWG__TRY(swg__stage_make(r, &r->train, r->recipe.batch, true));
+    SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, &r->val.graph.y, 1, true);
+    return swg__run_plan(r, r->val.graph.g, &opts, &r->val.plan);
+}
+
+static void free_both(swg__run *r) {
+    swg__stage_free(&r->train);
+    swg__stage_free(&r->val);
+    swg_tuning_close(r->tuning);
+}
+
+swg_status swg_train_explain(swg_context *ctx, swg_config *config, int64_t batch, FILE *file) {
+    swg__run r = {.ctx = ctx, .config = config};
+    swg_status status = plan_both(&r, batch);
+    if (status == SWG_OK) {
+        fprintf(file, "training\n");
+        swg_plan_explain(r.train.plan, file);
+        fprintf(file, "inference\n");
+        swg_plan_explain(r.val.plan, file);
+    }
+    free_both(&r);
+    return status;
+}
+
+swg_status swg_train_tune(swg_context *ctx, swg_config *config, int64_t batch, swg_tuning *tuning, const swg_tune_opts *opts) {
+    swg__run r = {.ctx = ctx, .config = config};
+    swg_status status = plan_both(&r, batch);
+    for (int i = 0; i < 2 && status == SWG_OK; i++) {
+        const swg__step_graph *s = i ? &r.val.graph : &r.train.graph;
+        const swg_value outputs[4] = {i ? s->y : s->loss, s->reconstruction, s->distance, s->norm};
+        const swg_plan_opts plan = swg__recipe_plan_opts(&r.recipe, outputs, i ? 1 : 4, i);
+        status = swg_tune(tuning, s->g, &plan, opts);
+    }
+    free_both(&r);
+    return status;
+}
+
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
     const swg_train_hooks hooks = {.note = keep_plan_note, .user = out->note};
     swg__run r = {.ctx = ctx, .config = config, .hooks = &hooks};
     swg_layers layers = {0};
     *out = (swg_train_plan){0};
-    SWG__TRY(swg__recipe_read(ctx, config, &r.recipe));
-    r.recipe.batch = batch ? batch : r.recipe.batch;
-    if (!r.recipe.batch)
-        SWG__TRY(swg__run_choose_batch(&r, INT64_MAX));
-    swg_status status = swg__stage_make(&r, &r.train, r.recipe.batch, true);
-    if (status == SWG_OK)
-        status = swg__step_graph_build(ctx, &r.recipe, r.recipe.batch, false, &r.val.graph);
-    const swg_plan_opts opts = swg__recipe_plan_opts(&r.recipe, &r.val.graph.y, 1, true);
-    if (status == SWG_OK)
-        status = swg_plan_make(r.val.graph.g, &opts, &r.val.plan);
+    swg_status status = plan_both(&r, batch);
     if (status == SWG_OK)
         status = swg_swae_layers(ctx, &r.recipe.network, &layers);
     if (status == SWG_OK) {
@@ -384,8 +431,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->without_peak_bytes += average + ring;
         out->training.peak_at = out->inference.peak_at = NULL; /* those names end with the plans */
     }
+    free_both(&r);
     swg_layers_free(ctx, &layers);
-    swg__stage_free(&r.train);
-    swg__stage_free(&r.val);
     return status;
 }

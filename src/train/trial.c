@@ -73,7 +73,7 @@ static swg_status make_inference(swg__trial *t) {
     swg__run *r = &t->run;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
     const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, &r->val.graph.y, 1, true);
-    return swg_plan_make(r->val.graph.g, &opts, &r->val.plan);
+    return swg__run_plan(r, r->val.graph.g, &opts, &r->val.plan);
 }
 
 swg_status swg__trial_open(swg_context *ctx, swg_config *config, bool inference, swg__trial *t) {
@@ -85,6 +85,7 @@ swg_status swg__trial_open(swg_context *ctx, swg_config *config, bool inference,
     r->recipe.accumulate = 1;
     r->recipe.optimiser.update.accumulate = false;
     SWG__TRY(find_samples(t));
+    SWG__TRY(swg__run_tuning(r));
     t->stage = inference ? &r->val : &r->train;
     SWG__TRY(inference ? make_inference(t) : swg__stage_make(r, t->stage, r->recipe.batch, true));
     swg_context_peak_rss_reset(ctx);

@@ -31,15 +31,18 @@ static const struct { const char *name; swg_swae model; } presets[] = {
 enum { PRESETS = sizeof presets / sizeof presets[0] };
 
 swg_status swg_swae_preset(swg_context *ctx, const char *name, swg_swae *out) {
-    char list[128] = "";
+    char list[128] = "", near[64];
+    const char *names[PRESETS];
     for (int i = 0; i < PRESETS; i++) {
+        names[i] = presets[i].name;
         if (strcmp(name, presets[i].name) == 0) {
             *out = presets[i].model;
             return SWG_OK;
         }
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", presets[i].name);
     }
-    return swg__fail(ctx, SWG_ENOTFOUND, "unknown network \"%s\"; there are %s", name, list);
+    return swg__fail(ctx, SWG_ENOTFOUND, "unknown network \"%s\"; there are %s%s", name, list,
+                     swg__did_you_mean(name, names, PRESETS, near, sizeof near));
 }
 
 bool swg_swae_kind_find(const char *name, swg_swae_kind *out) {

@@ -52,6 +52,25 @@ printf 'optimizer: {lr: fast}\n' >bad.yaml
 expect 2 "bad.yaml:1" plan bad.yaml
 expect 2 "data.path is not set" train swae/mlp run.dir=runs
 
+# ---- names of modes, kernels, operations, rows: with the nearest that there is ----
+expect 2 "did you mean max-autotune?" plan swae/mlp performance.mode=max-autotun
+expect 2 "did you mean reduce-overhead?" train swae/mlp performance.mode=reduce-overheat
+expect 2 "did you mean onednn?" plan swae/mlp performance.provider=onedn
+expect 2 "did you mean avx512?" plan swae/mlp performance.isa=avx51
+expect 2 "did you mean lowmem?" plan swae/mlp performance=lowmen
+expect 2 "performance.fusion" plan swae/mlp performance.fusion=perhaps
+expect 2 "did you mean performance.channels_last?" plan swae/mlp performance.channel_last=true
+expect 2 "performance.tune_seconds" plan swae/mlp performance.tune_seconds=0
+expect 2 "--isa avx521: unknown; there are scalar, sse2, avx2 and avx512; did you mean avx512?" plan swae/mlp --isa avx521
+expect 2 "matmull: no such operation; \`swage ops\` lists them; did you mean matmul?" ops matmull
+expect 0 "" ops 'conv*' relu
+check grep -q '^conv_transpose ' out
+check test "$(grep -c . out)" -lt 9
+expect 2 "did you mean mlp-b16?" bench mlp-b16x
+expect 2 "did you mean pytorch?" bench --against pytorhc
+expect 2 "tune: give a recipe, or --list, or --clear" tune
+expect 2 "did you mean swae/mlp?" tune swae/mpl
+
 # ---- files ----
 train 1 "missing.h5" missing
 train 1 "text.h5: cannot open as HDF5" text

@@ -84,7 +84,7 @@ static void folds_and_fuses(void **state) {
 
     swg_tuning *tuning;
     assert_ok(ctx, swg_tuning_open(ctx, "/dev/null", &tuning));
-    opts = (swg_plan_opts){.outputs = out, .output_count = 1, .tuning = tuning, .mode = SWG_MODE_REDUCE_OVERHEAD};
+    opts = (swg_plan_opts){.outputs = out, .output_count = 1, .tuning = tuning, .mode = SWG_PLAN_REDUCE_OVERHEAD};
     text = explain_graph(ctx, g, &opts, &plan);
     assert_line(text, "tune: 0 steps and groups");
     free(text);

@@ -597,7 +597,7 @@ static void check(const setup *s, double f32_tolerance) {
         job other;
         setup of_other = variant(s, SWG_F32, kind == 1 ? 1 : 3, false);
         of_other.frozen = of_other.bound = kind == 1 && !s->update;
-        of_other.mode = kind == 2 ? SWG_MODE_REDUCE_OVERHEAD : SWG_MODE_DEFAULT;
+        of_other.mode = kind == 2 ? SWG_PLAN_REDUCE_OVERHEAD : SWG_PLAN_DEFAULT;
         open_or_fail(&other, &of_other);
         for (uint32_t step = 0; step < 2; step++) {
             run(&other, step);
@@ -725,7 +725,7 @@ static void out_of_memory(void **state) {
         for (int64_t n = 0;; n++) {
             testing_allocator memory = {.fail_at = n};
             setup s = {.seed = seed, .threads = 2, .most = 300, .train = seed & 1, .update = seed & 2, .memory = &memory,
-                       .mode = seed & 1 ? SWG_MODE_REDUCE_OVERHEAD : SWG_MODE_DEFAULT};
+                       .mode = seed & 1 ? SWG_PLAN_REDUCE_OVERHEAD : SWG_PLAN_DEFAULT};
             job j;
             swg_status status = open_job(&j, &s);
             if (status != SWG_OK && status != SWG_ENOMEM)

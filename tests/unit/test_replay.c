@@ -52,8 +52,8 @@ static void fewer_calls_same_bits(void **state) {
             swg_context *ctx;
             step a, b;
             assert_int_equal(swg_context_open(&(swg_context_opts){.threads = threads}, &ctx), SWG_OK);
-            open_step(ctx, batches[k], SWG_MODE_DEFAULT, &a);
-            open_step(ctx, batches[k], SWG_MODE_REDUCE_OVERHEAD, &b);
+            open_step(ctx, batches[k], SWG_PLAN_DEFAULT, &a);
+            open_step(ctx, batches[k], SWG_PLAN_REDUCE_OVERHEAD, &b);
             assert_int_equal(swg_plan_memory_of(a.plan).arena_bytes, swg_plan_memory_of(b.plan).arena_bytes);
             assert_int_equal(swg_plan_steps(a.plan), swg_plan_steps(b.plan));
             int calls = swg_plan_parallel_calls(a.plan), fewer = swg_plan_parallel_calls(b.plan);
@@ -78,7 +78,7 @@ static void fewer_calls_same_bits(void **state) {
 static void every_step_once(void **state) {
     swg_context *ctx = *state;
     step s;
-    open_step(ctx, 64, SWG_MODE_REDUCE_OVERHEAD, &s);
+    open_step(ctx, 64, SWG_PLAN_REDUCE_OVERHEAD, &s);
     const swg__replay *r = s.plan->replay;
     int seen[256] = {0}, region_of[256], entries = 0, merged = 0;
     assert_in_range(s.plan->step_count, 1, 256);
