@@ -278,8 +278,12 @@ void swg__norm_forward_f32(const swg_norm *norm, int64_t variable, swg_element e
     swg__norm_forward(norm, variable, element, x, count, side, x);
     for (int64_t i = 0; i < count; i++)
         y[i] = (float)x[i];
-    for (int64_t i = 0; i < count; i++)
-        odd[i % 8] += y[i] - y[i];
+    int64_t at = 0;
+    for (; at + 8 <= count; at += 8)
+        for (int l = 0; l < 8; l++)
+            odd[l] += y[at + l] - y[at + l];
+    for (; at < count; at++)
+        odd[0] += y[at] - y[at];
     for (int l = 1; l < 8; l++)
         odd[0] += odd[l];
     if (odd[0] == 0 && isfinite(side->offset))
