@@ -146,7 +146,8 @@ swg_status swg__direct_open(swg_sink *sink) {
 
 void swg__direct_close(swg_sink *sink) {
     for (int64_t i = 0; i < sink->dataset_count; i++)
-        H5Dclose(sink->datasets[i]);
+        if (sink->datasets[i] >= 0)
+            H5Dclose(sink->datasets[i]);
     sink->dataset_count = 0;
     swg__free(sink->ctx, sink->datasets);
     sink->datasets = NULL;
@@ -214,6 +215,14 @@ swg_status swg__sink_grow(swg_sink *sink, int64_t number, int64_t rows) {
         H5Sclose(space);
     swg__h5_leave(&session);
     return status;
+}
+
+void swg__sink_chunked_close(swg_sink *sink, int64_t number) {
+    swg__h5 session;
+    swg__h5_enter(&session);
+    H5Dclose(sink->datasets[number]);
+    sink->datasets[number] = -1;
+    swg__h5_leave(&session);
 }
 
 swg_status swg__sink_chunk(swg_sink *sink, int64_t number, const int64_t *first, const void *packed, size_t bytes) {
