@@ -86,5 +86,5 @@ VARIANTS(log)
 VARIANTS(exp)
 
 swg__vec swg__vec_of(const char *isa) {
-    return strcmp(isa, "avx512") == 0 ? SWG__VEC_AVX512 : strcmp(isa, "avx2") == 0 ? SWG__VEC_AVX2 : SWG__VEC_PLAIN;
+    return strncmp(isa, "avx512", 6) == 0 ? SWG__VEC_AVX512 : strcmp(isa, "avx2") == 0 ? SWG__VEC_AVX2 : SWG__VEC_PLAIN;
 }

@@ -100,7 +100,18 @@ static void test_back(void **state) {
     }
 }
 
+/* Every instruction set the machine may be given has its level, the ones with a suffix too. */
+static void test_levels(void **state) {
+    (void)state;
+    assert_int_equal(swg__vec_of("scalar"), SWG__VEC_PLAIN);
+    assert_int_equal(swg__vec_of("sse2"), SWG__VEC_PLAIN);
+    assert_int_equal(swg__vec_of("avx2"), SWG__VEC_AVX2);
+    assert_int_equal(swg__vec_of("avx512"), SWG__VEC_AVX512);
+    assert_int_equal(swg__vec_of("avx512_bf16"), SWG__VEC_AVX512);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_log), cmocka_unit_test(test_exp), cmocka_unit_test(test_back)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_log), cmocka_unit_test(test_exp), cmocka_unit_test(test_back),
+                                       cmocka_unit_test(test_levels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
