@@ -15,12 +15,13 @@
 #include "swage/metrics.h"
 #include "swage/model.h"
 
-/* Up to so many values, percentiles of relative errors are kept without being asked for (16 bytes a value). */
+/* Up to so many values, percentiles of relative errors are kept without being asked for (32 bytes a value). */
 enum { SWG_EVALUATE_VALUES = 1 << 23 };
 
 typedef struct swg_evaluate_opts {
     const char *part;               /* "all" (default), "train", "val" or "test" of the training run's split */
     bool percentiles;               /* keep them however many values there are */
+    double relative_floor;          /* > 0: relative errors are |e| / (|x| + floor) over all values, as published with 1e-12 */
     void (*progress)(void *user, int64_t done, int64_t total);  /* blocks, after each batch; NULL: none */
     void *user;
 } swg_evaluate_opts;
@@ -30,7 +31,7 @@ typedef struct swg_evaluate_opts {
 typedef struct swg_evaluation_row {
     char *variable;                 /* "all" in the last row */
     swg_metrics original;           /* against the arrays as read, in their units */
-    swg_metrics normalised;         /* against the network's input; no percentiles */
+    swg_metrics normalised;         /* against the network's input */
     int64_t blocks;                 /* looked at */
     int64_t failed_blocks;          /* of these not compared, because the reconstruction is not finite */
     int64_t bytes_in;               /* values of all blocks, as stored in the file */
@@ -61,5 +62,40 @@ void swg_evaluation_free(swg_context *ctx, swg_evaluation *evaluation);
 /* Writes the rows as CSV, atomically: a header, then per row a line in original units and one on the normalised scale. What has no
  * value is left empty. SWG_ENOTFOUND, SWG_EIO: the file cannot be written. */
 swg_status swg_evaluation_write_csv(swg_context *ctx, const swg_evaluation *evaluation, const char *path);
+
+/* ---- pictures of a reconstruction ---- */
+
+/* One variable before and after, as volumes (shape[0], shape[1], shape[2]) of f32: its last grid, or up to 64 items of its last block array, spread over it
+ * and put side by side, `side` to a row and layers of side x side. NaN where there is no block; on the normalised scale also in constant and raw
+ * blocks. */
+typedef struct swg_view {
+    char *variable, *file;
+    int64_t shape[3];
+    int64_t items, side;            /* 0: a grid */
+    float *original, *restored, *normalised, *normalised_restored;
+} swg_view;
+
+/* What the configuration says is to be read (data.path and so on), for swg_view_make. Errors as swg_source_open. */
+swg_status swg_evaluate_source(swg_context *ctx, swg_config *config, swg_source **out);
+/* Variable `variable` of the source; config as for swg_evaluate. Errors as swg_evaluate. Free with swg_view_free. */
+swg_status swg_view_make(swg_context *ctx, swg_model *model, swg_config *config, swg_source *source, int64_t variable, swg_view *out);
+void swg_view_free(swg_context *ctx, swg_view *view);
+/* Writes FOLDER/<variable>.vti (arrays <variable>, <variable>_recon, Variable_Normalized_LogPos, the last one on whatever scale the network sees), and
+ * FOLDER/<variable>_original.svg and _normalised.svg: slices at 1/3 and 1/2 of each axis; original, reconstruction, error. */
+swg_status swg_view_write(swg_context *ctx, const swg_view *view, const char *folder);
+
+/* ---- speed ---- */
+
+enum { SWG_SPEED_WARM = 5, SWG_SPEED_RUNS = 10 };
+
+/* Mean of 10 timed runs after 5 to get warm; bytes are those of the blocks' f32 values, 1 GB = 1e9. Copies into and out of the plan are inside. */
+typedef struct swg_speed {
+    int64_t batch;
+    int threads;
+    double encode_s, decode_s;      /* per batch */
+    double encode_gb_s, decode_gb_s;
+} swg_speed;
+/* SWG_EINVAL: batch < 1. */
+swg_status swg_model_speed(swg_context *ctx, swg_model *model, int64_t batch, swg_speed *out);
 
 #endif

@@ -64,4 +64,17 @@ void swg_report_slices(swg_report *report, const char *caption, const swg_report
 /* Writes the file, whole or not at all. More may be added and written again afterwards. SWG_EIO, or the first failure of an addition. */
 swg_status swg_report_write(swg_report *report, const char *path);
 
+/* ---- files beside a report ---- */
+
+/* The same pictures as one SVG: `rows` rows of `columns` slices, row after row, with a title. */
+swg_status swg_figure_write(swg_context *ctx, const char *path, const char *title, const swg_report_slice *slices, int64_t rows, int64_t columns);
+
+/* Arrays of one shape (n0, n1, n2), C order, as VTK XML image data (.vti): extent = shape, spacing 1, origin 0, our first axis is VTK's x. Characters
+ * with a meaning in XML become _. SWG_ESHAPE: nothing to write. */
+typedef struct swg_vti_array {
+    const char *name;
+    const float *values;
+} swg_vti_array;
+swg_status swg_vti_write(swg_context *ctx, const char *path, const int64_t shape[3], const swg_vti_array *arrays, int64_t count);
+
 #endif

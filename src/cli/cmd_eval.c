@@ -1,6 +1,7 @@
 /* cmd_eval.c - `swage eval`: how well a trained network reproduces a data set, as a table, JSON or CSV.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base.h"
 #include "cli/cli.h"
@@ -9,7 +10,11 @@
 static const cli_option options[] = {
     {"part", 'p', "NAME", "all (default), train, val or test: a part of the split the network was trained with"},
     {"csv", 0, "FILE", "write all figures as CSV, too"},
-    {"percentiles", 0, NULL, "percentiles of relative errors also for more than 8 million values (16 bytes each)"},
+    {"percentiles", 0, NULL, "percentiles of relative errors also for more than 8 million values (32 bytes each)"},
+    {"relative-floor", 0, "X", "relative errors as |e| / (|x| + X) over all values; published: 1e-12 (default: |e| / |x| over x != 0)"},
+    {"output", 'o', "FOLDER", "write metrics.json and metrics.csv, and per variable a .vti for ParaView and two figures, there"},
+    {"speed", 0, NULL, "also time encoder and decoder"},
+    {"batch", 'b', "N", "blocks per call for --speed (default: 65536)"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -38,7 +43,7 @@ static const char *cell(const swg_metrics *m, swg_metric metric, const char *for
     return out;
 }
 
-static void print_table(const swg_evaluation *e) {
+static void print_table(const swg_evaluation *e, const swg_speed *speed) {
     printf("%s\n%lld files, %lld arrays\n\n", e->split, (long long)e->files, (long long)e->arrays);
     printf("%-12s %8s %8s %6s  %10s %8s %10s %9s %10s %9s %7s\n", "", "", "constant", "raw", "", "PSNR", "", "", "relative", "PSNR", "");
     printf("%-12s %8s %8s %6s  %10s %8s %10s %9s %10s %9s %7s\n", "variable", "blocks", "blocks", "blocks", "MSE", "dB", "max |e|", "r", "L2",
@@ -60,6 +65,9 @@ static void print_table(const swg_evaluation *e) {
     printf("\n");
     if (all->failed_blocks)
         printf("%lld blocks have no finite reconstruction; they count as raw and are not compared\n", (long long)all->failed_blocks);
+    if (speed->batch)
+        printf("f32, cpu, %d threads, batch %lld, copies inside: encode %.3f GB/s, decode %.3f GB/s\n", speed->threads, (long long)speed->batch,
+               speed->encode_gb_s, speed->decode_gb_s);
 }
 
 /* ---- JSON ---- */
@@ -113,34 +121,99 @@ static cJSON *build_json(const cli *c, swg_model *model, swg_config *config, con
     return NULL;
 }
 
-static swg_status print_json(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e) {
+static bool add_speed(cJSON *root, const swg_speed *speed) {
+    const struct { const char *key; double value; } numbers[] = {
+        {"batch", (double)speed->batch}, {"threads", (double)speed->threads}, {"encode_s", speed->encode_s}, {"decode_s", speed->decode_s},
+        {"encode_gb_s", speed->encode_gb_s}, {"decode_gb_s", speed->decode_gb_s}};
+    cJSON *object = cJSON_AddObjectToObject(root, "speed");
+    bool good = object && cJSON_AddStringToObject(object, "dtype", "f32") && cJSON_AddStringToObject(object, "device", "cpu") &&
+                cJSON_AddBoolToObject(object, "copies_inside", true);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && good; i++)
+        good = cJSON_AddNumberToObject(object, numbers[i].key, numbers[i].value) != NULL;
+    return good;
+}
+
+/* To the file if there is one, else to stdout. */
+static swg_status give_json(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e, const swg_speed *speed, const char *path) {
     cJSON *root = build_json(c, model, config, e);
-    char *text = root ? cJSON_Print(root) : NULL;
+    char *text = root && (!speed->batch || add_speed(root, speed)) ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (!text)
         return cli_fail(c, SWG_ENOMEM, "out of memory");
-    puts(text);
+    swg_status status = SWG_OK;
+    if (path)
+        status = swg__file_write(c->ctx, path, text, strlen(text));
+    else
+        puts(text);
     cJSON_free(text);
-    return SWG_OK;
+    return status;
+}
+
+/* ---- a folder of results ---- */
+
+static swg_status write_views(cli *c, swg_model *model, swg_config *config, const char *folder) {
+    swg_source *source;
+    SWG__TRY(swg_evaluate_source(c->ctx, config, &source));
+    swg_status status = SWG_OK;
+    for (int64_t v = 0; v < swg_source_variables(source) && status == SWG_OK; v++) {
+        swg_view view;
+        status = swg_view_make(c->ctx, model, config, source, v, &view);
+        if (status == SWG_OK)
+            status = swg_view_write(c->ctx, &view, folder);
+        swg_view_free(c->ctx, &view);
+    }
+    swg_source_close(source);
+    return status;
+}
+
+static swg_status write_folder(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e, const swg_speed *speed) {
+    const char *folder = cli_value(c, "output");
+    char path[4096];
+    SWG__TRY(swg__make_folders(c->ctx, folder));
+    snprintf(path, sizeof path, "%s/metrics.csv", folder);
+    SWG__TRY(swg_evaluation_write_csv(c->ctx, e, path));
+    snprintf(path, sizeof path, "%s/metrics.json", folder);
+    SWG__TRY(give_json(c, model, config, e, speed, path));
+    return write_views(c, model, config, folder);
 }
 
 /* ---- the command ---- */
 
+static swg_status read_floor(cli *c, double *floor) {
+    const char *text = cli_value(c, "relative-floor");
+    char *end = NULL;
+    if (text)
+        *floor = strtod(text, &end);
+    if (text && (end == text || *end || !(*floor > 0 && *floor < 1e300)))
+        return cli_fail(c, SWG_EUSAGE, "--relative-floor %s: expected a number above 0", text);
+    return SWG_OK;
+}
+
 static swg_status evaluate(cli *c, swg_model *model, swg_config *config) {
     swg_evaluation e;
+    swg_speed speed = {0};
+    double floor = 0;
+    int64_t batch = 65536;
     cli_progress progress;
+    SWG__TRY(cli_integer(c, "batch", 1, 1 << 24, &batch));
+    SWG__TRY(read_floor(c, &floor));
     cli_progress_open(&progress, 2);
     swg_status status = swg_evaluate(c->ctx, model, config, &(swg_evaluate_opts){.part = cli_value(c, "part"), .percentiles = cli_flag(c, "percentiles"),
+                                                                                 .relative_floor = floor,
                                                                                  .progress = on_progress, .user = &progress}, &e);
     cli_progress_close(&progress);
     if (status != SWG_OK)
         return status;
-    if (cli_value(c, "csv"))
+    if (cli_flag(c, "speed"))
+        status = swg_model_speed(c->ctx, model, batch, &speed);
+    if (status == SWG_OK && cli_value(c, "csv"))
         status = swg_evaluation_write_csv(c->ctx, &e, cli_value(c, "csv"));
+    if (status == SWG_OK && cli_value(c, "output"))
+        status = write_folder(c, model, config, &e, &speed);
     if (status == SWG_OK && cli_flag(c, "json"))
-        status = print_json(c, model, config, &e);
+        status = give_json(c, model, config, &e, &speed, NULL);
     else if (status == SWG_OK)
-        print_table(&e);
+        print_table(&e, &speed);
     swg_evaluation_free(c->ctx, &e);
     return status;
 }
@@ -161,7 +234,7 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_eval = {
     .name = "eval",
-    .usage = "RUN [data.path=...] [--part NAME] [--csv FILE]",
+    .usage = "RUN [data.path=...] [--part NAME] [-o FOLDER] [--speed]",
     .help = "measure how well a trained network reproduces data",
     .details = "RUN is a run folder (its best checkpoint) or a checkpoint. The data are those of the training run unless data.path, data.vars,\n"
                "data.layout, data.missing, data.nonfinite or data.constant say otherwise.\n"

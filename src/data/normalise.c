@@ -7,6 +7,7 @@
 #include <string.h>
 #include "normalise.h"
 #include "stats.h"
+#include "vecmath.h"
 
 /* What a method derives from the block itself. */
 enum {
@@ -28,8 +29,6 @@ struct terms {
     double parameter;      /* eps or c */
 };
 
-static double log_forward(double x, const struct terms *t) { return log((x - t->offset) * t->scale + t->parameter); }
-static double log_inverse(double y, const struct terms *t) { return (exp(y) - t->parameter) / t->scale + t->offset; }
 static double scale_forward(double x, const struct terms *t) { return (x - t->offset) * t->scale; }
 static double scale_inverse(double y, const struct terms *t) { return y / t->scale + t->offset; }
 static double asinh_forward(double x, const struct terms *t) { return asinh(x / t->parameter); }
@@ -42,23 +41,24 @@ struct method {
     unsigned block;
     enum fit fit;
     double parameter;
-    double (*forward)(double x, const struct terms *t);
+    double (*forward)(double x, const struct terms *t); /* NULL: the logarithm, many values at a time */
     double (*inverse)(double y, const struct terms *t);
 };
 
 static const struct method methods[] = {
-    {"pos_log", FROM_MIN, FIT_NONE, 1e-6, log_forward, log_inverse},
+    {"pos_log", FROM_MIN, FIT_NONE, 1e-6, NULL, NULL},
     {"block_scale", FROM_MEAN | BINARY, FIT_NONE, 0, scale_forward, scale_inverse},
-    {"scaleitup", FROM_MIN | DECIMAL, FIT_NONE, 1e-6, log_forward, log_inverse},
-    {"pos_log_std", FROM_MIN, FIT_LOG_MOMENTS, 1e-6, log_forward, log_inverse},
+    {"scaleitup", FROM_MIN | DECIMAL, FIT_NONE, 1e-6, NULL, NULL},
+    {"pos_log_std", FROM_MIN, FIT_LOG_MOMENTS, 1e-6, NULL, NULL},
     {"minmax", 0, FIT_RANGE, 0, scale_forward, scale_inverse},
     {"zscore", 0, FIT_MOMENTS, 0, scale_forward, scale_inverse},
     {"robust", 0, FIT_ROBUST, 0, scale_forward, scale_inverse},
     {"asinh", 0, FIT_NAME, 1e-2, asinh_forward, asinh_inverse},
     {"symlog", 0, FIT_NONE, 0.1, symlog_forward, symlog_inverse},
-    {"adaptive", FROM_MIN, FIT_ADAPTIVE, 1e-8, log_forward, log_inverse},
+    {"adaptive", FROM_MIN, FIT_ADAPTIVE, 1e-8, NULL, NULL},
     {"none", 0, FIT_NONE, 0, scale_forward, scale_inverse},
 };
+enum { PIECE = SWG_EDGE_MAX * SWG_EDGE_MAX * SWG_EDGE_MAX };
 enum { METHODS = sizeof methods / sizeof *methods };
 
 struct swg_norm {
@@ -66,6 +66,7 @@ struct swg_norm {
     const struct method *method;
     double a, b;             /* global; 0 and 1 where not used */
     bool fitted;
+    swg__vec level;          /* instructions for logarithms */
     int64_t count;           /* variables */
     char **variables;
     double *per_variable;    /* asinh: c; adaptive: k */
@@ -106,6 +107,7 @@ swg_status swg_norm_open(swg_context *ctx, const char *name, const char *const *
         return swg__fail_memory(ctx, sizeof *norm, "a normaliser");
     norm->ctx = ctx;
     norm->method = method;
+    norm->level = swg__vec_of(swg_context_isa(ctx));
     norm->b = 1;
     norm->fitted = !swg_norm_needs_fit(norm);
     norm->variables = swg__calloc(ctx, (size_t)count, sizeof *norm->variables);
@@ -181,18 +183,33 @@ static int32_t decimal_exponent(double mean_magnitude) {
     return (int32_t)nearbyint(e > 20 ? 20 : e);
 }
 
+/* Four running values, so that compilers compare several at a time. */
+static double least_of(const double *x, int64_t count) {
+    double least[4] = {x[0], x[0], x[0], x[0]};
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        for (int l = 0; l < 4; l++)
+            least[l] = x[i + l] < least[l] ? x[i + l] : least[l];
+    for (; i < count; i++)
+        least[0] = x[i] < least[0] ? x[i] : least[0];
+    for (int l = 1; l < 4; l++)
+        least[0] = least[l] < least[0] ? least[l] : least[0];
+    return least[0];
+}
+
 static void derive_side(const struct method *method, swg_element element, const double *x, int64_t count, swg_side *side) {
     *side = (swg_side){.flag = SWG_BLOCK_NORMAL};
     if (method->block == 0)
         return;
-    double least = x[0], sum = 0, magnitude = 0;
-    for (int64_t i = 0; i < count; i++) {
-        least = x[i] < least ? x[i] : least;
+    double sum = 0, magnitude = 0;
+    for (int64_t i = 0; i < count && method->block & (FROM_MEAN | DECIMAL); i++) {
         sum += x[i];
         magnitude += fabs(x[i]);
     }
-    if (method->block & FROM_MIN)
+    if (method->block & FROM_MIN) {
+        double least = least_of(x, count);
         side->offset = element == SWG_ELEMENT_F32 ? (float)least : least; /* exact: it is one of the values */
+    }
     if (method->block & FROM_MEAN)
         side->offset = (float)(sum / (double)count);
     if (method->block & DECIMAL)
@@ -222,30 +239,54 @@ static struct terms terms_of(const swg_norm *norm, int64_t variable, const swg_s
 void swg__norm_forward(const swg_norm *norm, int64_t variable, swg_element element, const double *x, int64_t count, swg_side *side, double *y) {
     derive_side(norm->method, element, x, count, side);
     const struct terms t = terms_of(norm, variable, side);
+    if (!norm->method->forward) {
+        double mapped[PIECE];
+        swg__vec_log(norm->level, x, t.offset, t.scale, t.parameter, count, mapped);
+        if (t.a == 0 && t.b == 1) {
+            memcpy(y, mapped, (size_t)count * sizeof *y);
+            return;
+        }
+        for (int64_t i = 0; i < count; i++)
+            y[i] = t.b == 0 ? 0 : (mapped[i] - t.a) / t.b;
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
         double mapped = norm->method->forward(x[i], &t);
         y[i] = t.b == 0 ? 0 : (mapped - t.a) / t.b;
     }
 }
 
-static double restore(const swg_norm *norm, double y, const struct terms *t) { return norm->method->inverse(y * t->b + t->a, t); }
+/* y is overwritten. */
+static void restore(const swg_norm *norm, const struct terms *t, double *y, int64_t count, double *x) {
+    for (int64_t i = 0; i < count; i++)
+        y[i] = y[i] * t->b + t->a;
+    if (!norm->method->inverse)
+        swg__vec_exp(norm->level, y, t->offset, t->scale, t->parameter, count, x);
+    for (int64_t i = 0; norm->method->inverse && i < count; i++)
+        x[i] = norm->method->inverse(y[i], t);
+}
 
 void swg__norm_inverse(const swg_norm *norm, int64_t variable, const swg_side *side, const double *y, int64_t count, double *x) {
     const struct terms t = terms_of(norm, variable, side);
-    for (int64_t i = 0; i < count; i++)
-        x[i] = restore(norm, y[i], &t);
+    double mapped[PIECE];
+    memcpy(mapped, y, (size_t)count * sizeof *y);
+    restore(norm, &t, mapped, count, x);
 }
 
-enum { PIECE = SWG_EDGE_MAX * SWG_EDGE_MAX * SWG_EDGE_MAX };
-
 void swg__norm_forward_f32(const swg_norm *norm, int64_t variable, swg_element element, double *x, int64_t count, swg_side *side, float *y) {
-    bool finite = true;
+    float odd[8] = {0}; /* x - x is 0 only for finite numbers */
     swg__norm_forward(norm, variable, element, x, count, side, x);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++)
         y[i] = (float)x[i];
-        finite &= isfinite(y[i]) != 0;
-    }
-    if (finite && isfinite(side->offset))
+    int64_t at = 0;
+    for (; at + 8 <= count; at += 8)
+        for (int l = 0; l < 8; l++)
+            odd[l] += y[at + l] - y[at + l];
+    for (; at < count; at++)
+        odd[0] += y[at] - y[at];
+    for (int l = 1; l < 8; l++)
+        odd[0] += odd[l];
+    if (odd[0] == 0 && isfinite(side->offset))
         return;
     *side = (swg_side){.flag = SWG_BLOCK_RAW};
     memset(y, 0, (size_t)count * sizeof *y);
@@ -261,13 +302,12 @@ void swg_norm_forward(const swg_norm *norm, int64_t variable, swg_element elemen
 void swg_norm_inverse(const swg_norm *norm, int64_t variable, const swg_side *side, const float *y, int64_t count, swg_element element,
                       void *x) {
     const struct terms t = terms_of(norm, variable, side);
-    for (int64_t i = 0; i < count; i++) {
-        double value = restore(norm, (double)y[i], &t);
-        if (element == SWG_ELEMENT_F32)
-            ((float *)x)[i] = (float)value;
-        else
-            ((double *)x)[i] = value;
-    }
+    double wide[PIECE], back[PIECE], *to = element == SWG_ELEMENT_F32 ? back : x;
+    for (int64_t i = 0; i < count; i++)
+        wide[i] = (double)y[i];
+    restore(norm, &t, wide, count, to);
+    for (int64_t i = 0; element == SWG_ELEMENT_F32 && i < count; i++)
+        ((float *)x)[i] = (float)back[i];
 }
 
 /* ---- fitting ---- */

@@ -9,10 +9,12 @@ typedef struct column {
     int axis, ndim;
     size_t row_bytes, element_bytes;
     int64_t chunk_rows;
+    int64_t rows;              /* in the end; 0: not known */
     int64_t written;           /* rows in whole chunks on disk */
     int64_t pending;           /* rows in the buffer */
     size_t capacity;
     char *buffer;
+    bool done;
 } column;
 
 typedef struct chunk {
@@ -62,7 +64,7 @@ swg_status swg__packer_column(swg__packer *p, const swg__column_opts *opts, int6
         return swg__fail_memory(p->ctx, (size_t)(p->count + 1) * sizeof *grown, "the columns of a packer");
     p->columns = grown;
     column c = {.dataset = opts->number, .lead = opts->lead, .axis = opts->axis, .ndim = opts->ndim, .chunk_rows = opts->chunk_rows,
-                .element_bytes = (size_t)swg_element_bytes(opts->element)};
+                .rows = opts->rows, .element_bytes = (size_t)swg_element_bytes(opts->element)};
     c.row_bytes = c.element_bytes;
     int64_t dims[SWG__SINK_AXES], shape[SWG__SINK_AXES];
     for (int i = 0; i < opts->ndim; i++) {
@@ -110,6 +112,9 @@ static void pack_task(void *arg, int64_t task, int worker) {
                          p->work + (size_t)worker * p->work_bytes, k->packed);
 }
 
+/* Nothing will be added any more. */
+static bool is_last(const column *c, bool end) { return end || (c->rows && c->written + c->pending == c->rows); }
+
 /* Lists the chunks to be packed; *total: room their packed forms may need. */
 static swg_status list_chunks(swg__packer *p, bool end, int64_t *count, size_t *total) {
     *count = 0;
@@ -118,10 +123,11 @@ static swg_status list_chunks(swg__packer *p, bool end, int64_t *count, size_t *
     for (int64_t i = 0; i < p->count; i++) {
         column *c = &p->columns[i];
         size_t bytes = (size_t)c->chunk_rows * c->row_bytes;
-        int64_t chunks = end ? (c->pending + c->chunk_rows - 1) / c->chunk_rows : c->pending / c->chunk_rows;
+        bool last = is_last(c, end);
+        int64_t chunks = last ? (c->pending + c->chunk_rows - 1) / c->chunk_rows : c->pending / c->chunk_rows;
         if (!chunks)
             continue;
-        if (end && chunks * c->chunk_rows > c->pending)
+        if (last && chunks * c->chunk_rows > c->pending)
             memset(c->buffer + (size_t)c->pending * c->row_bytes, 0, (size_t)(chunks * c->chunk_rows - c->pending) * c->row_bytes);
         if (*count + chunks > p->chunk_capacity) {
             int64_t larger = 2 * (*count + chunks);
@@ -151,6 +157,27 @@ static swg_status reserve(swg_context *ctx, char **buffer, size_t *capacity, siz
     return SWG_OK;
 }
 
+/* What was written leaves the buffer. */
+static swg_status leave(swg__packer *p, column *c, bool end) {
+    bool last = is_last(c, end);
+    int64_t gone = last ? c->pending : c->pending / c->chunk_rows * c->chunk_rows;
+    if (gone && gone < c->pending)
+        memmove(c->buffer, c->buffer + (size_t)gone * c->row_bytes, (size_t)(c->pending - gone) * c->row_bytes);
+    c->written += gone;
+    c->pending -= gone;
+    if (!last || c->done)
+        return SWG_OK;
+    c->done = true;
+    swg__free(p->ctx, c->buffer);
+    c->buffer = NULL;
+    c->capacity = 0;
+    if (c->axis > 0)
+        return SWG_OK;
+    swg_status status = swg__sink_grow(p->sink, c->dataset, c->written);
+    swg__sink_chunked_close(p->sink, c->dataset);
+    return status;
+}
+
 swg_status swg__packer_flush(swg__packer *p, bool end) {
     int64_t count;
     size_t total, at = 0;
@@ -175,15 +202,7 @@ swg_status swg__packer_flush(swg__packer *p, bool end) {
             SWG__TRY(swg__sink_grow(p->sink, c->dataset, k->first + c->chunk_rows));
         SWG__TRY(swg__sink_chunk(p->sink, c->dataset, first, k->packed, k->bytes));
     }
-    for (int64_t i = 0; i < p->count; i++) {
-        column *c = &p->columns[i];
-        int64_t gone = end ? c->pending : c->pending / c->chunk_rows * c->chunk_rows;
-        if (gone && gone < c->pending)
-            memmove(c->buffer, c->buffer + (size_t)gone * c->row_bytes, (size_t)(c->pending - gone) * c->row_bytes);
-        c->written += gone;
-        c->pending -= gone;
-        if (end && gone && c->axis == 0)
-            SWG__TRY(swg__sink_grow(p->sink, c->dataset, c->written));
-    }
+    for (int64_t i = 0; i < p->count; i++)
+        SWG__TRY(leave(p, &p->columns[i], end));
     return SWG_OK;
 }

@@ -21,6 +21,7 @@ typedef struct swg__column_opts {
     const int64_t *dims;
     int axis;
     int64_t lead, chunk_rows, number;
+    int64_t rows;       /* how many there will be, 0: not known. A column that has them all is finished by the next flush and holds no memory. */
 } swg__column_opts;
 swg_status swg__packer_column(swg__packer *packer, const swg__column_opts *opts, int64_t *column);
 /* Dataset behind a column, for the `number` of another. */

@@ -99,20 +99,53 @@ swg_status swg__block_variables(swg_context *ctx, const swg_source *source, cons
 
 /* ---- one block ---- */
 
+/* Eight running values, so that compilers compare several numbers at a time. A NaN is never less nor greater, so it is looked for by
+ * the sum of x - x, which is 0 only for finite numbers. */
+#define SCAN(type, name)                                                                                   \
+    static bool name(const type *x, int64_t count, double *min, double *max) {                             \
+        type low[8], high[8], odd[8] = {0};                                                                \
+        for (int l = 0; l < 8; l++)                                                                        \
+            low[l] = high[l] = x[0];                                                                       \
+        int64_t i = 0;                                                                                     \
+        for (; i + 8 <= count; i += 8)                                                                     \
+            for (int l = 0; l < 8; l++) {                                                                  \
+                type v = x[i + l];                                                                         \
+                low[l] = v < low[l] ? v : low[l];                                                          \
+                high[l] = v > high[l] ? v : high[l];                                                       \
+                odd[l] += v - v;                                                                           \
+            }                                                                                              \
+        for (; i < count; i++) {                                                                           \
+            low[0] = x[i] < low[0] ? x[i] : low[0];                                                        \
+            high[0] = x[i] > high[0] ? x[i] : high[0];                                                     \
+            odd[0] += x[i] - x[i];                                                                         \
+        }                                                                                                  \
+        for (int l = 1; l < 8; l++) {                                                                      \
+            low[0] = low[l] < low[0] ? low[l] : low[0];                                                    \
+            high[0] = high[l] > high[0] ? high[l] : high[0];                                               \
+            odd[0] += odd[l];                                                                              \
+        }                                                                                                  \
+        *min = (double)low[0];                                                                             \
+        *max = (double)high[0];                                                                            \
+        return odd[0] == 0;                                                                                \
+    }
+SCAN(float, scan_f32)
+SCAN(double, scan_f64)
+
 swg__block_scan swg__block_load(const swg_array *array, const swg_blocks *blocks, const void *values, int64_t b, double *block) {
     const int64_t volume = blocks->edge * blocks->edge * blocks->edge;
+    swg__block_scan scan = {0};
+    bool finite;
     if (array->element == SWG_ELEMENT_F64) {
         swg_blocks_cut(blocks, SWG_ELEMENT_F64, values, b, 1, block);
+        finite = scan_f64(block, volume, &scan.min, &scan.max);
     } else {
         float narrow[SWG__BLOCK_VALUES];
         swg_blocks_cut(blocks, SWG_ELEMENT_F32, values, b, 1, narrow);
+        finite = scan_f32(narrow, volume, &scan.min, &scan.max);
         for (int64_t i = 0; i < volume; i++)
             block[i] = (double)narrow[i];
     }
-    swg__block_scan scan = {block[0], block[0], 0, 0};
-    for (int64_t i = 0; i < volume; i++) {
-        scan.min = block[i] < scan.min ? block[i] : scan.min;
-        scan.max = block[i] > scan.max ? block[i] : scan.max;
+    for (int64_t i = 0; i < volume && !finite; i++) {
         scan.nans += isnan(block[i]) != 0;
         scan.infinities += isinf(block[i]) != 0;
     }

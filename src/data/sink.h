@@ -35,6 +35,8 @@ swg_status swg__sink_open_direct(swg_context *ctx, const char *path, swg_sink **
 swg_status swg__sink_chunked(swg_sink *sink, const char *dataset, swg_element element, int ndim, const int64_t *dims, const int64_t *chunk, bool grows,
                              int64_t *number);
 swg_status swg__sink_grow(swg_sink *sink, int64_t number, int64_t rows);
+/* No more chunks: an open dataset takes memory. */
+void swg__sink_chunked_close(swg_sink *sink, int64_t number);
 /* One packed chunk that begins at `first` (ndim indices, multiples of the chunk). SWG_EIO: disk full, and so on. */
 swg_status swg__sink_chunk(swg_sink *sink, int64_t number, const int64_t *first, const void *packed, size_t bytes);
 

@@ -14,7 +14,7 @@
 #include "folder/folder.h"
 #include "train/recipe.h"
 
-enum { TASK_BLOCKS = 64, SLOTS = 2, CHUNK_ROWS = 4096, CHUNK_BYTES = 256 << 10, PENDING_BYTES = 64 << 20, NAME_BYTES = 400 };
+enum { TASK_BLOCKS = 64, SLOTS = 2, CHUNK_ROWS = 4096, CHUNK_BYTES = 256 << 10, PENDING_BYTES = 64 << 20, NAME_BYTES = 400, NAME_MOST = 255 };
 
 typedef struct encode {
     swg__job job;
@@ -56,6 +56,8 @@ static swg_status list_source(encode *e) {
         *variable = (swg__folder_variable){.name = swg_source_variable(e->source, v), .norm = norm[v], .exponent = -1, .offset = -1, .shell = -1, .recon = -1};
         if (strcmp(variable->name, "vars") == 0 || strcmp(variable->name, "arrays") == 0)
             status = swg__fail(ctx, SWG_EINVAL, "a variable may not be called \"%s\": the encoded file keeps its own lists there", variable->name);
+        else if (strlen(variable->name) > NAME_MOST)
+            status = swg__fail(ctx, SWG_EINVAL, "variable \"%.40s...\": its name is longer than %d characters", variable->name, NAME_MOST);
         else if (!job->opts.latents_only)
             status = swg_compare_open(ctx, &(swg_compare_opts){.no_percentiles = true}, &variable->compare);
     }

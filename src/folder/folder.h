@@ -38,7 +38,7 @@ typedef struct swg__folder_variable {
 
 /* Where the reconstruction of an array goes. */
 typedef struct swg__folder_target {
-    int64_t column;             /* -1: not written */
+    int64_t column;             /* -1: not opened yet */
     swg_element element;
 } swg__folder_target;
 

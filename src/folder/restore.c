@@ -21,7 +21,7 @@ static swg_status add_data(swg__job *job) {
     for (int64_t v = 0; v < job->variable_count; v++) {
         swg__folder_variable *variable = &job->variables[v];
         SWG__TRY(swg__packer_column(job->packer, &(swg__column_opts){.dataset = "var_data", .element = job->data_element, .ndim = 5, .dims = dims, .axis = 1,
-                                    .lead = v, .chunk_rows = chunk > 1 ? chunk : 1, .number = number}, &variable->recon));
+                                    .lead = v, .chunk_rows = chunk > 1 ? chunk : 1, .rows = variable->items, .number = number}, &variable->recon));
         number = swg__packer_dataset(job->packer, variable->recon);
     }
     return SWG_OK;
@@ -30,10 +30,10 @@ static swg_status add_data(swg__job *job) {
 static swg_status add_grid(swg__job *job, int64_t index) {
     const swg_array *array = job->arrays[index];
     char name[NAME_BYTES];
-    snprintf(name, sizeof name, "grids/%.250s/%.300s", swg__base_name(array->file), array->variable);
+    snprintf(name, sizeof name, "grids/%.255s/%.255s", swg__base_name(array->file), array->variable);
     int64_t chunk = job->rules.edge < array->dims[0] ? job->rules.edge : array->dims[0];
     return swg__packer_column(job->packer, &(swg__column_opts){.dataset = name, .element = array->element, .ndim = 3, .dims = array->dims,
-                              .chunk_rows = chunk, .number = -1}, &job->targets[index].column);
+                              .chunk_rows = chunk, .rows = array->dims[0], .number = -1}, &job->targets[index].column);
 }
 
 swg_status swg__restore_open(swg__job *job, const char *path) {
@@ -43,12 +43,10 @@ swg_status swg__restore_open(swg__job *job, const char *path) {
         SWG__TRY(add_data(job));
     for (int64_t a = 0; a < job->array_count; a++) {
         const swg_array *array = job->arrays[a];
-        if (array->ndim == 3) {
-            SWG__TRY(add_grid(job, a));
-            job->targets[a].element = array->element;
-        } else {
+        if (array->ndim == 3) /* opened when it is its turn: there may be very many */
+            job->targets[a] = (swg__folder_target){-1, array->element};
+        else
             job->targets[a] = (swg__folder_target){job->variables[array->variable_index].recon, job->data_element};
-        }
     }
     return SWG_OK;
 }
@@ -181,6 +179,8 @@ static swg_status make_room(restore *r) {
     for (int pass = 0; pass < 2; pass++)
         for (int64_t p = 0; p < job->batch->pieces; p++) {
             const swg__piece *piece = &job->pieces[job->batch->first + p];
+            if (job->targets[piece->array].column < 0)
+                SWG__TRY(add_grid(job, piece->array));
             int64_t column = job->targets[piece->array].column;
             if (!pass) {
                 job->rows[p] = swg__packer_rows(job->packer, column);

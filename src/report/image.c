@@ -167,15 +167,13 @@ static void draw_image(swg__text *out, const uint8_t *indices, int64_t rows, int
     swg__text_puts(out, "\"/>\n");
 }
 
-static void draw_slice(swg_report *report, const swg_report_slice *slice) {
-    swg__text *out = &report->body;
+/* What stands inside the <svg> of a slice; *height: of all of it. */
+static swg_status slice_body(swg_context *ctx, swg__text *out, const swg_report_slice *slice, double *height) {
     double low, high;
     find_range(slice, &low, &high);
-    uint8_t *indices = swg__alloc(report->ctx, (size_t)(slice->rows * slice->columns)), bar[LEVELS];
-    if (!indices) {
-        report->status = swg__fail_memory(report->ctx, (size_t)(slice->rows * slice->columns), "a picture of the report");
-        return;
-    }
+    uint8_t *indices = swg__alloc(ctx, (size_t)(slice->rows * slice->columns)), bar[LEVELS];
+    if (!indices)
+        return swg__fail_memory(ctx, (size_t)(slice->rows * slice->columns), "a picture of the report");
     for (int64_t r = 0; r < slice->rows; r++)
         for (int64_t c = 0; c < slice->columns; c++)
             indices[(slice->rows - 1 - r) * slice->columns + c] = level_of(slice->values[r * slice->columns + c], low, high);
@@ -183,29 +181,85 @@ static void draw_slice(swg_report *report, const swg_report_slice *slice) {
         bar[i] = (uint8_t)i;
     /* Square cells, the longer side SIDE wide. */
     double cell = (double)SIDE / (double)(slice->rows > slice->columns ? slice->rows : slice->columns);
-    double width = cell * (double)slice->columns, height = cell * (double)slice->rows, below = 22 + height + 6;
-    swg__text_printf(out, "<svg class=\"plot\" role=\"img\" viewBox=\"0 0 %d %.0f\">\n<text x=\"0\" y=\"14\">", SIDE, below + BAR + 20);
+    double width = cell * (double)slice->columns, tall = cell * (double)slice->rows, below = 22 + tall + 6;
+    *height = below + BAR + 20;
+    swg__text_puts(out, "<text x=\"0\" y=\"14\">");
     swg__html_escape(out, slice->title);
     swg__text_puts(out, "</text>");
-    draw_image(out, indices, slice->rows, slice->columns, slice->diverging, 0, 22, width, height);
+    draw_image(out, indices, slice->rows, slice->columns, slice->diverging, 0, 22, width, tall);
     draw_image(out, bar, 1, LEVELS, slice->diverging, 0, below, SIDE, BAR);
     swg__text_printf(out, "<text class=\"f\" x=\"0\" y=\"%.1f\">%.4g</text>", below + BAR + 15, low);
-    swg__text_printf(out, "<text class=\"f\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text></svg>\n", SIDE, below + BAR + 15, high);
-    swg__free(report->ctx, indices);
+    swg__text_printf(out, "<text class=\"f\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", SIDE, below + BAR + 15, high);
+    swg__free(ctx, indices);
+    return SWG_OK;
+}
+
+static void draw_slice(swg_report *report, const swg_report_slice *slice) {
+    swg__text body;
+    double height = 0;
+    swg__text_init(&body, report->ctx);
+    report->status = slice_body(report->ctx, &body, slice, &height);
+    swg__text_printf(&report->body, "<svg class=\"plot\" role=\"img\" viewBox=\"0 0 %d %.0f\">\n", SIDE, height);
+    swg__text_add(&report->body, body.data ? body.data : "", body.length);
+    swg__text_puts(&report->body, "</svg>\n");
+    report->body.failed |= body.failed;
+    swg__text_free(&body);
+}
+
+static swg_status check_slices(swg_context *ctx, const swg_report_slice *slices, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (slices[i].rows < 1 || slices[i].columns < 1 || slices[i].rows > EXTENT_MAX || slices[i].columns > EXTENT_MAX)
+            return swg__fail(ctx, SWG_ESHAPE, "slice \"%s\" of the report is %lld x %lld; expected 1 to %d each way", slices[i].title,
+                             (long long)slices[i].rows, (long long)slices[i].columns, EXTENT_MAX);
+    return SWG_OK;
 }
 
 void swg_report_slices(swg_report *report, const char *caption, const swg_report_slice *slices, int64_t count) {
     swg__text *out = &report->body;
-    for (int64_t i = 0; i < count && report->status == SWG_OK; i++)
-        if (slices[i].rows < 1 || slices[i].columns < 1 || slices[i].rows > EXTENT_MAX || slices[i].columns > EXTENT_MAX)
-            report->status = swg__fail(report->ctx, SWG_ESHAPE, "slice \"%s\" of the report is %lld x %lld; expected 1 to %d each way", slices[i].title,
-                                       (long long)slices[i].rows, (long long)slices[i].columns, EXTENT_MAX);
+    if (report->status == SWG_OK)
+        report->status = check_slices(report->ctx, slices, count);
     if (report->status != SWG_OK)
         return;
     swg__text_puts(out, "<figure>");
     swg__html_wrap(out, "<figcaption><b>", caption, "</b></figcaption>");
     swg__text_puts(out, "<div class=\"row\">\n");
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count && report->status == SWG_OK; i++)
         draw_slice(report, &slices[i]);
     swg__text_puts(out, "</div></figure>\n");
+}
+
+/* ---- a figure of its own ---- */
+
+enum { GAP = 24, TITLE = 30 };
+
+swg_status swg_figure_write(swg_context *ctx, const char *path, const char *title, const swg_report_slice *slices, int64_t rows, int64_t columns) {
+    swg__text out, body;
+    double top = TITLE;
+    SWG__TRY(check_slices(ctx, slices, rows * columns));
+    swg__text_init(&out, ctx);
+    swg__text_init(&body, ctx);
+    swg_status status = SWG_OK;
+    for (int64_t r = 0; r < rows && status == SWG_OK; r++) {
+        double tallest = 0, height;
+        for (int64_t c = 0; c < columns && status == SWG_OK; c++) {
+            swg__text_printf(&body, "<g transform=\"translate(%lld %.0f)\">", (long long)(GAP / 2 + c * (SIDE + GAP)), top);
+            status = slice_body(ctx, &body, &slices[r * columns + c], &height);
+            swg__text_puts(&body, "</g>\n");
+            tallest = fmax(tallest, status == SWG_OK ? height : 0);
+        }
+        top += tallest + GAP / 2.0;
+    }
+    double width = (double)(columns * (SIDE + GAP));
+    swg__text_printf(&out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\">\n"
+                     "<style>text{font:13px sans-serif;fill:#222}.f{font-size:11px;fill:#666}image{image-rendering:pixelated}</style>\n"
+                     "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"20\">", width, top, width, top, GAP / 2);
+    swg__html_escape(&out, title);
+    swg__text_puts(&out, "</text>\n");
+    swg__text_add(&out, body.data ? body.data : "", body.length);
+    swg__text_puts(&out, "</svg>\n");
+    if (status == SWG_OK)
+        status = out.failed || body.failed ? swg__fail_memory(ctx, body.length, path) : swg__file_write(ctx, path, out.data, out.length);
+    swg__text_free(&body);
+    swg__text_free(&out);
+    return status;
 }

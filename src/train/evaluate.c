@@ -113,9 +113,10 @@ static swg_status allocate(work *w, int64_t largest_bytes) {
     if (!w->values || !w->x || !w->y || !w->z || !w->original || !w->reconstruction || !w->norm_variable || !w->tallies)
         return swg__fail_memory(ctx, (size_t)largest_bytes + values * 24, "an evaluation");
     bool percentiles = w->opts->percentiles || w->total <= SWG_EVALUATE_VALUES / w->volume;
+    const swg_compare_opts compared = {.no_percentiles = !percentiles, .relative_floor = w->opts->relative_floor};
     for (int64_t v = 0; v <= variables; v++) {
-        SWG__TRY(swg_compare_open(ctx, &(swg_compare_opts){.no_percentiles = !percentiles}, &w->tallies[v].original));
-        SWG__TRY(swg_compare_open(ctx, &(swg_compare_opts){.no_percentiles = true}, &w->tallies[v].normalised));
+        SWG__TRY(swg_compare_open(ctx, &compared, &w->tallies[v].original));
+        SWG__TRY(swg_compare_open(ctx, &compared, &w->tallies[v].normalised));
     }
     return swg__block_variables(ctx, w->source, swg_model_norm(w->model), w->norm_variable);
 }

@@ -1,6 +1,7 @@
 /* make_h5.c - writes small HDF5 files of known content for the end-to-end tests.
- * In: make_h5 FILE [time=T] [vars=A,B] NAME:TYPE:DIMS:PATTERN ...   Out: FILE.
- *   TYPE f32 f64 f32be f64be i32; DIMS 32x32x32 (0 is allowed); PATTERN one of the table below; vars writes the list of names.
+ * In: make_h5 FILE [time=T] [vars=A,B] [deflate=LEVEL] NAME:TYPE:DIMS:PATTERN ...   Out: FILE.
+ *   TYPE f32 f64 f32be f64be i32; DIMS 32x32x32 (0 is allowed); PATTERN one of the table below; vars writes the list of names;
+ *   deflate holds for what follows (chunked and shuffled).
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -74,7 +75,7 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-static void put(swg_context *ctx, swg_sink *sink, char *spec) {
+static void put(swg_context *ctx, swg_sink *sink, int deflate, char *spec) {
     char copy[512], *part[4] = {copy};
     snprintf(copy, sizeof copy, "%s", spec);
     for (int i = 1; i < 4; i++) {
@@ -112,7 +113,7 @@ static void put(swg_context *ctx, swg_sink *sink, char *spec) {
         const void *from = types[t].element == SWG_ELEMENT_F64 ? (const void *)&v : types[t].element == SWG_ELEMENT_F32 ? (const void *)&f : &n;
         memcpy(data + (size_t)i * bytes, patterns[p].fn ? from : (const void *)&r, bytes);
     }
-    check(ctx, swg_sink_put(sink, part[0], types[t].element, ndim, dims, data, &(swg_sink_opts){.big_endian = types[t].big}));
+    check(ctx, swg_sink_put(sink, part[0], types[t].element, ndim, dims, data, &(swg_sink_opts){.big_endian = types[t].big, .deflate = deflate}));
     free(data);
 }
 
@@ -127,6 +128,7 @@ static void put_names(swg_context *ctx, swg_sink *sink, char *list) {
 int main(int argc, char **argv) {
     swg_context *ctx;
     swg_sink *sink;
+    int deflate = 0;
     if (argc < 2)
         fail("usage", "make_h5 FILE [time=T] [vars=A,B] NAME:TYPE:DIMS:PATTERN ...");
     if (swg_context_open(&(swg_context_opts){.threads = 1}, &ctx) != SWG_OK)
@@ -135,10 +137,12 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         if (strncmp(argv[i], "time=", 5) == 0)
             check(ctx, swg_sink_number(sink, "/", "time", strtod(argv[i] + 5, NULL)));
+        else if (strncmp(argv[i], "deflate=", 8) == 0)
+            deflate = (int)strtol(argv[i] + 8, NULL, 10);
         else if (strncmp(argv[i], "vars=", 5) == 0)
             put_names(ctx, sink, argv[i] + 5);
         else
-            put(ctx, sink, argv[i]);
+            put(ctx, sink, deflate, argv[i]);
     }
     check(ctx, swg_sink_commit(sink));
     swg_context_close(ctx);
