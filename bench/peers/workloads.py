@@ -146,7 +146,7 @@ def sliced_wasserstein(mode):
     return Work(run, [random(256, 16, scale=2)], mode=mode, tolerance=1e-2)
 
 
-# ---- KAN convolution, 64 -> 64, 3x3, 32^2, grid of 5, order 3, base SiLU, range [-1, 1] (specs/kan.md) ----
+# ---- KAN convolution, 64 -> 64, 3x3, 32^2, grid of 5 over [-1, 1], order 3, base SiLU, a scaler per edge ----
 
 
 def cox_de_boor(x, grid, order):
@@ -161,8 +161,8 @@ def cox_de_boor(x, grid, order):
 
 def kan(mode):
     c, o, size, g, order = 64, 64, 32, 5, 3
-    x = random(1, c, size, size)
-    base, spline = random(o, c * 9, scale=1 / 24), random(o, c * 9, g + order, scale=1 / 24)
+    x = random(1, c, size, size, scale=1.5)
+    base, spline, scaler = random(o, c * 9, scale=1 / 24), random(o, c * 9, g + order, scale=1 / 24), random(o, c * 9) + 2
 
     def knots(like, features):
         h = 2 / g
@@ -171,17 +171,17 @@ def kan(mode):
     def unfold(i, p):
         patches = F.unfold(i[0], 3, padding=1).transpose(1, 2).reshape(-1, c * 9)
         bases = cox_de_boor(patches, knots(patches, c * 9), order)
-        y = F.linear(F.silu(patches), p[0]) + F.linear(bases.flatten(1), p[1].flatten(1))
+        y = F.linear(F.silu(patches), p[0]) + F.linear(bases.flatten(1), (p[1] * p[2].unsqueeze(-1)).flatten(1))
         return y.view(1, size * size, o).transpose(1, 2).reshape(1, o, size, size)
 
     def once(i, p):  # every element expanded once; a padded pixel is x = 0, so padding comes first
         x = F.pad(i[0], (1, 1, 1, 1))
         bases = cox_de_boor(x.movedim(1, -1), knots(x, c), order)
         wide = torch.cat([F.silu(x), bases.movedim((3, 4), (1, 2)).flatten(1, 2)], 1)
-        weight = torch.cat([p[0].view(o, c, 3, 3), p[1].view(o, c, 3, 3, g + order).permute(0, 1, 4, 2, 3).reshape(o, -1, 3, 3)], 1)
+        weight = torch.cat([p[0].view(o, c, 3, 3), (p[1] * p[2].unsqueeze(-1)).view(o, c, 3, 3, g + order).permute(0, 1, 4, 2, 3).reshape(o, -1, 3, 3)], 1)
         return F.conv2d(wide, weight)
 
-    return Work(unfold, [x], [base, spline], mode=mode, forms={"basis once": once}, tolerance=1e-4)
+    return Work(unfold, [x], [base, spline, scaler], mode=mode, forms={"basis once": once}, tolerance=1e-4)
 
 
 TABLE = {
