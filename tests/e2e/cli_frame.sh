@@ -73,7 +73,7 @@ rows=$(grep -c '^OP(' "$source/src/ir/op.def")
 check [ "$("$swage" ops | wc -l)" = "$rows" ]
 expect 0 "matmul             contraction      2  matmul           f32 f64  matmul" ops
 expect 0 "reshape            view             1  reshape          -        -" ops
-expect 2 "one argument too many" ops matmul
+expect 2 "one argument too many" ops matmul conv
 check [ "$("$swage" ops --json | grep -c '"op":')" = $((rows - 1)) ]
 
 # JSON parses, where there is something to parse it with.
