@@ -89,6 +89,7 @@ typedef struct swg__isa_table {
     void (*pair_rows)(uint32_t *to, int64_t to_stride, const void *first, const void *second, bool bf16, int64_t step, int64_t rows,
                       int64_t columns);
     void (*round_bf16)(swg__bf16 *out, const float *x, int64_t n);
+    void (*widen)(float *to, const swg__bf16 *from, int64_t n);
     swg__ew_fn ew[SWG__OP_COUNT];
     double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
     double (*sum_squares)(const float *x, int64_t n);
