@@ -54,6 +54,7 @@ typedef struct swg_train_plan {
     int64_t macs_by_output;             /* transposed convolutions per output position */
     swg_memory training, inference;     /* inference: encode and decode of the same batch */
     int64_t training_flops;             /* per step */
+    const char *precision;              /* of the training step: "32" or "bf16-mixed"; inference is f32 */
 } swg_train_plan;
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
 

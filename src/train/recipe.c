@@ -26,6 +26,8 @@ static swg__schedule_kind schedule_kind(const swg_config *c) {
     return SWG__LR_CONSTANT;
 }
 
+const char *swg__recipe_precision(const swg__recipe *recipe) { return recipe->bf16 ? "bf16-mixed" : "32"; }
+
 static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe *r) {
     swg_swae *n = &r->network;
     const char *name = swg_config_string(c, "model.name"), *act = swg_config_string(c, "model.act"), *block = swg_config_string(c, "data.block");
@@ -94,6 +96,7 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->fusion = swg_config_bool(c, "performance.fusion");
     r->channels_last = swg_config_bool(c, "performance.channels_last");
     r->fused_optimiser = swg_config_bool(c, "performance.fused_optimizer");
+    r->bf16 = swg_config_is(c, "trainer.precision", "bf16-mixed");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
     r->provider = swg_config_string(c, "performance.provider");
@@ -145,7 +148,8 @@ void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *
 
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *r, const swg_value *outputs, int output_count, bool frozen) {
     return (swg_plan_opts){.outputs = outputs, .output_count = output_count, .frozen = frozen, .no_fusion = !r->fusion,
-                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .provider = r->provider};
+                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .bf16 = r->bf16 && !frozen,
+                           .provider = r->provider};
 }
 
 swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *r, int64_t batch, bool training, swg__step_graph *s) {

@@ -23,10 +23,13 @@ typedef struct swg__recipe {
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
     bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
+    bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes in f32 */
     const char *provider;
     swg__early_stop early;
 } swg__recipe;
 
+/* "32" or "bf16-mixed". */
+const char *swg__recipe_precision(const swg__recipe *recipe);
 swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *out);
 /* Options of the sample set; strings belong to the config. */
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
