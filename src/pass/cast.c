@@ -33,9 +33,11 @@ static bool counts(const maker *m, const swg__node *n, int j) {
     const swg__node *in = &m->from->nodes[n->in[j]];
     if (m->fixed[n->in[j]])
         return false;
+    if (n->op == SWG__LAYER_NORM_GRAD)
+        return j < 2;
     if (n->op == SWG__WHERE)
         return j > 0 && in->op != SWG__EXPAND && swg__same_shape(in, n);
-    if (n->op == SWG__GATE || n->op == SWG__NORM_APPLY || n->op == SWG__GATHER)
+    if (n->op == SWG__GATE || n->op == SWG__NORM_APPLY || n->op == SWG__GATHER || n->op == SWG__LAYER_NORM)
         return j == 0;
     return swg__ops[n->op].class != SWG__EW || n->inputs == 1 || (in->op != SWG__EXPAND && swg__same_shape(in, n));
 }
@@ -128,7 +130,7 @@ static swg_value operand(maker *m, const swg__node *n, bool narrow, int j) {
     switch (precision_of(n)) {
     case SWG__F32_ONLY: return get(m, in, false);
     case SWG__F32_RESULT: return get(m, in, own && !(n->op == SWG__NORM_SUMS && j > 1));
-    case SWG__FOLLOWS: return get(m, in, moves(n) ? narrow : own);
+    case SWG__FOLLOWS: return get(m, in, moves(n) ? narrow : own && (swg__ops[n->op].class != SWG__ROWS || counts(m, n, j)));
     case SWG__MULTIPLIES: break;
     }
     if (j > 1) /* a bias is f32, a gate is read as it is */

@@ -146,6 +146,35 @@ static void of_attention(void **state) {
     close_graph(plan, g);
 }
 
+/* Layer norm, dropout, pooling and resize write bf16 as well as they read it: between two products nothing is f32. */
+static void between_products(void **state) {
+    swg_context *ctx = *state;
+    for (int kind = 0; kind < 4; kind++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        bool flat = kind < 2;
+        swg_value x = flat ? swg_input(g, "x", 2, (int64_t[]){70, 33}) : swg_input(g, "x", 4, (int64_t[]){2, 3, 8, 6}), y = SWG_NONE;
+        swg_value h = flat ? swg_linear(g, x, 300, "a") : swg_conv(g, x, 5, 3, NULL, "a");
+        switch (kind) {
+        case 0: h = swg_layer_norm(g, h, 1, "ln", NULL); break;
+        case 1: h = swg_dropout(g, h, .25, "drop"); break;
+        case 2: h = swg_avg_pool(g, h, &(swg_pool_opts){.kernel = {3, 2}, .stride = {1, 1}}); break;
+        default: h = swg_resize(g, h, (int64_t[]){9, 11}, NULL); break;
+        }
+        y = flat ? swg_linear(g, h, 10, "b") : swg_conv(g, h, 2, 3, NULL, "b");
+        swg_value target = swg_input(g, "target", swg_ndim(g, y), swg_shape(g, y));
+        swg_plan *plan = plan_of(ctx, g, swg_loss_mse(g, y, target));
+        check_rules(plan);
+        static const swg__op ops[4] = {SWG__LAYER_NORM, SWG__DROPOUT, SWG__RESAMPLE, SWG__RESAMPLE};
+        tally t = count(plan, ops[kind]);
+        assert_int_equal(t.narrow, kind == 0 ? 1 : 2); /* forward and backward */
+        assert_int_equal(t.wide, 0);
+        assert_int_equal(count(plan, SWG__LAYER_NORM_GRAD).narrow, kind == 0);
+        assert_int_equal(count(plan, SWG__CAST).wide, 0);
+        close_graph(plan, g);
+    }
+}
+
 /* A value asked for in bf16 by its maker is bf16 in an f32 plan too, and what cannot read it gets a cast. */
 static void as_written(void **state) {
     swg_context *ctx = *state;
@@ -291,6 +320,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_a_perceptron, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_convolutions, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_attention, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(between_products, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(as_written, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(the_autoencoder_learns_as_in_f32, testing_open, testing_close),
         cmocka_unit_test(a_unet_learns_as_in_f32),
