@@ -98,7 +98,7 @@ typedef enum swg__precision {
     SWG__F32_ONLY,      /* reads and writes f32 */
     SWG__F32_RESULT,    /* reads either, writes f32 */
     SWG__FOLLOWS,       /* writes the widest of what it reads */
-    SWG__MULTIPLIES,    /* products of bf16, sums of f32, result in either */
+    SWG__MULTIPLIES,    /* products of bf16, sums of f32, result in either; attention's in f32 */
 } swg__precision;
 extern const uint8_t swg__precisions[SWG__OP_COUNT];
 

@@ -60,12 +60,15 @@ static bool may_be_narrow(const maker *m, swg_value v) {
         return false;
     if (n->inputs == 0 || n->op == SWG__CAST)
         return n->dtype == SWG_BF16;
-    if (precision_of(n) < SWG__FOLLOWS)
+    if (precision_of(n) < SWG__FOLLOWS || swg__ops[n->op].class == SWG__ATTEND)
         return false;
     if (!m->mixed)
         return n->dtype == SWG_BF16;
     return !n->precise && (precision_of(n) == SWG__MULTIPLIES || follows(m, n, m->may));
 }
+
+/* Inputs that are multiplied: of attention, q, k and v. */
+static int factors(const swg__node *n) { return swg__ops[n->op].class == SWG__ATTEND ? 3 : 2; }
 
 /* Types of all values: what could be bf16, in order; then, from the readers back, who profits; what is only moved stays what it was. */
 static void choose(maker *m) {
@@ -76,8 +79,8 @@ static void choose(maker *m) {
         const swg__node *n = &g->nodes[v];
         m->narrow[v] = m->may[v] && (m->wanted[v] || n->dtype == SWG_BF16);
         bool profits = m->mixed && precision_of(n) == SWG__MULTIPLIES && !n->precise;
-        for (int j = 0; j < n->inputs && (profits || m->narrow[v]); j++)
-            m->wanted[n->in[j]] = 1;
+        for (int j = 0; j < n->inputs; j++)
+            m->wanted[n->in[j]] |= m->narrow[v] || (profits && j < factors(n));
     }
     for (swg_value v = 1; v < g->count; v++)
         m->narrow[v] |= m->may[v] && moves(&g->nodes[v]) && follows(m, &g->nodes[v], m->narrow);
@@ -133,8 +136,8 @@ static swg_value operand(maker *m, const swg__node *n, bool narrow, int j) {
     case SWG__FOLLOWS: return get(m, in, moves(n) ? narrow : own && (swg__ops[n->op].class != SWG__ROWS || counts(m, n, j)));
     case SWG__MULTIPLIES: break;
     }
-    if (j > 1) /* a bias is f32, a gate is read as it is */
-        return get(m, in, own && multiplies(m, n) && !(j == 2 && n->attr.bias));
+    if (j >= factors(n)) /* a bias is f32, and so is what else attention reads; a gate is read as it is */
+        return get(m, in, own && n->attr.gate && j == n->inputs - 1 && multiplies(m, n));
     /* Parameters are converted where they are packed. */
     return get(m, in, multiplies(m, n) && (j == 0 || (m->mixed ? !m->fixed[in] : own)));
 }

@@ -393,7 +393,8 @@ static void compare_all(kept narrow) {
                 int64_t n, m;
                 if (narrow == ALL && strstr(c->name, "far"))
                     continue; /* no digits are left there */
-                double relative = narrow == ALL ? .05 : c->relative, share = narrow == ALL ? .5 : .1; /* of the largest */
+                /* Attention rounds its probabilities too; test_bf16 looks closer. */
+                double relative = narrow == ALL || (narrow && strncmp(c->name, "attention", 9) == 0) ? .05 : c->relative, share = narrow == ALL ? .5 : .1; /* of the largest */
                 assert_int_equal(swg_context_open(&(swg_context_opts){.threads = 2, .isa = swg__isa_name((swg__isa)isa)}, &ctx), SWG_OK);
                 double *truth = result_of(ctx, c, SWG_F64, true, narrow, &n), *got = result_of(ctx, c, SWG_F32, unfused, narrow, &m), most = 0;
                 assert_int_equal(n, m);

@@ -146,6 +146,26 @@ static void of_attention(void **state) {
     close_graph(plan, g);
 }
 
+/* The one operation: q, k and v are bf16, as the projection wrote them; y, which its gradient reads, and the gradients are f32. */
+static void of_heads(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 3, (int64_t[]){2, 12, 16}), y = swg_multihead_attention(g, x, SWG_NONE, 4, NULL, "attn");
+    swg_plan *plan = plan_of(ctx, g, swg_loss_mse(g, y, x));
+    check_rules(plan);
+    int seen = 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        const swg__node *n = plan->steps[i].call.node;
+        for (int j = 0; j < n->inputs && swg__ops[n->op].class == SWG__ATTEND; j++, seen++)
+            assert_int_equal(plan->g->nodes[n->in[j]].dtype, j < 3 ? SWG_BF16 : SWG_F32);
+    }
+    assert_int_equal(seen, 3 + 5);
+    assert_int_equal(count(plan, SWG__ATTENTION).wide, 1);
+    assert_int_equal(count(plan, SWG__CAST).wide, 0);
+    close_graph(plan, g);
+}
+
 /* Layer norm, dropout, pooling and resize write bf16 as well as they read it: between two products nothing is f32. */
 static void between_products(void **state) {
     swg_context *ctx = *state;
@@ -320,6 +340,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_a_perceptron, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_convolutions, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_attention, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(of_heads, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(between_products, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(as_written, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(the_autoencoder_learns_as_in_f32, testing_open, testing_close),
