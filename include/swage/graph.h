@@ -50,6 +50,8 @@ void swg_block_end(swg_graph *g);
  * holds. Inputs, parameters, states and reductions cannot be dropped, and are kept without a message. */
 void swg_remat_keep(swg_graph *g, swg_value v);
 void swg_remat_drop(swg_graph *g, swg_value v);
+/* What is built while this is on, and its gradient, is f32 in plans of any precision. Losses turn it on. Returns what it was before. */
+bool swg_graph_precise(swg_graph *g, bool on);
 
 /* ---- inspection ---- */
 
@@ -139,6 +141,9 @@ swg_value swg_greater(swg_graph *g, swg_value a, swg_value b);       /* 1 where 
 swg_value swg_where(swg_graph *g, swg_value condition, swg_value a, swg_value b); /* a where condition != 0 */
 swg_value swg_round(swg_graph *g, swg_value x);              /* to the nearest integer, ties to even; gradient zero */
 swg_value swg_detach(swg_graph *g, swg_value x);             /* x, but no gradient flows back */
+/* x in memory as SWG_BF16, rounded to nearest even, or back as SWG_F32; the gradient is cast the other way. Any builder takes
+ * values of either type: arithmetic is f32, a contraction of a first operand in bf16 multiplies in bf16. In an f64 graph: x. */
+swg_value swg_cast(swg_graph *g, swg_value x, swg_dtype dtype);
 
 /* ---- shape ---- */
 

@@ -11,7 +11,7 @@ typedef struct swg_op_row {
     int inputs;             /* -1: any number */
     const char *gradient;   /* name of its rule; "zero": nothing flows back; "none": refused when a gradient is asked for */
     const char *kernel;     /* family of fast kernels; "none": nothing is computed (leaves and views) */
-    const char *dtypes;     /* that can be computed, with blanks between: f32 by the family, f64 by the reference; "": nothing is computed */
+    const char *dtypes;     /* that can be computed, with blanks between: f32 and, in memory, bf16 by the family, f64 by the reference; "": nothing is computed */
 } swg_op_row;
 
 /* Row `index` of the table, in the order of op.def. False: there is no such row. */

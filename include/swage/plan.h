@@ -100,6 +100,7 @@ typedef struct swg_plan_opts {
     bool bind_inputs;           /* inputs live in the caller's memory: swg_plan_bind before running */
     swg_plan_mode mode;
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
+    bool bf16;                  /* activations in bf16, sums, weights and what is precise in f32 (training.md, section 3) */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
     swg_recompute recompute;
 } swg_plan_opts;

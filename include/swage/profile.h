@@ -30,6 +30,7 @@ typedef struct swg_step_info {
     const int64_t *shape;       /* of the result, ndim extents */
     int ndim;
     swg_dtype dtype;            /* of the result */
+    bool bf16;                  /* multiplies in bf16 */
     int64_t flop;               /* 2 x multiply-adds; 0 where there are none */
     int64_t bytes;              /* every operand read once, the result written once; the update's spans */
     int64_t panel_bytes;        /* the part of them that is in row panels, which stay in the second cache */

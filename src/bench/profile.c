@@ -10,7 +10,7 @@
 enum { WARM_STEPS = 3 };
 static const double warm_ns = .2e9;
 
-static const char *const dtypes[] = {[SWG_F32] = "f32", [SWG_F64] = "f64", [SWG_I32] = "i32"};
+static const char *const dtypes[] = {[SWG_F32] = "f32", [SWG_F64] = "f64", [SWG_I32] = "i32", [SWG_BF16] = "bf16"};
 
 /* ---- costs ---- */
 
@@ -92,7 +92,9 @@ static void find_costs(swg__profiled *p, double longest) {
         c->bytes = (double)info.bytes;
         const swg__demand work = {.flop = c->flop, .bytes = (double)(info.bytes - info.panel_bytes), .panel_bytes = (double)info.panel_bytes,
                                   .working_set_bytes = (double)info.bytes, .calls = info.group < 0 && info.tasks > 1};
-        c->floor_ns = swg__floor_of(&p->machine, &p->team, p->team.limits.f32[p->team.isa], &work, &c->floor_by);
+        double peak = p->team.limits.f32[p->team.isa];
+        peak = info.bf16 && p->team.limits.bf16 > peak ? p->team.limits.bf16 : peak;
+        c->floor_ns = swg__floor_of(&p->machine, &p->team, peak, &work, &c->floor_by);
     }
     p->other_ns = fmax(0, p->run_ns - in_steps);
 }

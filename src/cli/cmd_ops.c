@@ -83,7 +83,7 @@ const cli_command cli_cmd_ops = {
     .help = "print the operations of the engine: class, gradient, element types, kernels",
     .details = "NAME is an operation or a pattern such as 'conv*'; none: all.\n"
                "gradient: the rule's name; zero: nothing flows back; none: refused where a gradient is asked for.\n"
-               "dtypes: f32 runs on the kernel family named, f64 on the slow reference.",
+               "dtypes: f32 runs on the kernel family named, bf16 too where activations are kept in it, f64 on the slow reference.",
     .options = options,
     .least = 0,
     .most = -1,

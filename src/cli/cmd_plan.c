@@ -1,6 +1,7 @@
 /* cmd_plan.c - `swage plan`: parameters, work and memory of a recipe, before anything runs.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
+#include <string.h>
 #include "base.h"
 #include "cli/cli.h"
 #include "cli/layers_out.h"
@@ -36,6 +37,7 @@ static double extra_flops(const swg_train_plan *p) { return 100 * ((double)p->tr
 static void print_json(const swg_train_plan *p, const swg_layers *layers) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "batch", (double)p->batch);
+    cJSON_AddStringToObject(root, "precision", p->precision);
     cJSON_AddStringToObject(root, "network", swg_swae_kind_name(p->network.kind));
     cli_json_layers(root, layers);
     cJSON_AddNumberToObject(root, "training_flops_per_step", (double)p->training_flops);
@@ -74,7 +76,9 @@ static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *
            (long long)p->network.latent, p->network.latent_int8 ? " (int8)" : "");
     cli_print_work(layers);
     printf("FLOP / training step  %14lld  (batch %lld)\n\n", (long long)p->training_flops, (long long)p->batch);
-    printf("memory, f32, batch %-6lld      training      inference\n", (long long)p->batch);
+    char head[40];
+    snprintf(head, sizeof head, "memory, %s, batch %lld", strcmp(p->precision, "32") == 0 ? "f32" : p->precision, (long long)p->batch);
+    printf("%-32s training      inference\n", head);
     for (int i = 0; i < CATEGORIES; i++)
         printf("  %-18s %12.1f KiB %10.1f KiB\n", categories[i].name, (double)bytes_of(&p->training, i) / 1024,
                (double)bytes_of(&p->inference, i) / 1024);

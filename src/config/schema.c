@@ -50,8 +50,8 @@ const swg__config_key swg__config_table[] = {
 
     {"trainer.max_epochs", SWG__INT, "80", "epochs", "[1,1000000]", "passes over the training blocks"},
     {"trainer.max_steps", SWG__INT, "null", "steps", "[1,1000000000000]", "stop after so many optimiser steps; null: no such limit"},
-    {"trainer.precision", SWG__CHOICE, "32", "", "32 f32>32 !64 !f64 !tf32 !tf32-emulate !bf16 !bf16-mixed !16 !fp16 !16-mixed",
-     "arithmetic of the training step"},
+    {"trainer.precision", SWG__CHOICE, "32", "", "32 f32>32 bf16-mixed bf16>bf16-mixed !64 !f64 !tf32 !tf32-emulate !16 !fp16 !16-mixed",
+     "training step: 32, or activations and products in bf16 with weights, sums, statistics and losses in f32"},
     {"trainer.seed", SWG__INT, "42", "", "[0,9223372036854775807]", "seed of weights, shuffles, directions and the random split"},
     {"trainer.threads", SWG__INT, "auto", "threads", "[1,4096] auto", "auto: as many as the machine allows; results do not depend on it"},
     {"trainer.clip_norm", SWG__FLOAT, "1.0", "", "[0,1e12]", "largest norm of all gradients together; 0: no clipping"},

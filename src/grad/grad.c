@@ -64,10 +64,12 @@ swg_status swg_gradients(swg_graph *g, swg_value loss, const swg_value *params, 
             break;
         }
         enter(g, n.name);
+        bool before = swg_graph_precise(g, n.precise);
         rules[n.op](&(swg__rule){.g = g, .n = n, .y = v, .dy = adjoint[v], .x = n.in, .dx = dx});
         for (int j = 0; j < n.inputs; j++)
             if (dx[j] && depends[n.in[j]])
                 adjoint[n.in[j]] = adjoint[n.in[j]] ? swg_add(g, adjoint[n.in[j]], dx[j]) : dx[j];
+        swg_graph_precise(g, before);
     }
     swg__text_free(&g->scope);
     g->scope = outer;

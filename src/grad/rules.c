@@ -23,6 +23,7 @@ RULE(gelu) { ONE(swg_mul(G, DY, swg__ew(G, SWG__DGELU, 0, 0, 1, X, 0, 0))); }
 RULE(tanh) { ONE(swg_mul(G, DY, swg_affine(G, swg_square(G, r->y), -1, 1))); }
 RULE(sigmoid) { ONE(swg_mul(G, DY, swg_mul(G, r->y, swg_affine(G, r->y, -1, 1)))); }
 RULE(softplus) { ONE(swg_mul(G, DY, swg_sigmoid(G, X))); }
+RULE(cast) { ONE(swg_cast(G, DY, swg_value_dtype(G, X))); }
 RULE(affine) { ONE(swg_affine(G, DY, r->n.attr.f[0], 0)); }
 RULE(clamp) { ONE(swg_mul(G, DY, swg__ew(G, SWG__INSIDE, r->n.attr.f[0], r->n.attr.f[1], 1, X, 0, 0))); }
 

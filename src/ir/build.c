@@ -34,7 +34,7 @@ static bool exists(swg_graph *g, const char *what, swg_value v) {
 }
 
 bool swg__check(swg_graph *g, const char *what, swg_value v) {
-    if (exists(g, what, v) && g->nodes[v].dtype != g->dtype)
+    if (exists(g, what, v) && g->nodes[v].dtype == SWG_I32)
         swg__graph_fail(g, SWG_EDTYPE, "%s: an input holds indices, which only take_along, gather and scatter_add read", what);
     return g->status == SWG_OK;
 }
@@ -203,6 +203,18 @@ UNARY(swg_detach, DETACH)
 UNARY(swg_round, ROUND)
 #undef UNARY
 
+swg_value swg_cast(swg_graph *g, swg_value x, swg_dtype dtype) {
+    if (!check(g, SWG__CAST, x))
+        return SWG_NONE;
+    if (dtype == SWG_I32 || dtype > SWG_BF16)
+        return swg__graph_fail(g, SWG_EDTYPE, "cast: to an element type that no arithmetic has, expected SWG_F32, SWG_F64 or SWG_BF16");
+    if (dtype == g->nodes[x].dtype || g->dtype == SWG_F64)
+        return x;
+    if (dtype == SWG_F64)
+        return swg__graph_fail(g, SWG_EDTYPE, "cast: a graph of SWG_F32 has no values of SWG_F64");
+    return swg__append(g, SWG__CAST, dtype, g->nodes[x].ndim, g->nodes[x].shape, 1, &x, NULL);
+}
+
 #define BINARY(function, OPERATION) \
     swg_value function(swg_graph *g, swg_value a, swg_value b) { return swg__ew(g, SWG__##OPERATION, 0, 0, 2, a, b, 0); }
 BINARY(swg_add, ADD)
@@ -370,7 +382,7 @@ swg_value swg__reduce(swg_graph *g, swg__op op, swg_value x, uint32_t axes, doub
             run |= 1u << i;
         }
         bool last = (axes & ((1u << lo) - 1)) == 0;
-        x = swg__append(g, op, g->nodes[x].dtype, ndim, shape, 1, &x, &(swg__attr){.axes = run, .f = {last ? scale : 1}});
+        x = swg__append(g, op, g->dtype, ndim, shape, 1, &x, &(swg__attr){.axes = run, .f = {last ? scale : 1}});
         if (!x)
             return x;
         hi = lo;

@@ -139,6 +139,12 @@ static void say(swg_graph *g, const char *what, swg_value v, swg__remat word) {
 void swg_remat_keep(swg_graph *g, swg_value v) { say(g, "remat_keep", v, SWG__REMAT_KEEP); }
 void swg_remat_drop(swg_graph *g, swg_value v) { say(g, "remat_drop", v, SWG__REMAT_DROP); }
 
+bool swg_graph_precise(swg_graph *g, bool on) {
+    bool before = g->precise;
+    g->precise = on;
+    return before;
+}
+
 int64_t swg__shape_elements(int ndim, const int64_t *shape) {
     int64_t elements = 1;
     for (int i = 0; i < ndim; i++)
@@ -195,7 +201,7 @@ swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const
         return swg__graph_fail(g, SWG_ENOMEM, "out of memory after %lld nodes", (long long)g->count);
     swg__node *n = &g->nodes[g->count];
     *n = (swg__node){.op = (uint8_t)op, .dtype = (uint8_t)dtype, .ndim = ndim, .inputs = inputs, .backward = g->in_backward,
-                      .block = g->in_backward ? 0 : g->block};
+                      .block = g->in_backward ? 0 : g->block, .precise = g->precise};
     if (attr)
         n->attr = *attr;
     n->shape = swg__arena_alloc(&g->arena, SWG_MAX_DIMS * sizeof *n->shape);
@@ -277,7 +283,7 @@ int64_t swg_graph_macs(const swg_graph *g, swg_value v) {
 }
 
 void swg_graph_print(const swg_graph *g, FILE *file) {
-    static const char *const dtypes[] = {"f32", "f64", "i32"};
+    static const char *const dtypes[] = {"f32", "f64", "i32", "bf16"};
     for (int64_t i = 1; i < g->count; i++) {
         const swg__node *n = &g->nodes[i];
         fprintf(file, "%%%lld = %s(", (long long)i, swg__ops[n->op].text);

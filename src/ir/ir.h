@@ -60,6 +60,7 @@ typedef struct swg__node {
     uint8_t backward;               /* made by swg_gradients or later */
     uint8_t remat;                  /* swg__remat: the user's word */
     uint8_t clone;                  /* a forward value computed again for the backward pass (pass/remat.c) */
+    uint8_t precise;                /* f32 whatever the plan's precision */
     uint32_t block;                 /* innermost block it was made in, 0: none */
     int ndim, inputs;
     int64_t *shape;                 /* room for SWG_MAX_DIMS, in the arena: it stays where it is when the array of nodes moves */
@@ -87,10 +88,19 @@ struct swg_graph {
     struct swg__scope *scopes;      /* what it was before each push, innermost first */
     uint32_t *blocks;               /* by number: the block around it; blocks[0] stands for none */
     uint32_t block_count, block_capacity, block;    /* block: the one being made */
-    bool in_backward;
+    bool in_backward, precise;
     bool inference;                 /* layers build their inference form */
     swg__text *explain;             /* of a plan's copy: lines about what the passes did; NULL: nobody asks */
 };
+
+/* What an operation does where activations are kept in bf16 (training.md, section 3). */
+typedef enum swg__precision {
+    SWG__F32_ONLY,      /* reads and writes f32 */
+    SWG__F32_RESULT,    /* reads either, writes f32 */
+    SWG__FOLLOWS,       /* writes the widest of what it reads */
+    SWG__MULTIPLIES,    /* products of bf16, sums of f32, result in either; attention's in f32 */
+} swg__precision;
+extern const uint8_t swg__precisions[SWG__OP_COUNT];
 
 typedef struct swg__op_info { const char *text; swg__class class; int inputs; } swg__op_info;
 extern const swg__op_info swg__ops[SWG__OP_COUNT];

@@ -166,7 +166,7 @@ static void forward_run(const swg__call *call, int64_t begin, int64_t end, int w
         forward_unit(call, &a, unit / blocks / a.heads, unit / blocks % a.heads, unit % blocks * BLOCK, scratch);
 }
 
-const swg__kernel swg__kernel_attention = {.name = "attention", .units = forward_units, .grain = one, .run = forward_run,
+const swg__kernel swg__kernel_attention = {.bf16 = true, .name = "attention", .units = forward_units, .grain = one, .run = forward_run,
                                            .scratch = forward_scratch};
 
 /* ---- gradients ---- */
@@ -258,7 +258,7 @@ static void grad_run(const swg__call *call, int64_t begin, int64_t end, int work
         grad_unit(call, &a, unit / a.heads, unit % a.heads, scratch);
 }
 
-const swg__kernel swg__kernel_attention_grad = {.name = "attention_grad", .units = grad_units, .grain = one, .run = grad_run,
+const swg__kernel swg__kernel_attention_grad = {.bf16 = true, .name = "attention_grad", .units = grad_units, .grain = one, .run = grad_run,
                                                 .scratch = grad_scratch};
 
 /* Of the mask: a unit is ROWS rows of one of its planes, or a plane that has one row for all; heads and samples that share a plane are
@@ -305,5 +305,5 @@ static void mask_run(const swg__call *call, int64_t begin, int64_t end, int work
     }
 }
 
-const swg__kernel swg__kernel_attention_mask_grad = {.name = "attention_mask_grad", .units = mask_units, .grain = one, .run = mask_run,
+const swg__kernel swg__kernel_attention_mask_grad = {.bf16 = true, .name = "attention_mask_grad", .units = mask_units, .grain = one, .run = mask_run,
                                                      .scratch = mask_scratch};

@@ -255,6 +255,6 @@ static void matmul_finish(const swg__call *call) {
         add_shares(&d, &all, shares, call->scratch);
 }
 
-const swg__kernel swg__kernel_matmul = {.name = "matmul", .units = matmul_units, .grain = matmul_grain, .run = matmul_run,
-                                        .finish = matmul_finish, .rows = true, .scratch = matmul_scratch, .pack = &pack_kernel,
+const swg__kernel swg__kernel_matmul = {.name = "matmul", .bf16 = true, .units = matmul_units, .grain = matmul_grain,
+                                        .run = matmul_run, .finish = matmul_finish, .rows = true, .scratch = matmul_scratch, .pack = &pack_kernel,
                                         .pack_bytes = pack_bytes};

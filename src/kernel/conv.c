@@ -435,6 +435,6 @@ static void conv_run(const swg__call *call, int64_t begin, int64_t end, int work
     }
 }
 
-const swg__kernel swg__kernel_conv = {.name = "conv", .units = conv_units, .grain = conv_grain, .run = conv_run, .scratch = conv_scratch,
+const swg__kernel swg__kernel_conv = {.name = "conv", .bf16 = true, .units = conv_units, .grain = conv_grain, .run = conv_run, .scratch = conv_scratch,
                                       .prepare = conv_prepare, .pack = &pack_kernel, .pack_bytes = pack_bytes,
                                       .variants = VARIANTS, .variant_names = variant_names};

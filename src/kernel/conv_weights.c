@@ -389,5 +389,5 @@ static void weights_finish(const swg__call *call) {
     }
 }
 
-const swg__kernel swg__kernel_conv_weights = {.name = "conv_weights", .units = weights_units, .grain = weights_grain, .run = weights_run,
+const swg__kernel swg__kernel_conv_weights = {.name = "conv_weights", .bf16 = true, .units = weights_units, .grain = weights_grain, .run = weights_run,
                                               .finish = weights_finish, .scratch = weights_scratch, .prepare = weights_prepare};

@@ -21,9 +21,31 @@ static int64_t gather_grain(const swg__call *call) {
     return grain < 1 ? 1 : grain;
 }
 
+/* Gathers bf16, which is only moved. */
+static void gather_narrow(const swg__call *call, const swg__gather *v, int64_t begin, int64_t end) {
+    const swg__bf16 *x = call->in[0];
+    const int32_t *index = call->in[1];
+    swg__bf16 *out = call->out;
+    int64_t blocks = blocks_of(v);
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t outer = unit / blocks, c0 = unit % blocks * COLUMNS, width = swg__min64(COLUMNS, v->inner - c0);
+        const int32_t *at = index + outer * v->index_outer + c0 * v->index_inner;
+        for (int64_t i = 0; i < v->m; i++)
+            for (int64_t c = 0; c < width; c++) {
+                int64_t k = at[i * v->index_m + c * v->index_inner];
+                out[(outer * v->m + i) * v->inner + c0 + c] = k >= 0 && k < v->n ? x[(outer * v->n + k) * v->inner + c0 + c]
+                                                                                 : swg__bf16_of(NAN);
+            }
+    }
+}
+
 static void gather_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__gather v = swg__gather_of(call->g, call->node);
+    if (call->node->dtype == SWG_BF16) {
+        gather_narrow(call, &v, begin, end);
+        return;
+    }
     bool gathers = call->node->op == SWG__GATHER;
     const float *x = call->in[0];
     const int32_t *index = call->in[1];

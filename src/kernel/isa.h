@@ -89,6 +89,7 @@ typedef struct swg__isa_table {
     void (*pair_rows)(uint32_t *to, int64_t to_stride, const void *first, const void *second, bool bf16, int64_t step, int64_t rows,
                       int64_t columns);
     void (*round_bf16)(swg__bf16 *out, const float *x, int64_t n);
+    void (*widen)(float *to, const swg__bf16 *from, int64_t n);
     swg__ew_fn ew[SWG__OP_COUNT];
     double (*sum)(const float *x, int64_t n);                           /* up to 4096 elements, fixed lanes */
     double (*sum_squares)(const float *x, int64_t n);
@@ -116,7 +117,7 @@ typedef struct swg__isa_table {
     void (*pick)(float *to, const float *from, int64_t stride, int64_t rows, const int32_t *index, int64_t n);
     /* to[i * to_stride + j] = from[j * from_stride + i], i < rows, j < columns */
     void (*turn)(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns);
-    /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. */
+    /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. The sums are added to. */
     void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, int64_t rows, int64_t n, float eps);
     void (*layer_norm_grad)(float *out, const float *x, const float *dy, const float *gamma, int64_t rows, int64_t n, float eps);
     void (*layer_norm_sums)(float *first, float *second, const float *x, const float *dy, int64_t rows, int64_t n, float eps);

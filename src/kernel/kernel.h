@@ -46,6 +46,7 @@ typedef struct swg__kernel {
     /* Static facts of the call (strides, programs), allocated in `arena`; NULL result means out of memory. May be NULL. */
     const void *(*prepare)(swg__arena *arena, const swg__call *call);
     bool rows;
+    bool bf16;                  /* contractions: multiplies in bf16 if its first operand is */
     /* Contractions: packing of the second operand, a call of its own that fills `out`, and the bytes it takes (0: read in place). */
     const struct swg__kernel *pack;
     int64_t (*pack_bytes)(const swg_graph *g, const swg__node *n, const swg__isa_table *isa);
@@ -66,6 +67,26 @@ extern const swg__kernel swg__kernel_update_pass[SWG__UPDATE_PASSES];
 /* The kernel of a node: f32 families, or the slow f64 reference. NULL for leaves and views. */
 const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n);
 extern const swg__kernel swg__kernel_reference;
+
+/* Kernels that read or write bf16 compute in f32, a chunk at a time that stays in the first cache. */
+enum { SWG__CHUNK = 4096 };
+static inline bool swg__is_bf16(const swg__call *call, int input) { return call->g->nodes[call->node->in[input]].dtype == SWG_BF16; }
+/* n elements from element `at` of an input: where they lie, or widened to `room`. */
+static inline const float *swg__floats(const swg__call *call, int input, int64_t at, int64_t n, float *room) {
+    if (!swg__is_bf16(call, input))
+        return (const float *)call->in[input] + at;
+    call->isa->widen(room, (const swg__bf16 *)call->in[input] + at, n);
+    return room;
+}
+/* The same of `rows` rows of n, `*stride` elements apart; widened they lie without gaps. */
+static inline const float *swg__float_rows(const swg__call *call, int input, int64_t at, int64_t rows, int64_t n, int64_t *stride, float *room) {
+    if (!swg__is_bf16(call, input))
+        return (const float *)call->in[input] + at;
+    for (int64_t r = 0; r < rows; r++)
+        call->isa->widen(room + r * n, (const swg__bf16 *)call->in[input] + at + r * *stride, n);
+    *stride = n;
+    return room;
+}
 
 static inline int64_t swg__min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t swg__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

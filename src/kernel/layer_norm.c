@@ -1,9 +1,11 @@
 /* layer_norm.c - layer norm, its gradient, and the sums for weight and bias; the statistics of a row are made where they are needed,
  * while the row is in the first cache. In: x as rows of the normalised axes. Out: as many rows, or two.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "context.h"
 #include "kernel/kernel.h"
 
-enum { TASK = 16 << 10, BLOCK_ROWS = 64 };
+enum { TASK = 16 << 10, BLOCK_ROWS = 64, WIDENED_ROWS = 16 };
 
 typedef struct dims { int64_t rows, n, each; } dims; /* each: rows of a unit */
 
@@ -15,6 +17,24 @@ static dims dims_of(const swg__call *call) {
     return d;
 }
 
+/* bf16 goes through f32 a few rows at a time: as many as every instruction set takes at once, or times that. */
+static int64_t widened_rows(const dims *d) {
+    int64_t rows = SWG__CHUNK / d->n / WIDENED_ROWS * WIDENED_ROWS;
+    return rows < WIDENED_ROWS ? WIDENED_ROWS : rows;
+}
+
+/* What a worker needs for that: rows of x, of dy and of the result. */
+static int64_t room_bytes(const swg__call *call, const dims *d) {
+    bool dy = call->node->op != SWG__LAYER_NORM, narrow = swg__is_bf16(call, 0) || (dy && swg__is_bf16(call, 1)) || call->node->dtype == SWG_BF16;
+    return narrow ? 3 * widened_rows(d) * d->n * (int64_t)sizeof(float) : 0;
+}
+
+static int64_t row_scratch(const swg__call *call, bool *per_worker) {
+    dims d = dims_of(call);
+    *per_worker = true;
+    return room_bytes(call, &d);
+}
+
 static int64_t row_units(const swg__call *call) { return call->node->shape[0]; }
 
 static int64_t row_grain(const swg__call *call) {
@@ -23,26 +43,29 @@ static int64_t row_grain(const swg__call *call) {
     return grain < 1 ? 1 : grain;
 }
 
-static void forward_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
-    (void)worker;
+static void rows_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     dims d = dims_of(call);
-    int64_t at = begin * d.each * d.n;
-    call->isa->layer_norm((float *)call->out + at, (const float *)call->in[0] + at, call->node->inputs > 1 ? call->in[1] : NULL,
-                          call->node->inputs > 2 ? call->in[2] : NULL, (end - begin) * d.each, d.n, (float)call->node->attr.f[0]);
+    const bool slopes = call->node->op == SWG__LAYER_NORM_GRAD, narrow_out = call->node->dtype == SWG_BF16;
+    const float *gamma = call->node->inputs > 1 + slopes ? call->in[1 + slopes] : NULL, *beta = call->node->inputs > 2 && !slopes ? call->in[2] : NULL;
+    const int64_t last = end * d.each, step = room_bytes(call, &d) ? widened_rows(&d) : last - begin * d.each, part = step * d.n;
+    float *room = room_bytes(call, &d) ? (float *)((char *)call->scratch + worker * call->worker_bytes) : NULL, eps = (float)call->node->attr.f[0];
+    for (int64_t row = begin * d.each; row < last; row += step) {
+        int64_t rows = swg__min64(step, last - row), at = row * d.n, n = rows * d.n;
+        float *out = narrow_out ? room + 2 * part : (float *)call->out + at;
+        const float *x = swg__floats(call, 0, at, n, room);
+        if (slopes)
+            call->isa->layer_norm_grad(out, x, swg__floats(call, 1, at, n, room ? room + part : NULL), gamma, rows, d.n, eps);
+        else
+            call->isa->layer_norm(out, x, gamma, beta, rows, d.n, eps);
+        if (narrow_out)
+            call->isa->round_bf16((swg__bf16 *)call->out + at, out, n);
+    }
 }
 
-const swg__kernel swg__kernel_layer_norm = {.name = "layer norm", .units = row_units, .grain = row_grain, .run = forward_run, .rows = true};
-
-static void grad_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    dims d = dims_of(call);
-    int64_t at = begin * d.each * d.n;
-    call->isa->layer_norm_grad((float *)call->out + at, (const float *)call->in[0] + at, (const float *)call->in[1] + at,
-                               call->node->inputs > 2 ? call->in[2] : NULL, (end - begin) * d.each, d.n, (float)call->node->attr.f[0]);
-}
-
-const swg__kernel swg__kernel_layer_norm_grad = {.name = "layer norm grad", .units = row_units, .grain = row_grain, .run = grad_run,
-                                                 .rows = true};
+const swg__kernel swg__kernel_layer_norm = {.name = "layer norm", .units = row_units, .grain = row_grain, .run = rows_run,
+                                            .scratch = row_scratch, .rows = true};
+const swg__kernel swg__kernel_layer_norm_grad = {.name = "layer norm grad", .units = row_units, .grain = row_grain, .run = rows_run,
+                                                 .scratch = row_scratch, .rows = true};
 
 /* ---- over rows: a unit is a block of them; blocks are added in order ---- */
 
@@ -58,20 +81,30 @@ static int64_t sums_units(const swg__call *call) {
 
 static int64_t sums_grain(const swg__call *call) { return (void)call, 1; }
 
+/* Sums of all units; behind them lies what workers widen to. */
+static int64_t sums_bytes(const swg__call *call, const dims *d) {
+    return (sums_units(call) * 2 * d->n * (int64_t)sizeof(float) + 63) / 64 * 64;
+}
+
 static int64_t sums_scratch(const swg__call *call, bool *per_worker) {
     dims d = dims_of(call);
     *per_worker = false;
-    return sums_units(call) * 2 * d.n * (int64_t)sizeof(float);
+    return sums_bytes(call, &d) + call->g->ctx->threads * room_bytes(call, &d);
 }
 
 static void sums_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
-    (void)worker;
     dims d = dims_of(call);
+    int64_t each = block_rows(&d), step = room_bytes(call, &d) ? widened_rows(&d) : each, part = step * d.n;
+    float *room = (float *)((char *)call->scratch + sums_bytes(call, &d) + worker * room_bytes(call, &d));
     for (int64_t unit = begin; unit < end; unit++) {
         float *sum = (float *)call->scratch + unit * 2 * d.n;
-        int64_t row = unit * block_rows(&d), at = row * d.n;
-        call->isa->layer_norm_sums(sum, sum + d.n, (const float *)call->in[0] + at, (const float *)call->in[1] + at,
-                                   swg__min64(block_rows(&d), d.rows - row), d.n, (float)call->node->attr.f[0]);
+        int64_t last = swg__min64(d.rows, (unit + 1) * each);
+        memset(sum, 0, (size_t)(2 * d.n) * sizeof *sum);
+        for (int64_t row = unit * each; row < last; row += step) {
+            int64_t rows = swg__min64(step, last - row), at = row * d.n, n = rows * d.n;
+            call->isa->layer_norm_sums(sum, sum + d.n, swg__floats(call, 0, at, n, room), swg__floats(call, 1, at, n, room + part), rows, d.n,
+                                       (float)call->node->attr.f[0]);
+        }
     }
 }
 

@@ -157,8 +157,6 @@ static void layer_norm_grad(float *out, const float *x, const float *dy, const f
 
 /* first, second: sums over rows of dy and of dy times the normalised x. */
 static void layer_norm_sums(float *first, float *second, const float *x, const float *dy, int64_t rows, int64_t n, float eps) {
-    memset(first, 0, (size_t)n * sizeof *first);
-    memset(second, 0, (size_t)n * sizeof *second);
     for (int64_t r0 = 0; r0 < rows; r0 += VL) {
         row_block b = {.x = x + r0 * n, .dy = dy + r0 * n, .n = n, .rows = (int)(rows - r0 < VL ? rows - r0 : VL)};
         find_statistics(&b, eps);

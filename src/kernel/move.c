@@ -1,4 +1,4 @@
-/* move.c - permute, expand, slice, pad, concat: copies of 4-byte or 8-byte elements by strides. One code for all types.
+/* move.c - permute, expand, slice, pad, concat: copies of elements of 2, 4 or 8 bytes by strides. One code for all types.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "kernel/kernel.h"
@@ -16,6 +16,9 @@ static void copy_box(char *to, const char *from, size_t size, int ndim, const in
         }
         if (ts == 1 && fs == 1)
             memcpy(to + t * (int64_t)size, from + f * (int64_t)size, (size_t)inner * size);
+        else if (size == 2)
+            for (int64_t j = 0; j < inner; j++)
+                memcpy(to + (t + j * ts) * 2, from + (f + j * fs) * 2, 2);
         else if (size == 4)
             for (int64_t j = 0; j < inner; j++)
                 memcpy(to + (t + j * ts) * 4, from + (f + j * fs) * 4, 4);

@@ -68,24 +68,33 @@ static int64_t resample_grain(const swg__call *call) {
 static int64_t resample_scratch(const swg__call *call, bool *per_worker) {
     swg__resample r = swg__resample_of(call->g, call->node);
     *per_worker = true;
-    return (call->node->attr.trans_a ? r.out : r.in)[2] * r.inner * (int64_t)sizeof(float);
+    const int64_t *in = call->node->attr.trans_a ? r.out : r.in, *out = call->node->attr.trans_a ? r.in : r.out;
+    return (in[2] + (call->node->dtype == SWG_BF16 ? out[2] : 0)) * r.inner * (int64_t)sizeof(float);
+}
+
+static void add_row(const swg__call *call, float *row, int64_t at, float weight, int64_t width) {
+    float room[SWG__CHUNK];
+    int64_t step = swg__is_bf16(call, 0) ? SWG__CHUNK : width;
+    for (int64_t i = 0; i < width; i += step) {
+        int64_t n = swg__min64(step, width - i);
+        call->isa->add_scaled(row + i, swg__floats(call, 0, at + i, n, room), weight, n);
+    }
 }
 
 static void resample_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     const layout *l = call->layout;
-    const float *x = call->in[0];
     float *row = (float *)((char *)call->scratch + worker * call->worker_bytes);
-    int64_t width = l->in[2] * l->inner;
+    int64_t width = l->in[2] * l->inner, out_width = l->out[2] * l->inner;
+    bool narrow_out = call->node->dtype == SWG_BF16;
     const sources *a = &l->axis[0], *b = &l->axis[1], *c = &l->axis[2];
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t o1 = unit % l->out[1], o0 = unit / l->out[1] % l->out[0], outer = unit / l->out[1] / l->out[0];
-        float *to = (float *)call->out + unit * l->out[2] * l->inner;
+        float *to = narrow_out ? row + width : (float *)call->out + unit * out_width;
         memset(row, 0, (size_t)width * sizeof *row);
         for (int64_t i = a->start[o0]; i < a->start[o0 + 1]; i++)
             for (int64_t j = b->start[o1]; j < b->start[o1 + 1]; j++)
-                call->isa->add_scaled(row, x + ((outer * l->in[0] + a->from[i]) * l->in[1] + b->from[j]) * width,
-                                      a->weight[i] * b->weight[j], width);
-        memset(to, 0, (size_t)(l->out[2] * l->inner) * sizeof *to);
+                add_row(call, row, ((outer * l->in[0] + a->from[i]) * l->in[1] + b->from[j]) * width, a->weight[i] * b->weight[j], width);
+        memset(to, 0, (size_t)out_width * sizeof *to);
         for (int64_t o = 0; o < l->out[2]; o++)
             for (int64_t k = c->start[o]; k < c->start[o + 1]; k++) {
                 if (l->inner == 1)
@@ -93,6 +102,8 @@ static void resample_run(const swg__call *call, int64_t begin, int64_t end, int 
                 else
                     call->isa->add_scaled(to + o * l->inner, row + c->from[k] * l->inner, c->weight[k], l->inner);
             }
+        if (narrow_out)
+            call->isa->round_bf16((swg__bf16 *)call->out + unit * out_width, to, out_width);
     }
 }
 
@@ -100,6 +111,30 @@ const swg__kernel swg__kernel_resample = {.name = "resample", .units = resample_
                                           .scratch = resample_scratch, .prepare = resample_prepare};
 
 /* ---- index of the first maximum of each window; NaN counts as more than anything ---- */
+
+/* The same of bf16, whose elements are widened a window's place at a time. */
+static void largest_narrow(const swg__call *call, int32_t *to, int64_t from, const swg__window *w) {
+    enum { WIDTH = 64 };
+    float most[WIDTH], room[WIDTH];
+    for (int64_t c0 = 0; c0 < w->channels; c0 += WIDTH) {
+        int64_t width = swg__min64(WIDTH, w->channels - c0);
+        for (int64_t c = 0; c < width; c++) {
+            most[c] = -INFINITY;
+            to[c0 + c] = (int32_t)((w->first[0] * w->in[1] + w->first[1]) * w->in[2] + w->first[2]);
+        }
+        for (int64_t i = w->first[0]; i < w->end[0]; i++)
+            for (int64_t j = w->first[1]; j < w->end[1]; j++)
+                for (int64_t k = w->first[2]; k < w->end[2]; k++) {
+                    int64_t at = (i * w->in[1] + j) * w->in[2] + k;
+                    const float *x = swg__floats(call, 0, from + at * w->channels + c0, width, room);
+                    for (int64_t c = 0; c < width; c++) {
+                        bool more = x[c] > most[c] || (x[c] != x[c] && most[c] == most[c]);
+                        most[c] = more ? x[c] : most[c];
+                        to[c0 + c] = more ? (int32_t)at : to[c0 + c];
+                    }
+                }
+    }
+}
 
 static void max_index_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
@@ -109,10 +144,14 @@ static void max_index_run(const swg__call *call, int64_t begin, int64_t end, int
         int64_t o1 = unit % r.out[1], o0 = unit / r.out[1] % r.out[0], outer = unit / r.out[1] / r.out[0];
         w.end[0] = swg__resample_window(&r, 0, o0, &w.first[0]);
         w.end[1] = swg__resample_window(&r, 1, o1, &w.first[1]);
-        const float *x = (const float *)call->in[0] + outer * r.in[0] * r.in[1] * r.in[2] * r.inner;
+        int64_t from = outer * r.in[0] * r.in[1] * r.in[2] * r.inner;
         for (int64_t o2 = 0; o2 < r.out[2]; o2++) {
             w.end[2] = swg__resample_window(&r, 2, o2, &w.first[2]);
-            call->isa->largest_of((int32_t *)call->out + (unit * r.out[2] + o2) * r.inner, x, &w);
+            int32_t *to = (int32_t *)call->out + (unit * r.out[2] + o2) * r.inner;
+            if (swg__is_bf16(call, 0))
+                largest_narrow(call, to, from, &w);
+            else
+                call->isa->largest_of(to, (const float *)call->in[0] + from, &w);
         }
     }
 }

@@ -19,6 +19,7 @@ typedef struct layout {
     int64_t period;
     bool repeats[SWG__PROGRAM_INPUTS];
     bool plain;                                                 /* every input contiguous with the result */
+    bool narrow_out;                                            /* bf16, rounded from a tile */
 } layout;
 
 /* Strides of an input over the result's axes; 0 where it broadcasts. */
@@ -61,6 +62,7 @@ static const void *program_prepare(swg__arena *arena, const swg__call *call) {
     }
     l->plain = axis < 0;
     l->period = l->inner;
+    l->narrow_out = n->dtype == SWG_BF16;
     for (int i = 0; i < n->inputs; i++) {
         memcpy(l->stride[i], stride[i], sizeof stride[i]);
         l->constant[i] = l->constant[i] || !known[i]; /* all extents 1 */
@@ -106,14 +108,29 @@ static int64_t outer_offset(const layout *l, int input, int64_t outer) {
     return offset;
 }
 
-static void run_code(const swg__call *call, const layout *l, const float **reg, float (*tiles)[TILE], float *out, int64_t n) {
+/* n elements from element `at` of the result. */
+static void run_code(const swg__call *call, const layout *l, const float **reg, float (*tiles)[TILE], int64_t at, int64_t n) {
     const swg__program *p = &l->program;
+    float wide[TILE] __attribute__((aligned(64)));
     for (int i = 0; i < p->length; i++) {
         const swg__instruction *c = &p->code[i];
-        float *to = i == p->length - 1 ? out : tiles[c->out - p->inputs];
+        float *to = i < p->length - 1 ? tiles[c->out - p->inputs] : l->narrow_out ? wide : (float *)call->out + at;
         call->isa->ew[c->op](to, reg[c->in[0]], reg[c->in[1]], reg[c->in[2]], n, (float)c->f[0], (float)c->f[1]);
         reg[c->out] = to;
     }
+    if (l->narrow_out)
+        call->isa->round_bf16((swg__bf16 *)call->out + at, wide, n);
+}
+
+/* An input for a tile: `first` is the element at which this broadcast copy of it begins. */
+static void splat_input(const swg__call *call, const layout *l, int r, int64_t first, int64_t most, float *to) {
+    float room[TILE];
+    int64_t n = l->constant[r] ? 1 : l->period;
+    const float *in = swg__floats(call, r, first, n, room);
+    for (int64_t j = 0; l->constant[r] && j < most; j++)
+        to[j] = *in;
+    for (int64_t j = 0; !l->constant[r] && j < most; j += n)
+        memcpy(to + j, in, (size_t)n * sizeof *in);
 }
 
 static void program_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
@@ -122,14 +139,14 @@ static void program_run(const swg__call *call, int64_t begin, int64_t end, int w
     const int inputs = l->program.inputs;
     int64_t row = row_elements(call->node), first = begin * row, last = end * row;
     float tiles[SWG__PROGRAM_TILES][TILE] __attribute__((aligned(64)));
-    float splat[SWG__PROGRAM_INPUTS][TILE] __attribute__((aligned(64)));
+    float room[SWG__PROGRAM_INPUTS][TILE] __attribute__((aligned(64)));     /* what broadcasts or is bf16 */
     const float *reg[SWG__PROGRAM_INPUTS + SWG__PROGRAM_TILES] = {0};
-    float *out = call->out;
     if (l->plain) {
         for (int64_t i = first; i < last; i += TILE) {
+            int64_t n = swg__min64(TILE, last - i);
             for (int r = 0; r < inputs; r++)
-                reg[r] = (const float *)call->in[r] + i;
-            run_code(call, l, reg, tiles, out + i, swg__min64(TILE, last - i));
+                reg[r] = swg__floats(call, r, i, n, room[r]);
+            run_code(call, l, reg, tiles, i, n);
         }
         return;
     }
@@ -138,18 +155,15 @@ static void program_run(const swg__call *call, int64_t begin, int64_t end, int w
     for (int64_t i = first; i < last;) {
         int64_t outer = i / l->inner, at = i % l->inner, n = swg__min64(swg__min64(most, l->inner - at), last - i);
         for (int r = 0; r < inputs; r++) {
-            const float *in = call->in[r];
             if (outer != outer_of_base) {
                 base[r] = outer_offset(l, r, outer);
-                for (int64_t j = 0; l->constant[r] && j < most; j++)
-                    splat[r][j] = in[base[r]];
-                for (int64_t j = 0; l->repeats[r] && !l->constant[r] && j < most; j += l->period)
-                    memcpy(splat[r] + j, in + base[r], (size_t)l->period * sizeof *in);
+                if (l->repeats[r])
+                    splat_input(call, l, r, base[r], most, room[r]);
             }
-            reg[r] = l->repeats[r] ? splat[r] : in + base[r] + at;
+            reg[r] = l->repeats[r] ? room[r] : swg__floats(call, r, base[r] + at, n, room[r]);
         }
         outer_of_base = outer;
-        run_code(call, l, reg, tiles, out + i, n);
+        run_code(call, l, reg, tiles, i, n);
         i += n;
     }
 }

@@ -43,39 +43,51 @@ static int64_t reduce_scratch(const swg__call *call, bool *per_worker) {
     return single(call, e) ? swg__ceil_div(e.reduced, CHUNK) * (int64_t)sizeof(double) : 0;
 }
 
-static double sum_run(const swg__call *call, const float *x, int64_t n) {
+static double sum_run(const swg__call *call, int64_t at, int64_t n) {
+    float room[CHUNK];
     double total = 0;
-    for (int64_t i = 0; i < n; i += CHUNK)
-        total += call->isa->sum(x + i, swg__min64(CHUNK, n - i));
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t part = swg__min64(CHUNK, n - i);
+        total += call->isa->sum(swg__floats(call, 0, at + i, part, room), part);
+    }
     return total;
+}
+
+/* Sum or maximum of `width` columns from element `at`; bf16 some rows at a time, joined in order. */
+static void columns_run(const swg__call *call, float *to, int64_t at, int64_t rows, int64_t stride, int64_t width) {
+    float room[CHUNK], part[COLUMNS];
+    int64_t most = swg__is_bf16(call, 0) ? CHUNK / width / 8 * 8 : rows;
+    for (int64_t r0 = 0; r0 < rows; r0 += most) {
+        int64_t count = swg__min64(most, rows - r0), step = stride;
+        const float *from = swg__float_rows(call, 0, at + r0 * stride, count, width, &step, room);
+        if (call->node->op == SWG__SUM) {
+            call->isa->column_sum(r0 ? part : to, from, count, step, width, (float)call->node->attr.f[0]);
+            for (int64_t j = 0; r0 && j < width; j++)
+                to[j] += part[j];
+            continue;
+        }
+        for (int64_t j = 0; !r0 && j < width; j++)
+            to[j] = from[j];
+        for (int64_t r = r0 ? 0 : 1; r < count; r++)
+            for (int64_t j = 0; j < width; j++)
+                to[j] = from[r * step + j] > to[j] || from[r * step + j] != from[r * step + j] ? from[r * step + j] : to[j];
+    }
 }
 
 static void reduce_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     extents e = extents_of(call);
-    const float *x = call->in[0];
     float *out = call->out;
     bool is_sum = call->node->op == SWG__SUM;
-    float scale = (float)call->node->attr.f[0];
     int64_t blocks = swg__ceil_div(e.inner, COLUMNS);
     for (int64_t unit = begin; unit < end; unit++) {
         if (single(call, e)) {
-            ((double *)call->scratch)[unit] = call->isa->sum(x + unit * CHUNK, swg__min64(CHUNK, e.reduced - unit * CHUNK));
+            ((double *)call->scratch)[unit] = sum_run(call, unit * CHUNK, swg__min64(CHUNK, e.reduced - unit * CHUNK));
         } else if (e.inner == 1 && is_sum) {
-            out[unit] = (float)(call->node->attr.f[0] * sum_run(call, x + unit * e.reduced, e.reduced));
+            out[unit] = (float)(call->node->attr.f[0] * sum_run(call, unit * e.reduced, e.reduced));
         } else {
             int64_t outer = unit / blocks, c0 = unit % blocks * COLUMNS, width = swg__min64(COLUMNS, e.inner - c0);
-            const float *from = x + outer * e.reduced * e.inner + c0;
-            float *to = out + outer * e.inner + c0;
-            if (is_sum) {
-                call->isa->column_sum(to, from, e.reduced, e.inner, width, scale);
-                continue;
-            }
-            for (int64_t j = 0; j < width; j++)
-                to[j] = from[j];
-            for (int64_t r = 1; r < e.reduced; r++)
-                for (int64_t j = 0; j < width; j++)
-                    to[j] = from[r * e.inner + j] > to[j] || from[r * e.inner + j] != from[r * e.inner + j] ? from[r * e.inner + j] : to[j];
+            columns_run(call, out + outer * e.inner + c0, outer * e.reduced * e.inner + c0, e.reduced, e.inner, width);
         }
     }
 }
@@ -106,8 +118,10 @@ static void softmax_run(const swg__call *call, int64_t begin, int64_t end, int w
     (void)worker;
     const swg__node *n = call->node;
     int64_t last = n->shape[n->ndim - 1], per_unit = swg__shape_elements(n->ndim, n->shape) / n->shape[0];
-    for (int64_t i = begin * per_unit; i < end * per_unit; i += last)
-        call->isa->softmax((float *)call->out + i, (const float *)call->in[0] + i, last, n->op == SWG__LOG_SOFTMAX);
+    for (int64_t i = begin * per_unit; i < end * per_unit; i += last) {
+        float *out = (float *)call->out + i; /* bf16, of softmax only, is widened where the result will lie */
+        call->isa->softmax(out, swg__floats(call, 0, i, last, out), last, n->op == SWG__LOG_SOFTMAX);
+    }
 }
 
 const swg__kernel swg__kernel_softmax = {.name = "softmax", .units = rows_units, .grain = rows_grain, .run = softmax_run, .rows = true};

@@ -30,7 +30,8 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__AFFINE: return f[0] * a + f[1];
     case SWG__CLAMP: return a < f[0] ? f[0] : a > f[1] ? f[1] : a;
     case SWG__INSIDE: return a >= f[0] && a <= f[1];
-    case SWG__DETACH: return a;
+    case SWG__DETACH:
+    case SWG__CAST: return a; /* an f64 graph has one type */
     case SWG__ADD: return a + b;
     case SWG__SUB: return a - b;
     case SWG__MUL: return a * b;

@@ -24,7 +24,7 @@ swg_value swg_stft_magnitude(swg_graph *g, swg_value s) {
     return swg_sqrt(g, swg_clamp(g, power, LEAST_POWER, INFINITY));
 }
 
-swg_value swg_loss_mrstft(swg_graph *g, swg_value y, swg_value x, const swg_stft_opts *resolutions, int count) {
+static swg_value mrstft(swg_graph *g, swg_value y, swg_value x, const swg_stft_opts *resolutions, int count) {
     static const swg_stft_opts usual[] = {{2048, 512, 2048}, {1024, 256, 1024}, {512, 128, 512}};
     if (!swg__loss_takes(g, "mrstft loss", y, x))
         return SWG_NONE;
@@ -43,3 +43,8 @@ swg_value swg_loss_mrstft(swg_graph *g, swg_value y, swg_value x, const swg_stft
     }
     return swg_affine(g, sum, 1. / count, 0);
 }
+
+/* ---- all of a loss in f32 ---- */
+
+SWG__PRECISE(swg_loss_mrstft, (swg_graph *g, swg_value y, swg_value x, const swg_stft_opts *resolutions, int count),
+             mrstft(g, y, x, resolutions, count))

@@ -12,7 +12,7 @@ static bool find_axis(swg_graph *g, const char *loss, swg_value y, int *axis) {
 }
 
 /* softplus(y) - y x has no overflow and keeps its digits for confident predictions. */
-swg_value swg_loss_bce_logits(swg_graph *g, swg_value y, swg_value x) {
+static swg_value bce_logits(swg_graph *g, swg_value y, swg_value x) {
     if (!swg__loss_takes(g, "bce_logits loss", y, x))
         return SWG_NONE;
     if (g->nodes[y].op == SWG__SIGMOID)
@@ -20,7 +20,7 @@ swg_value swg_loss_bce_logits(swg_graph *g, swg_value y, swg_value x) {
     return swg__loss_mean(g, swg_sub(g, swg_softplus(g, y), swg_mul(g, y, x)));
 }
 
-swg_value swg_loss_dice(swg_graph *g, swg_value y, swg_value x, int channel_axis) {
+static swg_value dice(swg_graph *g, swg_value y, swg_value x, int channel_axis) {
     if (!swg__loss_takes(g, "dice loss", y, x) || !find_axis(g, "dice loss", y, &channel_axis))
         return SWG_NONE;
     const double smooth = 1e-5;
@@ -74,7 +74,7 @@ static swg_value class_column(swg_graph *g, swg_value y, swg_value target, int a
     return swg_reshape(g, target, ndim, shape);
 }
 
-swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts) {
+static swg_value cross_entropy(swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts) {
     static const swg_cross_entropy_opts none = {0};
     opts = opts ? opts : &none;
     int axis = opts->channel_axis;
@@ -104,3 +104,10 @@ swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, co
         return swg_affine(g, total, -(double)classes / (double)swg_elements(g, y), 0);
     return swg_neg(g, swg_div(g, total, swg__loss_scalar(g, swg_sum(g, share, 0))));
 }
+
+/* ---- all of a loss in f32 ---- */
+
+SWG__PRECISE(swg_loss_bce_logits, (swg_graph *g, swg_value y, swg_value x), bce_logits(g, y, x))
+SWG__PRECISE(swg_loss_dice, (swg_graph *g, swg_value y, swg_value x, int channel_axis), dice(g, y, x, channel_axis))
+SWG__PRECISE(swg_loss_cross_entropy, (swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts),
+             cross_entropy(g, y, target, opts))

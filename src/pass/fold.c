@@ -19,7 +19,7 @@ static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
             make_constant(n, n->attr.f[0] * a->attr.f[0] + n->attr.f[1]);
             return true;
         }
-        if (n->attr.f[0] == 1 && n->attr.f[1] == 0) {
+        if (n->attr.f[0] == 1 && n->attr.f[1] == 0 && n->dtype == a->dtype) {
             *same = n->in[0];
             return true;
         }
@@ -29,6 +29,9 @@ static bool simplify(swg_graph *g, swg__node *n, swg_value *same) {
             return true;
         }
         return false;
+    case SWG__CAST:
+        *same = n->dtype == a->dtype ? n->in[0] : SWG_NONE;
+        return n->dtype == a->dtype;
     case SWG__MUL: /* by a number: a scaling, which needs no second operand in memory */
         for (int i = 0; i < 2; i++) {
             swg__node *number = &g->nodes[n->in[i]], *other = &g->nodes[n->in[1 - i]];

@@ -31,17 +31,20 @@ static swg_status fuse_contraction(swg__work *w, swg__node *n) {
     if (swg__ops[c->op].class != SWG__CONTRACTION || c->op == SWG__CONV_WEIGHTS || w->readers[n->in[0]] != 1 || !swg__same_shape(c, n) || c->attr.relu ||
         c->attr.gate)
         return SWG_OK;
+    bool narrow = g->nodes[c->in[0]].dtype == SWG_BF16; /* products of f32 read and write f32 only */
+    if (n->dtype != c->dtype && !narrow)
+        return SWG_OK;
     swg__attr attr = c->attr;
     if (n->op == SWG__RELU) {
         attr.relu = true;
         return absorb(g, n, c, SWG_NONE, attr);
     }
     const swg__node *other = &g->nodes[n->in[1]];
-    if (n->op == SWG__ADD && !c->attr.bias && other->ndim == 1 && other->shape[0] == n->shape[n->ndim - 1]) {
+    if (n->op == SWG__ADD && !c->attr.bias && other->ndim == 1 && other->dtype == g->dtype && other->shape[0] == n->shape[n->ndim - 1]) {
         attr.bias = true;
         return absorb(g, n, c, n->in[1], attr);
     }
-    if (n->op == SWG__GATE && swg__same_shape(other, n)) {
+    if (n->op == SWG__GATE && swg__same_shape(other, n) && (narrow || other->dtype == c->dtype)) {
         attr.gate = true;
         return absorb(g, n, c, n->in[1], attr);
     }

@@ -41,6 +41,7 @@ static swg_value emit(maker *m, const swg__node *like, swg__op op, int ndim, con
         return v;
     swg__node *n = &m->to->nodes[v];
     n->backward = like->backward;
+    n->precise = like->precise;
     n->offset = like->offset;
     n->block = like->block;
     n->remat = like->remat;

@@ -107,6 +107,7 @@ static swg_value emit(maker *m, const swg__node *like, const swg_value *in) {
         return v;
     swg__node *n = &m->to->nodes[v];
     n->backward = like->backward;
+    n->precise = like->precise;
     n->offset = like->offset;
     if (!(n->name = swg__arena_strdup(&m->to->arena, like->name)))
         return swg__graph_fail(m->to, SWG_ENOMEM, "out of memory for folding norms");

@@ -35,6 +35,11 @@ swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value 
 /* Before the others, from one copy into another: permutes of channels only at the edges. like[v]: what v is in `to`; SWG_NONE for
  * what only exists channels-last there. Outputs exist. */
 swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
+/* From one copy into another, after the layout: activations in bf16 by the list in ir/ops.c if `mixed`; else only what was cast to it.
+ * like[v]: what v is in `to`, in its own type; SWG_NONE for what only exists in the other. Outputs exist. */
+swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, swg_value *like);
+/* Is there a node that the pass must look at? */
+bool swg__holds_bf16(const swg_graph *g);
 
 /* ---- recomputation (checkpointing-and-memory.md, section 5) ---- */
 

@@ -57,7 +57,7 @@ static int in_place(const swg__maker *m, const swg__step *s, bool panel) {
         const swg__location *where = &m->plan->where[b];
         const swg__node *in = &m->g->nodes[n->in[j]];
         if (where->kind == SWG__IN_BUFFER && !m->fixed[b] && m->last_read[b] == s->time && !m->is_output[b] && m->g->nodes[b].op != SWG__INPUT &&
-            swg__node_bytes(in) == swg__node_bytes(n) && m->plan->buffers[where->buffer].panel == panel &&
+            swg__node_bytes(in) == swg__node_bytes(n) && in->dtype == n->dtype && m->plan->buffers[where->buffer].panel == panel &&
             (panel || s->group < 0 || !read_in_group(m, s, b)))
             return where->buffer;
     }

@@ -40,6 +40,7 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         }
         swg__node *to = &c->nodes[copy];
         to->backward = n->backward;
+        to->precise = n->precise;
         to->offset = n->offset;
         to->block = n->block;
         to->remat = n->remat;
@@ -59,6 +60,14 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
 }
 
 typedef swg_status (*copying_pass)(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
+
+static swg_status cast_mixed(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
+    return swg__pass_cast(from, to, outputs, output_count, true, like);
+}
+
+static swg_status cast_as_written(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
+    return swg__pass_cast(from, to, outputs, output_count, false, like);
+}
 
 /* Runs a pass that makes a new graph. */
 static swg_status remake(swg_plan *plan, copying_pass pass) {
@@ -207,6 +216,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
         status = remake(plan, swg__pass_layout);
+    if (status == SWG_OK && g->dtype == SWG_F32 && (opts->bf16 || swg__holds_bf16(plan->g)))
+        status = remake(plan, opts->bf16 ? cast_mixed : cast_as_written);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");

@@ -109,7 +109,8 @@ bool swg_plan_step(const swg_plan *plan, int step, swg_step_info *out) {
     const swg__step *s = &plan->steps[step];
     const swg__node *n = s->call.node;
     *out = (swg_step_info){.op = swg__ops[n->op].text, .kernel = s->kernel->name, .scope = n->name ? n->name : "", .shape = n->shape,
-                           .ndim = n->ndim, .dtype = (swg_dtype)n->dtype, .flop = s->packs ? 0 : 2 * swg__node_macs(plan->g, n),
+                           .ndim = n->ndim, .dtype = (swg_dtype)n->dtype,
+                           .bf16 = swg__ops[n->op].class == SWG__CONTRACTION && plan->g->nodes[n->in[0]].dtype == SWG_BF16, .flop = s->packs ? 0 : 2 * swg__node_macs(plan->g, n),
                            .group = s->group, .packs = s->packs, .frozen = s->frozen, .backward = n->backward != 0};
     const swg__group *group = s->group >= 0 ? &plan->groups[s->group] : NULL;
     if (group)

@@ -67,6 +67,7 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
         status = save_span(w, &average_values, average);
     snprintf(text, sizeof text, "%" PRIu64, run->seed);
     const char *notes[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", run->provider},
+                              {"swage.precision", run->precision},
                               {"swage.seed", text}, {"config", run->config}, {"norm", run->norm}, {"data", run->data}};
     for (size_t i = 0; i < sizeof notes / sizeof notes[0] && status == SWG_OK; i++)
         status = swg_safetensors_writer_note(w, notes[i][0], notes[i][1]);
@@ -146,14 +147,17 @@ static swg_status read_state(swg_context *ctx, const swg_safetensors *file, cons
 }
 
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
-                                   swg__run_state *state, const char *provider) {
+                                   swg__run_state *state, const char *provider, const char *precision) {
     SWG__TRY(swg__checkpoint_weights(ctx, file, path, weights));
     for (int i = 0; i < MOMENTS; i++)
         SWG__TRY(load_span(ctx, file, path, &moments[i], weights));
     SWG__TRY(read_state(ctx, file, path, state));
-    const char *now[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", provider}};
+    const char *now[][2] = {{"swage.version", swg_version()}, {"swage.isa", swg_context_isa(ctx)}, {"swage.provider", provider},
+                            {"swage.precision", precision}};
     for (size_t i = 0; i < sizeof now / sizeof now[0]; i++) {
         const char *then = swg_safetensors_note(file, now[i][0]);
+        if (!then && strcmp(now[i][0], "swage.precision") == 0)
+            then = "32"; /* all there was before it was noted */
         if (!then || strcmp(then, now[i][1]) != 0)
             swg__log(ctx, SWG_LOG_WARNING, "%s was made with %s %s, this is %s: the run goes on, but not bit for bit", path,
                      now[i][0] + 6, then ? then : "unknown", now[i][1]);

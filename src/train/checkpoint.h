@@ -30,6 +30,7 @@ typedef struct swg__run_notes {
     const char *config;     /* resolved, YAML */
     const char *norm;       /* normaliser, JSON */
     const char *data;       /* digest of the training data and their split (swg__block_digest) */
+    const char *precision;  /* "32" or "bf16-mixed" */
     const char *provider;
     uint64_t seed;
 } swg__run_notes;
@@ -37,10 +38,10 @@ typedef struct swg__run_notes {
 /* Writes weights, moments, running statistics, the weights' average (NULL: there is none), state and notes, atomically, with checksums. */
 swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights *weights, swg_weights *average, const swg__run_state *state,
                                 const swg__run_notes *notes);
-/* Restores state and, where `weights` have them, moments. Warns through the context's log if instruction set, provider or
- * version differ: the run goes on, but not bit for bit. */
+/* Restores state and, where `weights` have them, moments. Warns through the context's log if instruction set, provider,
+ * precision or version differ: the run goes on, but not bit for bit. */
 swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights,
-                                   swg__run_state *state, const char *provider);
+                                   swg__run_state *state, const char *provider, const char *precision);
 /* Only parameters and running statistics. SWG_ESHAPE lists what does not fit. */
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights);
 /* The average of the weights; where the file has none, the weights, with which an average begins. */

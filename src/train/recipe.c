@@ -26,6 +26,8 @@ static swg__schedule_kind schedule_kind(const swg_config *c) {
     return SWG__LR_CONSTANT;
 }
 
+const char *swg__recipe_precision(const swg__recipe *recipe) { return recipe->bf16 ? "bf16-mixed" : "32"; }
+
 /* gradient_checkpointing and memory.budget, which are one setting but for batch_size=auto, where the budget chooses the batch. */
 static swg_status read_memory(swg_context *ctx, swg_config *c, swg__recipe *r) {
     const char *policy = swg_config_string(c, "gradient_checkpointing");
@@ -124,6 +126,7 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
                                                                         : SWG_PLAN_DEFAULT;
     r->tune_seconds = swg_config_float(c, "performance.tune_seconds");
     r->fused_optimiser = swg_config_bool(c, "performance.fused_optimizer");
+    r->bf16 = swg_config_is(c, "trainer.precision", "bf16-mixed");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
     r->provider = swg_config_string(c, "performance.provider");
@@ -177,7 +180,8 @@ void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *
 
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *r, const swg_value *outputs, int output_count, bool frozen) {
     return (swg_plan_opts){.outputs = outputs, .output_count = output_count, .frozen = frozen, .no_fusion = !r->fusion,
-                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .mode = r->mode,
+                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .bf16 = r->bf16 && !frozen,
+                           .mode = r->mode,
                            .provider = r->provider};
 }
 

@@ -25,6 +25,7 @@ typedef struct swg__recipe {
     bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
     swg_plan_mode mode;
     double tune_seconds;            /* of max-autotune, per batch size */
+    bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes in f32 */
     const char *provider;
     swg_recompute recompute;
     swg_recompute budget;           /* memory.budget; policy SWG_RECOMPUTE_DEFAULT: none */
@@ -32,6 +33,8 @@ typedef struct swg__recipe {
     swg__early_stop early;
 } swg__recipe;
 
+/* "32" or "bf16-mixed". */
+const char *swg__recipe_precision(const swg__recipe *recipe);
 swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *out);
 /* Options of the sample set; strings belong to the config. */
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);

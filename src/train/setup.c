@@ -118,7 +118,8 @@ static swg_status open_checkpoint(swg__run *r, const char *path) {
 }
 
 static swg_status restore(swg__run *r, const char *path) {
-    SWG__TRY(swg__checkpoint_restore(r->ctx, r->checkpoint, path, r->weights, &r->state, r->recipe.provider));
+    SWG__TRY(swg__checkpoint_restore(r->ctx, r->checkpoint, path, r->weights, &r->state, r->recipe.provider,
+                                     swg__recipe_precision(&r->recipe)));
     const char *norm = swg_safetensors_note(r->checkpoint, "norm"), *data = swg_safetensors_note(r->checkpoint, "data");
     if (!norm || !data || strcmp(norm, r->norm_json) != 0 || strcmp(data, r->data_digest) != 0)
         return swg__fail(r->ctx, SWG_EINVAL, "%s was trained on other data, or with another data.norm, data.split or trainer.seed; resume with those, "
@@ -180,6 +181,8 @@ static swg_status make_plans(swg__run *r) {
     int64_t batch = r->recipe.batch, n = swg__run_blocks(r);
     if (n < all)
         swg__run_note(r, "the last batch of an epoch would be one block, too few for batch norm: it is dropped (another one each epoch)");
+    if (r->recipe.bf16)
+        swg__run_note(r, "precision bf16-mixed: activations and products in bf16; weights, sums, statistics and losses in f32");
     if (batch > n)
         swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
     if (r->recipe.schedule_by_step)
@@ -222,6 +225,7 @@ static swg_status log_start(swg__run *r, bool resumed) {
     swg__run_log_begin(&r->log, resumed ? "resume" : "start");
     swg__run_log_text(&r->log, "version", swg_version());
     swg__run_log_text(&r->log, "isa", swg_context_isa(r->ctx));
+    swg__run_log_text(&r->log, "precision", swg__recipe_precision(&r->recipe));
     swg__run_log_integer(&r->log, "threads", swg_context_threads(r->ctx));
     swg__run_log_integer(&r->log, "parameters", swg_graph_parameters((r->train.plan ? &r->train : &r->train_rest)->graph.g));
     swg__run_log_integer(&r->log, "blocks_train", split->count[SWG_TRAIN]);
@@ -249,7 +253,8 @@ swg_status swg__run_save(swg__run *r, const char *name) {
     r->state.accumulate = r->recipe.accumulate;
     return swg__checkpoint_save(r->ctx, path, r->weights, r->average, &r->state,
                                 &(swg__run_notes){.config = yaml, .norm = r->norm_json, .data = r->data_digest,
-                                                  .provider = r->recipe.provider, .seed = r->recipe.seed});
+                                                  .precision = swg__recipe_precision(&r->recipe), .provider = r->recipe.provider,
+                                                  .seed = r->recipe.seed});
 }
 
 swg_status swg__run_prepare(swg__run *r) {

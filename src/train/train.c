@@ -416,6 +416,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
     if (status == SWG_OK) {
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
+        out->precision = swg__recipe_precision(&r.recipe);
         out->parameters = swg_graph_parameters(r.val.graph.g);
         out->macs_per_block = layers.total.macs;
         out->macs_by_output = layers.total.macs_by_output;

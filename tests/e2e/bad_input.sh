@@ -44,7 +44,7 @@ for command in config plan train; do
     expect 2 "recipe 'swae/mpl' on the command line: not found; did you mean swae/mlp?" $command swae/mpl
     expect 2 "optimizer.lr_rate: unknown key on the command line; did you mean optimizer.lr?" $command swae/mlp optimizer.lr_rate=1
     expect 2 "model.latent" $command swae/mlp model.latent=0
-    expect 1 "not supported by this build yet" $command swae/mlp trainer.precision=bf16
+    expect 1 "not supported by this build yet" $command swae/mlp trainer.precision=tf32
     expect 1 "no.yaml: cannot open: No such file" $command no.yaml
 done
 expect 2 "--batch 0: not an integer" plan swae/mlp --batch 0

@@ -37,7 +37,7 @@ expect 2 "one argument too many" config swae/mlp swae/mlp
 expect 2 "which recipe?" config
 expect 2 "swage: recipe 'swae/mpl' on the command line: not found; did you mean swae/mlp?" config swae/mpl
 expect 2 "swage: optimizer.lr_rate: unknown key on the command line; did you mean optimizer.lr?" config swae/mlp optimizer.lr_rate=1
-expect 1 "not supported by this build yet" config swae/mlp trainer.precision=bf16
+expect 1 "not supported by this build yet" config swae/mlp trainer.precision=tf32
 expect 1 "No such file" config "$work/none.yaml"
 expect 0 "swae/mlp-deep" config --list
 expect 0 "scheduler.step: integer" config --keys 'scheduler.*'

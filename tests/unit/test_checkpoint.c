@@ -53,7 +53,7 @@ static void each_number(swg_weights *w, int salt, bool check) {
     }
 }
 
-static const swg__run_notes notes = {.config = "a: 1", .norm = "{}", .data = "d", .provider = "swage", .seed = 7};
+static const swg__run_notes notes = {.config = "a: 1", .norm = "{}", .data = "d", .precision = "32", .provider = "swage", .seed = 7};
 
 static void all_of_it(void **state) {
     swg_context *ctx = *state;
@@ -76,7 +76,7 @@ static void all_of_it(void **state) {
         assert_non_null(swg_safetensors_find(file, "state.ema.fc.weight"));
         assert_int_equal(swg_safetensors_find(file, "opt.m.fc.weight") != NULL, !sgd);
         assert_int_equal(swg_safetensors_find(file, "opt.vmax.fc.weight") != NULL, !sgd);
-        assert_ok(ctx, swg__checkpoint_restore(ctx, file, path, back, &after, "swage"));
+        assert_ok(ctx, swg__checkpoint_restore(ctx, file, path, back, &after, "swage", "32"));
         assert_ok(ctx, swg__checkpoint_average(ctx, file, path, back_average));
         each_number(back, 100, true);
         each_number(back_average, 900, true);
@@ -132,7 +132,7 @@ static void fields_that_came_later(void **state) {
         swg_safetensors_close(whole);
         assert_ok(ctx, swg_safetensors_open(ctx, path[1], &file));
         swg__run_state after = {.accumulate = 1, .plateau = {.lr = 0.1}};
-        assert_int_equal(swg__checkpoint_restore(ctx, file, path[1], weights, &after, "swage"), old ? SWG_EFORMAT : SWG_OK);
+        assert_int_equal(swg__checkpoint_restore(ctx, file, path[1], weights, &after, "swage", "32"), old ? SWG_EFORMAT : SWG_OK);
         if (old)
             assert_non_null(strstr(swg_context_message(ctx), "run.epoch"));
         assert_int_equal(after.accumulate, 1);

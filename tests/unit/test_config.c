@@ -114,6 +114,7 @@ static void overrides(void **state) {
     gives(ctx, "trainer: {seed: 1}", "trainer.seed=", "trainer.seed", "42"); /* nothing is null, null is the default */
     gives(ctx, "early_stopping: {patience: 1, min_delta: 0}", "~early_stopping", "early_stopping.patience", "40");
     gives(ctx, "{}", "trainer.precision=f32", "trainer.precision", "32");
+    gives(ctx, "{}", "trainer.precision=bf16", "trainer.precision", "bf16-mixed");
     gives(ctx, "{}", "run.name=\"true\"", "run.name", "\"true\"");
     gives(ctx, "{}", "data.vars=[U_CHI, 'C_*']", "data.vars", "[U_CHI, C_*]");
 
@@ -225,7 +226,7 @@ static void values(void **state) {
     refused(ctx, "early_stopping: {enabled: maybe}", NULL, SWG_EUSAGE, "true or false");
     refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust; did you mean mse?");
     refused(ctx, "data: {batch_size: many}", NULL, SWG_EUSAGE, "is not an integer in [1,16777216] or auto");
-    refused(ctx, "trainer: {precision: bf16-mixed}", NULL, SWG_EUNSUPPORTED, "'bf16-mixed' in test.yaml:1 is not supported by this build yet; there is 32");
+    refused(ctx, "trainer: {precision: 16-mixed}", NULL, SWG_EUNSUPPORTED, "'16-mixed' in test.yaml:1 is not supported by this build yet; there is 32, bf16-mixed");
     refused(ctx, "data: {augment: true}", NULL, SWG_EUNSUPPORTED, "data.augment: not supported by this build yet");
     refused(ctx, "num_workers: 65", NULL, SWG_EUSAGE, "data.workers: '65' in test.yaml:1 is not an integer in [0,64] or auto");
     refused(ctx, "trainer: {accumulate: 0}", NULL, SWG_EUSAGE, "is not an integer in [1,1000000]");

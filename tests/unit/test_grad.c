@@ -37,6 +37,7 @@ CASE(tanh) { return swg_tanh(g, A); }
 CASE(sigmoid) { return swg_sigmoid(g, A); }
 CASE(softplus) { return swg_softplus(g, A); }
 CASE(affine) { return swg_affine(g, A, -1.5, .25); }
+CASE(cast) { return swg_square(g, swg__append(g, SWG__CAST, g->dtype, swg_ndim(g, A), swg_shape(g, A), 1, p, NULL)); } /* f64 to f64 */
 CASE(clamp) { return swg_clamp(g, A, -.6, .7); }
 CASE(add) { return swg_add(g, A, B); }
 CASE(sub) { return swg_sub(g, A, B); }
@@ -207,6 +208,7 @@ static const grad_case cases[] = {
     X(sigmoid, SIGMOID), {{3, 5}}, -3, 3, build_sigmoid},
     X(softplus, SOFTPLUS), {{3, 5}}, -3, 3, build_softplus},
     X(affine, AFFINE), {{3, 5}}, -1, 1, build_affine},
+    X(cast, CAST), {{3, 5}}, -1, 1, build_cast},
     X(clamp, CLAMP), {{3, 5}}, -1, 1, build_clamp},
     X(add, ADD), {{2, 3, 5}, {3, 1}}, -1, 1, build_add},
     X(sub, SUB), {{5}, {2, 3, 5}}, -1, 1, build_sub},

@@ -326,7 +326,7 @@ static void states_in_checkpoints(void **state) {
         swg_graph_destroy(g);
     }
     swg__run_state run = {0};
-    swg__run_notes notes = {.provider = "swage", .config = "", .norm = "", .data = ""};
+    swg__run_notes notes = {.precision = "32", .provider = "swage", .config = "", .norm = "", .data = ""};
     ((float *)swg_weights_state(weights[0], 1))[2] = 7.5f;
     assert_ok(ctx, swg__checkpoint_save(ctx, path, weights[0], NULL, &run, &notes));
     swg_weights_init(weights[0], 0);

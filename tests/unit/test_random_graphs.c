@@ -1,6 +1,7 @@
 /* test_random_graphs.c - proves, on a few hundred random graphs: fusion changes nothing in f64; f32 kernels agree with the f64
  * reference; no value is read before it was written in the same run; 1 thread = 3 threads, bit for bit; gradients agree with
- * central differences; the fused update is that of the plain graph; a failed allocation is reported and leaks nothing.
+ * central differences; the fused update is that of the plain graph; plans in bf16 keep all this, to their rounding;
+ * a failed allocation is reported and leaks nothing.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
@@ -23,6 +24,7 @@ typedef struct maker {
     uint64_t seed;
     bool trainable;         /* leaves are parameters, every operation has a gradient */
     bool smooth;            /* no kinks: the f32 gradient is near the f64 one */
+    bool casts;             /* every third value is cast to bf16 */
     int64_t most;           /* elements of a value */
     swg_value pool[POOL];
     double bound[POOL];     /* no element is larger; kept below 2, so that nothing overflows */
@@ -46,7 +48,7 @@ static void keep(maker *m, swg_value v, double bound) {
         v = swg_affine(m->g, v, 2 / bound, 0);
     if (!v || m->count == POOL)
         return;
-    m->pool[m->count] = v;
+    m->pool[m->count] = m->casts && m->count % 3 == 1 ? swg_cast(m->g, v, SWG_BF16) : v;
     m->bound[m->count++] = bound > 2 ? 2 : bound;
 }
 
@@ -376,7 +378,7 @@ typedef struct setup {
     uint64_t seed;
     swg_dtype dtype;
     int threads;
-    bool no_fusion, frozen, bound;
+    bool no_fusion, frozen, bound, bf16, casts;
     swg_plan_mode mode;
     bool train, smooth;     /* gradients of all parameters are outputs too */
     bool update;            /* and the update runs */
@@ -411,6 +413,8 @@ static void put(void *data, swg_dtype dtype, int64_t i, double value) {
 static double get(const void *data, swg_dtype dtype, int64_t i) {
     if (dtype == SWG_I32)
         return ((const int32_t *)data)[i];
+    if (dtype == SWG_BF16)
+        return (double)swg__f32_of_bf16(((const swg__bf16 *)data)[i]);
     return dtype == SWG_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
 }
 
@@ -434,7 +438,8 @@ static swg_status fill_inputs(job *j, const setup *s) {
 }
 
 static swg_status open_job(job *j, const setup *s) {
-    *j = (job){.m = {.seed = s->seed, .trainable = s->train, .smooth = s->smooth, .most = s->most, .network = s->network}};
+    *j = (job){.m = {.seed = s->seed, .trainable = s->train, .smooth = s->smooth, .casts = s->bf16 || s->casts, .most = s->most,
+                     .network = s->network}};
     swg_context_opts opts = {.threads = s->threads};
     if (s->memory)
         opts.allocator = (swg_allocator){testing_alloc, testing_release, s->memory};
@@ -452,7 +457,7 @@ static swg_status open_job(job *j, const setup *s) {
         j->count += j->m.leaves;
     }
     j->outputs[j->count++] = loss;
-    SWG__TRY(swg_plan_make(j->m.g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .no_fusion = s->no_fusion,
+    SWG__TRY(swg_plan_make(j->m.g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .no_fusion = s->no_fusion, .bf16 = s->bf16,
                                                     .frozen = s->frozen && !j->hyper, .bind_inputs = s->bound, .mode = s->mode,
                                                     .recompute = s->recompute}, &j->plan));
     SWG__TRY(swg_weights_create(j->m.g, j->hyper != SWG_NONE, &j->weights));
@@ -688,6 +693,64 @@ static void recomputation(void **state) {
     assert_true(refused < 120 / SHARE);
 }
 
+static int narrow_values(const swg_plan *plan) {
+    int count = 0;
+    for (int i = 0; i < plan->step_count; i++)
+        count += plan->steps[i].call.node->dtype == SWG_BF16;
+    return count;
+}
+
+/* Activations in bf16: near the f64 truth, and the same bits with 3 threads, with inputs elsewhere and in a second run. */
+static int check_bf16(const setup *s, double tolerance) {
+    job truth, fused, plain, other;
+    setup of_truth = variant(s, SWG_F64, 1, true), of_fused = variant(s, SWG_F32, 1, false), of_plain = variant(s, SWG_F32, 1, true),
+          of_other = variant(s, SWG_F32, 3, false);
+    of_truth.casts = true;
+    of_fused.bf16 = of_plain.bf16 = of_other.bf16 = true;
+    of_other.bound = !s->update;
+    open_or_fail(&truth, &of_truth);
+    open_or_fail(&fused, &of_fused);
+    open_or_fail(&plain, &of_plain);
+    open_or_fail(&other, &of_other);
+    uint32_t first = 0;
+    for (uint32_t step = 0; step < 2; step++) {
+        run(&truth, step);
+        run(&fused, step);
+        run(&plain, step);
+        run(&other, step);
+        if (tolerance > 0) {
+            compare(s, &fused, &truth, tolerance);
+            compare(s, &plain, &truth, tolerance);
+        }
+        if (hash_of(&fused) != hash_of(&other))
+            fail_msg("graph %llu in bf16: other bits with 3 threads, bound inputs", (unsigned long long)s->seed);
+        first = step ? first : hash_of(&fused);
+    }
+    if (!fused.hyper) {
+        run(&fused, 0);
+        assert_int_equal(hash_of(&fused), first);
+    }
+    int count = narrow_values(fused.plan);
+    close_job(&truth);
+    close_job(&fused);
+    close_job(&plain);
+    close_job(&other);
+    return count;
+}
+
+static void bf16(void **state) {
+    (void)state;
+    int smooth = 0, any = 0, updated = 0;
+    for (uint64_t seed = 1001; seed <= 1000 + 200 / SHARE; seed++)
+        smooth += check_bf16(&(setup){.seed = seed, .most = 3000, .train = true, .smooth = true}, .1);
+    for (uint64_t seed = 2001; seed <= 2000 + 200 / SHARE; seed++)
+        any += check_bf16(&(setup){.seed = seed, .most = 3000, .train = true}, 0);
+    for (uint64_t seed = 3001; seed <= 3000 + 100 / SHARE; seed++)
+        updated += check_bf16(&(setup){.seed = seed, .most = 2000, .train = true, .update = true}, 0);
+    if (smooth < 100 / SHARE || any < 100 / SHARE || updated < 50 / SHARE)
+        fail_msg("%d, %d and %d values in bf16: the graphs do not test it", smooth, any, updated);
+}
+
 static void central_differences(void **state) {
     (void)state;
     for (uint64_t seed = 4001; seed <= 4000 + 150 / SHARE; seed++) {
@@ -724,7 +787,7 @@ static void out_of_memory(void **state) {
     for (uint64_t seed = 5001; seed <= 5006; seed++)
         for (int64_t n = 0;; n++) {
             testing_allocator memory = {.fail_at = n};
-            setup s = {.seed = seed, .threads = 2, .most = 300, .train = seed & 1, .update = seed & 2, .memory = &memory,
+            setup s = {.seed = seed, .threads = 2, .most = 300, .train = seed & 1, .update = seed & 2, .bf16 = seed > 5003, .memory = &memory,
                        .mode = seed & 1 ? SWG_PLAN_REDUCE_OVERHEAD : SWG_PLAN_DEFAULT};
             job j;
             swg_status status = open_job(&j, &s);
@@ -747,6 +810,7 @@ int main(void) {
         cmocka_unit_test(gradients_of_any_graph),
         cmocka_unit_test(updates),
         cmocka_unit_test(recomputation),
+        cmocka_unit_test(bf16),
         cmocka_unit_test(central_differences),
         cmocka_unit_test(out_of_memory),
     };

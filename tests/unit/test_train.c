@@ -288,6 +288,8 @@ static void kill_and_resume(swg_context *ctx, const char *const *more, int point
 
 static void killed_and_resumed_is_the_same(void **state) { kill_and_resume(*state, MORE(STOPPED), 60); }
 
+static void killed_and_resumed_in_bf16(void **state) { kill_and_resume(*state, MORE(STOPPED, "trainer.precision=bf16-mixed"), 12); }
+
 static void killed_with_every_switch(void **state) {
     kill_and_resume(*state, MORE(STOPPED, "trainer.accumulate=2", "ema.momentum=0.9", "ema.validate=true", "optimizer.amsgrad=true",
                                  "optimizer.groups=[\"*.bias wd=0\"]", "scheduler.name=plateau", "scheduler.interval=epoch", "scheduler.patience=0",
@@ -586,6 +588,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(plateau_in_a_run, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stopped_and_resumed_is_the_same, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(killed_and_resumed_is_the_same, open_alone, testing_close),
+        cmocka_unit_test_setup_teardown(killed_and_resumed_in_bf16, open_alone, testing_close),
         cmocka_unit_test_setup_teardown(killed_with_every_switch, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(batch_sizes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stops_early, testing_open, testing_close),

@@ -12,6 +12,7 @@ static void threads_and_workers_do_not_matter(void **state) {
         {NULL},
         {"optimizer.name=sgd", "optimizer.nesterov=true", "optimizer.groups=[\"*.bias wd=0\", \"decoder.* lr=0.5 wd=0.1\"]", "ema.momentum=0.9"},
         {"optimizer.amsgrad=true", "trainer.accumulate=2", "ema.momentum=0.9", "ema.course=constant", "ema.validate=true", "data.prefetch=1"},
+        {"trainer.precision=bf16-mixed", "trainer.epochs=20"}, /* a hundred steps */
     };
     scratch s;
     scratch_open(&s);

@@ -8,6 +8,7 @@
 #include "kernel/conv.inc.h"
 #include "kernel/vmath.inc.h"
 #include "kernel/elementwise.inc.h"
+#include "kernel/bf16.inc.h"
 #include "kernel/optim.inc.h"
 #include "kernel/peak.inc.h"
 #include "kernel/layer_norm.inc.h"
@@ -35,6 +36,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .pack_taps_bf16 = pack_taps_bf16,
     .pair_rows = pair_rows,
     .round_bf16 = round_bf16,
+    .widen = widen,
     .sum = sum,
     .sum_squares = sum_squares,
     .column_sum = column_sum,
@@ -78,6 +80,6 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
         ENTRY(LOG1P), ENTRY(RELU), ENTRY(GELU), ENTRY(DGELU), ENTRY(TANH), ENTRY(SIGMOID), ENTRY(SOFTPLUS), ENTRY(AFFINE),
         ENTRY(CLAMP), ENTRY(INSIDE), ENTRY(DETACH), ENTRY(ADD), ENTRY(SUB), ENTRY(MUL), ENTRY(DIV), ENTRY(MAX), ENTRY(MIN),
         ENTRY(GREATER), ENTRY(EQUAL), ENTRY(GATE), ENTRY(WHERE), ENTRY(LEAKY_RELU), ENTRY(ELU),
-        ENTRY(ROUND),
+        ENTRY(ROUND), ENTRY(CAST),
     },
 };
