@@ -65,13 +65,13 @@ static swg_status ops(cli *c) {
         print_json(c);
         return SWG_OK;
     }
-    printf("%-18s %-11s %6s  %-16s %-8s %s\n", "op", "class", "inputs", "gradient", "dtypes", "kernel");
+    printf("%-18s %-11s %6s  %-16s %-13s %s\n", "op", "class", "inputs", "gradient", "dtypes", "kernel");
     for (int i = 0; swg_op_at(i, &row); i++) {
         char inputs[16];
         if (!wanted(c, row.name))
             continue;
         snprintf(inputs, sizeof inputs, "%d", row.inputs);
-        printf("%-18s %-11s %6s  %-16s %-8s %s\n", row.name, row.kind, row.inputs < 0 ? "any" : inputs, row.gradient, or_dash(row.dtypes),
+        printf("%-18s %-11s %6s  %-16s %-13s %s\n", row.name, row.kind, row.inputs < 0 ? "any" : inputs, row.gradient, or_dash(row.dtypes),
                or_dash(row.kernel));
     }
     return SWG_OK;
