@@ -29,7 +29,7 @@ static const option_switch switches[] = {
     {"autotune", "performance.mode=default", "performance.mode=max-autotune", 1e-4, CUMULATIVE | ALONE},
     {"loader threads", "data.workers=0", "data.workers=2", 0, CUMULATIVE | ALONE},
     {"oneDNN", "performance.provider=swage", "performance.provider=onednn", 1e-4, ALONE},
-    {"checkpointing", "", "gradient_checkpointing=blocks", 0, ALONE},
+    {"checkpointing", "gradient_checkpointing=off", "gradient_checkpointing=blocks", 0, ALONE},
 };
 enum { SWITCHES = sizeof switches / sizeof *switches };
 

@@ -154,6 +154,17 @@ static void place(maker *m, swg_value v, swg_value *in) {
     get(m, v, narrow);
 }
 
+static void explain(swg_graph *to) {
+    int stored = 0, casts = 0, products = 0;
+    for (swg_value v = 1; to->explain && v < to->count; v++) {
+        const swg__node *n = &to->nodes[v];
+        stored += n->dtype == SWG_BF16 && swg__ops[n->op].class != SWG__VIEW;
+        casts += n->op == SWG__CAST;
+        products += precision_of(n) == SWG__MULTIPLIES && to->nodes[n->in[0]].dtype == SWG_BF16;
+    }
+    swg__explain(to, "cast: %d values in bf16, %d products of them, %d casts", stored, products, casts);
+}
+
 swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, swg_value *like) {
     int most = 1;
     for (int64_t v = 1; v < from->count; v++)
@@ -179,6 +190,8 @@ swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value 
     }
     to->span = from->span;
     to->state_span = from->state_span;
+    if (status == SWG_OK)
+        explain(to);
     swg__free(ctx, m.form);
     swg__free(ctx, m.may);
     swg__free(ctx, m.narrow);

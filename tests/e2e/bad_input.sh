@@ -53,6 +53,7 @@ expect 2 "bad.yaml:1" plan bad.yaml
 expect 2 "data.path is not set" train swae/mlp run.dir=runs
 
 # ---- names of modes, kernels, operations, rows: with the nearest that there is ----
+expect 2 "did you mean bf16-mixed?" plan swae/mlp trainer.precision=bf16-mixd
 expect 2 "did you mean max-autotune?" plan swae/mlp performance.mode=max-autotun
 expect 2 "did you mean reduce-overhead?" train swae/mlp performance.mode=reduce-overheat
 expect 2 "did you mean onednn?" plan swae/mlp performance.provider=onedn

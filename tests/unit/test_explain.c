@@ -145,8 +145,50 @@ static void moves_norms(void **state) {
     }
 }
 
+/* Two layers, relu between: the input is cast, the first product is stored in bf16 and multiplied again, the result is f32. Its weights come f32
+ * and are rounded where they are packed. Recomputation says how much is done again, and nothing where it is off. */
+static void casts_and_recomputes(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    swg_plan *plan;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 2, (int64_t[]){40, 6});
+    const swg_value out = swg_linear(g, swg_relu(g, swg_linear(g, x, 8, "fc1")), 4, "fc2");
+    swg_plan_opts opts = {.outputs = &out, .output_count = 1, .bf16 = true};
+    char *text = explain_graph(ctx, g, &opts, &plan);
+    assert_line(text, "cast: 4 values in bf16, 2 products of them, 1 casts\n"); /* x, its product, with bias, relu */
+    assert_null(strstr(text, "remat:"));
+    free(text);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value h = x = swg_input(g, "x", 2, (int64_t[]){40, 6});
+    for (int i = 0; i < 4; i++)
+        h = swg_tanh(g, swg_linear(g, h, 6, (char[]){(char)('a' + i), 0}));
+    swg_value loss = swg_loss_mse(g, h, x), hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    const swg_value norm = swg_adam(g, loss, hyper, NULL);
+    opts = (swg_plan_opts){.outputs = &norm, .output_count = 1, .recompute = {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 2}};
+    text = explain_graph(ctx, g, &opts, &plan);
+    int64_t again = 0;
+    for (int i = 0; i < plan->step_count; i++)
+        again += !plan->steps[i].packs && plan->steps[i].call.node->clone;
+    const char *line = strstr(text, "remat: ");
+    assert_non_null(line);
+    assert_true(again > 0 && strtoll(line + strlen("remat: "), NULL, 10) >= again); /* several may be one step */
+    free(text);
+    swg_plan_destroy(plan);
+    opts.recompute.policy = SWG_RECOMPUTE_OFF;
+    text = explain_graph(ctx, g, &opts, &plan);
+    assert_null(strstr(text, "remat:"));
+    free(text);
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(casts_and_recomputes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(folds_and_fuses, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(moves_channels, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(moves_norms, testing_open, testing_close),

@@ -12,7 +12,7 @@ enum { ROOM = 1 << 15, BATCH = 64 };
 
 /* What can be counted in a training step of a small network. */
 typedef struct numbers {
-    int steps, calls, updates, lanes, provided, tuned;
+    int steps, calls, updates, lanes, provided, tuned, bf16, again;
     int64_t bytes, known;
     float weights[ROOM];
     int64_t weight_count;
@@ -38,6 +38,8 @@ static void count(swg_context *ctx, const char *const *overrides, numbers *n) {
         n->updates += s->call.node->op == SWG__UPDATE;
         n->provided += s->kernel == &swg__kernel_provided;
         n->tuned += s->choice.shift != 0;
+        n->bf16 += s->call.node->dtype == SWG_BF16;
+        n->again += s->call.node->clone;
         n->lanes = s->call.isa->vl;
     }
     for (int i = 0; i < 3; i++)
@@ -64,6 +66,13 @@ static void each_alone(void **state) {
 
     count(ctx, WITH("performance.fusion=false"), &other);
     assert_true(other.steps > base.steps);
+
+    count(ctx, WITH("trainer.precision=bf16-mixed"), &other);
+    assert_true(base.bf16 == 0 && other.bf16 > 8 && other.bytes < base.bytes);
+
+    count(ctx, WITH("gradient_checkpointing=segments:2"), &other);
+    assert_true(base.again == 0 && other.again > 0 && other.bytes < base.bytes);
+    same_bits(&base, &other);
 
     count(ctx, WITH("performance.mode=reduce-overhead"), &other);
     assert_true(other.calls < base.calls && other.steps == base.steps && other.bytes == base.bytes);
@@ -169,6 +178,8 @@ static void groups(void **state) {
         {"performance=default", "performance.fused_optimizer", "true", "true", "8 parameters in 1 pass"},
         {"performance=default", "data.workers", "auto", "0", "in memory"},
         {"performance=max", "performance.mode", "max-autotune", "max-autotune", "measuring"},
+        {"performance=max", "trainer.precision", "bf16-mixed", "bf16-mixed", "steps write bf16"},
+        {"performance=lowmem", "gradient_checkpointing", "blocks", "blocks", "kept for the backward pass"},
         {"performance=lowmem", "data.workers", "0", "0", "between steps"},
         {"performance=plain", "performance.fusion", "false", "false", "a step per operation"},
         {"performance=plain", "performance.fused_optimizer", "false", "false", "8 parameters in 4 passes"},
