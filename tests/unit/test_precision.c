@@ -274,7 +274,7 @@ static void fill_volume(float *x, float *target, int64_t edge, int number) {
     }
 }
 
-enum { STEPS = 60, EDGE = 16, VOLUMES = 2 };
+enum { STEPS = TESTING_SLOW ? 5 : 60, EDGE = 16, VOLUMES = 2 };
 
 typedef struct unet_run { double loss[STEPS]; uint32_t weights; swg_memory memory; uint64_t measured; } unet_run;
 
@@ -321,7 +321,7 @@ static void a_unet_learns_as_in_f32(void **state) {
     train_unet(true, 2, NULL, &narrow);
     for (int step = 0; step < STEPS; step++)
         assert_close(narrow.loss[step], wide.loss[step], 0, .02);
-    assert_true(wide.loss[STEPS - 1] < .5 * wide.loss[0]);
+    assert_true(TESTING_SLOW || wide.loss[STEPS - 1] < .5 * wide.loss[0]);
     /* What is saved for the backward pass halves, and the arena, the weights' spans apart, is what was promised. */
     assert_true((double)narrow.memory.saved_bytes < .6 * (double)wide.memory.saved_bytes);
     assert_true((double)narrow.memory.arena_bytes < .7 * (double)wide.memory.arena_bytes);

@@ -10,12 +10,7 @@
 
 enum { POOL = 96, OUTPUTS = 5, LONGEST = 40 };
 
-/* Builds that run ten times slower look at a quarter of the graphs. */
-#if defined(SWG_SANITISED) || !defined(__OPTIMIZE__)
-enum { SHARE = 4 };
-#else
-enum { SHARE = 1 };
-#endif
+enum { SHARE = TESTING_SLOW ? 4 : 1 }; /* one in so many graphs is looked at */
 
 /* ---- the generator: the same seed gives the same graph, whatever the element type ---- */
 
