@@ -10,7 +10,11 @@
 #include <cpuid.h>
 #endif
 
-static const char *const isa_names[SWG__ISA_COUNT] = {"scalar", "sse2", "avx2", "avx512", "avx512_bf16"};
+static const char *const isa_names[SWG__ISA_COUNT] = {
+#define ISA(id, name, like) #name,
+#include "isa.def"
+#undef ISA
+};
 
 const char *swg__isa_name(swg__isa isa) { return isa_names[isa]; }
 

@@ -3,7 +3,12 @@
 #ifndef SWAGE_CPU_H
 #define SWAGE_CPU_H
 
-typedef enum swg__isa { SWG__SCALAR, SWG__SSE2, SWG__AVX2, SWG__AVX512, SWG__AVX512_BF16, SWG__ISA_COUNT } swg__isa;
+typedef enum swg__isa {
+#define ISA(id, name, like) SWG__##id,
+#include "isa.def"
+#undef ISA
+    SWG__ISA_COUNT
+} swg__isa;
 
 swg__isa swg__isa_best(void);                 /* by cpuid and xgetbv */
 const char *swg__isa_name(swg__isa isa);

@@ -35,7 +35,7 @@ typedef struct cli_option {
 /* Rows that several commands share; read by the frame (threads, isa) or by cli_open_config (recipes). */
 #define CLI_JSON {"json", 0, NULL, "print JSON instead of a table"}
 #define CLI_THREADS {"threads", 0, "N", "threads to use (default: as many as the machine allows)"}
-#define CLI_ISA {"isa", 0, "NAME", "instruction set: scalar, sse2, avx2, avx512, avx512_bf16 (default: the best of this machine)"}
+#define CLI_ISA {"isa", 0, "NAME", "instruction set, as performance.isa takes it (default: the best of this machine)"}
 #define CLI_RECIPES {"recipes", 0, "DIR", "folder searched before the built-in recipes"}
 
 enum { CLI_MAX_OPTIONS = 32 };

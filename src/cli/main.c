@@ -79,7 +79,11 @@ static swg_status open_context(cli *c) {
         for (int i = 0; i < SWG__ISA_COUNT; i++)
             names[i] = swg__isa_name((swg__isa)i);
         return swg__isa_find(isa) >= 0 ? cli_fail(c, SWG_EUSAGE, "--isa %s: not offered by this machine; scalar always is", isa)
-                                       : cli_fail(c, SWG_EUSAGE, "--isa %s: unknown; there are scalar, sse2, avx2 and avx512%s", isa,
+                                       : cli_fail(c, SWG_EUSAGE, "--isa %s: unknown; there are"
+#define ISA(id, name, like) " " #name
+#include "isa.def"
+#undef ISA
+                                                  "%s", isa,
                                                   swg__did_you_mean(isa, names, SWG__ISA_COUNT, near, sizeof near));
     }
     return status;

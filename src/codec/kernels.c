@@ -5,11 +5,9 @@
 const swg__codec_kernels *swg__codec_kernels_for(swg__isa isa) {
 #if SWG_X86
     static const swg__codec_kernels *const tables[SWG__ISA_COUNT] = {
-        [SWG__SCALAR] = &swg__codec_kernels_scalar,
-        [SWG__SSE2] = &swg__codec_kernels_sse2,
-        [SWG__AVX2] = &swg__codec_kernels_avx2,
-        [SWG__AVX512] = &swg__codec_kernels_avx512,
-        [SWG__AVX512_BF16] = &swg__codec_kernels_avx512,
+#define ISA(id, name, like) [SWG__##id] = &swg__codec_kernels_##like,
+#include "isa.def"
+#undef ISA
     };
     return tables[isa];
 #else

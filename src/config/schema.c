@@ -98,7 +98,11 @@ const swg__config_key swg__config_table[] = {
     {"performance.mode", SWG__CHOICE, "default", "", "default reduce-overhead max-autotune",
      "how a step runs: default; with as few calls to the threads as can be, which stay awake; that, and kernels run as measured on this machine. Results "
      "are the same, bit for bit"},
-    {"performance.isa", SWG__CHOICE, "auto", "", "auto scalar sse2 avx2 avx512 avx512_bf16", "instruction set; auto: the best of this machine"},
+    {"performance.isa", SWG__CHOICE, "auto", "", "auto"
+#define ISA(id, name, like) " " #name
+#include "isa.def"
+#undef ISA
+     , "instruction set; auto: the best of this machine"},
     {"performance.provider", SWG__CHOICE, "swage", "", "swage onednn", "whose matrix kernels run"},
     {"performance.fusion", SWG__BOOL, "true", "", "", "fuse element-wise operations into the contractions"},
     {"performance.channels_last", SWG__BOOL, "true", "", "", "keep activations channels-last between convolutions; false: a permute on either side"},

@@ -4,7 +4,7 @@
 #include "grad/rules.h"
 
 static void (*const rules[SWG__OP_COUNT])(swg__rule *) = {
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = swg__grad_##gradient,
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) [SWG__##id] = swg__grad_##gradient,
 #include "ir/op.def"
 #undef OP
 };

@@ -16,7 +16,7 @@ typedef struct swg__rule {
 } swg__rule;
 
 /* Writes r->dx. swg__grad_zero: nothing flows back. swg__grad_none: refuses, naming node and scope. */
-#define OP(id, text, class, inputs, gradient, kernel, reference) void swg__grad_##gradient(swg__rule *r);
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) void swg__grad_##gradient(swg__rule *r);
 #include "ir/op.def"
 #undef OP
 

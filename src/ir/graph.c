@@ -6,7 +6,7 @@
 #include <string.h>
 
 const swg__op_info swg__ops[SWG__OP_COUNT] = {
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, SWG__##class, inputs},
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) [SWG__##id] = {text, SWG__##class, inputs},
 #include "op.def"
 #undef OP
 };

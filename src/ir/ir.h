@@ -8,7 +8,7 @@
 #include "swage/graph.h"
 
 typedef enum swg__op {
-#define OP(id, text, class, inputs, gradient, kernel, reference) SWG__##id,
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) SWG__##id,
 #include "op.def"
 #undef OP
     SWG__OP_COUNT
@@ -93,10 +93,10 @@ struct swg_graph {
     swg__text *explain;             /* of a plan's copy: lines about what the passes did; NULL: nobody asks */
 };
 
-/* What an operation does where activations are kept in bf16 (training.md, section 3). */
+/* What an operation does where activations are kept in bf16: the last column of op.def (training.md, section 3). */
 typedef enum swg__precision {
-    SWG__F32_ONLY,      /* reads and writes f32 */
-    SWG__F32_RESULT,    /* reads either, writes f32 */
+    SWG__ONLY_F32,      /* reads and writes f32 */
+    SWG__TO_F32,    /* reads either, writes f32 */
     SWG__FOLLOWS,       /* writes the widest of what it reads */
     SWG__MULTIPLIES,    /* products of bf16, sums of f32, result in either; attention's in f32 */
 } swg__precision;

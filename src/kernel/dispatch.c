@@ -2,20 +2,17 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/kernel.h"
 
-extern const swg__isa_table swg__isa_table_scalar;
-extern const swg__exact_table swg__exact_table_scalar;
-#ifdef SWG_X86
-extern const swg__isa_table swg__isa_table_sse2, swg__isa_table_avx2, swg__isa_table_avx512, swg__isa_table_avx512_bf16;
-extern const swg__exact_table swg__exact_table_sse2, swg__exact_table_avx2, swg__exact_table_avx512;
-#endif
+#define ISA(id, name, like) extern const swg__isa_table swg__isa_table_##name; extern const swg__exact_table swg__exact_table_##like;
+#include "isa.def"
+#undef ISA
 
 static const struct { const swg__isa_table *fast; const swg__exact_table *exact; } tables[SWG__ISA_COUNT] = {
-    [SWG__SCALAR] = {&swg__isa_table_scalar, &swg__exact_table_scalar},
 #ifdef SWG_X86
-    [SWG__SSE2] = {&swg__isa_table_sse2, &swg__exact_table_sse2},
-    [SWG__AVX2] = {&swg__isa_table_avx2, &swg__exact_table_avx2},
-    [SWG__AVX512] = {&swg__isa_table_avx512, &swg__exact_table_avx512},
-    [SWG__AVX512_BF16] = {&swg__isa_table_avx512_bf16, &swg__exact_table_avx512},
+#define ISA(id, name, like) [SWG__##id] = {&swg__isa_table_##name, &swg__exact_table_##like},
+#include "isa.def"
+#undef ISA
+#else
+    [SWG__SCALAR] = {&swg__isa_table_scalar, &swg__exact_table_scalar},
 #endif
 };
 
@@ -27,7 +24,7 @@ const swg__exact_table *swg__exact_table_of(swg__isa isa) { return tables[isa].e
 const swg__kernel swg__kernel_none = {.name = "none"}; /* leaves and views */
 
 static const swg__kernel *const kernels[SWG__OP_COUNT] = {
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = &swg__kernel_##kernel,
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) [SWG__##id] = &swg__kernel_##kernel,
 #include "ir/op.def"
 #undef OP
 };

@@ -17,40 +17,7 @@
             out[i] = (expr);                                                                                            \
         }                                                                                                               \
     }
-EW(NEG, -x)
-EW(ABS, __builtin_fabsf(x))
-EW(SIGN, x > 0.f ? 1.f : x < 0.f ? -1.f : 0.f)
-EW(SQUARE, x *x)
-EW(SQRT, __builtin_sqrtf(x))
-EW(RSQRT, 1.f / __builtin_sqrtf(x))
-EW(RECIP, 1.f / x)
-EW(EXP, fn_exp(x))
-EW(LOG, fn_log(x))
-EW(LOG1P, fn_log1p(x))
-EW(RELU, x <= 0.f ? 0.f : x)
-EW(GELU, fn_gelu(x))
-EW(DGELU, fn_dgelu(x))
-EW(TANH, fn_tanh(x))
-EW(SIGMOID, fn_sigmoid(x))
-EW(SOFTPLUS, fn_softplus(x))
-EW(LEAKY_RELU, x > 0.f ? x : x *f0)
-EW(ELU, fn_elu(x, f0))
-EW(AFFINE, x *f0 + f1)
-EW(CLAMP, x < f0 ? f0 : x > f1 ? f1 : x)
-EW(INSIDE, x >= f0 && x <= f1 ? 1.f : 0.f)
-EW(DETACH, x)
-EW(CAST, x)
-EW(ADD, x + b[i])
-EW(SUB, x - b[i])
-EW(MUL, x *b[i])
-EW(DIV, x / b[i])
-EW(MAX, x >= b[i] || x != x ? x : b[i])
-EW(MIN, x <= b[i] || x != x ? x : b[i])
-EW(GREATER, x > b[i] ? 1.f : 0.f)
-EW(EQUAL, x == b[i] ? 1.f : 0.f)
-EW(GATE, b[i] > 0.f ? x : 0.f)
-EW(WHERE, x != 0.f ? b[i] : c[i])
-EW(ROUND, __builtin_fabsf(x) < 0x1p23f ? (x + __builtin_copysignf(0x1p23f, x)) - __builtin_copysignf(0x1p23f, x) : x)
+#include "kernel/elementwise.def"
 #undef EW
 
 /* 64 lanes whatever the vector length: the sum's tree depends on n alone. */

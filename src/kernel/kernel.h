@@ -56,7 +56,7 @@ typedef struct swg__kernel {
 } swg__kernel;
 
 /* The kernels of op.def. */
-#define OP(id, text, class, inputs, gradient, kernel, reference) extern const swg__kernel swg__kernel_##kernel;
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) extern const swg__kernel swg__kernel_##kernel;
 #include "ir/op.def"
 #undef OP
 

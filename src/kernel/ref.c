@@ -230,7 +230,7 @@ static int64_t single(const swg__call *call) {
 void swg__ref_none(const swg__call *call) { (void)call; }
 
 static void (*const references[SWG__OP_COUNT])(const swg__call *) = {
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = swg__ref_##reference,
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) [SWG__##id] = swg__ref_##reference,
 #include "ir/op.def"
 #undef OP
 };

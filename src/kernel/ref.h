@@ -5,7 +5,7 @@
 
 #include "kernel/kernel.h"
 
-#define OP(id, text, class, inputs, gradient, kernel, reference) void swg__ref_##reference(const swg__call *call);
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) void swg__ref_##reference(const swg__call *call);
 #include "ir/op.def"
 #undef OP
 

@@ -131,8 +131,8 @@ static swg_value operand(maker *m, const swg__node *n, bool narrow, int j) {
     if (m->from->nodes[in].dtype == SWG_I32)
         return m->form[in][0];
     switch (precision_of(n)) {
-    case SWG__F32_ONLY: return get(m, in, false);
-    case SWG__F32_RESULT: return get(m, in, own && !(n->op == SWG__NORM_SUMS && j > 1));
+    case SWG__ONLY_F32: return get(m, in, false);
+    case SWG__TO_F32: return get(m, in, own && !(n->op == SWG__NORM_SUMS && j > 1));
     case SWG__FOLLOWS: return get(m, in, moves(n) ? narrow : own && (swg__ops[n->op].class != SWG__ROWS || counts(m, n, j)));
     case SWG__MULTIPLIES: break;
     }

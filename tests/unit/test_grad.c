@@ -389,7 +389,7 @@ static void central_difference(void **state) {
 static void every_rule_is_checked(void **state) {
     (void)state;
     static const struct { const char *text, *rule; } table[] = {
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, #gradient},
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) [SWG__##id] = {text, #gradient},
 #include "ir/op.def"
 #undef OP
     };

@@ -452,7 +452,7 @@ static void all_in_bf16(void **state) {
 static void every_operation_is_compared(void **state) {
     (void)state;
     static const struct { const char *text; bool computes; } table[] = {
-#define OP(id, text, class, inputs, gradient, kernel, reference) [SWG__##id] = {text, SWG__##class != SWG__LEAF && SWG__##class != SWG__VIEW},
+#define OP(id, text, class, inputs, gradient, kernel, reference, bf16) [SWG__##id] = {text, SWG__##class != SWG__LEAF && SWG__##class != SWG__VIEW},
 #include "ir/op.def"
 #undef OP
     };

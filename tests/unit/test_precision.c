@@ -54,7 +54,7 @@ static void check_rules(const swg_plan *plan) {
             assert_int_equal(g->nodes[n->in[0]].dtype, n->precise ? SWG_F32 : SWG_BF16);
             assert_true(g->nodes[n->in[1]].op != SWG__CAST || g->nodes[g->nodes[n->in[1]].in[0]].op != SWG__PARAM);
         }
-        if (n->op != SWG__CAST && (n->precise || swg__precisions[n->op] <= SWG__F32_RESULT))
+        if (n->op != SWG__CAST && (n->precise || swg__precisions[n->op] <= SWG__TO_F32))
             assert_int_not_equal(n->dtype, SWG_BF16);
         for (int j = 0; j < n->inputs && n->op == SWG__UPDATE; j++)
             assert_int_equal(g->nodes[n->in[j]].dtype, SWG_F32);

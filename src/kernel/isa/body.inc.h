@@ -75,11 +75,8 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .stream_copy = stream_copy,
     .stream_scale = stream_scale,
     .ew = {
-#define ENTRY(id) [SWG__##id] = ew_##id
-        ENTRY(NEG), ENTRY(ABS), ENTRY(SIGN), ENTRY(SQUARE), ENTRY(SQRT), ENTRY(RSQRT), ENTRY(RECIP), ENTRY(EXP), ENTRY(LOG),
-        ENTRY(LOG1P), ENTRY(RELU), ENTRY(GELU), ENTRY(DGELU), ENTRY(TANH), ENTRY(SIGMOID), ENTRY(SOFTPLUS), ENTRY(AFFINE),
-        ENTRY(CLAMP), ENTRY(INSIDE), ENTRY(DETACH), ENTRY(ADD), ENTRY(SUB), ENTRY(MUL), ENTRY(DIV), ENTRY(MAX), ENTRY(MIN),
-        ENTRY(GREATER), ENTRY(EQUAL), ENTRY(GATE), ENTRY(WHERE), ENTRY(LEAKY_RELU), ENTRY(ELU),
-        ENTRY(ROUND), ENTRY(CAST),
+#define EW(id, expression) [SWG__##id] = ew_##id,
+#include "kernel/elementwise.def"
+#undef EW
     },
 };
