@@ -29,6 +29,7 @@ struct swg__bench_layer {
     int64_t samples, check;         /* timed; checked against f64 (0: all) */
     bool joined;                    /* a sample's result depends on the others: the timed plan's is not compared sample by sample */
     double allowed;                 /* largest gap, over the largest value of each result; 0: 1e-5 */
+    bool bf16;                      /* there is a row in bf16, too */
 };
 
 static swg_value input(layer *l, int ndim, const int64_t *shape, double scale) {
@@ -105,40 +106,43 @@ static swg_value parameters(layer *l) {
 }
 
 static const struct swg__bench_layer table[] = {
-    {"win", "64 windows of 64, 96 wide, 6 heads, MLP 4x", FORWARD, window_block, 64, 2, false, 0},
-    {"win-train", "64 windows of 64, 96 wide, 6 heads, MLP 4x", STEP, window_block, 64, 2, false, 1e-4},
-    {"kan", "32x32 64-64 k3, G 5, p 3", FORWARD, kan_conv, 1, 0, false, 0},
-    {"kan-train", "32x32 64-64 k3, G 5, p 3", GRADIENTS, kan_conv, 1, 0, false, 1e-4},
-    {"layer-norm", "4096x256", FORWARD, layer_norm, 4096, 64, false, 0},
-    {"layer-norm-train", "4096x256", GRADIENTS, layer_norm, 4096, 64, false, 0},
-    {"batch-norm", "8x64x64x64", FORWARD, batch_norm, 8, 0, true, 0},
-    {"batch-norm-train", "8x64x64x64", GRADIENTS, batch_norm, 8, 0, true, 0},
-    {"instance-norm", "8x64x64x64", FORWARD, instance_norm, 8, 1, false, 0},
-    {"group-norm", "8x64x64x64, 8 groups", FORWARD, group_norm, 8, 1, false, 0},
-    {"gelu", "4096x384", FORWARD, gelu, 4096, 64, false, 0},
-    {"gelu-train", "4096x384", GRADIENTS, gelu, 4096, 64, false, 0},
-    {"softmax", "4096x512", FORWARD, softmax, 4096, 64, false, 0},
-    {"resize", "8x64x64x64 to 128x128, bilinear", FORWARD, resize, 8, 1, false, 0},
-    {"pool-max", "64x64x64x32, 2x2x2", FORWARD, max_pool, 1, 0, false, 0},
-    {"pool-max-train", "64x64x64x32, 2x2x2", GRADIENTS, max_pool, 1, 0, false, 0},
-    {"pool-avg", "64x64x64x32, 2x2x2", FORWARD, avg_pool, 1, 0, false, 0},
-    {"transpose", "8x64x64x64 to channels first", FORWARD, transpose, 8, 1, false, 0},
-    {"att-1025", "259 of 1025, 8 heads of 4", FORWARD, long_attention, 259, 1, false, 0},
-    {"att-1025-train", "16 of 1025, 8 heads of 4", GRADIENTS, long_attention, 16, 1, false, 1e-4},
-    {"stft", "2 channels of 132300, 2048/512", FORWARD, stft, 1, 0, false, 0},
-    {"sw", "256x16, 50 directions", FORWARD, sliced_wasserstein, 256, 0, true, 0},
-    {"sw-train", "256x16, 50 directions", GRADIENTS, sliced_wasserstein, 256, 0, true, 1e-3},
-    {"adamw-15400000", "15400000", UPDATE, parameters, 1540, 1, true, 0},
+    {"win", "64 windows of 64, 96 wide, 6 heads, MLP 4x", FORWARD, window_block, 64, 2, false, 0, true},
+    {"win-train", "64 windows of 64, 96 wide, 6 heads, MLP 4x", STEP, window_block, 64, 2, false, 1e-4, true},
+    {"kan", "32x32 64-64 k3, G 5, p 3", FORWARD, kan_conv, 1, 0, false, 0, true},
+    {"kan-train", "32x32 64-64 k3, G 5, p 3", GRADIENTS, kan_conv, 1, 0, false, 1e-4, true},
+    {"layer-norm", "4096x256", FORWARD, layer_norm, 4096, 64, false, 0, false},
+    {"layer-norm-train", "4096x256", GRADIENTS, layer_norm, 4096, 64, false, 0, false},
+    {"batch-norm", "8x64x64x64", FORWARD, batch_norm, 8, 0, true, 0, false},
+    {"batch-norm-train", "8x64x64x64", GRADIENTS, batch_norm, 8, 0, true, 0, false},
+    {"instance-norm", "8x64x64x64", FORWARD, instance_norm, 8, 1, false, 0, false},
+    {"group-norm", "8x64x64x64, 8 groups", FORWARD, group_norm, 8, 1, false, 0, false},
+    {"gelu", "4096x384", FORWARD, gelu, 4096, 64, false, 0, false},
+    {"gelu-train", "4096x384", GRADIENTS, gelu, 4096, 64, false, 0, false},
+    {"softmax", "4096x512", FORWARD, softmax, 4096, 64, false, 0, false},
+    {"resize", "8x64x64x64 to 128x128, bilinear", FORWARD, resize, 8, 1, false, 0, false},
+    {"pool-max", "64x64x64x32, 2x2x2", FORWARD, max_pool, 1, 0, false, 0, false},
+    {"pool-max-train", "64x64x64x32, 2x2x2", GRADIENTS, max_pool, 1, 0, false, 0, false},
+    {"pool-avg", "64x64x64x32, 2x2x2", FORWARD, avg_pool, 1, 0, false, 0, false},
+    {"transpose", "8x64x64x64 to channels first", FORWARD, transpose, 8, 1, false, 0, false},
+    {"att-1025", "259 of 1025, 8 heads of 4", FORWARD, long_attention, 259, 1, false, 0, false},
+    {"att-1025-train", "16 of 1025, 8 heads of 4", GRADIENTS, long_attention, 16, 1, false, 1e-4, false},
+    {"stft", "2 channels of 132300, 2048/512", FORWARD, stft, 1, 0, false, 0, false},
+    {"sw", "256x16, 50 directions", FORWARD, sliced_wasserstein, 256, 0, true, 0, false},
+    {"sw-train", "256x16, 50 directions", GRADIENTS, sliced_wasserstein, 256, 0, true, 1e-3, false},
+    {"adamw-15400000", "15400000", UPDATE, parameters, 1540, 1, true, 0, false},
 };
 enum { ROWS = sizeof table / sizeof *table };
-_Static_assert((int)ROWS <= (int)SWG__BENCH_LAYERS, "room in the list of workloads");
+_Static_assert(2 * (int)ROWS <= (int)SWG__BENCH_LAYERS, "room in the list of workloads");
 
 int swg__bench_layer_list(swg__workload *out) {
-    for (int i = 0; i < ROWS; i++) {
-        out[i] = (swg__workload){.kind = SWG__WORK_LAYER, .batch = table[i].samples, .layer = &table[i]};
-        snprintf(out[i].id, sizeof out[i].id, "%s", table[i].id);
-    }
-    return ROWS;
+    int count = 0;
+    for (int i = 0; i < ROWS; i++)
+        for (int bf16 = 0; bf16 <= table[i].bf16; bf16++) {
+            swg__workload *w = &out[count++];
+            *w = (swg__workload){.kind = SWG__WORK_LAYER, .batch = table[i].samples, .layer = &table[i], .bf16 = bf16};
+            snprintf(w->id, sizeof w->id, "%s%s", table[i].id, bf16 ? "-bf16" : "");
+        }
+    return count;
 }
 
 const char *swg__bench_layer_shape(const swg__workload *work) { return work->layer->shape; }
@@ -187,13 +191,13 @@ static double value_at(int64_t i, int salt) {
     return (double)((h ^ h >> 12) >> 8) * 0x1p-23 - 1;
 }
 
-static swg_status open_layer(swg_context *ctx, const struct swg__bench_layer *row, int64_t samples, swg_dtype dtype, layer *l) {
+static swg_status open_layer(swg_context *ctx, const struct swg__bench_layer *row, int64_t samples, swg_dtype dtype, bool bf16, layer *l) {
     *l = (layer){.row = row, .samples = samples, .job = {.ctx = ctx}};
     swg__job *job = &l->job;
     bool training = row->mode == STEP || row->mode == UPDATE;
     SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &job->g));
     SWG__TRY(build(l));
-    SWG__TRY(swg_plan_make(job->g, &(swg_plan_opts){.outputs = l->out, .output_count = l->outputs, .frozen = row->mode == FORWARD}, &job->plan));
+    SWG__TRY(swg_plan_make(job->g, &(swg_plan_opts){.outputs = l->out, .output_count = l->outputs, .frozen = row->mode == FORWARD, .bf16 = bf16}, &job->plan));
     SWG__TRY(swg_weights_create(job->g, training, &job->weights));
     swg_weights_init(job->weights, SEED);
     SWG__TRY(swg_plan_open(job->plan, job->weights, NULL));
@@ -226,14 +230,14 @@ static double error_of(const float *got, const double *truth, int64_t n) {
 }
 
 /* All results of as many samples as are checked; then the first samples of the timed plan's. */
-static swg_status check(const layer *timed, double *error, char *failure, size_t capacity) {
+static swg_status check(const layer *timed, bool bf16, double *error, char *failure, size_t capacity) {
     const struct swg__bench_layer *row = timed->row;
     int64_t samples = row->check ? row->check : row->samples;
     layer own = {.outputs = 0}, exact = {.outputs = 0};
     swg_context *ctx = timed->job.ctx;
-    swg_status status = open_layer(ctx, row, samples, SWG_F64, &exact);
+    swg_status status = open_layer(ctx, row, samples, SWG_F64, false, &exact);
     if (status == SWG_OK)
-        status = open_layer(ctx, row, samples, SWG_F32, &own);
+        status = open_layer(ctx, row, samples, SWG_F32, bf16, &own);
     *error = 0;
     for (int i = 0; status == SWG_OK && i < own.outputs; i++)
         *error = fmax(*error, error_of(swg_plan_data(own.job.plan, own.out[i]), swg_plan_data(exact.job.plan, exact.out[i]),
@@ -243,7 +247,7 @@ static swg_status check(const layer *timed, double *error, char *failure, size_t
     if (status == SWG_OK && !row->joined && row->mode != STEP)
         *error = fmax(*error, error_of(swg_plan_data(timed->job.plan, timed->out[0]), swg_plan_data(exact.job.plan, exact.out[0]),
                                        swg_elements(exact.job.g, exact.out[0])));
-    double allowed = row->allowed > 0 ? row->allowed : 1e-5;
+    double allowed = bf16 ? 5e-2 : row->allowed > 0 ? row->allowed : 1e-5;
     if (status == SWG_OK && !(*error <= allowed))
         snprintf(failure, capacity, "%.1e from the f64 result, at most %.0e allowed", *error, allowed);
     swg__job_close(&own.job);
@@ -281,10 +285,10 @@ swg_status swg__bench_layer(swg__bench *b, swg__team *team, swg__row *row) {
     const struct swg__bench_layer *work = row->work.layer;
     layer own = {.outputs = 0};
     double begin = swg__bench_clock_ns();
-    swg_status status = open_layer(team->ctx, work, work->samples, SWG_F32, &own);
+    swg_status status = open_layer(team->ctx, work, work->samples, SWG_F32, row->work.bf16, &own);
     double cold = swg__bench_clock_ns() - begin;
     if (status == SWG_OK)
-        status = check(&own, &row->error, row->failure, sizeof row->failure);
+        status = check(&own, row->work.bf16, &row->error, row->failure, sizeof row->failure);
     if (status == SWG_OK && !*row->failure) {
         const swg__side side = {.call = work->mode == UPDATE ? swg__job_update : swg__job_run, .arg = &own.job};
         count_work(&own, row);

@@ -8,7 +8,7 @@
 #include "kernel/isa.h"
 #include "provider/provider.h"
 
-enum { MOST_WORKLOADS = 96 + SWG__BENCH_LAYERS };
+enum { MOST_WORKLOADS = 128 + SWG__BENCH_LAYERS };
 
 /* ---- the list: products of the networks, convolutions, the networks, their training, the update, memory ---- */
 
@@ -23,6 +23,17 @@ static const char *const recomputed[][2] = {{"off", "off"}, {"default", "none"},
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* The rows from `first` to `end` once more, in bf16, behind them. Returns how many. */
+static int in_bf16(swg__workload *out, int first, int end) {
+    for (int i = first; i < end; i++) {
+        swg__workload *w = &out[end + i - first];
+        *w = out[i];
+        w->bf16 = true;
+        snprintf(w->id + strlen(w->id), sizeof w->id - strlen(w->id), "-bf16");
+    }
+    return end - first;
+}
+
 static int list(swg__workload *out) {
     int count = 0;
     for (size_t i = 0; i < COUNT(products); i++) {
@@ -31,13 +42,9 @@ static int list(swg__workload *out) {
         snprintf(w->id, sizeof w->id, "matmul-%dx%lldx%lld", PRODUCT_BATCH, (long long)w->k, (long long)w->n);
     }
     count += swg__bench_conv_list(out + count);
-    for (int i = 0, f32 = count; i < f32; i++) { /* the same in bf16 */
-        swg__workload *w = &out[count++];
-        *w = out[i];
-        w->bf16 = true;
-        snprintf(w->id + strlen(w->id), sizeof w->id - strlen(w->id), "-bf16");
-    }
+    count += in_bf16(out, 0, count);
     count += swg__bench_layer_list(out + count);
+    int first = count;
     for (size_t m = 0; m < COUNT(models); m++)
         for (size_t i = 0; i < COUNT(batches); i++) {
             swg__workload *w = &out[count++];
@@ -49,6 +56,7 @@ static int list(swg__workload *out) {
         *w = (swg__workload){.kind = SWG__WORK_TRAIN, .model = models[m].model, .batch = TRAIN_BATCH};
         snprintf(w->id, sizeof w->id, "%s-train-b%d", models[m].name, TRAIN_BATCH);
     }
+    count += in_bf16(out, first, count);
     out[count++] = (swg__workload){.id = "pool-busy", .kind = SWG__WORK_BUSY, .model = "swae/mlp-deep", .batch = TRAIN_BATCH};
     out[count++] = (swg__workload){.id = "adamw-400013", .kind = SWG__WORK_ADAMW, .model = "swae/mlp-deep", .batch = 1};
     for (size_t m = 0; m < COUNT(memories); m++) {
