@@ -96,7 +96,7 @@ static void rows(void **state) {
         if (*row->failure)
             fail_msg("%s: %s", row->work.id, row->failure);
         assert_true(row->times.median_ns >= row->times.min_ns && row->times.cold_ns > 0);
-        assert_true(row->error >= 0 && row->error < 1e-3);
+        assert_true(row->error >= 0 && row->error < (row->work.bf16 ? .1 : 1e-3));
         /* Nothing runs faster than the machine; caches warmer than the model of them leave some room. With more threads than
          * free processors the fork and join is not measured well enough to say the same. */
         assert_true(row->floor_ns > 0);
