@@ -54,7 +54,7 @@ void swg__compare_table(const swg__comparison *c, swg__text *text) {
     for (int side = 0; side < SWG__COMPARE_SIDES; side++)
         (c->opts.kind == SWG__COMPARE_BATCHES ? batch_rows : switch_rows)(c, side, text);
     if (c->opts.kind != SWG__COMPARE_BATCHES)
-        swg__text_puts(text, "\nloss diff: largest relative difference of the first 10 training losses to the baseline's\n");
+        swg__text_puts(text, "\nloss diff: of the mean of the first 10 training losses to the baseline's, relative; where no bit may change, the largest of the ten\n");
     else if (c->best >= 0)
         swg__text_printf(text, "\nsmallest batch within 5 %% of the best training throughput: %lld\n", (long long)c->rows[c->best].batch);
 }

@@ -166,9 +166,18 @@ static void losses_of_a_switch(void **state) {
         row.losses[i] = base.losses[i] * (1 + (i == 7 ? -5e-4 : 1e-5));
     }
     swg__compare_losses(&base, &row);
-    assert_close(row.loss_difference, 5e-4, 1e-9, 0);
+    double sum = 0, gap = 0;
+    for (int i = 0; i < SWG__COMPARE_LOSSES; i++)
+        sum += base.losses[i], gap += row.losses[i] - base.losses[i];
+    assert_close(row.loss_difference, fabs(gap) / sum, 1e-15, 0);
     assert_string_equal(row.failure, "");
-    row.losses[3] *= 1.002;
+    row.tolerance = 0; /* every loss must be the same */
+    swg__compare_losses(&base, &row);
+    assert_close(row.loss_difference, 5e-4 * base.losses[7] * SWG__COMPARE_LOSSES / sum, 1e-12, 0);
+    assert_true(row.failure[0] != 0);
+    row.failure[0] = 0;
+    row.tolerance = 1e-3;
+    row.losses[3] *= 1.02;
     swg__compare_losses(&base, &row);
     assert_non_null(strstr(row.failure, "at most 1e-03 allowed"));
     row = (swg__compare_row){.tolerance = 1e-3};
