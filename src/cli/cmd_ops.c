@@ -50,6 +50,7 @@ static void print_json(const cli *c) {
         cJSON_AddStringToObject(one, "gradient", row.gradient);
         cJSON_AddStringToObject(one, "dtypes", row.dtypes);
         cJSON_AddStringToObject(one, "kernel", row.kernel);
+        cJSON_AddArrayToObject(one, "exporters"); /* formats of graphs: there is none yet */
         cJSON_AddItemToArray(list, one);
     }
     char *text = cJSON_Print(root);
@@ -65,13 +66,13 @@ static swg_status ops(cli *c) {
         print_json(c);
         return SWG_OK;
     }
-    printf("%-18s %-11s %6s  %-16s %-13s %s\n", "op", "class", "inputs", "gradient", "dtypes", "kernel");
+    printf("%-18s %-11s %6s  %-16s %-13s %-20s %s\n", "op", "class", "inputs", "gradient", "dtypes", "kernel", "exporters");
     for (int i = 0; swg_op_at(i, &row); i++) {
         char inputs[16];
         if (!wanted(c, row.name))
             continue;
         snprintf(inputs, sizeof inputs, "%d", row.inputs);
-        printf("%-18s %-11s %6s  %-16s %-13s %s\n", row.name, row.kind, row.inputs < 0 ? "any" : inputs, row.gradient, or_dash(row.dtypes),
+        printf("%-18s %-11s %6s  %-16s %-13s %-20s -\n", row.name, row.kind, row.inputs < 0 ? "any" : inputs, row.gradient, or_dash(row.dtypes),
                or_dash(row.kernel));
     }
     return SWG_OK;
@@ -83,7 +84,8 @@ const cli_command cli_cmd_ops = {
     .help = "print the operations of the engine: class, gradient, element types, kernels",
     .details = "NAME is an operation or a pattern such as 'conv*'; none: all.\n"
                "gradient: the rule's name; zero: nothing flows back; none: refused where a gradient is asked for.\n"
-               "dtypes: f32 runs on the kernel family named, bf16 too where activations are kept in it, f64 on the slow reference.",
+               "dtypes: f32 runs on the kernel family named, bf16 too where activations are kept in it, f64 on the slow reference.\n"
+               "exporters: formats a graph can be written in. None is built yet.",
     .options = options,
     .least = 0,
     .most = -1,
