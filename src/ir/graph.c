@@ -223,6 +223,22 @@ swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const
     return (swg_value)g->count++;
 }
 
+swg_value swg__append_like(swg_graph *g, const swg__node *like, swg__op op, swg_dtype dtype, int ndim, const int64_t *shape, int inputs,
+                           const swg_value *in, const swg__attr *attr) {
+    swg_value v = swg__append(g, op, dtype, ndim, shape, inputs, in, attr);
+    if (!v)
+        return v;
+    swg__node *n = &g->nodes[v];
+    n->backward = like->backward;
+    n->precise = like->precise;
+    n->offset = like->offset;
+    n->block = like->block;
+    n->remat = like->remat;
+    if (!(n->name = swg__arena_strdup(&g->arena, like->name)))
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for a plan");
+    return v;
+}
+
 /* ---- inspection ---- */
 
 /* nodes[0] for what is no value. */

@@ -128,6 +128,9 @@ int64_t swg__node_macs(const swg_graph *g, const swg__node *n);
 /* Appends a node whose shape is already known; latches errors. in may be NULL when inputs is 0. */
 swg_value swg__append(swg_graph *g, swg__op op, swg_dtype dtype, int ndim, const int64_t *shape, int inputs, const swg_value *in,
                       const swg__attr *attr);
+/* For passes that make a graph anew: the same with all else that `like`, a node of the old graph, carries: its name, place and marks. */
+swg_value swg__append_like(swg_graph *g, const swg__node *like, swg__op op, swg_dtype dtype, int ndim, const int64_t *shape, int inputs,
+                           const swg_value *in, const swg__attr *attr);
 /* May `v` be an input of `what`? Latches an error if it is not a value of the graph's type: indices only go into take_along. */
 bool swg__check(swg_graph *g, const char *what, swg_value v);
 /* swg_update_states; where gate (shape {1}, or SWG_NONE) is not finite, no state moves. */

@@ -87,18 +87,7 @@ static void choose(maker *m) {
 }
 
 static swg_value emit(maker *m, const swg__node *like, swg__op op, swg_dtype dtype, int inputs, const swg_value *in, const swg__attr *attr) {
-    swg_value v = swg__append(m->to, op, dtype, like->ndim, like->shape, inputs, in, attr);
-    if (!v)
-        return v;
-    swg__node *n = &m->to->nodes[v];
-    n->backward = like->backward;
-    n->precise = like->precise;
-    n->offset = like->offset;
-    n->block = like->block;
-    n->remat = like->remat;
-    if (!(n->name = swg__arena_strdup(&m->to->arena, like->name)))
-        return swg__graph_fail(m->to, SWG_ENOMEM, "out of memory for casts");
-    return v;
+    return swg__append_like(m->to, like, op, dtype, like->ndim, like->shape, inputs, in, attr);
 }
 
 /* The value in the type asked for. A view of a value is a view of that value's cast. */

@@ -36,18 +36,7 @@ static bool moves_channels(const swg__node *n, bool last) {
 
 static swg_value emit(maker *m, const swg__node *like, swg__op op, int ndim, const int64_t *shape, int inputs, const swg_value *in,
                       const swg__attr *attr) {
-    swg_value v = swg__append(m->to, op, (swg_dtype)like->dtype, ndim, shape, inputs, in, attr);
-    if (!v)
-        return v;
-    swg__node *n = &m->to->nodes[v];
-    n->backward = like->backward;
-    n->precise = like->precise;
-    n->offset = like->offset;
-    n->block = like->block;
-    n->remat = like->remat;
-    if (!(n->name = swg__arena_strdup(&m->to->arena, like->name)))
-        return swg__graph_fail(m->to, SWG_ENOMEM, "out of memory for a layout");
-    return v;
+    return swg__append_like(m->to, like, op, (swg_dtype)like->dtype, ndim, shape, inputs, in, attr);
 }
 
 /* From a value to its twin or back: a permute, or only another shape where no other axis trades places with the channels. */

@@ -102,16 +102,7 @@ static bool find(const maker *m, const swg__node *norm, match *out) {
 }
 
 static swg_value emit(maker *m, const swg__node *like, const swg_value *in) {
-    swg_value v = swg__append(m->to, (swg__op)like->op, (swg_dtype)like->dtype, like->ndim, like->shape, like->inputs, in, &like->attr);
-    if (!v)
-        return v;
-    swg__node *n = &m->to->nodes[v];
-    n->backward = like->backward;
-    n->precise = like->precise;
-    n->offset = like->offset;
-    if (!(n->name = swg__arena_strdup(&m->to->arena, like->name)))
-        return swg__graph_fail(m->to, SWG_ENOMEM, "out of memory for folding norms");
-    return v;
+    return swg__append_like(m->to, like, (swg__op)like->op, (swg_dtype)like->dtype, like->ndim, like->shape, like->inputs, in, &like->attr);
 }
 
 /* A fixed operand as one number per channel, or one for all. */

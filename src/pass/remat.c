@@ -43,17 +43,7 @@ typedef struct remaker {
 } remaker;
 
 static swg_value copy(remaker *m, const swg__node *n, const swg_value *in, const swg__attr *attr) {
-    swg_value v = swg__append(m->to, (swg__op)n->op, (swg_dtype)n->dtype, n->ndim, n->shape, n->inputs, in, attr);
-    if (!v)
-        return v;
-    swg__node *own = &m->to->nodes[v];
-    own->backward = n->backward;
-    own->offset = n->offset;
-    own->block = n->block;
-    own->remat = n->remat;
-    if (!(own->name = swg__arena_strdup(&m->to->arena, n->name)))
-        return swg__graph_fail(m->to, SWG_ENOMEM, "out of memory for recomputation");
-    return v;
+    return swg__append_like(m->to, n, (swg__op)n->op, (swg_dtype)n->dtype, n->ndim, n->shape, n->inputs, in, attr);
 }
 
 /* Is there a clone that may be read now? */

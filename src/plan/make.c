@@ -33,19 +33,12 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         const swg__node *n = &g->nodes[v];
         if (!live[v])
             continue;
-        swg_value copy = swg__append(c, (swg__op)n->op, n->dtype, n->ndim, n->shape, n->inputs, n->in, &n->attr);
+        swg_value copy = swg__append_like(c, n, (swg__op)n->op, n->dtype, n->ndim, n->shape, n->inputs, n->in, &n->attr);
         if (!copy) {
             status = c->status;
             break;
         }
         swg__node *to = &c->nodes[copy];
-        to->backward = n->backward;
-        to->precise = n->precise;
-        to->offset = n->offset;
-        to->block = n->block;
-        to->remat = n->remat;
-        if (!(to->name = swg__arena_strdup(&c->arena, n->name)))
-            status = swg__fail_memory(ctx, strlen(n->name), "a plan");
         for (int j = 0; j < to->inputs; j++)
             to->in[j] = plan->map[n->in[j]];
         plan->map[v] = copy;
