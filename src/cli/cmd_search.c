@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,11 +111,22 @@ static swg_status start(cli *c, const char *program, const swg_search_run *run, 
     snprintf(l.threads, sizeof l.threads, "%lld", (long long)threads);
     SWG__TRY(make_line(c, program, l.only, l.threads, &l));
     snprintf(log, sizeof log, "%s/runs/%s.log", folder_of(c), run->name);
+    sigset_t interrupt, before; /* held back until the child no longer has the handler of this process, whose flag its exec would lose */
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
     *pid = fork();
+    if (*pid != 0)
+        sigprocmask(SIG_SETMASK, &before, NULL);
     if (*pid < 0)
         return cli_fail(c, SWG_EIO, "cannot start a process: %s", strerror(errno));
+    /* A group of its own: a Ctrl-C of the terminal reaches a run once, by way of wait_one. Both sides set it, because either may be the first to need it. */
+    setpgid(*pid, *pid);
     if (*pid > 0)
         return SWG_OK;
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* the hangup of a terminal ends this process only: its runs save, too */
+    signal(SIGINT, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
     if (fd >= 0) {
         dup2(fd, 1);
@@ -129,15 +141,14 @@ typedef struct slot {
     int64_t run;
 } slot;
 
-/* Waits until one of the processes has ended. A signal that came meanwhile is told to all of them. */
-static void wait_one(slot *slots, int64_t jobs, int *result, int64_t *which) {
-    bool told = false;
+/* Waits until one of the processes has ended. A signal that came meanwhile is told to all of them, once: a second one would end them before they save. */
+static void wait_one(slot *slots, int64_t jobs, bool *told, int *result, int64_t *which) {
     for (;;) {
-        if (*cli_signal_flag() && !told) {
+        if (*cli_signal_flag() && !*told) {
             for (int64_t i = 0; i < jobs; i++)
                 if (slots[i].pid > 0)
                     kill(slots[i].pid, SIGINT);
-            told = true;
+            *told = true;
         }
         for (int64_t i = 0; i < jobs; i++) {
             int state;
@@ -164,6 +175,7 @@ static swg_status run_processes(cli *c, swg_search *search, int64_t jobs) {
     cli_progress progress;
     cli_progress_open(&progress, 2);
     cli_signals_catch();
+    bool told = false;
     swg_status status = SWG_OK;
     for (;;) {
         while (next < swg_search_count(search) && swg_search_at(search, next)->done) {
@@ -184,7 +196,7 @@ static swg_status run_processes(cli *c, swg_search *search, int64_t jobs) {
             break;
         int result = 0;
         int64_t which = 0;
-        wait_one(slots, jobs, &result, &which);
+        wait_one(slots, jobs, &told, &result, &which);
         slots[which].pid = 0;
         busy--;
         done += result == 0;

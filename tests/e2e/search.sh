@@ -83,18 +83,20 @@ check grep -q "2 of 2 runs finished" out
 expect 1 "1 of 2 runs failed; the first one says why in f/runs" search swae/mlp epochs=1 model.hidden=[16] "data.path=$data,nowhere.h5" data.vars=U_CHI -o f
 check grep -q "nowhere.h5" f/runs/*.log
 equal "$("$json" f/search.json runs.0.done runs.1.done | tr '\n' ' ')" "true false " "what is done"
-"$swage" search swae/mlp data.path="$data" epochs=4000 latent=2,3 -o i -j 2 >out 2>err &
+# As Ctrl-C of a terminal does it: the signal goes to the whole group.
+setsid "$swage" search swae/mlp data.path="$data" epochs=4000 latent=2,3 -o i -j 2 >out 2>err &
 pid=$!
 tries=0
 while [ "$(ls -d i/runs/*/ckpt 2>/dev/null | wc -l)" -lt 2 ] && [ $tries -lt 200 ]; do
     sleep 0.1
     tries=$((tries + 1))
 done
-kill -INT $pid
+kill -INT -$pid
 wait $pid
 equal $? 130 "exit status of an interrupted search"
 check grep -q "the same command goes on where it stopped" err
 equal "$(ls i/runs/*/ckpt/last.safetensors | wc -l | tr -d ' ')" 2 "checkpoints of interrupted runs"
+equal "$(grep -l "; saved" i/runs/*.log | wc -l | tr -d ' ')" 2 "logs of interrupted runs that say they saved"
 
 # ---- wrong use ----
 expect 2 "unknown key" search swae/mlp latnet=1,2 data.path="$data" -o w
