@@ -45,8 +45,8 @@ typedef struct swg_search_run {
     int threads;
 } swg_search_run;
 
-/* Makes the list of runs and checks the settings of each; nothing is trained. SWG_EUSAGE: nothing varies over too much, an unknown key or value.
- * Other errors as swg_config_open. */
+/* Makes the list of runs and checks the settings of each; nothing is trained. Combinations that come to the same settings are one run. SWG_EUSAGE: nothing
+ * varies over too much, an unknown key or value. Other errors as swg_config_open. */
 swg_status swg_search_open(swg_context *ctx, const char *recipe, const swg_search_opts *opts, swg_search **out);
 void swg_search_close(swg_search *search); /* NULL is allowed */
 

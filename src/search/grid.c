@@ -234,22 +234,37 @@ static swg_status check_run(swg_search *s, const swg__search_run *run) {
     return status;
 }
 
+/* Combinations that come to the same settings are one run: two would train in one folder. */
+static bool is_new(const swg_search *s, const swg__search_run *run) {
+    for (int64_t i = 0; i < s->count; i++)
+        if (strcmp(s->runs[i].view.name, run->view.name) == 0)
+            return false;
+    return true;
+}
+
 static swg_status expand(swg_search *s, const swg_search_opts *opts) {
     grid g = {.search = s};
     for (int64_t i = 0; i < opts->count; i++)
         SWG__TRY(add_axis(&g, opts->settings[i]));
-    s->count = 1;
+    int64_t combinations = 1;
     for (int64_t i = 0; i < g.count; i++)
-        if (g.axes[i].count > 1 && ((s->count *= g.axes[i].count) > SWG_SEARCH_RUNS))
+        if (g.axes[i].count > 1 && ((combinations *= g.axes[i].count) > SWG_SEARCH_RUNS))
             return swg__fail(s->ctx, SWG_EUSAGE, "the settings make more than %d combinations", SWG_SEARCH_RUNS);
     SWG__TRY(read_hidden(&g));
-    s->runs = swg__arena_alloc(&s->arena, (size_t)s->count * sizeof *s->runs);
+    s->runs = swg__arena_alloc(&s->arena, (size_t)combinations * sizeof *s->runs);
     if (!s->runs)
-        return swg__fail_memory(s->ctx, (size_t)s->count * sizeof *s->runs, "the runs of a search");
-    for (int64_t i = 0; i < s->count; i++) {
-        SWG__TRY(make_run(&g, i, &s->runs[i]));
-        SWG__TRY(check_run(s, &s->runs[i]));
+        return swg__fail_memory(s->ctx, (size_t)combinations * sizeof *s->runs, "the runs of a search");
+    for (int64_t i = 0; i < combinations; i++) {
+        swg__search_run run = {0};
+        SWG__TRY(make_run(&g, i, &run));
+        if (!is_new(s, &run))
+            continue;
+        SWG__TRY(check_run(s, &run));
+        s->runs[s->count++] = run;
     }
+    if (s->count < combinations)
+        swg__log(s->ctx, SWG_LOG_WARNING, "%lld of %lld combinations are left out: they come to the same settings as others",
+                 (long long)(combinations - s->count), (long long)combinations);
     return SWG_OK;
 }
 

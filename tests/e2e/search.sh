@@ -65,6 +65,8 @@ expect 0 "6 of 6 runs finished" search swae/mlp-deep data.path="$data" data.vars
 equal "$("$json" d/search.json runs.0.parameters)" $((125 * 16 + 16 + 16 * 16 + 16 + 16 * 16 + 16 + 16 * 125 + 125)) "parameters of a shallow one"
 expect 0 "1 of 1 runs" search swae/mlp-deep data.path="$data" data.vars=U_CHI epochs=1 depth=deep 'model.hidden=[8, 4]' -o d2
 check grep -q 'hidden: \[8, 4, 2\]' d2/runs/*/config.yaml
+expect 0 "4 of 6 combinations are left out" search swae/mlp $small latent=2,2 lr=1e-4,1e-4,1e-3 -o twice --slurm
+check grep -q -- '--array=0-1%' twice/slurm/search.sbatch
 
 # ---- Slurm, as a job of the array sees it ----
 expect 0 "sh l/slurm/submit.sh" search swae/mlp $small latent=2,3 -o l --slurm -j 7

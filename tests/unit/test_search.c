@@ -34,6 +34,14 @@ static void test_grid(void **state) {
     assert_string_equal(swg_search_at(other, 0)->settings, "");
     swg_search_close(other);
     swg_search_close(s);
+    /* The recipe has one hidden layer: three combinations of each latent size are two runs, and the second 4 adds nothing. */
+    s = open_grid(ctx, "/nowhere", MORE("latent=4,4,8", "depth=1,baseline,2"));
+    static const char *const once[] = {"model.latent=4 depth=1", "model.latent=4 depth=2", "model.latent=8 depth=1", "model.latent=8 depth=2"};
+    assert_int_equal(swg_search_count(s), 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(swg_search_at(s, i)->settings, once[i]);
+    assert_null(swg_search_at(s, 4));
+    swg_search_close(s);
     const struct { const char *const *settings; const char *message; } wrong[] = {
         {MORE("latent=1,0"), "model.latent"}, {MORE("latent=,1"), "an empty value"}, {MORE("depth=0"), "depth=0"}, {MORE("width=x"), "width=x"},
         {MORE("latnet=1,2"), "unknown key"}};
