@@ -88,6 +88,13 @@ static const axis *find_axis(const grid *g, const char *key) {
     return NULL;
 }
 
+/* "key=value", or "key" without a value. */
+static swg_status put_setting(const grid *g, const char *key, const char *value, char text[TEXT_MOST]) {
+    if (snprintf(text, TEXT_MOST, "%s%s%s", key, value ? "=" : "", value ? value : "") >= TEXT_MOST)
+        return swg__fail(g->search->ctx, SWG_EUSAGE, "%.64s...: longer than %d bytes", text, TEXT_MOST - 1);
+    return SWG_OK;
+}
+
 /* ---- depth and width ---- */
 
 static bool is_special(const char *key) { return strcmp(key, "depth") == 0 || strcmp(key, "width") == 0; }
@@ -101,7 +108,7 @@ static swg_status read_hidden(grid *g) {
     char text[AXES_MOST][TEXT_MOST];
     for (int64_t i = 0; i < g->count; i++)
         if (!is_special(g->axes[i].key) && g->axes[i].count) {
-            snprintf(text[count], TEXT_MOST, "%s=%s", g->axes[i].key, g->axes[i].values[0]);
+            SWG__TRY(put_setting(g, g->axes[i].key, g->axes[i].values[0], text[count]));
             fixed[count] = text[count];
             count++;
         }
@@ -205,13 +212,14 @@ static swg_status make_run(grid *g, int64_t index, swg__search_run *run) {
         const char *value = a->count ? a->values[digits[i]] : NULL;
         if (a->count > 1) {
             size_t used = strlen(varying);
-            snprintf(varying + used, sizeof varying - used, "%s%s=%s", used ? " " : "", a->key, value);
+            if ((size_t)snprintf(varying + used, sizeof varying - used, "%s%s=%s", used ? " " : "", a->key, value) >= sizeof varying - used)
+                return swg__fail(s->ctx, SWG_EUSAGE, "the settings that vary are longer than %d bytes in all", TEXT_MOST - 1);
         }
         if (is_special(a->key)) {
             *(strcmp(a->key, "depth") == 0 ? &depth : &width) = value;
             continue;
         }
-        snprintf(text, sizeof text, value ? "%s=%s" : "%s", a->key, value);
+        SWG__TRY(put_setting(g, a->key, value, text));
         if (!(run->overrides[run->count++] = swg__arena_strdup(&s->arena, text)))
             return swg__fail_memory(s->ctx, sizeof text, "the settings of a run");
     }

@@ -50,6 +50,22 @@ static void test_grid(void **state) {
         assert_message(ctx, wrong[i].message);
         assert_null(s);
     }
+    /* What is too long is refused, not cut off: by itself, before depth is made out, and all that vary together. */
+    char a[1200], b[1200];
+    memset(a, 'a', sizeof a);
+    memcpy(a, "data.path=", 10);
+    a[1100] = 0;
+    const char *both[] = {a, "depth=1"};
+    for (int64_t count = 1; count <= 2; count++) {
+        assert_int_equal(swg_search_open(ctx, "swae/mlp", &(swg_search_opts){.folder = "x", .settings = both, .count = count}, &s), SWG_EUSAGE);
+        assert_message(ctx, "longer than 1023 bytes");
+    }
+    a[600] = 0;
+    memcpy(a + 600, ",x", 3);
+    memcpy(b, a, sizeof b);
+    memcpy(b, "run.name=a", 10);
+    assert_int_equal(swg_search_open(ctx, "swae/mlp", &(swg_search_opts){.folder = "x", .settings = MORE(a, b), .count = 2}, &s), SWG_EUSAGE);
+    assert_message(ctx, "the settings that vary are longer");
 }
 
 /* What depth and width make of each kind of network. */
