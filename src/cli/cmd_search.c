@@ -226,6 +226,14 @@ static void quote(swg__text *out, const char *word) {
     swg__text_puts(out, "'");
 }
 
+/* Where Slurm writes a log: %% is a % to it, and what its double quotes cannot hold is refused before. */
+static void put_output(cli *c, swg__text *out, const char *file) {
+    swg__text_puts(out, "#SBATCH --output=\"");
+    for (const char *p = folder_of(c); *p; p++)
+        swg__text_add(out, *p == '%' ? "%%" : p, *p == '%' ? 2 : 1);
+    swg__text_printf(out, "/slurm/%s\"\nexec ", file);
+}
+
 static swg_status write_script(cli *c, const char *name, const swg__text *text) {
     char path[PATH_MOST];
     snprintf(path, sizeof path, "%s/slurm/%s", folder_of(c), name);
@@ -243,6 +251,8 @@ static void add_settings(cli *c, swg__text *out) {
 
 static swg_status write_slurm(cli *c, const swg_search *search, int64_t jobs) {
     char path[PATH_MOST];
+    if (strpbrk(folder_of(c), "\r\n\"'\\"))
+        return cli_fail(c, SWG_EUSAGE, "--output %s: Slurm takes no folder with a quote, a backslash or a newline", folder_of(c));
     snprintf(path, sizeof path, "%s/slurm", folder_of(c));
     SWG__TRY(swg__make_folders(c->ctx, path));
     swg__text array, gather, submit;
@@ -251,12 +261,12 @@ static swg_status write_slurm(cli *c, const swg_search *search, int64_t jobs) {
         swg__text_init(all[i], c->ctx);
     swg__text_printf(&array, "#!/bin/sh\n# One run of the search per job of the array. Submit it again to go on: a finished run ends at once.\n"
                      "#SBATCH --job-name=swage-search\n#SBATCH --array=0-%lld%%%lld\n#SBATCH --cpus-per-task=4\n#SBATCH --time=04:00:00\n"
-                     "#SBATCH --signal=B:USR1@120\n#SBATCH --requeue\n#SBATCH --output=%s/slurm/%%A_%%a.log\nexec ", (long long)swg_search_count(search) - 1,
-                     (long long)jobs, folder_of(c));
+                     "#SBATCH --signal=B:USR1@120\n#SBATCH --requeue\n", (long long)swg_search_count(search) - 1, (long long)jobs);
+    put_output(c, &array, "%A_%a.log");
     add_settings(c, &array);
     swg__text_puts(&array, " --only \"$SLURM_ARRAY_TASK_ID\" --threads \"${SLURM_CPUS_PER_TASK:-1}\"\n");
-    swg__text_printf(&gather, "#!/bin/sh\n# The table of all runs: search.csv, search.json, search.html.\n#SBATCH --job-name=swage-collect\n#SBATCH --time=00:10:00\n"
-                     "#SBATCH --output=%s/slurm/collect.log\nexec ", folder_of(c));
+    swg__text_puts(&gather, "#!/bin/sh\n# The table of all runs: search.csv, search.json, search.html.\n#SBATCH --job-name=swage-collect\n#SBATCH --time=00:10:00\n");
+    put_output(c, &gather, "collect.log");
     add_settings(c, &gather);
     swg__text_puts(&gather, " --collect\n");
     swg__text_printf(&submit, "#!/bin/sh\n# Submits the runs, and the table for when they have ended.\nset -e\n");

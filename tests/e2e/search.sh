@@ -80,6 +80,16 @@ done
 SWAGE=$swage sh l/slurm/collect.sbatch >out
 check grep -q "2 of 2 runs finished" out
 [ "$(ls recipes 2>/dev/null)" = "" ] || fail "something was written elsewhere"
+expect 0 "2 runs" search swae/mlp $small latent=2,3 -o "a b%j" --slurm
+check grep -qxF '#SBATCH --output="a b%%j/slurm/%A_%a.log"' "a b%j/slurm/search.sbatch"
+check grep -qxF '#SBATCH --output="a b%%j/slurm/collect.log"' "a b%j/slurm/collect.sbatch"
+SWAGE=$swage sh "a b%j/slurm/collect.sbatch" >out 2>err || fail "the table of a folder with a space: $(cat err)"
+check grep -q "0 of 2 runs finished" out
+for bad in 'q"q' "q'q" 'q
+q'; do
+    expect 2 "Slurm takes no folder" search swae/mlp $small latent=2,3 -o "$bad" --slurm
+    check [ ! -e "$bad" ]
+done
 
 # ---- a run that fails; an interrupt ----
 expect 1 "1 of 2 runs failed; the first one says why in f/runs" search swae/mlp epochs=1 model.hidden=[16] "data.path=$data,nowhere.h5" data.vars=U_CHI -o f
