@@ -125,4 +125,11 @@ void swg__parallel(swg_context *ctx, int64_t tasks, swg__task_fn fn, void *arg);
 /* Held, the workers stay awake between calls: they wait up to a millisecond before they sleep. For many short calls in a row. */
 void swg__pool_hold(swg_context *ctx, bool held);
 
+/* ---- available.c ---- */
+
+/* Bytes the system and this process's control groups would still give; 0: unknown. */
+int64_t swg__available_bytes(void);
+/* `bytes`, or less where a group named in `list` (/proc/self/cgroup), or one around it, leaves less; groups are mounted at `mounts`. */
+int64_t swg__group_room(const char *list, const char *mounts, int64_t bytes);
+
 #endif

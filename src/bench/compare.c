@@ -319,22 +319,9 @@ static swg_status run_rounds(swg__comparison *c, const cpu_set_t *cpus) {
 
 /* ---- batch sizes ---- */
 
-/* Bytes of memory the system would give us, 0 if unknown. */
-static int64_t available_bytes(void) {
-    FILE *file = fopen("/proc/meminfo", "re");
-    char line[128];
-    long long kilobytes = 0;
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
 /* Stops at the first batch whose plan exceeds the memory there is: arithmetic, not an allocation that fails. */
 static swg_status list_batches(swg__comparison *c) {
-    c->budget_bytes = available_bytes() / 10 * 9;
+    c->budget_bytes = swg__available_bytes() / 10 * 9;
     for (int i = 0; i < c->opts.batch_count; i++) {
         swg__compare_row *row = &c->rows[c->row_count++];
         swg_config *config;

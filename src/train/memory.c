@@ -72,35 +72,6 @@ swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool train
 
 /* ---- data.batch_size=auto ---- */
 
-/* A number after `name` in a file, or the first one if there is no name; -1: none. */
-static int64_t number_in(const char *path, const char *name) {
-    FILE *file = fopen(path, "re");
-    char line[160];
-    int64_t number = -1;
-    while (file && number < 0 && fgets(line, sizeof line, file)) {
-        const char *at = strncmp(line, name, strlen(name)) == 0 ? line + strlen(name) : "";
-        at += strspn(at, " \t");
-        if (*at >= '0' && *at <= '9')
-            number = strtoll(at, NULL, 10);
-    }
-    if (file)
-        fclose(file);
-    return number;
-}
-
-/* Nine tenths of what the system or the control group would still give; 0 if unknown. */
-static int64_t available_bytes(void) {
-    static const char *const groups[2][2] = {{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-                                             {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
-    int64_t kib = number_in("/proc/meminfo", "MemAvailable:"), bytes = kib < 0 ? 0 : kib * 1024;
-    for (int i = 0; i < 2; i++) {
-        int64_t limit = number_in(groups[i][0], ""), used = number_in(groups[i][1], "");
-        if (limit > 0 && used >= 0 && limit - used < bytes)
-            bytes = limit > used ? limit - used : 0;
-    }
-    return bytes / 10 * 9;
-}
-
 /* The k-th batch that may be chosen; a batch norm needs two samples. */
 static int64_t batch_number(const swg__run *r, int64_t k) {
     int64_t multiple = r->recipe.batch_multiple;
@@ -162,7 +133,7 @@ static void report(const swg__run *r, const fit *chosen, int64_t budget, int64_t
 
 swg_status swg__run_choose_batch(swg__run *r, int64_t samples) {
     bool given = r->recipe.budget.policy == SWG_RECOMPUTE_BUDGET;
-    int64_t budget = given ? r->recipe.budget.budget_bytes : available_bytes();
+    int64_t budget = given ? r->recipe.budget.budget_bytes : swg__available_bytes() / 10 * 9;
     const swg_recompute blocks = {.policy = SWG_RECOMPUTE_BLOCKS};
     fit own, other = {0};
     SWG__TRY(largest(r, samples, &r->recipe.recompute, budget, given, &own));

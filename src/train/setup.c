@@ -37,7 +37,8 @@ swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *untuned
             SWG__TRY(swg_tuning_save(r->tuning));
         opts.tuning = r->tuning;
     }
-    return swg_plan_make(g, &opts, plan);
+    swg_status status = swg_plan_make(g, &opts, plan);
+    return status == SWG_EINVAL && opts.tuning ? swg_plan_make(g, untuned, plan) : status; /* what was measured may not fit into this budget */
 }
 
 void swg__stage_free(swg__stage *s) {
@@ -177,6 +178,7 @@ static swg_status make_plans(swg__run *r) {
     if (all < 2 && swg_swae_has_norm(&r->recipe.network))
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is one block; model.name=%s has batch norm, which needs two",
                          swg_swae_kind_name(r->recipe.network.kind));
+    swg_context_peak_rss_reset(r->ctx); /* a budget is of the whole run: the data are in */
     SWG__TRY(swg__run_settle_batch(r, all));
     int64_t batch = r->recipe.batch, n = swg__run_blocks(r);
     if (n < all)

@@ -1,6 +1,7 @@
 /* test_base.c - proves: memory is counted and released, checksums give the published answers, the pool runs every
  * task once whatever the number of threads, files are written atomically, names are matched as promised.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <sys/stat.h>
 #include "testing.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -172,6 +173,47 @@ static void pool(void **state) {
     }
 }
 
+/* A file with a number, its folder made if need be. */
+static void put_number(const char *folder, const char *name, long long number) {
+    char path[512];
+    for (size_t i = 1; i <= strlen(folder); i++)
+        if (folder[i] == '/' || !folder[i]) {
+            snprintf(path, sizeof path, "%.*s", (int)i, folder);
+            mkdir(path, 0700);
+        }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "%lld\n", number);
+    fclose(file);
+}
+
+/* The smallest room of the own group and of those around it, in either version of control groups; "max" is no limit. */
+static void control_groups(void **state) {
+    (void)state;
+    char root[] = "/tmp/swage-groups-XXXXXX", path[256], list[256];
+    assert_non_null(mkdtemp(root));
+    snprintf(list, sizeof list, "%s/list", root);
+    FILE *file = fopen(list, "w");
+    fprintf(file, "4:memory:/job/step\n3:cpuset:/\n0::/slice/unit\n");
+    fclose(file);
+    assert_int_equal(swg__group_room(list, root, 1000), 1000);
+    snprintf(path, sizeof path, "%s/slice", root);
+    put_number(path, "memory.max", 900);
+    put_number(path, "memory.current", 100);
+    assert_int_equal(swg__group_room(list, root, 1000), 800);
+    assert_int_equal(swg__group_room(list, root, 500), 500);
+    snprintf(path, sizeof path, "%s/memory/job/step", root);
+    put_number(path, "memory.limit_in_bytes", 700);
+    put_number(path, "memory.usage_in_bytes", 650);
+    assert_int_equal(swg__group_room(list, root, 1000), 50);
+    put_number(path, "memory.usage_in_bytes", 750);
+    assert_int_equal(swg__group_room(list, root, 1000), 0);
+    snprintf(path, sizeof path, "rm -rf %s", root);
+    assert_int_equal(system(path), 0);
+    assert_true(swg__available_bytes() > 0);
+}
+
 static void bad_input(void **state) {
     (void)state;
     swg_context *ctx = NULL;
@@ -189,6 +231,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(text, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(files, testing_open, testing_close),
         cmocka_unit_test(pool),
+        cmocka_unit_test(control_groups),
         cmocka_unit_test(bad_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
