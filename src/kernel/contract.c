@@ -237,7 +237,10 @@ static void matmul_run(const swg__call *call, int64_t begin, int64_t end, int wo
     for (int64_t row = begin; !shares && row < end;) {
         int64_t batch = row / d.m, m0 = row % d.m, m1 = swg__min64(d.m, m0 + end - row);
         swg__gemm gemm = gemm_of(call, &d, batch);
-        if (d.pairs && call->node->attr.trans_a)
+        bool turned = d.pairs && call->node->attr.trans_a;
+        if (turned) /* the scratch is for so many rows, however many a task has */
+            m1 = swg__min64(m1, m0 + ROWS_OF_TASK);
+        if (turned)
             run_transposed(call, &d, gemm, m0, m1, (uint32_t *)((char *)call->scratch + worker * call->worker_bytes));
         else if (d.pairs)
             call->isa->gemm_bf16(&gemm, m0, m1);

@@ -30,6 +30,7 @@ static void add_node(swg__text *text, const swg_graph *g, const swg__node *n, co
     attr.program = NULL;
     attr.data = NULL;
     attr.stream = 0;
+    attr.clone = 0;
     const uint8_t op[2] = {n->op, (uint8_t)n->inputs};
     add(text, kernel->name, strlen(kernel->name) + 1);
     add(text, op, sizeof op);
@@ -373,7 +374,9 @@ static swg_status confirm(tuner *u, const contender *base) {
         x->best = ratio > x->best ? ratio : x->best;
     }
     close_plan(u, &all);
-    return status == SWG_OK ? keep(u, base->plan, true) : status;
+    for (int k = 0; status == SWG_EINVAL && k < u->item_count; k++) /* together they exceed the budget */
+        u->items[k].won = false;
+    return status == SWG_OK || status == SWG_EINVAL ? keep(u, base->plan, true) : status;
 }
 
 static swg_status search(tuner *u, const contender *base) {
@@ -386,6 +389,7 @@ static swg_status search(tuner *u, const contender *base) {
         contender other = {0};
         int runs = 0;
         swg_status status = open_plan(u, c, &other);
+        bool refused = status == SWG_EINVAL; /* it needs more than the budget: no candidate here */
         if (status == SWG_OK)
             status = start_plan(u, &other);
         if (status == SWG_OK)
@@ -393,8 +397,9 @@ static swg_status search(tuner *u, const contender *base) {
         if (runs)
             judge(u, base, &other, runs);
         close_plan(u, &other);
-        SWG__TRY(status);
-        complete = runs > 0;
+        if (!refused)
+            SWG__TRY(status);
+        complete = refused || runs > 0;
         if (u->opts->progress)
             u->opts->progress(u->opts->user, c, last + 1);
     }
