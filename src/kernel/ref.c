@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "bf16.h"
 #include "kernel/ref.h"
 #include "philox.h"
 
@@ -42,6 +43,7 @@ static double scalar(int op, double a, double b, double c, const double f[2]) {
     case SWG__EQUAL: return a == b;
     case SWG__GATE: return b > 0 ? a : 0;
     case SWG__ROUND: return nearbyint(a);
+    case SWG__NARROW: return (double)swg__f32_of_bf16(swg__bf16_of((float)a));
     case SWG__WHERE: return a != 0 ? b : c;
     default: return NAN;
     }

@@ -84,6 +84,16 @@ FN fn_tanh(float x) {
     return a < 0.625f ? small : large;
 }
 
+/* To the nearest bf16, ties to even; NaN stays NaN. */
+FN fn_narrow(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u, quiet = (bits & 0xffff0000u) | 0x400000u;
+    bits = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 FN fn_sigmoid(float x) { return 1.f / (1.f + fn_exp(-x)); }
 
 FN fn_softplus(float x) { return (x > 0.f ? x : 0.f) + fn_log1p(fn_exp(-__builtin_fabsf(x))); }

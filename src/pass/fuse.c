@@ -23,7 +23,9 @@ static swg_status absorb(swg_graph *g, swg__node *n, const swg__node *c, swg_val
     return SWG_OK;
 }
 
-static swg_status fuse_contraction(swg__work *w, swg__node *n) {
+/* A product in bf16 takes its bias before recomputation (swg__pass_bias) or not at all: whether its sum is rounded once or twice must not hang on
+ * who reads it. */
+static swg_status fuse_contraction(swg__work *w, swg__node *n, bool biases) {
     swg_graph *g = w->g;
     if (n->inputs < 1 || (n->op != SWG__ADD && n->op != SWG__RELU && n->op != SWG__GATE))
         return SWG_OK;
@@ -40,6 +42,9 @@ static swg_status fuse_contraction(swg__work *w, swg__node *n) {
         return absorb(g, n, c, SWG_NONE, attr);
     }
     const swg__node *other = &g->nodes[n->in[1]];
+    bool half = c->dtype == SWG_BF16;
+    if ((biases && (n->op != SWG__ADD || !half)) || (!biases && half && (n->op == SWG__ADD || n->dtype != SWG_BF16)))
+        return SWG_OK;
     if (n->op == SWG__ADD && !c->attr.bias && other->ndim == 1 && other->dtype == g->dtype && other->shape[0] == n->shape[n->ndim - 1]) {
         attr.bias = true;
         return absorb(g, n, c, n->in[1], attr);
@@ -157,6 +162,20 @@ static bool allocate(const swg__program *p, swg__program *out) {
 /* Clones with several readers: a short program made once in each costs less than one value more in memory. */
 enum { SHORT = 8 };
 
+/* The chain of a value that is rounded where it is stored rounds, too, where it is not. */
+static bool rounded(const swg__work *w, swg_value v, const chain *c, chain *out) {
+    *out = *c;
+    if (w->g->nodes[v].dtype != SWG_BF16)
+        return true;
+    int i = out->p.length;
+    if (i == SWG__PROGRAM_CODE)
+        return false;
+    uint8_t last = (uint8_t)(out->p.inputs + i - 1);
+    out->p.code[i] = (swg__instruction){.op = SWG__NARROW, .in = {last}, .out = (uint8_t)(last + 1)};
+    out->p.length++;
+    return true;
+}
+
 /* May `feed` move into a reader? */
 static bool moves(const swg__work *w, swg_value feed, const chain *c) {
     return c && (w->readers[feed] == 1 || (w->g->nodes[feed].clone && c->p.length <= SHORT));
@@ -172,12 +191,12 @@ static swg_status fuse_chains(swg__work *w) {
         swg__node *n = &g->nodes[v];
         if (swg__ops[n->op].class != SWG__EW || n->op == SWG__PROGRAM || !w->readers[v])
             continue;
-        chain c = chain_of(n), joined;
+        chain c = chain_of(n), joined, narrow;
         swg__program spare;
         for (int slot = 0; slot < c.p.inputs;) {
             swg_value feed = c.in[slot];
-            bool fits = moves(w, feed, chains[feed]) && swg__same_shape(&g->nodes[feed], n) &&
-                        join(&c, slot, chains[feed], &joined) && allocate(&joined.p, &spare);
+            bool fits = moves(w, feed, chains[feed]) && swg__same_shape(&g->nodes[feed], n) && rounded(w, feed, chains[feed], &narrow) &&
+                        join(&c, slot, &narrow, &joined) && allocate(&joined.p, &spare);
             if (fits) {
                 w->readers[feed]--;
                 for (int i = 0; w->readers[feed] && i < chains[feed]->p.inputs; i++)
@@ -239,10 +258,18 @@ static void explain(const swg__work *w) {
     swg__explain(w->g, "fuse: %d contractions with bias, relu or gate; %d programs of %d operations", contractions, programs, operations);
 }
 
+swg_status swg__pass_bias(swg__work *w) {
+    for (swg_value v = 1; v < w->g->count; v++)
+        if (w->readers[v]) {
+            SWG__TRY(fuse_contraction(w, &w->g->nodes[v], true));
+        }
+    return SWG_OK;
+}
+
 swg_status swg__pass_fuse(swg__work *w) {
     for (swg_value v = 1; v < w->g->count; v++)
         if (w->readers[v]) {
-            SWG__TRY(fuse_contraction(w, &w->g->nodes[v]));
+            SWG__TRY(fuse_contraction(w, &w->g->nodes[v], false));
         }
     swg__work_count(w);
     SWG__TRY(fuse_chains(w));

@@ -54,6 +54,8 @@ bool swg__remat_cheap(const swg__node *n);
 swg_status swg__pass_remat(const swg_graph *from, swg_graph *to, const uint8_t *drop, int reach, swg_value *like);
 
 swg_status swg__pass_fold(swg__work *w);    /* constants, common subexpressions, identities, needless expands */
+/* Of bf16 plans, before recomputation: bias into products that are rounded, so that who reads them does not change how often. */
+swg_status swg__pass_bias(swg__work *w);
 swg_status swg__pass_fuse(swg__work *w);    /* bias, relu and gate into contractions; element-wise chains into programs */
 
 #endif

@@ -83,6 +83,17 @@ static swg_status remake(swg_plan *plan, copying_pass pass) {
     return status;
 }
 
+static swg_status take_biases(swg_plan *plan) {
+    int *readers = swg__calloc(plan->ctx, (size_t)plan->g->count, sizeof *readers);
+    if (!readers)
+        return swg__fail_memory(plan->ctx, (size_t)plan->g->count * sizeof *readers, "a plan");
+    swg__work work = {.g = plan->g, .outputs = plan->outputs, .output_count = plan->output_count, .readers = readers};
+    swg__work_count(&work);
+    swg_status status = swg__pass_bias(&work);
+    swg__free(plan->ctx, readers);
+    return status;
+}
+
 static swg_status rewrite(swg_plan *plan, const swg_plan_opts *opts, int *readers) {
     swg__work work = {.g = plan->g, .outputs = plan->outputs, .output_count = plan->output_count, .readers = readers};
     swg_value *before = swg__alloc(plan->ctx, (size_t)plan->output_count * sizeof *before);
@@ -211,6 +222,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         status = remake(plan, swg__pass_layout);
     if (status == SWG_OK && g->dtype == SWG_F32 && (opts->bf16 || swg__holds_bf16(plan->g)))
         status = remake(plan, opts->bf16 ? cast_mixed : cast_as_written);
+    if (status == SWG_OK && opts->bf16 && !opts->no_fusion)
+        status = take_biases(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)
             status = swg__fail(ctx, SWG_EINVAL, "plan: the outputs include an update, so the weights cannot be frozen");

@@ -35,6 +35,7 @@ CASE(simple, swg_add(g, swg_abs(g, swg_detach(g, swg_neg(g, A))), swg_mul(g, swg
 CASE(inside, swg__ew(g, SWG__INSIDE, -.5, .5, 1, A, 0, 0))
 /* The second is of ties. */
 CASE(round, swg_add(g, swg_round(g, A), swg_round(g, swg_affine(g, swg_round(g, A), .5, 0))))
+CASE(narrow, swg__ew(g, SWG__NARROW, 0, 0, 1, A, 0, 0))
 CASE(equal, swg__ew(g, SWG__EQUAL, 0, 0, 2, A, swg_relu(g, A), 0))
 CASE(binary, swg_div(g, swg_sub(g, swg_max(g, A, B), swg_mul(g, A, B)), swg_affine(g, swg_min(g, A, B), 1, 4)))
 CASE(where, swg_where(g, swg_greater(g, A, B), A, swg_affine(g, B, -2, 1)))
@@ -201,6 +202,7 @@ static const kernel_case cases[] = {
     {"reciprocal", {{97}}, .01, 5, 2e-7, build_recip},
     {"simple", {{3, 37}}, -1, 1, 3e-7, build_simple},
     {"inside", {{97}}, -1, 1, 0, build_inside},
+    {"narrow", {{203}}, -9, 9, 0, build_narrow},
     {"round", {{203}}, -9, 9, 0, build_round},
     {"round_large", {{97}}, -8e6, 8e6, 0, build_round},
     {"equal", {{97}}, -1, 1, 0, build_equal},

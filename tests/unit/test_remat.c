@@ -121,6 +121,8 @@ typedef struct job {
 } job;
 
 static swg_status make(swg_context *ctx, const work *w, swg_dtype dtype, swg_recompute recompute, bool no_fusion, job *j) {
+    bool bf16 = dtype == SWG_BF16; /* a graph of f32 whose activations lie in bf16 */
+    dtype = bf16 ? SWG_F32 : dtype;
     *j = (job){0};
     SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &j->g));
     swg_graph *g = j->g;
@@ -132,7 +134,7 @@ static swg_status make(swg_context *ctx, const work *w, swg_dtype dtype, swg_rec
     j->outputs[j->count++] = loss;
     if (logged)
         j->outputs[j->count++] = logged;
-    return swg_plan_make(g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .recompute = recompute, .no_fusion = no_fusion}, &j->plan);
+    return swg_plan_make(g, &(swg_plan_opts){.outputs = j->outputs, .output_count = j->count, .recompute = recompute, .no_fusion = no_fusion, .bf16 = bf16}, &j->plan);
 }
 
 static swg_status open_job(swg_context *ctx, const work *w, swg_dtype dtype, swg_recompute recompute, bool no_fusion, job *j) {
@@ -186,12 +188,12 @@ static void bits_are_the_same(void **state) {
     swg_context *ctx = *state;
     bool changed[POLICIES] = {false};
     for (int w = 0; w < WORKS; w++)
-        for (int form = 0; form < 3; form++) { /* f32, f32 without fusion, f64 */
+        for (int form = 0; form < 4; form++) { /* f32, f32 without fusion, f64, bf16 */
             uint32_t want = 0;
             int steps = 0;
             for (int p = 0; p < POLICIES; p++) {
                 job j;
-                assert_ok(ctx, open_job(ctx, &works[w], form == 2 ? SWG_F64 : SWG_F32, policies[p].recompute, form == 1, &j));
+                assert_ok(ctx, open_job(ctx, &works[w], form == 3 ? SWG_BF16 : form == 2 ? SWG_F64 : SWG_F32, policies[p].recompute, form == 1, &j));
                 uint32_t bits = bits_of(ctx, &j);
                 want = p ? want : bits;
                 steps = p ? steps : swg_plan_steps(j.plan);
