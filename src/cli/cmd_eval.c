@@ -154,7 +154,7 @@ static swg_status give_json(cli *c, swg_model *model, swg_config *config, const 
 static swg_status write_views(cli *c, swg_model *model, swg_config *config, const char *folder) {
     swg_source *source;
     SWG__TRY(swg_evaluate_source(c->ctx, config, &source));
-    swg_status status = SWG_OK;
+    swg_status status = swg_view_names(c->ctx, source);
     for (int64_t v = 0; v < swg_source_variables(source) && status == SWG_OK; v++) {
         swg_view view;
         status = swg_view_make(c->ctx, model, config, source, v, &view);
