@@ -52,7 +52,7 @@ typedef struct swg_folder_report {
     char folder[1024];          /* that was made */
     char encoded[1100], reconstructed[1100];    /* files; "": none */
     int64_t encoded_bytes, reconstructed_bytes; /* their sizes on disk */
-    int64_t files, arrays;
+    int64_t files, arrays;      /* files: those with an array of the job */
     int64_t buffer_bytes;       /* most that the context held: batches, rows on their way out, the reader's ring, weights and plans */
     int64_t peak_bytes;         /* growth of the process's peak resident set during the job; -1 where unknown */
     double seconds;             /* all of it, setting up included */
