@@ -60,7 +60,7 @@ swg_status swg_evaluate(swg_context *ctx, swg_model *model, swg_config *config, 
 void swg_evaluation_free(swg_context *ctx, swg_evaluation *evaluation);
 
 /* Writes the rows as CSV, atomically: a header, then per row a line in original units and one on the normalised scale. What has no
- * value is left empty. SWG_ENOTFOUND, SWG_EIO: the file cannot be written. */
+ * value is left empty; names with a comma, quote or line break are quoted (RFC 4180). SWG_ENOTFOUND, SWG_EIO: the file cannot be written. */
 swg_status swg_evaluation_write_csv(swg_context *ctx, const swg_evaluation *evaluation, const char *path);
 
 /* ---- pictures of a reconstruction ---- */

@@ -109,6 +109,10 @@ for name in _._.._evil _dot; do
     check [ -s "$work/deep/er/${name}_normalised.svg" ]
 done
 equal "$(find "$work" -name 'evil*' | wc -l | tr -d ' ')" 0 "files outside the folder"
+"$tools/make_h5" "$work/escape.h5" "vars=$(printf 'U_\033[31m')" var_data:f32:1x20x7x7x7:wave
+"$swage" train swae/mlp data.path="$work/escape.h5" trainer.epochs=1 run.dir="$work" run.name=escape 2>"$work/err" >"$work/out"
+"$swage" eval "$work/escape" >"$work/table"
+check grep -qF 'U_?[31m' "$work/table"
 "$tools/make_h5" "$work/equal.h5" 'vars=a/b,a_b' var_data:f32:2x20x7x7x7:wave
 "$swage" train swae/mlp data.path="$work/equal.h5" "data.vars=['*']" trainer.epochs=1 run.dir="$work" run.name=equal 2>"$work/err" >"$work/out"
 "$swage" eval "$work/equal" -o "$work/equal.out" >"$work/table" 2>"$work/err"
