@@ -70,8 +70,9 @@ typedef struct swg_folder_report {
 swg_status swg_folder_encode(swg_context *ctx, swg_model *model, swg_config *config, const char *path, const char *out, const swg_folder_opts *opts,
                              const swg_folder_hooks *hooks, swg_folder_report **report);
 
-/* Decodes all_variables_encoded.h5 into out/all_variables_reconstructed.h5 (no folder of its own): bit for bit what swg_folder_encode wrote.
- * Of opts, deflate and batch count. SWG_EINVAL: another model than the one that encoded it. SWG_EFORMAT, SWG_ECORRUPT: not such a file, damaged. */
+/* Decodes all_variables_encoded.h5 into out/all_variables_reconstructed.h5 (no folder of its own): the values that swg_folder_encode wrote, bit for
+ * bit; with the same deflate and batch, which are what counts of opts, also the same file. SWG_EINVAL: another model than the one that
+ * encoded it. SWG_EFORMAT, SWG_ECORRUPT: not such a file, damaged. */
 swg_status swg_folder_reconstruct(swg_context *ctx, swg_model *model, const char *encoded, const char *out, const swg_folder_opts *opts,
                                   const swg_folder_hooks *hooks, swg_folder_report **report);
 
