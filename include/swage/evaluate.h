@@ -60,7 +60,7 @@ swg_status swg_evaluate(swg_context *ctx, swg_model *model, swg_config *config, 
 void swg_evaluation_free(swg_context *ctx, swg_evaluation *evaluation);
 
 /* Writes the rows as CSV, atomically: a header, then per row a line in original units and one on the normalised scale. What has no
- * value is left empty. SWG_ENOTFOUND, SWG_EIO: the file cannot be written. */
+ * value is left empty; names with a comma, quote or line break are quoted (RFC 4180). SWG_ENOTFOUND, SWG_EIO: the file cannot be written. */
 swg_status swg_evaluation_write_csv(swg_context *ctx, const swg_evaluation *evaluation, const char *path);
 
 /* ---- pictures of a reconstruction ---- */
@@ -80,8 +80,11 @@ swg_status swg_evaluate_source(swg_context *ctx, swg_config *config, swg_source 
 /* Variable `variable` of the source; config as for swg_evaluate. Errors as swg_evaluate. Free with swg_view_free. */
 swg_status swg_view_make(swg_context *ctx, swg_model *model, swg_config *config, swg_source *source, int64_t variable, swg_view *out);
 void swg_view_free(swg_context *ctx, swg_view *view);
+/* Whether every variable of the source has files of its own. SWG_EINVAL: two do not, and their names are told. */
+swg_status swg_view_names(swg_context *ctx, const swg_source *source);
 /* Writes FOLDER/<variable>.vti (arrays <variable>, <variable>_recon, Variable_Normalized_LogPos, the last one on whatever scale the network sees), and
- * FOLDER/<variable>_original.svg and _normalised.svg: slices at 1/3 and 1/2 of each axis; original, reconstruction, error. */
+ * FOLDER/<variable>_original.svg and _normalised.svg: slices at 1/3 and 1/2 of each axis; original, reconstruction, error. In
+ * the names of files '/', '\', control characters and a '.' in front become '_'. */
 swg_status swg_view_write(swg_context *ctx, const swg_view *view, const char *folder);
 
 /* ---- speed ---- */

@@ -52,7 +52,7 @@ typedef struct swg_folder_report {
     char folder[1024];          /* that was made */
     char encoded[1100], reconstructed[1100];    /* files; "": none */
     int64_t encoded_bytes, reconstructed_bytes; /* their sizes on disk */
-    int64_t files, arrays;
+    int64_t files, arrays;      /* files: those with an array of the job */
     int64_t buffer_bytes;       /* most that the context held: batches, rows on their way out, the reader's ring, weights and plans */
     int64_t peak_bytes;         /* growth of the process's peak resident set during the job; -1 where unknown */
     double seconds;             /* all of it, setting up included */
@@ -70,8 +70,9 @@ typedef struct swg_folder_report {
 swg_status swg_folder_encode(swg_context *ctx, swg_model *model, swg_config *config, const char *path, const char *out, const swg_folder_opts *opts,
                              const swg_folder_hooks *hooks, swg_folder_report **report);
 
-/* Decodes all_variables_encoded.h5 into out/all_variables_reconstructed.h5 (no folder of its own): bit for bit what swg_folder_encode wrote.
- * Of opts, deflate and batch count. SWG_EINVAL: another model than the one that encoded it. SWG_EFORMAT, SWG_ECORRUPT: not such a file, damaged. */
+/* Decodes all_variables_encoded.h5 into out/all_variables_reconstructed.h5 (no folder of its own): the values that swg_folder_encode wrote, bit for
+ * bit; with the same deflate and batch, which are what counts of opts, also the same file. SWG_EINVAL: another model than the one that
+ * encoded it. SWG_EFORMAT, SWG_ECORRUPT: not such a file, damaged. */
 swg_status swg_folder_reconstruct(swg_context *ctx, swg_model *model, const char *encoded, const char *out, const swg_folder_opts *opts,
                                   const swg_folder_hooks *hooks, swg_folder_report **report);
 

@@ -50,8 +50,8 @@ static void print_table(const swg_evaluation *e, const swg_speed *speed) {
            "norm. dB", "ratio");
     for (int64_t i = 0; i < e->count; i++) {
         const swg_evaluation_row *r = &e->rows[i];
-        char mse[24], psnr[24], max[24], correlation[24], l2[24], normalised[24];
-        printf("%-12s %8lld %8.0f %6.0f  %10s %8s %10s %9s %10s %9s %7.2f\n", r->variable, (long long)r->blocks,
+        char name[256], mse[24], psnr[24], max[24], correlation[24], l2[24], normalised[24];
+        printf("%-12s %8lld %8.0f %6.0f  %10s %8s %10s %9s %10s %9s %7.2f\n", cli_clean(r->variable, name, sizeof name), (long long)r->blocks,
                r->original.value[SWG_METRIC_CONSTANT_BLOCKS], r->original.value[SWG_METRIC_RAW_BLOCKS],
                cell(&r->original, SWG_METRIC_MSE, "%.3e", mse), cell(&r->original, SWG_METRIC_PSNR_DB, "%.2f", psnr),
                cell(&r->original, SWG_METRIC_MAX_ABS_ERROR, "%.3e", max), cell(&r->original, SWG_METRIC_CORRELATION, "%.6f", correlation),
@@ -154,7 +154,7 @@ static swg_status give_json(cli *c, swg_model *model, swg_config *config, const 
 static swg_status write_views(cli *c, swg_model *model, swg_config *config, const char *folder) {
     swg_source *source;
     SWG__TRY(swg_evaluate_source(c->ctx, config, &source));
-    swg_status status = SWG_OK;
+    swg_status status = swg_view_names(c->ctx, source);
     for (int64_t v = 0; v < swg_source_variables(source) && status == SWG_OK; v++) {
         swg_view view;
         status = swg_view_make(c->ctx, model, config, source, v, &view);

@@ -46,7 +46,8 @@ const cli_command cli_cmd_reconstruct = {
     .name = "reconstruct",
     .usage = "all_variables_encoded.h5 -m RUN [-o FOLDER]",
     .help = "turn the latents of `swage encode` back into values",
-    .details = "Bit for bit the reconstruction that encode wrote. The file must have been encoded with the same network.\n"
+    .details = "The values that encode wrote, bit for bit; with the same --batch and --deflate also the same file. The file must have been\n"
+               "encoded with the same network.\n"
                "  swage reconstruct encoded/20261120-120000/all_variables_encoded.h5 -m runs/demo -o back",
     .options = options,
     .least = 1,

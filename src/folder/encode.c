@@ -278,36 +278,21 @@ static swg_status leave_rare(encode *e) {
     for (int64_t i = 0; i < job->batch->blocks; i++) {
         const swg__piece *piece = &job->pieces[job->piece_of[i]];
         const swg_array *array = job->arrays[piece->array];
-        swg__folder_variable *v = &job->variables[array->variable_index];
+        const swg__folder_variable *v = &job->variables[array->variable_index];
         const swg_side *side = &job->side[i];
-        const int64_t bytes = swg_element_bytes(array->element);
-        v->row.blocks++;
-        if (side->flag == SWG_BLOCK_NORMAL) {
-            int64_t extent[3];
-            v->row.normal_bytes += swg_blocks_inside(&piece->blocks, i - piece->block, extent) * bytes;
-            v->row.side_bytes += (job->has_offset ? swg_element_bytes(v->element) : 0) + job->has_exponent;
+        if (side->flag == SWG_BLOCK_NORMAL)
             continue;
-        }
         bool constant = side->flag == SWG_BLOCK_CONSTANT;
         void *at = swg__packer_add(e->packer, constant ? v->constant : v->raw, 1);
         if (!at)
             return swg__fail_memory(job->ctx, 0, "rows of the encoded file");
         if (constant) {
             put_number(v->element, at, side->offset);
-            v->row.constant_blocks++;
-            v->row.side_bytes += swg_element_bytes(v->element);
         } else {
             double block[SWG__BLOCK_VALUES];
             swg_blocks_cut(&piece->blocks, array->element, job->values + piece->at, i - piece->block, 1, block);
             swg__convert(array->element, block, v->element, at, job->volume);
-            v->row.raw_blocks++;
-            v->row.kept_bytes += job->volume * swg_element_bytes(v->element);
         }
-    }
-    for (int64_t p = 0; p < job->batch->pieces; p++) {
-        const swg__piece *piece = &job->pieces[job->batch->first + p];
-        swg__folder_variable *v = &job->variables[job->arrays[piece->array]->variable_index];
-        v->row.kept_bytes += piece->rows * swg__shell_values(job, job->arrays[piece->array]) * swg_element_bytes(v->element);
     }
     return SWG_OK;
 }
@@ -346,6 +331,7 @@ static swg_status run_batch(encode *e) {
     began = swg__now_ns();
     swg__parallel(job->ctx, tasks, leave_task, e);
     SWG__TRY(leave_rare(e));
+    swg__folder_count(job);
     SWG__TRY(swg__packer_flush(e->packer, false));
     report->pack_s += (double)(swg__now_ns() - began) * 1e-9;
     return SWG_OK;
@@ -502,7 +488,6 @@ static swg_status run(encode *e, swg_config *config, const char *out) {
     if (!e->first || !e->shells)
         return swg__fail_memory(job->ctx, (size_t)pieces * 16, "a batch");
     SWG__TRY(swg__folder_report_open(job));
-    job->report->files = swg_source_files(e->source);
     SWG__TRY(open_files(e, out));
     SWG__TRY(stream(e));
     return commit(e);

@@ -118,6 +118,8 @@ void swg__restore_close(swg__job *job);
 /* ---- report.c ---- */
 
 swg_status swg__folder_report_open(swg__job *job);
+/* Adds the batch to the rows of its variables: blocks of each kind and what they take. side and piece_of must be final. */
+void swg__folder_count(swg__job *job);
 /* Fills all rows, sums and means in the last one, sizes of the files that are there; may be called again. */
 void swg__folder_report_finish(swg__job *job);
 /* Notes how much the context holds now. */

@@ -180,7 +180,6 @@ static void unpack(reconstruct *r, const char *slot) {
     for (int64_t p = 0; p < job->batch->pieces; p++) {
         const swg__piece *piece = &job->pieces[job->batch->first + p];
         const swg_array *array = job->arrays[piece->array];
-        swg_folder_row *row = &job->variables[array->variable_index].row;
         int64_t constant = piece->block;
         job->shells[p] = slot + r->parts.shell + shell;
         shell += shell_bytes(job, piece);
@@ -193,9 +192,6 @@ static void unpack(reconstruct *r, const char *slot) {
                 memcpy(job->z + job->dense[i] * job->latent, latents + i * job->latent * 4, (size_t)job->latent * sizeof *job->z);
             else if (side->flag == SWG_BLOCK_CONSTANT)
                 side->offset = constants[constant++];
-            row->blocks++;
-            row->constant_blocks += side->flag == SWG_BLOCK_CONSTANT;
-            row->raw_blocks += side->flag == SWG_BLOCK_RAW;
         }
         /* Raw blocks lie densely in the array's own type. */
         const int64_t bytes = job->volume * swg_element_bytes(array->element);
@@ -231,6 +227,7 @@ static swg_status stream(reconstruct *r) {
             status = swg__job_interrupted(job);
         if (status == SWG_OK) {
             unpack(r, slot);
+            swg__folder_count(job);
             status = swg__restore_batch(job, false);
         }
         swg__loader_drop(r->loader);

@@ -7,6 +7,14 @@
 
 static const swg_metric averaged[] = {SWG_METRIC_MSE, SWG_METRIC_PSNR_DB, SWG_METRIC_MAE, SWG_METRIC_RELATIVE_MEAN};
 
+/* Files with an array; arrays come file by file. */
+static int64_t count_files(const swg__job *job) {
+    int64_t files = 0;
+    for (int64_t a = 0; a < job->array_count; a++)
+        files += a == 0 || strcmp(job->arrays[a]->file, job->arrays[a - 1]->file) != 0;
+    return files;
+}
+
 swg_status swg__folder_report_open(swg__job *job) {
     swg_folder_report *report = swg__calloc(job->ctx, 1, sizeof *report);
     if (!report)
@@ -16,6 +24,7 @@ swg_status swg__folder_report_open(swg__job *job) {
     if (!report->rows)
         return swg__fail_memory(job->ctx, (size_t)(job->variable_count + 1) * sizeof *report->rows, "the rows of a report");
     report->arrays = job->array_count;
+    report->files = count_files(job);
     for (; report->count <= job->variable_count; report->count++)
         if (!(report->rows[report->count].variable = swg__strdup(job->ctx, report->count < job->variable_count ? job->variables[report->count].name : "all")))
             return swg__fail_memory(job->ctx, 64, "the rows of a report");
@@ -25,6 +34,32 @@ swg_status swg__folder_report_open(swg__job *job) {
 static int64_t file_bytes(const char *path) {
     struct stat info;
     return *path && stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
+}
+
+void swg__folder_count(swg__job *job) {
+    for (int64_t i = 0; i < job->batch->blocks; i++) {
+        const swg__piece *piece = &job->pieces[job->piece_of[i]];
+        const swg_array *array = job->arrays[piece->array];
+        swg__folder_variable *v = &job->variables[array->variable_index];
+        const int64_t bytes = swg_element_bytes(v->element);
+        v->row.blocks++;
+        if (job->side[i].flag == SWG_BLOCK_NORMAL) {
+            int64_t extent[3];
+            v->row.normal_bytes += swg_blocks_inside(&piece->blocks, i - piece->block, extent) * swg_element_bytes(array->element);
+            v->row.side_bytes += (job->has_offset ? bytes : 0) + job->has_exponent;
+        } else if (job->side[i].flag == SWG_BLOCK_CONSTANT) {
+            v->row.constant_blocks++;
+            v->row.side_bytes += bytes;
+        } else {
+            v->row.raw_blocks++;
+            v->row.kept_bytes += job->volume * bytes;
+        }
+    }
+    for (int64_t p = 0; p < job->batch->pieces; p++) {
+        const swg__piece *piece = &job->pieces[job->batch->first + p];
+        swg__folder_variable *v = &job->variables[job->arrays[piece->array]->variable_index];
+        v->row.kept_bytes += piece->rows * swg__shell_values(job, job->arrays[piece->array]) * swg_element_bytes(v->element);
+    }
 }
 
 /* What blocks of one variable take. */

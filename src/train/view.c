@@ -12,7 +12,7 @@
 #include "swage/report.h"
 #include "train/recipe.h"
 
-enum { ITEMS_MOST = 64, BATCH = 1024, VOLUMES = 4, PLANE_MOST = 1024, FIGURE_ROWS = 6 };
+enum { ITEMS_MOST = 64, BATCH = 1024, VOLUMES = 4, PLANE_MOST = 1024, FIGURE_ROWS = 6, NAME_MOST = 401 };
 
 typedef struct work {
     swg_context *ctx;
@@ -205,6 +205,29 @@ void swg_view_free(swg_context *ctx, swg_view *view) {
 
 /* ---- files ---- */
 
+/* The variable's name as part of a file's: whatever an HDF5 file calls it, it stays in the folder, is not hidden and has no control characters. */
+static void file_name(const char *variable, char out[NAME_MOST]) {
+    const char *end = variable + strlen(variable);
+    size_t used = 0;
+    while (variable < end) {
+        const char *next = variable;
+        int32_t code = swg__utf8_next(&next, end);
+        bool fit = code >= 32 && code != 127 && !(code >= 128 && code < 160) && code != '/' && code != '\\' && !(code == '.' && !used);
+        size_t length = next > variable ? (size_t)(next - variable) : 1;
+        if (used + (fit ? length : 1) >= NAME_MOST)
+            break;
+        if (fit)
+            memcpy(out + used, variable, length);
+        else
+            out[used] = '_';
+        used += fit ? length : 1;
+        variable += length;
+    }
+    if (!used)
+        out[used++] = '_';
+    out[used] = 0;
+}
+
 /* Plane `at` of an axis, every step-th value. */
 static void take_plane(const swg_view *view, const float *volume, int axis, int64_t at, int64_t step, swg_report_slice *slice, float *out) {
     const int rows = axis == 0 ? 1 : 0, columns = axis == 2 ? 1 : 2;
@@ -269,16 +292,31 @@ static swg_status write_figure(swg_context *ctx, const swg_view *view, const cha
     return status;
 }
 
+swg_status swg_view_names(swg_context *ctx, const swg_source *source) {
+    char name[NAME_MOST], other[NAME_MOST];
+    for (int64_t v = 1; v < swg_source_variables(source); v++) {
+        file_name(swg_source_variable(source, v), name);
+        for (int64_t w = 0; w < v; w++) {
+            file_name(swg_source_variable(source, w), other);
+            if (strcmp(name, other) == 0)
+                return swg__fail(ctx, SWG_EINVAL, "variables \"%s\" and \"%s\" would both be written to %s.vti; choose one with data.vars",
+                                 swg_source_variable(source, w), swg_source_variable(source, v), name);
+        }
+    }
+    return SWG_OK;
+}
+
 swg_status swg_view_write(swg_context *ctx, const swg_view *view, const char *folder) {
-    char path[2048], title[1024], recon[600];
-    snprintf(path, sizeof path, "%.1500s/%.400s.vti", folder, view->variable);
+    char path[2048], title[1024], recon[600], name[NAME_MOST];
+    file_name(view->variable, name);
+    snprintf(path, sizeof path, "%.1500s/%s.vti", folder, name);
     snprintf(recon, sizeof recon, "%.500s_recon", view->variable);
     const swg_vti_array arrays[] = {{view->variable, view->original}, {recon, view->restored}, {"Variable_Normalized_LogPos", view->normalised}};
     SWG__TRY(swg_vti_write(ctx, path, view->shape, arrays, 3));
     const struct { const char *scale; const float *before, *after; } figures[] = {
         {"original", view->original, view->restored}, {"normalised", view->normalised, view->normalised_restored}};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-        snprintf(path, sizeof path, "%.1500s/%.400s_%s.svg", folder, view->variable, figures[i].scale);
+        snprintf(path, sizeof path, "%.1500s/%s_%s.svg", folder, name, figures[i].scale);
         if (view->items)
             snprintf(title, sizeof title, "%.300s, %s scale, %lld blocks of %.400s", view->variable, figures[i].scale, (long long)view->items, view->file);
         else

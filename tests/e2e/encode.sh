@@ -39,13 +39,21 @@ equal() { [ "$1" = "$2" ] || fail "$3: $1, expected $2"; }
 holds() { awk "BEGIN { exit !($1) }" || fail "$1"; }
 encoded=all_variables_encoded.h5
 restored=all_variables_reconstructed.h5
+# counts FILE: what encode and reconstruct must agree in, over all and for the first variable.
+counts() {
+    for figure in files file_ratio encoded_bytes variables; do json "$1" $figure; done
+    for figure in arrays blocks constant_blocks raw_blocks bytes_in latent_bytes side_bytes flag_bytes kept_bytes ratio_latent ratio; do
+        json "$1" $figure variables.0.$figure
+    done | tr '\n' ' '
+}
 # round NAME INPUT RUN [ARGUMENTS...]: encode to jobs/NAME, reconstruct to back/NAME, the same bytes; figures in NAME.json.
 round() {
     name=$1 input=$2 run=$3
     shift 3
     rm -rf "jobs/$name"
     "$swage" encode "$input" -m "$run" -o jobs --name "$name" --json "$@" >"$name.json" || fail "encode $input $*"
-    expect 0 "wrote back/$name/$restored" reconstruct "jobs/$name/$encoded" -m "$run" -o "back/$name"
+    "$swage" reconstruct "jobs/$name/$encoded" -m "$run" -o "back/$name" --json >back.json || fail "reconstruct of $name"
+    equal "$(counts back.json)" "$(counts "$name.json")" "figures of reconstruct for $name"
     check cmp "jobs/$name/$restored" "back/$name/$restored"
     ! grep -qi 'nan' "$name.json" || fail "$name.json holds NaN"
     case $name in kinds*) ;; *) ! grep -qi 'inf"' "$name.json" || fail "$name.json holds infinity" ;; esac # kinds: errors of 1e38 over values of 1e-300

@@ -6,7 +6,8 @@
 set -u
 swage=$1
 source=$2
-json=$(dirname "$1")/json
+tools=$(dirname "$1")
+json=$tools/json
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -96,5 +97,27 @@ equal "$(ls "$work/results" | wc -l | tr -d ' ')" 74 "files in the folder"
 case $? in 0) ;; 77) echo "eval.sh: not checked: image data with VTK's own reader" ;; *) check false "VTK" ;; esac
 "$swage" eval "$work/run" data.path="$source/samples/bssn/bbh_q1_blocks_64_t5.h5" data.vars=U_K -o "$work/blocks" >"$work/table"
 check grep -q 'WholeExtent="0 19 0 19 0 19"' "$work/blocks/U_K.vti" # 4 x 4 x 4 blocks of 5 x 5 x 5
+
+# Names are the file's: none leads out of the folder, and no two share a file.
+"$tools/make_h5" "$work/names.h5" 'vars=../../evil,.dot' var_data:f32:2x20x7x7x7:wave
+"$swage" train swae/mlp data.path="$work/names.h5" "data.vars=['*']" trainer.epochs=1 run.dir="$work" run.name=names 2>"$work/err" >"$work/out"
+equal $? 0 "training on odd names"
+"$swage" eval "$work/names" -o "$work/deep/er" >"$work/table" 2>"$work/err"
+equal $? 0 "eval of odd names into a folder"
+for name in _._.._evil _dot; do
+    check [ -s "$work/deep/er/$name.vti" ]
+    check [ -s "$work/deep/er/${name}_normalised.svg" ]
+done
+equal "$(find "$work" -name 'evil*' | wc -l | tr -d ' ')" 0 "files outside the folder"
+"$tools/make_h5" "$work/escape.h5" "vars=$(printf 'U_\033[31m')" var_data:f32:1x20x7x7x7:wave
+"$swage" train swae/mlp data.path="$work/escape.h5" trainer.epochs=1 run.dir="$work" run.name=escape 2>"$work/err" >"$work/out"
+"$swage" eval "$work/escape" >"$work/table"
+check grep -qF 'U_?[31m' "$work/table"
+"$tools/make_h5" "$work/equal.h5" 'vars=a/b,a_b' var_data:f32:2x20x7x7x7:wave
+"$swage" train swae/mlp data.path="$work/equal.h5" "data.vars=['*']" trainer.epochs=1 run.dir="$work" run.name=equal 2>"$work/err" >"$work/out"
+"$swage" eval "$work/equal" -o "$work/equal.out" >"$work/table" 2>"$work/err"
+equal $? 1 "eval of two names that become one"
+check grep -qF 'variables "a/b" and "a_b" would both be written to a_b.vti' "$work/err"
+check [ ! -e "$work/equal.out/a_b.vti" ]
 
 [ $failures = 0 ]

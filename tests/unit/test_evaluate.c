@@ -486,6 +486,21 @@ static void writes_csv(void **state) {
     }
     assert_int_equal(lines, 1 + 2 * 3);
     swg__free(ctx, text);
+    static const struct { const char *name, *field; } names[] = {{"a,b", "\"a,b\""}, {"a\"b", "\"a\"\"b\""}, {"a\nb", "\"a\nb\""}, {"\r", "\"\r\""}, {"a b", "a b"}};
+    char *variable = e.rows[0].variable;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[8], want[32];
+        snprintf(name, sizeof name, "%s", names[i].name);
+        e.rows[0].variable = name;
+        assert_ok(ctx, swg_evaluation_write_csv(ctx, &e, scratch_path(&s, "e.csv")));
+        assert_ok(ctx, swg__file_read(ctx, scratch_path(&s, "e.csv"), &text, &bytes));
+        snprintf(want, sizeof want, "\n%s,original,40,0,", names[i].field);
+        assert_non_null(strstr((char *)text, want));
+        snprintf(want, sizeof want, "\n%s,normalised,40,0,", names[i].field);
+        assert_non_null(strstr((char *)text, want));
+        swg__free(ctx, text);
+    }
+    e.rows[0].variable = variable;
     assert_int_equal(swg_evaluation_write_csv(ctx, &e, scratch_path(&s, "none/e.csv")), SWG_ENOTFOUND);
     swg_evaluation_free(ctx, &e);
     swg_model_close(model);

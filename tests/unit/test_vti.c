@@ -123,6 +123,26 @@ static void test_view(void **state) {
     assert_ok(ctx, swg_view_write(ctx, &view, folder));
     snprintf(run, sizeof run, "%s/U_K_normalised.svg", folder);
     assert_true(swg__exists(run));
+    /* A name that would lead out of the folder does not. */
+    static const struct { const char *variable, *file; } names[] = {
+        {"../up", "_._up"}, {".hidden", "_hidden"}, {"/a\\b\n\177", "_a_b__"}, {"", "_"}, {"a.b \303\251", "a.b \303\251"}, {"\377\302\205x", "__x"}};
+    char *variable = view.variable;
+    snprintf(data, sizeof data, "%s/deep", folder);
+    assert_ok(ctx, swg__make_folders(ctx, data));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char copy[32];
+        snprintf(copy, sizeof copy, "%s", names[i].variable);
+        view.variable = copy;
+        assert_ok(ctx, swg_view_write(ctx, &view, data));
+        snprintf(run, sizeof run, "%s/%s.vti", data, names[i].file);
+        assert_true(swg__exists(run));
+        snprintf(run, sizeof run, "%s/%s_original.svg", data, names[i].file);
+        assert_true(swg__exists(run));
+    }
+    snprintf(run, sizeof run, "%s/up.vti", folder);
+    assert_false(swg__exists(run));
+    view.variable = variable;
+    assert_ok(ctx, swg_view_names(ctx, source));
     swg_view_free(ctx, &view);
     assert_int_equal(swg_view_make(ctx, model, NULL, source, 2, &view), SWG_EINVAL);
     swg_source_close(source);
