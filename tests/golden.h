@@ -61,4 +61,37 @@ static inline void fill(void *data, swg_dtype dtype, const swg_tensor *t) {
         set_element(data, dtype, i, golden_at(t, i));
 }
 
+/* The next name of a list with commas between (the note "cases"); false at its end. */
+static inline bool golden_next(const char **list, char name[64]) {
+    assert_non_null(*list);
+    size_t length = strcspn(*list, ",");
+    assert_true(length < 64);
+    memcpy(name, *list, length);
+    name[length] = 0;
+    *list += length + ((*list)[length] == ',');
+    return length > 0;
+}
+
+/* Every element within `tolerance` of the largest. `what`: of which case. */
+static inline void golden_near(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double tolerance) {
+    double largest = golden_largest(want);
+    assert_non_null(got);
+    for (int64_t i = 0; i < golden_count(want); i++)
+        if (!(fabs(element(got, dtype, i) - golden_at(want, i)) <= tolerance * largest + 1e-16))
+            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g", name, dtype == SWG_F64 ? "f64" : "f32", what, (long long)i,
+                     element(got, dtype, i), golden_at(want, i));
+}
+
+/* Every element within `tolerance` of itself, and of the largest or 1, whichever is less. */
+static inline void golden_close(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double tolerance) {
+    double floor = fmin(1, golden_largest(want));
+    assert_non_null(got);
+    for (int64_t i = 0; i < golden_count(want); i++) {
+        double a = element(got, dtype, i), b = golden_at(want, i);
+        if (!(fabs(a - b) <= tolerance * (fabs(b) + floor)))
+            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g (relative %.3g)", name, dtype == SWG_F64 ? "f64" : "f32", what,
+                     (long long)i, a, b, fabs(a - b) / (fabs(b) + floor));
+    }
+}
+
 #endif

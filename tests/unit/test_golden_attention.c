@@ -8,12 +8,7 @@
 enum { MOST = 8 };
 
 static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype) {
-    double largest = golden_largest(want), tolerance = dtype == SWG_F64 ? 1e-12 : 2e-6;
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++)
-        if (!(fabs(element(got, dtype, i) - golden_at(want, i)) <= tolerance * largest + 1e-16))
-            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g", name, dtype == SWG_F64 ? "f64" : "f32", what, (long long)i,
-                     element(got, dtype, i), golden_at(want, i));
+    golden_near(name, what, want, got, dtype, dtype == SWG_F64 ? 1e-12 : 2e-6);
 }
 
 /* Value `y` of case `name` with inputs (or parameters) `in`: builds gradients, runs, compares. */
@@ -127,19 +122,12 @@ static void for_each(void **state, const char *list, int kinds) {
     swg_safetensors *file = golden_open(ctx, "attention.safetensors");
     const char *text = swg_safetensors_note(file, list);
     int count = 0;
-    assert_non_null(text);
-    for (; *text; count++) {
-        char name[64];
-        size_t length = strcspn(text, ",");
-        assert_true(length < sizeof name);
-        memcpy(name, text, length);
-        name[length] = 0;
+    for (char name[64]; golden_next(&text, name); count++) {
         for (int kind = 0; kind < kinds; kind++)
             if (kinds == 8)
                 check_attention(ctx, file, name, kind & 1 ? SWG_F32 : SWG_F64, kind & 2, kind & 4);
             else
                 check_layer(ctx, file, name, kind & 1 ? SWG_F32 : SWG_F64, kind & 2);
-        text += length + (text[length] == ',');
     }
     assert_int_equal(count, kinds == 8 ? 5 : 4);
     swg_safetensors_close(file);

@@ -27,12 +27,7 @@ static swg_value with_channels(swg_graph *g, swg_value x, bool last) {
 }
 
 static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype) {
-    double largest = golden_largest(want), tolerance = dtype == SWG_F64 ? 1e-12 : 1e-6;
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++)
-        if (!(fabs(element(got, dtype, i) - golden_at(want, i)) <= tolerance * largest))
-            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g", name, dtype == SWG_F64 ? "f64" : "f32", what, (long long)i,
-                     element(got, dtype, i), golden_at(want, i));
+    golden_near(name, what, want, got, dtype, dtype == SWG_F64 ? 1e-12 : 1e-6);
 }
 
 static void check(swg_context *ctx, const swg_safetensors *file, const char *name, swg_dtype dtype, bool no_fusion, bool last) {
@@ -81,16 +76,9 @@ static void convolutions(void **state) {
     swg_safetensors *file = golden_open(ctx, "conv.safetensors");
     const char *text = swg_safetensors_note(file, "cases");
     int count = 0;
-    assert_non_null(text);
-    for (; *text; count++) {
-        char name[64];
-        size_t length = strcspn(text, ",");
-        assert_true(length < sizeof name);
-        memcpy(name, text, length);
-        name[length] = 0;
+    for (char name[64]; golden_next(&text, name); count++) {
         for (int kind = 0; kind < 8; kind++)
             check(ctx, file, name, kind & 1 ? SWG_F32 : SWG_F64, kind & 2, kind & 4);
-        text += length + (text[length] == ',');
     }
     assert_int_equal(count, 11);
     swg_safetensors_close(file);

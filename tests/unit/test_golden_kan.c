@@ -9,12 +9,7 @@ enum { NUMBERS = 7, PARAMS = 3 };
 enum { INTERVALS, ORDER, PUBLISHED, KERNEL, STRIDE, PADDING, DILATION };
 
 static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype) {
-    double largest = golden_largest(want), tolerance = dtype == SWG_F64 ? 1e-12 : 1e-5;
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++)
-        if (!(fabs(element(got, dtype, i) - golden_at(want, i)) <= tolerance * largest))
-            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g", name, dtype == SWG_F64 ? "f64" : "f32", what, (long long)i,
-                     element(got, dtype, i), golden_at(want, i));
+    golden_near(name, what, want, got, dtype, dtype == SWG_F64 ? 1e-12 : 1e-5);
 }
 
 /* A layer on x. n: the numbers of its case. */
@@ -80,18 +75,11 @@ static void against_pytorch(void **state) {
     swg_safetensors *file = golden_open(ctx, "kan.safetensors");
     const char *text = swg_safetensors_note(file, "cases");
     int count = 0;
-    assert_non_null(text);
-    for (; *text; count++) {
-        char name[64];
-        size_t length = strcspn(text, ",");
-        assert_true(length < sizeof name);
-        memcpy(name, text, length);
-        name[length] = 0;
+    for (char name[64]; golden_next(&text, name); count++) {
         for (int last = 0; last < 2; last++) {
             check(ctx, file, name, SWG_F64, last);
             check(ctx, file, name, SWG_F32, last);
         }
-        text += length + (text[length] == ',');
     }
     assert_int_equal(count, 7);
     swg_safetensors_close(file);

@@ -148,17 +148,6 @@ static swg_value input_of(swg_graph *g, const char *name, const swg_tensor *t) {
     return t->ndim ? swg_input(g, name, t->ndim, t->shape) : swg_input(g, name, 1, (int64_t[]){1}); /* one number is (1) here */
 }
 
-static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double tolerance) {
-    double floor = fmin(1, golden_largest(want));
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++) {
-        double a = element(got, dtype, i), b = golden_at(want, i);
-        if (!(fabs(a - b) <= tolerance * (fabs(b) + floor)))
-            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g (relative %.3g)", name, dtype == SWG_F64 ? "f64" : "f32", what,
-                     (long long)i, a, b, fabs(a - b) / (fabs(b) + floor));
-    }
-}
-
 /* Inputs of a case are in0, in1, ...; those of a layer after the first are its parameters, in order of creation. */
 static void check(swg_context *ctx, const swg_safetensors *file, const char *name, swg_dtype dtype, bool no_fusion) {
     static const char *const ins[INPUTS] = {"in0", "in1", "in2", "in3", "in4"};
@@ -197,10 +186,10 @@ static void check(swg_context *ctx, const swg_safetensors *file, const char *nam
     fill(swg_plan_data(plan, weight), dtype, w);
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
     double tolerance = dtype == SWG_F64 ? 1e-12 : rows[row].f32;
-    compare(name, "value", want, swg_plan_data(plan, out), dtype, tolerance);
+    golden_close(name, "value", want, swg_plan_data(plan, out), dtype, tolerance);
     for (int i = 0, k = 0; i < INPUTS && c.in[i]; i++)
         if (golden_find(file, name, grads[i]))
-            compare(name, grads[i], golden_find(file, name, grads[i]), swg_plan_data(plan, gradient[k++]), dtype, tolerance);
+            golden_close(name, grads[i], golden_find(file, name, grads[i]), swg_plan_data(plan, gradient[k++]), dtype, tolerance);
     swg_plan_destroy(plan);
     swg_weights_destroy(weights);
     swg_graph_destroy(c.g);
@@ -246,7 +235,7 @@ static void running_statistics(void **state) {
             }
         }
         assert_ok(ctx, swg_plan_run(plan[1], 0, 0));
-        compare("running", "eval", want, swg_plan_data(plan[1], y[1]), d, tolerance);
+        golden_close("running", "eval", want, swg_plan_data(plan[1], y[1]), d, tolerance);
         for (int use = 0; use < 2; use++) {
             swg_plan_destroy(plan[use]);
             swg_graph_destroy(g[use]);
@@ -261,14 +250,7 @@ static void operations(void **state) {
     swg_safetensors *file = golden_open(ctx, "layers.safetensors");
     const char *text = swg_safetensors_note(file, "cases");
     bool used[ROWS] = {false};
-    assert_non_null(text);
-    while (*text) {
-        char name[64];
-        size_t length = strcspn(text, ",");
-        assert_true(length < sizeof name);
-        memcpy(name, text, length);
-        name[length] = 0;
-        text += length + (text[length] == ',');
+    for (char name[64]; golden_next(&text, name);) {
         if (row_of(name) < 0)
             fail_msg("case \"%s\" of the file is not tested", name);
         used[row_of(name)] = true;

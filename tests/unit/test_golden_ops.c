@@ -214,17 +214,6 @@ static swg_value input_of(swg_graph *g, const char *name, const swg_tensor *t) {
     return t->ndim ? swg_input(g, name, t->ndim, t->shape) : swg_input(g, name, 1, (int64_t[]){1}); /* one number is (1) here */
 }
 
-static void compare(const op_case *c, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double tolerance) {
-    double floor = fmin(1, golden_largest(want));
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++) {
-        double a = element(got, dtype, i), b = golden_at(want, i);
-        if (!(fabs(a - b) <= tolerance * (fabs(b) + floor)))
-            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g (relative %.3g)", c->name, dtype == SWG_F64 ? "f64" : "f32", what,
-                     (long long)i, a, b, fabs(a - b) / (fabs(b) + floor));
-    }
-}
-
 static void check(swg_context *ctx, const swg_safetensors *file, const char *name, swg_dtype dtype, bool no_fusion) {
     static const char *const ins[INPUTS] = {"in0", "in1", "in2", "in3", "in4"};
     static const char *const grads[INPUTS] = {"grad0", "grad1", "grad2", "grad3", "grad4"};
@@ -255,10 +244,10 @@ static void check(swg_context *ctx, const swg_safetensors *file, const char *nam
     fill(swg_plan_data(plan, weight), dtype, w);
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
     double tolerance = dtype == SWG_F64 ? 1e-12 : rows[row].f32;
-    compare(&c, "value", c.out, swg_plan_data(plan, out), dtype, tolerance);
+    golden_close(c.name, "value", c.out, swg_plan_data(plan, out), dtype, tolerance);
     for (int i = 0, k = 0; i < INPUTS && c.in[i]; i++)
         if (golden_find(file, name, grads[i]))
-            compare(&c, grads[i], golden_find(file, name, grads[i]), swg_plan_data(plan, gradient[k++]), dtype, tolerance);
+            golden_close(c.name, grads[i], golden_find(file, name, grads[i]), swg_plan_data(plan, gradient[k++]), dtype, tolerance);
     swg_plan_destroy(plan);
     swg_graph_destroy(c.g);
 }
@@ -267,17 +256,8 @@ static void check(swg_context *ctx, const swg_safetensors *file, const char *nam
 static int each_case(const swg_safetensors *file, void (*fn)(void *arg, const char *name), void *arg) {
     const char *text = swg_safetensors_note(file, "cases");
     int count = 0;
-    assert_non_null(text);
-    while (*text) {
-        char name[64];
-        size_t length = strcspn(text, ",");
-        assert_true(length < sizeof name);
-        memcpy(name, text, length);
-        name[length] = 0;
+    for (char name[64]; golden_next(&text, name); count++)
         fn(arg, name);
-        text += length + (text[length] == ',');
-        count++;
-    }
     return count;
 }
 
@@ -334,9 +314,9 @@ static void clip(swg_context *ctx, const swg_safetensors *file, const char *name
         fill(swg_plan_data(plan, c.in[i]), dtype, golden_find(file, name, ins[i]));
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
     double tolerance = dtype == SWG_F64 ? 1e-12 : 2e-7;
-    compare(&c, "norm", golden_find(file, name, "out"), swg_plan_data(plan, norm), dtype, tolerance);
+    golden_close(c.name, "norm", golden_find(file, name, "out"), swg_plan_data(plan, norm), dtype, tolerance);
     for (int i = 0; i < 2; i++)
-        compare(&c, outs[i], golden_find(file, name, outs[i]), swg_weights_moment1(weights, i), dtype, tolerance);
+        golden_close(c.name, outs[i], golden_find(file, name, outs[i]), swg_weights_moment1(weights, i), dtype, tolerance);
     swg_plan_destroy(plan);
     swg_weights_destroy(weights);
     swg_graph_destroy(c.g);

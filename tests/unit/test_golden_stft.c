@@ -7,12 +7,7 @@
 #include "swage/plan.h"
 
 static void compare(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double f32_tolerance) {
-    double largest = golden_largest(want), tolerance = dtype == SWG_F64 ? 1e-12 : f32_tolerance;
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++)
-        if (!(fabs(element(got, dtype, i) - golden_at(want, i)) <= tolerance * largest))
-            fail_msg("%s, %s, %s: element %lld is %.17g, expected %.17g", name, dtype == SWG_F64 ? "f64" : "f32", what, (long long)i,
-                     element(got, dtype, i), golden_at(want, i));
+    golden_near(name, what, want, got, dtype, dtype == SWG_F64 ? 1e-12 : f32_tolerance);
 }
 
 static void check(swg_context *ctx, const swg_safetensors *file, const char *name, swg_dtype dtype) {
@@ -48,16 +43,9 @@ static void against_pytorch(void **state) {
     swg_safetensors *file = golden_open(ctx, "stft.safetensors");
     const char *text = swg_safetensors_note(file, "cases");
     int count = 0;
-    assert_non_null(text);
-    for (; *text; count++) {
-        char name[64];
-        size_t length = strcspn(text, ",");
-        assert_true(length < sizeof name);
-        memcpy(name, text, length);
-        name[length] = 0;
+    for (char name[64]; golden_next(&text, name); count++) {
         check(ctx, file, name, SWG_F64);
         check(ctx, file, name, SWG_F32);
-        text += length + (text[length] == ',');
     }
     assert_int_equal(count, 6);
     swg_safetensors_close(file);
