@@ -84,6 +84,10 @@ int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]) {
     row(&t, "gradient_checkpointing", checkpoints ? swg_config_string(r->config, "gradient_checkpointing") : "none",
         policies[plan->policy], "%d steps done again, %.1f MiB kept for the backward pass", f.again,
         (double)swg_plan_memory_of(plan).saved_bytes / 1048576);
+    /* A run's own count has the average of the weights and the batches read ahead in it. */
+    snprintf(number, sizeof number, "%.1f MiB", (double)(r->planned_bytes ? r->planned_bytes : swg_plan_memory_of(plan).peak_bytes) / 1048576);
+    const bool budget = swg_config_has(r->config, "memory.budget");
+    row(&t, "memory.budget", budget ? swg_config_string(r->config, "memory.budget") : "none", number, "planned peak of a step: weights, moments, gradients, arena, batches");
     mode_row(&t, r, plan, &f);
     bool isa = swg_config_is(r->config, "performance.isa", "auto");
     row(&t, "performance.isa", swg_config_string(r->config, "performance.isa"), swg_context_isa(r->ctx), "%s",
