@@ -174,6 +174,8 @@ typedef struct swg_split_opts {
     const char *rng;   /* "numpy-legacy" (default, as published) or "philox" */
     uint64_t seed;     /* as published: 42. numpy-legacy takes 32 bits */
     double train, val; /* fractions; both 0: 0.80 and 0.15. The rest is the test part */
+    bool has_test_from; /* samples of time test_from or later are the test part, whatever the fractions; the mode splits the earlier */
+    double test_from;   /* ones into training and validation, train : val */
 } swg_split_opts;
 
 /* One block of the data set. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base.h"
-#include "swage/data.h"
+#include "prepare.h"
 
 static const char *const cut_names[] = {[SWG_CUT_CENTER] = "center", [SWG_CUT_TILE] = "tile", [SWG_CUT_FULL] = "full"};
 
@@ -111,5 +111,23 @@ void swg_blocks_join(const swg_blocks *blocks, swg_element element, const void *
                 copy_row(item + (size_t)(((origin[0] + z) * ny + origin[1] + y) * nx + origin[2]) * bytes,
                          from + (size_t)((z * edge + y) * edge) * bytes, (size_t)least(edge, nx - origin[2]) * bytes);
         from += (size_t)(edge * edge * edge) * bytes;
+    }
+}
+
+static void swap_values(float *a, float *b) {
+    float kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+void swg__block_mirror(float *block, int64_t edge, unsigned axes) {
+    const int64_t stride[3] = {edge * edge, edge, 1};
+    for (int axis = 0; axis < 3; axis++) {
+        const int64_t along = stride[axis], u = stride[(axis + 1) % 3], v = stride[(axis + 2) % 3];
+        for (int64_t i = 0; axes >> axis & 1 && i < edge * edge; i++) {
+            float *line = block + i / edge * u + i % edge * v;
+            for (int64_t low = 0, high = edge - 1; low < high; low++, high--)
+                swap_values(line + low * along, line + high * along);
+        }
     }
 }

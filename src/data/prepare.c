@@ -67,6 +67,8 @@ swg_status swg__block_digest(swg_context *ctx, const swg_source *source, const s
     swg__text_printf(&text, "cut %d edge %lld split %s rng %s seed %llu train %a val %a\n", (int)rules.cut, (long long)rules.edge,
                      split->mode ? split->mode : "random", split->rng ? split->rng : "numpy-legacy", (unsigned long long)split->seed,
                      split->train, split->val);
+    if (split->has_test_from)
+        swg__text_printf(&text, "test from %a\n", split->test_from);
     for (int64_t a = 0; a < swg_source_count(source); a++) {
         const swg_array *array = swg_source_array(source, a);
         swg__text_printf(&text, "%lld %s %s %s", (long long)array->file_index, array->variable, swg_layout_name(array->layout),

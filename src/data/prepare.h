@@ -27,6 +27,9 @@ swg_status swg__block_count(swg_context *ctx, const swg_source *source, const sw
 /* One record per block, in the order of the arrays; part and side are left zero. For rules that swg__block_count took. */
 void swg__block_list(swg_context *ctx, const swg_source *source, const swg__block_rules *rules, swg_sample *list);
 
+/* Mirrors a block of edge^3 values in place: bit 0 of axes along z, 1 along y, 2 along x. */
+void swg__block_mirror(float *block, int64_t edge, unsigned axes);
+
 /* Digest of all that a split depends on: variable, extents, element type, file and time of every array, the rules of cutting, and mode,
  * generator and seed of the split. The same digest means the same parts. Paths are left out: a copy elsewhere is the same data. */
 enum { SWG__DIGEST_CHARS = 65 };

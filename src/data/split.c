@@ -80,6 +80,7 @@ struct split {
     uint64_t seed;
     double fraction[SWG_PARTS];
     int64_t *group;      /* per sample: index of its file or time, where groups are cut */
+    bool held;           /* the test part was set aside before: `samples` are the others */
     swg_split *out;
 };
 
@@ -98,13 +99,15 @@ static void sizes_of(const struct split *s, int64_t n, int64_t size[SWG_PARTS]) 
         size[SWG_TRAIN] = n;
     if (size[SWG_VAL] > n - size[SWG_TRAIN])
         size[SWG_VAL] = n - size[SWG_TRAIN];
+    if (s->fraction[SWG_TEST] == 0) /* no test part: what rounding leaves over is for validation, or training */
+        size[s->fraction[SWG_VAL] > 0 ? SWG_VAL : SWG_TRAIN] += n - size[SWG_TRAIN] - size[SWG_VAL];
     size[SWG_TEST] = n - size[SWG_TRAIN] - size[SWG_VAL];
 }
 
 static swg_status split_random(struct split *s, swg__text *line) {
     shuffle(s, s->out->indices[0], s->count);
     sizes_of(s, s->count, s->out->count);
-    swg__text_puts(line, "split: random (test blocks are neighbours of training blocks)");
+    swg__text_puts(line, s->held ? "random" : "split: random (test blocks are neighbours of training blocks)");
     return SWG_OK;
 }
 
@@ -121,25 +124,34 @@ static void list_by_group(struct split *s, const int *part_of) {
 }
 
 static swg_status split_by_file(struct split *s, swg__text *line) {
-    int64_t files = 0, size[SWG_PARTS];
-    for (int64_t i = 0; i < s->count; i++) {
-        s->group[i] = s->samples[i].file;
-        files = s->group[i] >= files ? s->group[i] + 1 : files;
-    }
-    int *part_of = swg__calloc(s->ctx, (size_t)files, sizeof *part_of);
-    int64_t *order = swg__calloc(s->ctx, (size_t)files, sizeof *order);
+    int64_t ids = 0, files = 0, size[SWG_PARTS];
+    for (int64_t i = 0; i < s->count; i++)
+        ids = s->samples[i].file >= ids ? s->samples[i].file + 1 : ids;
+    int *part_of = swg__calloc(s->ctx, (size_t)ids, sizeof *part_of);
+    int64_t *order = swg__calloc(s->ctx, (size_t)ids, sizeof *order), *number = swg__calloc(s->ctx, (size_t)ids, sizeof *number);
     swg_status status = SWG_OK;
-    if (!part_of || !order) {
-        status = swg__fail_memory(s->ctx, (size_t)files * sizeof *order, "the split by file");
+    if (!part_of || !order || !number) {
+        status = swg__fail_memory(s->ctx, (size_t)ids * sizeof *order, "the split by file");
     } else {
+        for (int64_t i = 0; i < s->count; i++) /* files that have samples, 1, 2, ... */
+            if (!number[s->samples[i].file])
+                number[s->samples[i].file] = -1;
+        for (int64_t id = 0; id < ids; id++)
+            number[id] = number[id] ? files++ : -1;
+        for (int64_t i = 0; i < s->count; i++)
+            s->group[i] = number[s->samples[i].file];
         shuffle(s, order, files);
         sizes_of(s, files, size);
         for (int64_t i = 0; i < files; i++)
             part_of[order[i]] = i < size[SWG_TRAIN] ? SWG_TRAIN : i < size[SWG_TRAIN] + size[SWG_VAL] ? SWG_VAL : SWG_TEST;
         list_by_group(s, part_of);
-        swg__text_printf(line, "split: by-file (train %lld files, val %lld, test %lld)", (long long)size[SWG_TRAIN], (long long)size[SWG_VAL],
-                         (long long)size[SWG_TEST]);
+        swg__text_printf(line, "%sby-file (train %lld files, val %lld", s->held ? "" : "split: ", (long long)size[SWG_TRAIN],
+                         (long long)size[SWG_VAL]);
+        if (!s->held)
+            swg__text_printf(line, ", test %lld", (long long)size[SWG_TEST]);
+        swg__text_puts(line, ")");
     }
+    swg__free(s->ctx, number);
     swg__free(s->ctx, order);
     swg__free(s->ctx, part_of);
     return status;
@@ -206,7 +218,7 @@ static swg_status cut_times(struct split *s, const struct moment *times, int64_t
         s->group[i] = cut[0] > 0 && t <= times[cut[0] - 1].time ? SWG_TRAIN : cut[1] > 0 && t <= times[cut[1] - 1].time ? SWG_VAL : SWG_TEST;
     }
     list_by_group(s, part_of);
-    swg__text_puts(line, "split: by-time (");
+    swg__text_puts(line, s->held ? "by-time (" : "split: by-time (");
     for (int part = 0; part < SWG_PARTS; part++) {
         int64_t first = part ? cut[part - 1] : 0, end = part < 2 ? cut[part] : count;
         if (first < end)
@@ -216,11 +228,16 @@ static swg_status cut_times(struct split *s, const struct moment *times, int64_t
     return SWG_OK;
 }
 
-static swg_status split_by_time(struct split *s, swg__text *line) {
+static swg_status need_times(const struct split *s, const char *who) {
     for (int64_t i = 0; i < s->count; i++)
         if (!isfinite(s->samples[i].time))
-            return swg__fail(s->ctx, SWG_EINVAL, "data.split=by-time: sample %lld has no time; give file or dataset an attribute \"time\", or use "
-                             "data.split=random", (long long)i);
+            return swg__fail(s->ctx, SWG_EINVAL, "%s: sample %lld has no time; give file or dataset an attribute \"time\", or use "
+                             "data.split=random", who, (long long)i);
+    return SWG_OK;
+}
+
+static swg_status split_by_time(struct split *s, swg__text *line) {
+    SWG__TRY(need_times(s, "data.split=by-time"));
     struct moment *times = swg__calloc(s->ctx, (size_t)s->count, sizeof *times);
     if (!times)
         return swg__fail_memory(s->ctx, (size_t)s->count * sizeof *times, "the split by time");
@@ -233,6 +250,51 @@ static const struct {
     const char *name;
     swg_status (*make)(struct split *s, swg__text *line);
 } modes[] = {{"random", split_random}, {"by-file", split_by_file}, {"by-time", split_by_time}};
+
+/* Splits the samples before time `from` into training and validation; the others are the test part. */
+static swg_status hold_back(struct split *s, double from, int mode, swg__text *line) {
+    SWG__TRY(need_times(s, "data.test_from"));
+    const swg_sample *all = s->samples;
+    const int64_t count = s->count;
+    int64_t early = 0, late = 0, *place = swg__calloc(s->ctx, (size_t)count, sizeof *place);
+    swg_sample *kept = swg__alloc(s->ctx, (size_t)count * sizeof *kept);
+    swg_status status = kept && place ? SWG_OK : swg__fail_memory(s->ctx, (size_t)count * sizeof *kept, "the split by time");
+    double first = INFINITY, last = -INFINITY;
+    for (int64_t i = 0; status == SWG_OK && i < count; i++) {
+        if (all[i].time < from) {
+            place[early] = i;
+            kept[early++] = all[i];
+        } else {
+            first = fmin(first, all[i].time);
+            last = fmax(last, all[i].time);
+            place[count - ++late] = i;
+        }
+    }
+    if (status == SWG_OK && (!early || !late))
+        status = swg__fail(s->ctx, SWG_EINVAL, "data.test_from=%g: %s sample is of that time or later", from, early ? "no" : "every");
+    if (status == SWG_OK) {
+        swg__text_printf(line, "split: test t = %g..%g; train and val of earlier times, ", first, last);
+        double rest = s->fraction[SWG_TRAIN] + s->fraction[SWG_VAL];
+        s->fraction[SWG_TRAIN] /= rest;
+        s->fraction[SWG_VAL] /= rest;
+        s->fraction[SWG_TEST] = 0;
+        s->held = true;
+        s->samples = kept;
+        s->count = early;
+        status = modes[mode].make(s, line);
+        s->samples = all;
+        s->count = count;
+        int64_t *indices = s->out->indices[0];
+        for (int64_t i = 0; i < early; i++)
+            indices[i] = place[indices[i]];
+        for (int64_t i = early; i < count; i++) /* the late ones were written from the end */
+            indices[i] = place[count - 1 - (i - early)];
+        s->out->count[SWG_TEST] = late;
+    }
+    swg__free(s->ctx, kept);
+    swg__free(s->ctx, place);
+    return status;
+}
 
 /* ---- public ---- */
 
@@ -272,7 +334,7 @@ static swg_status make(struct split *s, const swg_split_opts *opts, swg__text *l
     s->out->indices[0] = indices;
     if (!s->group || !indices)
         return swg__fail_memory(s->ctx, (size_t)s->count * sizeof *indices, "the split");
-    SWG__TRY(modes[mode].make(s, line));
+    SWG__TRY(opts->has_test_from ? hold_back(s, opts->test_from, mode, line) : modes[mode].make(s, line));
     for (int part = 0; part < SWG_PARTS; part++) {
         s->out->indices[part] = indices;
         indices += s->out->count[part];

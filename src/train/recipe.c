@@ -129,6 +129,7 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->bf16 = swg_config_is(c, "trainer.precision", "bf16-mixed");
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
+    r->mirror = swg_config_is(c, "data.augment", "flip");
     r->provider = swg_config_string(c, "performance.provider");
     if (swg_swae_has_norm(&r->network) && r->batch == 1)
         return swg__fail(ctx, SWG_EUSAGE, "data.batch_size=1: batch norm has no variance to train with; 2 is the least");
@@ -175,7 +176,9 @@ void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *
     *out = (swg_samples_opts){.cut = swg_config_string(c, "data.block"), .edge = r->edge, .norm = swg_config_string(c, "data.norm"),
                               .constant = swg_config_string(c, "data.constant"), .nonfinite = swg_config_string(c, "data.nonfinite"),
                               .split = {.mode = swg_config_string(c, "data.split"), .rng = swg_config_string(c, "split.rng"),
-                                        .seed = r->seed}};
+                                        .seed = r->seed, .has_test_from = swg_config_has(c, "data.test_from")}};
+    if (out->split.has_test_from)
+        out->split.test_from = swg_config_float(c, "data.test_from");
 }
 
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *r, const swg_value *outputs, int output_count, bool frozen) {

@@ -22,7 +22,7 @@ typedef struct swg__recipe {
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
-    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
+    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite, mirror;
     swg_plan_mode mode;
     double tune_seconds;            /* of max-autotune, per batch size */
     bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes in f32 */

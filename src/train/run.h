@@ -22,6 +22,9 @@ typedef struct swg__feed {
     const swg_samples *samples;
     const int64_t *indices;
     int64_t count, batch;
+    bool mirror;             /* draw from (seed, epoch, sample) along which axes each block is mirrored */
+    uint64_t seed;
+    uint32_t epoch;
 } swg__feed;
 
 typedef struct swg__run {

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "data/prepare.h"
+#include "philox.h"
 
 void swg__run_note(const swg__run *r, const char *format, ...) {
     if (!r->hooks || !r->hooks->note)
@@ -148,6 +150,13 @@ int64_t swg__run_blocks(const swg__run *r) {
 
 int64_t swg__run_batches(const swg__run *r, int64_t samples) { return (samples + r->recipe.batch - 1) / r->recipe.batch; }
 
+static void mirror_batch(const swg__feed *f, const int64_t *indices, int64_t count, float *values) {
+    const int64_t edge = swg_samples_edge(f->samples);
+    const uint32_t stream = swg__fnv1a("mirror");
+    for (int64_t i = 0; i < count; i++)
+        swg__block_mirror(values + i * edge * edge * edge, edge, swg__philox(f->seed, (uint64_t)indices[i], f->epoch, stream).w[0] >> 29);
+}
+
 /* Batch `ticket` of the feed; on a worker's thread. */
 static swg_status fetch_batch(void *arg, int64_t ticket, int worker, void *out, char *message, size_t capacity) {
     (void)worker;
@@ -156,6 +165,8 @@ static swg_status fetch_batch(void *arg, int64_t ticket, int worker, void *out, 
     swg_status status = swg_samples_gather(f->samples, f->indices + first, count, out);
     if (status != SWG_OK)
         snprintf(message, capacity, "batch %lld: a sample of it does not exist", (long long)ticket);
+    else if (f->mirror)
+        mirror_batch(f, f->indices + first, count, out);
     return status;
 }
 

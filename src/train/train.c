@@ -31,8 +31,11 @@ static void show(const swg__run *r, double loss, bool epoch_end) {
 static float scalar_of(swg_plan *plan, swg_value v) { return *(const float *)swg_plan_data(plan, v); }
 
 /* Batches first, first + 1, ... of these samples come next. */
-static void begin_feed(swg__run *r, const int64_t *indices, int64_t count, int64_t first) {
+static void begin_feed(swg__run *r, const int64_t *indices, int64_t count, int64_t first, bool training) {
     swg__loader_stop(r->loader);
+    r->feed.mirror = training && r->recipe.mirror;
+    r->feed.seed = r->recipe.seed;
+    r->feed.epoch = (uint32_t)r->state.epoch;
     r->feed.indices = indices;
     r->feed.count = count;
     swg__loader_begin(r->loader, first, swg__run_batches(r, count));
@@ -155,7 +158,7 @@ static swg_status validate(swg__run *r, losses *out, swg_compare *compare) {
     const swg_split *split = swg_samples_split(r->samples);
     int64_t n = split->count[SWG_VAL];
     *out = (losses){0};
-    begin_feed(r, split->indices[SWG_VAL], n, 0);
+    begin_feed(r, split->indices[SWG_VAL], n, 0, false);
     for (int64_t first = 0, batch = 0; first < n; first += r->recipe.batch, batch++) {
         int64_t count = batch_size(r, n, batch);
         swg__stage *s = count == r->recipe.batch ? &r->val : &r->val_rest;
@@ -272,7 +275,7 @@ static swg_status epochs(swg__run *r) {
             r->order[i] = split->indices[SWG_TRAIN][r->order[i]];
         r->epoch_ns = swg__now_ns();
         r->epoch_blocks = r->epoch_steps = r->data_ns = 0;
-        begin_feed(r, r->order, used, r->state.batch);
+        begin_feed(r, r->order, used, r->state.batch, true);
         while (r->state.batch < batches && !steps_done(r)) {
             SWG__TRY(step(r, &done));
             r->state.batch += done;

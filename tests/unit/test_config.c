@@ -227,7 +227,7 @@ static void values(void **state) {
     refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust; did you mean mse?");
     refused(ctx, "data: {batch_size: many}", NULL, SWG_EUSAGE, "is not an integer in [1,16777216] or auto");
     refused(ctx, "trainer: {precision: 16-mixed}", NULL, SWG_EUNSUPPORTED, "'16-mixed' in test.yaml:1 is not supported by this build yet; there is 32, bf16-mixed");
-    refused(ctx, "data: {augment: true}", NULL, SWG_EUNSUPPORTED, "data.augment: not supported by this build yet");
+    refused(ctx, "data: {augment: true}", NULL, SWG_EUSAGE, "none, flip");
     refused(ctx, "num_workers: 65", NULL, SWG_EUSAGE, "data.workers: '65' in test.yaml:1 is not an integer in [0,64] or auto");
     refused(ctx, "trainer: {accumulate: 0}", NULL, SWG_EUSAGE, "is not an integer in [1,1000000]");
     refused(ctx, "scheduler: plateux", NULL, SWG_EUSAGE, "did you mean plateau?");

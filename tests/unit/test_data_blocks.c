@@ -2,6 +2,7 @@
  * once, joining gives the array back, and the three file layouts give the same blocks.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "scratch.h"
+#include "data/prepare.h"
 #include "swage/data.h"
 
 static void counts(void **state) {
@@ -152,9 +153,27 @@ static void layouts_agree(void **state) {
     scratch_close(&s, ctx, 3);
 }
 
+static void mirrors(void **state) {
+    (void)state;
+    for (int64_t edge = 2; edge <= 5; edge++)
+        for (unsigned axes = 0; axes < 8; axes++) {
+            float block[125];
+            for (int64_t i = 0; i < edge * edge * edge; i++)
+                block[i] = (float)i;
+            swg__block_mirror(block, edge, axes);
+            for (int64_t z = 0; z < edge; z++)
+                for (int64_t y = 0; y < edge; y++)
+                    for (int64_t x = 0; x < edge; x++) {
+                        int64_t from[3] = {axes & 1 ? edge - 1 - z : z, axes & 2 ? edge - 1 - y : y, axes & 4 ? edge - 1 - x : x};
+                        assert_float_equal(block[(z * edge + y) * edge + x], (float)((from[0] * edge + from[1]) * edge + from[2]), 0);
+                    }
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(counts, testing_open, testing_close),
+        cmocka_unit_test(mirrors),
         cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(center_takes_the_interior, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(tile_repeats_the_last_plane, testing_open, testing_close),

@@ -143,6 +143,41 @@ static void by_time(void **state) {
     free(samples);
 }
 
+/* One run, tested on times it never saw: the mode divides only the earlier ones. */
+static void test_times(void **state) {
+    swg_context *ctx = *state;
+    static const double four[] = {5, 1, 3, 0};
+    static const struct { const char *mode, *line; } modes[] = {
+        {"random", "split: test t = 5..5; train and val of earlier times, random"},
+        {"by-file", "split: test t = 5..5; train and val of earlier times, by-file (train 2 files, val 1)"},
+        {"by-time", "split: test t = 5..5; train and val of earlier times, by-time (train t = 0..1, val t = 3..3)"}};
+    swg_sample *samples = make_samples(400, 4, four);
+    swg_split split;
+    for (int m = 0; m < 3; m++) {
+        swg_split_opts opts = {.mode = modes[m].mode, .seed = 42, .has_test_from = true, .test_from = 4};
+        assert_ok(ctx, swg_split_make(ctx, samples, 400, &opts, &split));
+        assert_string_equal(split.description, modes[m].line);
+        check_cover(&split, 400);
+        assert_int_equal(split.count[SWG_TEST], 100);
+        for (int64_t i = 0; i < 100; i++)
+            assert_int_equal(split.indices[SWG_TEST][i], i);
+        assert_int_equal(split.count[SWG_TRAIN], m == 0 ? 252 : 200); /* floor(300 * 80 / 95) */
+        assert_int_equal(split.count[SWG_VAL], m == 0 ? 48 : 100);
+        swg_split_free(ctx, &split);
+        static const struct { double from; const char *text; } bad[] = {{6, "no sample is of that time or later"}, {0, "every sample is of that time"}};
+        for (int b = 0; b < 2; b++) {
+            opts.test_from = bad[b].from;
+            assert_int_equal(swg_split_make(ctx, samples, 400, &opts, &split), SWG_EINVAL);
+            assert_message(ctx, "data.test_from", bad[b].text);
+        }
+        samples[399].time = NAN;
+        assert_int_equal(swg_split_make(ctx, samples, 400, &opts, &split), SWG_EINVAL);
+        assert_message(ctx, "sample 399 has no time");
+        samples[399].time = 0;
+    }
+    free(samples);
+}
+
 static void refuses(void **state) {
     swg_context *ctx = *state;
     swg_sample *samples = make_samples(6, 1, NULL);
@@ -176,6 +211,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(philox_split, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(by_file, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(by_time, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(test_times, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,10 @@
 static void threads_and_workers_do_not_matter(void **state) {
     swg_context *ctx = *state;
     static const int threads[] = {1, 2, 4, 8}, workers[] = {0, 1, 4};
-    static const char *const switches[][6] = {
+    static const char *const switches[][7] = {
         {NULL},
         {"optimizer.name=sgd", "optimizer.nesterov=true", "optimizer.groups=[\"*.bias wd=0\", \"decoder.* lr=0.5 wd=0.1\"]", "ema.momentum=0.9"},
-        {"optimizer.amsgrad=true", "trainer.accumulate=2", "ema.momentum=0.9", "ema.course=constant", "ema.validate=true", "data.prefetch=1"},
+        {"optimizer.amsgrad=true", "trainer.accumulate=2", "ema.momentum=0.9", "ema.course=constant", "ema.validate=true", "data.prefetch=1", "data.augment=flip"},
         {"trainer.precision=bf16-mixed", "trainer.epochs=20"}, /* a hundred steps */
     };
     scratch s;
@@ -57,6 +57,33 @@ static int64_t read_weights(swg_context *ctx, const char *path, const char *pref
 }
 
 enum { ROOM = 1 << 14 };
+
+/* ---- mirroring ---- */
+
+/* Makes an octant its own mirror image along every axis. */
+static void symmetric(double *values, int variable, int octant) {
+    for (int i = 0; i < OCTANT; i++)
+        values[i] = octant_value(variable, octant, abs(i / 49 - 3) * 49 + abs(i / 7 % 7 - 3) * 7 + abs(i % 7 - 3));
+}
+
+/* Blocks that are their own mirror image train as they do without mirroring; others do not. */
+static void mirroring_moves_values(void **state) {
+    swg_context *ctx = *state;
+    static float plain[ROOM], flip[ROOM];
+    scratch s;
+    scratch_open(&s);
+    for (int same = 0; same < 2; same++) {
+        write_octants(ctx, scratch_path(&s, "a.h5"), &(octants){.count = 40, .variables = 1, .change = same ? symmetric : NULL});
+        assert_ok(ctx, train(ctx, s.folder, "plain", scratch_path(&s, "a.h5"), NULL, NULL, NULL));
+        assert_ok(ctx, train(ctx, s.folder, "flip", scratch_path(&s, "a.h5"), MORE("data.augment=flip"), NULL, NULL));
+        int64_t n = read_weights(ctx, in_run(s.folder, "plain", "ckpt/last.safetensors"), "param.", plain, ROOM);
+        assert_int_equal(read_weights(ctx, in_run(s.folder, "flip", "ckpt/last.safetensors"), "param.", flip, ROOM), n);
+        assert_int_equal(memcmp(plain, flip, (size_t)n * sizeof *plain) == 0, same);
+        remove_tree(in_run(s.folder, "plain", ""));
+        remove_tree(in_run(s.folder, "flip", ""));
+    }
+    scratch_close(&s, ctx, 1);
+}
 
 /* Without the sliced-Wasserstein term the loss is a mean over blocks, so small batches weighted by their blocks make the large one, up to
  * the order of summation: here 15 blocks as 4 + 4 + 4 + 3. Counted as batches they do not. */
@@ -266,6 +293,7 @@ static void refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(threads_and_workers_do_not_matter, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(mirroring_moves_values, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(small_batches_make_a_large_one, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(groups_are_not_torn, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(averages_the_weights, testing_open, testing_close),
