@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base.h"
 #include "cli/cli.h"
+#include "cli/layers_out.h"
 #include "swage/costs.h"
 #include "swage/report.h"
 #include "swage/train.h"
@@ -29,6 +30,7 @@ typedef struct costs {
     int64_t batch, latent_bytes;
     double launch_us;
     swg_train_plan plan;
+    swg_layers layers;
     int launches;
     double encode_us, decode_us;        /* of a block, measured; 0: not measured */
     swg_cost column[COLUMNS];
@@ -108,7 +110,9 @@ static void fill_columns(costs *k) {
 static void print_text(const costs *k) {
     int count;
     const swg_link *links = swg_links(&count);
-    printf("%s: %lld FLOP per block to encode and decode, %lld bytes become %lld, batch %lld\n", k->recipe,
+    cli_print_layers(&k->layers);
+    cli_print_work(&k->layers);
+    printf("\n%s: %lld FLOP per block to encode and decode, %lld bytes become %lld, batch %lld\n", k->recipe,
            2 * (long long)k->plan.macs_per_block, 4 * (long long)k->plan.network.input, (long long)k->latent_bytes, (long long)k->batch);
     printf("published: GB/s taken for Gbit/s, 1 byte per latent in every type, no cost of starting kernels, %s of %s\n", k->precision,
            swg_device_published()->name);
@@ -149,6 +153,7 @@ static void print_json(const costs *k) {
         cJSON_AddNumberToObject(root, "encode_us", k->encode_us);
         cJSON_AddNumberToObject(root, "decode_us", k->decode_us);
     }
+    cli_json_layers(root, &k->layers);
     static const char *const keys[COLUMNS] = {"published", "corrected", "measured"};
     cJSON *pays = cJSON_AddObjectToObject(root, "break_even_gb_s"), *rows = cJSON_AddArrayToObject(root, "links");
     for (int j = 0; j < k->columns; j++)
@@ -168,6 +173,35 @@ static void print_json(const costs *k) {
     puts(text ? text : "{}");
     cJSON_free(text);
     cJSON_Delete(root);
+}
+
+/* FLOP per layer, each way of counting. */
+static swg_status add_layers(cli *c, swg_report *page, const swg_layers *layers) {
+    enum { COUNTS = 4, COLUMNS_OF_LAYER = 1 + COUNTS, DIGITS = 24 };
+    static const char *const header[COLUMNS_OF_LAYER] = {"layer", "parameters", "FLOP", "FLOP by output position", "FLOP computed"};
+    const size_t most = (size_t)layers->count + 1;
+    char (*digits)[DIGITS] = swg__calloc(c->ctx, most * COUNTS, sizeof *digits);
+    const char **cells = swg__calloc(c->ctx, most * COLUMNS_OF_LAYER, sizeof *cells);
+    swg_table table = {.caption = "work per block", .columns = COLUMNS_OF_LAYER, .header = header, .cells = cells};
+    for (size_t i = 0; digits && cells && i < most; i++) {
+        const swg_layer *row = i + 1 < most ? &layers->rows[i] : &layers->total;
+        const int64_t counts[COUNTS] = {row->parameters, 2 * row->macs, 2 * row->macs_by_output, 2 * row->macs_run};
+        if (!row->parameters && !row->macs)
+            continue;
+        cells[table.rows * COLUMNS_OF_LAYER] = i + 1 < most ? row->name : "all";
+        for (int j = 0; j < COUNTS; j++) {
+            char *text = digits[table.rows * COUNTS + j];
+            snprintf(text, DIGITS, "%lld", (long long)counts[j]);
+            cells[table.rows * COLUMNS_OF_LAYER + 1 + j] = text;
+        }
+        table.rows++;
+    }
+    swg_status status = digits && cells ? SWG_OK : swg__fail_memory(c->ctx, most * COUNTS * DIGITS, "the table of layers");
+    if (status == SWG_OK)
+        swg_report_table(page, &table);
+    swg__free(c->ctx, cells);
+    swg__free(c->ctx, digits);
+    return status;
 }
 
 /* Link speed against time, where the lines cross encoding stops to pay. */
@@ -199,7 +233,9 @@ static swg_status write_report(cli *c, const costs *k, const char *path) {
             snprintf(text, sizeof text, "%s: encoding never pays.", column_names[j]);
         swg_report_paragraph(page, text);
     }
-    swg_status status = swg_report_write(page, path);
+    swg_status status = add_layers(c, page, &k->layers);
+    if (status == SWG_OK)
+        status = swg_report_write(page, path);
     swg_report_close(page);
     return status;
 }
@@ -224,23 +260,26 @@ static swg_status run(cli *c) {
     SWG__TRY(status);
     if (!k.latent_bytes)
         k.latent_bytes = k.plan.network.latent * (strcmp(k.precision, "f32") == 0 ? 4 : 1) + 4;
-    SWG__TRY(measure_side(c, &k, false, &k.encode_us));
-    SWG__TRY(measure_side(c, &k, true, &k.decode_us));
+    SWG__TRY(swg_swae_layers(c->ctx, &k.plan.network, &k.layers));
+    status = measure_side(c, &k, false, &k.encode_us);
+    if (status == SWG_OK)
+        status = measure_side(c, &k, true, &k.decode_us);
     fill_columns(&k);
-    if (cli_value(c, "report"))
-        SWG__TRY(write_report(c, &k, cli_value(c, "report")));
-    if (cli_flag(c, "json"))
+    if (status == SWG_OK && cli_value(c, "report"))
+        status = write_report(c, &k, cli_value(c, "report"));
+    if (status == SWG_OK && cli_flag(c, "json"))
         print_json(&k);
-    else
+    else if (status == SWG_OK)
         print_text(&k);
-    return SWG_OK;
+    swg_layers_free(c->ctx, &k.layers);
+    return status;
 }
 
 const cli_command cli_cmd_costs = {
     .name = "costs",
     .usage = "RECIPE [key=value ...]",
     .help = "print when it pays to encode blocks before they are sent over a link",
-    .details = "Three columns: the published table, the same with its units and sizes corrected, and this machine's own\n"
+    .details = "FLOP of every layer, then three columns: the published table, the same with its units and sizes corrected, and this machine's own\n"
                "encoding and decoding time. No data are needed.\n"
                "  swage costs swae/mlp-deep --report costs.html",
     .options = options,

@@ -21,14 +21,17 @@ run 0 swae/mlp-deep --precision fp8 --no-measure
 holds '796672 FLOP per block .* 500 bytes become 20' out
 holds 'Ethernet 1 Gbit +0\.125 +32\.0000 +4\.0000 +1\.0275 ' out
 holds 'it has no fp8 unit' out
+holds '^encoder/fc1 +linear +512 +64512 +128000 +128000 +128000$' out
 run 0 swae/mlp-deep --latent-bytes 16 --launch 0 --no-measure
 holds 'InfiniBand 200 Gbit +25 +0\.1600 +0\.0200 ' out
 run 0 swae/mlp-deep -b 256 --report "$work/costs.html"
 holds 'this machine: encode [0-9.]+, decode [0-9.]+ us per block' out
 holds 'encoding pays below \(GB/s\) published [0-9.]+, corrected [0-9.]+, this machine [0-9.]+' out
 grep -q 'break-even' "$work/costs.html" || fail "the page has no chart"
+grep -q '<td>796672' "$work/costs.html" || grep -q '>796672<' "$work/costs.html" || fail "the page has no table of layers"
 run 0 swae/mlp-deep -b 256 --json
 holds '"encode_us":' out
+holds '"macs_by_output":' out
 holds '"link":.*"Ethernet 1 Gbit"' out
 run 2 swae/mlp-deep --precision f16
 holds 'there are f32, int8 and fp8' err
