@@ -18,7 +18,7 @@ static const cli_option options[] = {
     {"output", 'o', "FOLDER", "of the search: runs, search.csv, search.json, search.html (default: search)"},
     {"jobs", 'j', "N", "runs at the same time, each a process with its share of the threads (default: 1)"},
     {"part", 'p', "NAME", "what is measured: val (default), test, train or all"},
-    {"slurm", 0, NULL, "train nothing; write FOLDER/slurm/*.sbatch, which do it as an array of jobs (-j: how many at once)"},
+    {"slurm", 0, NULL, "train nothing; write FOLDER/slurm/*.sbatch, which do it as an array of jobs (-j: how many at once; --threads: processors of each, 4)"},
     {"only", 0, "I", "run I alone (0, 1, ...), as a job of an array does"},
     {"collect", 0, NULL, "train nothing; make the table of what is there"},
     CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
@@ -251,6 +251,8 @@ static void add_settings(cli *c, swg__text *out) {
 
 static swg_status write_slurm(cli *c, const swg_search *search, int64_t jobs) {
     char path[PATH_MOST];
+    int64_t processors = 4; /* of a job */
+    SWG__TRY(cli_integer(c, "threads", 1, 4096, &processors));
     if (strpbrk(folder_of(c), "\r\n\"'\\"))
         return cli_fail(c, SWG_EUSAGE, "--output %s: Slurm takes no folder with a quote, a backslash or a newline", folder_of(c));
     snprintf(path, sizeof path, "%s/slurm", folder_of(c));
@@ -260,8 +262,9 @@ static swg_status write_slurm(cli *c, const swg_search *search, int64_t jobs) {
     for (int i = 0; i < 3; i++)
         swg__text_init(all[i], c->ctx);
     swg__text_printf(&array, "#!/bin/sh\n# One run of the search per job of the array. Submit it again to go on: a finished run ends at once.\n"
-                     "#SBATCH --job-name=swage-search\n#SBATCH --array=0-%lld%%%lld\n#SBATCH --cpus-per-task=4\n#SBATCH --time=04:00:00\n"
-                     "#SBATCH --signal=B:USR1@120\n#SBATCH --requeue\n", (long long)swg_search_count(search) - 1, (long long)jobs);
+                     "#SBATCH --job-name=swage-search\n#SBATCH --array=0-%lld%%%lld\n#SBATCH --cpus-per-task=%lld\n#SBATCH --time=04:00:00\n"
+                     "#SBATCH --signal=B:USR1@120\n#SBATCH --requeue\n", (long long)swg_search_count(search) - 1, (long long)jobs,
+                     (long long)processors);
     put_output(c, &array, "%A_%a.log");
     add_settings(c, &array);
     swg__text_puts(&array, " --only \"$SLURM_ARRAY_TASK_ID\" --threads \"${SLURM_CPUS_PER_TASK:-1}\"\n");

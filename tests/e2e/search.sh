@@ -69,7 +69,8 @@ expect 0 "4 of 6 combinations are left out" search swae/mlp $small latent=2,2 lr
 check grep -q -- '--array=0-1%' twice/slurm/search.sbatch
 
 # ---- Slurm, as a job of the array sees it ----
-expect 0 "sh l/slurm/submit.sh" search swae/mlp $small latent=2,3 -o l --slurm -j 7
+expect 0 "sh l/slurm/submit.sh" search swae/mlp $small latent=2,3 -o l --slurm -j 7 --threads 3
+check grep -qx -- '#SBATCH --cpus-per-task=3' l/slurm/search.sbatch
 check grep -qF -- '--array=0-1%7' l/slurm/search.sbatch
 for script in search.sbatch collect.sbatch submit.sh; do
     check sh -n l/slurm/$script
