@@ -92,6 +92,13 @@ q'; do
     check [ ! -e "$bad" ]
 done
 
+# ---- the sample jobs ----
+for job in train encode; do
+    env SWAGE="$swage" DATA="$data" NAME=job MODEL=runs/job SETTINGS="data.vars=U_CHI trainer.epochs=1 model.hidden=[16]" sh "$source/recipes/slurm/$job.sbatch" >out 2>err ||
+        fail "$job.sbatch: $(cat err)"
+done
+check test -s encoded/*/all_variables_encoded.h5
+
 # ---- a run that fails; an interrupt ----
 expect 1 "1 of 2 runs failed; the first one says why in f/runs" search swae/mlp epochs=1 model.hidden=[16] "data.path=$data,nowhere.h5" data.vars=U_CHI -o f
 check grep -q "nowhere.h5" f/runs/*.log
