@@ -194,8 +194,8 @@ typedef struct swg_swz_info {
     uint64_t user_tag;
 } swg_swz_info;
 
-/* Opens a stream or a collection: all headers, tables and models are checked, no chunk is decoded yet.
- * path: read into memory whole. data: borrowed until close.
+/* Opens a stream or a collection: all headers, tables and models are checked, no chunk is read yet.
+ * path: kept open until close; what is read of it later is the records of the chunks asked for. data: borrowed until close.
  * SWG_EFORMAT: not a .swz. SWG_ECORRUPT: damaged. SWG_EUNSUPPORTED: made by a newer version. SWG_ENOMEM, SWG_EIO. */
 swg_status swg_swz_open(swg_context *ctx, const char *path, swg_swz **out);
 swg_status swg_swz_open_memory(swg_context *ctx, const void *data, size_t bytes, swg_swz **out);
@@ -210,6 +210,9 @@ int64_t swg_swz_find(const swg_swz *swz, const char *source, const char *name);
 /* Bytes of the models in the file: count, and of all members but the models, headers included. */
 int64_t swg_swz_model_bytes(const swg_swz *swz);
 
+/* Bytes taken from the file (or memory) since it was opened: headers, tables, models, and the records of all chunks read. */
+int64_t swg_swz_bytes_read(const swg_swz *swz);
+
 /* Decompresses a member.
  * out: info.bytes_raw bytes, C order, this machine's byte order; bytes: its size, checked
  * SWG_ECORRUPT names the first damaged chunk and the reason; damaged chunks are zero, all others are restored. */
@@ -220,6 +223,11 @@ swg_status swg_swz_read(const swg_swz *swz, int64_t member, void *out, size_t by
  * out: product of the extents values; bytes: its size. On failure it is zeroed. */
 swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t member, int64_t chunk, void *out, size_t bytes, int64_t origin[4],
                               int64_t extent[4]);
+
+/* Decompresses a box; only the chunks that it touches are read.
+ * origin, extent: of the box, slowest axis first, as many as the member has axes; both NULL: everything
+ * out: product of the extents values, C order; bytes: its size. SWG_EINVAL: empty or not inside. Damage is as in swg_swz_read. */
+swg_status swg_swz_read_box(const swg_swz *swz, int64_t member, const int64_t *origin, const int64_t *extent, void *out, size_t bytes);
 
 /* Decodes everything and throws it away: checksums, streams, and the stored audit (error / bound of each chunk <= 1). */
 swg_status swg_swz_verify(const swg_swz *swz, int64_t member);

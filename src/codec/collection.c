@@ -12,47 +12,73 @@ static const uint8_t end_magic[4] = {0x1A, 'C', 'W', 'S'};
 
 bool swg__is_collection(const uint8_t *data, size_t bytes) { return bytes >= 8 && memcmp(data, magic, 8) == 0; }
 
-const char *swg__directory_parse(const uint8_t *data, size_t bytes, swg__directory *d, swg_status *status) {
-    *d = (swg__directory){0};
-    *status = SWG_ECORRUPT;
-    if (bytes < SWG__COLLECTION_HEAD + SWG__COLLECTION_FOOTER)
-        return "ends before its footer";
-    if (swg__load32(data + 12) != swg__crc32c(0, data, 12))
+static const char *check_head(const uint8_t *head, swg_status *status) {
+    if (swg__load32(head + 12) != swg__crc32c(0, head, 12))
         return "checksum of the head is wrong";
-    if (swg__load16(data + 8) != 1) {
+    if (swg__load16(head + 8) != 1) {
         *status = SWG_EUNSUPPORTED;
         return "has another major version than 1: a newer swage reads it";
     }
+    return NULL;
+}
+
+/* The footer `at`, the last bytes of a file of `bytes` bytes. *place: offset and length of the directory, then of the models. */
+static const char *check_footer(const uint8_t *at, uint64_t bytes, uint64_t place[4], uint64_t *members) {
     const uint64_t own = bytes - SWG__COLLECTION_FOOTER;
-    const uint8_t *at = data + own;
     if (memcmp(at + 60, end_magic, 4) != 0 || memcmp(at, "SWCF", 4) != 0 || swg__load32(at + 4) != SWG__COLLECTION_FOOTER)
         return "has no footer: it was cut off, or something was appended";
     if (swg__load32(at + 56) != swg__crc32c(0, at, 56))
         return "checksum of the footer is wrong";
-    uint64_t directory = swg__load64(at + 8), directory_bytes = swg__load64(at + 16), models = swg__load64(at + 24);
-    uint64_t models_bytes = swg__load64(at + 32);
-    d->count = swg__load64(at + 40);
+    for (int i = 0; i < 4; i++)
+        place[i] = swg__load64(at + 8 + 8 * i);
+    *members = swg__load64(at + 40);
     if (swg__load64(at + 48) != bytes)
         return "length differs from the one in its footer";
-    if (directory < SWG__COLLECTION_HEAD || directory > own || directory_bytes != own - directory)
+    if (place[0] < SWG__COLLECTION_HEAD || place[0] > own || place[1] != own - place[0])
         return "directory is outside the file";
-    d->members_end = directory;
-    if (models) {
-        if (models < SWG__COLLECTION_HEAD || models > directory || models_bytes != directory - models)
-            return "models are outside the file";
-        d->models = (swg__span){data + models, (size_t)models_bytes};
-        d->members_end = models;
-    }
+    if (place[2] && (place[2] < SWG__COLLECTION_HEAD || place[2] > place[0] || place[3] != place[0] - place[2]))
+        return "models are outside the file";
+    return NULL;
+}
+
+const char *swg__directory_open(swg__input *input, swg__directory *d, swg_status *status) {
+    swg__piece piece;
     swg__span payload;
-    const char *why = swg__section_parse(data + directory, (size_t)directory_bytes, "DIRY", &payload);
+    uint64_t place[4] = {0};
+    *d = (swg__directory){0};
+    *status = SWG_ECORRUPT;
+    if (input->bytes < SWG__COLLECTION_HEAD + SWG__COLLECTION_FOOTER)
+        return "ends before its footer";
+    const char *why = swg__input_take(input, 0, SWG__COLLECTION_HEAD, &piece);
+    if (!why)
+        why = check_head(piece.span.data, status);
+    swg__piece_free(input, &piece);
+    if (why)
+        return why;
+    why = swg__input_take(input, input->bytes - SWG__COLLECTION_FOOTER, SWG__COLLECTION_FOOTER, &piece);
+    if (!why)
+        why = check_footer(piece.span.data, input->bytes, place, &d->count);
+    swg__piece_free(input, &piece);
+    if (!why && place[2])
+        why = swg__input_take(input, place[2], place[3], &d->models);
+    if (!why)
+        why = swg__input_take(input, place[0], place[1], &d->section);
+    if (!why)
+        why = swg__section_parse(d->section.span.data, d->section.span.bytes, "DIRY", &payload);
     if (why)
         return why;
     enum { ENTRY = 20 };
     if (payload.bytes < 8 || swg__load64(payload.data) != d->count || d->count > (payload.bytes - 8) / ENTRY)
         return "directory counts other members than the footer";
+    d->members_end = place[2] ? place[2] : place[0];
     d->entries = (swg__span){payload.data + 8, payload.bytes - 8};
     d->previous_end = SWG__COLLECTION_HEAD;
     return NULL;
+}
+
+void swg__directory_close(swg__input *input, swg__directory *d) {
+    swg__piece_free(input, &d->models);
+    swg__piece_free(input, &d->section);
 }
 
 const char *swg__directory_next(swg__cursor *in, swg__directory *d, swg__directory_entry *e) {

@@ -299,10 +299,7 @@ void swg__footer_write(const swg__footer *f, swg__text *out) {
     swg__put(out, end_magic, 4);
 }
 
-const char *swg__footer_parse(const uint8_t *data, size_t file_bytes, swg__footer *f) {
-    if (file_bytes < SWG__HEADER_BYTES + SWG__FOOTER_BYTES)
-        return "ends before its footer";
-    const uint8_t *at = data + file_bytes - SWG__FOOTER_BYTES;
+const char *swg__footer_parse(const uint8_t *at, uint64_t file_bytes, swg__footer *f) {
     if (memcmp(at + 60, end_magic, 4) != 0 || memcmp(at, "SWFT", 4) != 0 || swg__load32(at + 4) != SWG__FOOTER_BYTES)
         return "has no footer: it was cut off, or something was appended";
     if (swg__load32(at + 56) != swg__crc32c(0, at, 56))

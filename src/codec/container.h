@@ -69,7 +69,8 @@ typedef struct swg__footer {
     uint64_t off_index, index_bytes, n_chunks, dims0, prev_footer, file_bytes;
 } swg__footer;
 void swg__footer_write(const swg__footer *footer, swg__text *out);
-const char *swg__footer_parse(const uint8_t *data, size_t file_bytes, swg__footer *footer);
+/* at: the last SWG__FOOTER_BYTES bytes of a stream of file_bytes bytes. */
+const char *swg__footer_parse(const uint8_t *at, uint64_t file_bytes, swg__footer *footer);
 
 typedef struct swg__index_entry {
     uint64_t offset;

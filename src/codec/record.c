@@ -4,6 +4,7 @@
 #include "record.h"
 
 const char swg__why_memory[] = "out of memory";
+const char swg__why_io[] = "cannot be read: it has shrunk, or its disk failed";
 const char swg__why_unsupported[] = "uses a mode or flag this version does not support";
 
 void swg__draft_init(swg__draft *draft, swg_context *ctx) {

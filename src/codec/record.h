@@ -54,8 +54,8 @@ typedef struct swg__record {
     swg__span stream[SWG__STREAM_KINDS]; /* data NULL: not there */
 } swg__record;
 
-/* Why a chunk could not be decoded: a constant text; these two are told apart from damage by their address. */
-extern const char swg__why_memory[], swg__why_unsupported[];
+/* Why a chunk could not be decoded: a constant text; these are told apart from damage by their address. */
+extern const char swg__why_memory[], swg__why_io[], swg__why_unsupported[];
 
 /* Head, directory and CRC of a record that must fill `bytes` bytes and hold n_values values. NULL or the reason. */
 const char *swg__record_parse(const uint8_t *data, size_t bytes, uint32_t n_values, uint64_t chunk_index, swg__record *record);

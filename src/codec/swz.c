@@ -1,10 +1,12 @@
-/* swz.c - opens .swz streams and collections, decodes chunks and members.
- * In: bytes of any origin. Out: checked tables, then values; damaged chunks are zero and named, nothing is trusted.
+/* swz.c - opens .swz streams and collections, decodes chunks, boxes and members.
+ * In: bytes of any origin. Out: checked tables, then values; damaged chunks are zero and named, nothing is trusted. Of a file only
+ * what is needed is read: heads, tables and models when it is opened, then the records asked for.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
 #include "collection.h"
 #include "context.h"
+#include "input.h"
 #include "raw.h"
 #include "stencil.h"
 #include "tiles.h"
@@ -16,7 +18,9 @@ typedef struct models {
 } models;
 
 typedef struct swz_member {
-    swg__span stream, index;     /* index: payload */
+    uint64_t offset, bytes;      /* of the stream in the input */
+    swg__piece table;            /* the INDX section */
+    swg__span index;             /* its payload */
     swg__header header;
     swg__layout layout;
     models *own;                 /* NULL: none, or those of the collection */
@@ -26,8 +30,7 @@ typedef struct swz_member {
 
 struct swg_swz {
     swg_context *ctx;
-    uint8_t *owned;              /* the file's bytes, NULL if borrowed */
-    swg__span file;
+    swg__input here, *input;     /* input: &here, whose count of bytes read changes in a file that does not */
     models *shared;              /* of a collection */
     swz_member *members;
     int64_t count, model_bytes;
@@ -82,21 +85,22 @@ static const char *models_parse(swg_context *ctx, const uint8_t *data, size_t by
 
 /* ---- opening ---- */
 
-static void member_free(swg_context *ctx, swz_member *m) {
-    models_free(ctx, m->own);
-    swg__free(ctx, m->source);
-    swg__free(ctx, m->name);
-    swg__free(ctx, m->attributes);
+static void member_free(swg_swz *swz, swz_member *m) {
+    models_free(swz->ctx, m->own);
+    swg__piece_free(swz->input, &m->table);
+    swg__free(swz->ctx, m->source);
+    swg__free(swz->ctx, m->name);
+    swg__free(swz->ctx, m->attributes);
 }
 
 void swg_swz_close(swg_swz *swz) {
     if (!swz)
         return;
     for (int64_t i = 0; i < swz->count; i++)
-        member_free(swz->ctx, &swz->members[i]);
+        member_free(swz, &swz->members[i]);
     swg__free(swz->ctx, swz->members);
     models_free(swz->ctx, swz->shared);
-    swg__free(swz->ctx, swz->owned);
+    swg__input_close(swz->input);
     swg__free(swz->ctx, swz);
 }
 
@@ -161,7 +165,7 @@ static void fill_info(swz_member *m) {
         info->chunk[i] = h->chunk[i];
     }
     info->bytes_raw = info->values * swg_element_bytes(h->type);
-    info->bytes_stored = (int64_t)m->stream.bytes;
+    info->bytes_stored = (int64_t)m->bytes;
     for (int64_t i = 0; i < m->layout.count; i++) {
         swg__index_entry e;
         swg__index_read(m->index.data, i, &e);
@@ -172,22 +176,49 @@ static void fill_info(swz_member *m) {
     }
 }
 
-/* One complete stream. shared: models of the collection around it, or NULL. */
-static const char *member_parse(swg_context *ctx, swg__span stream, swg__span source, models *shared, swz_member *m,
-                                swg_status *status) {
-    m->stream = stream;
-    const char *why = swg__header_parse(stream.data, stream.bytes, &m->header, status);
+/* The header of the stream at `offset`, of at most `bytes` bytes. Its texts point into *piece. */
+static const char *take_header(swg__input *input, uint64_t offset, uint64_t bytes, swg__piece *piece, swg__header *h, swg_status *status) {
+    enum { USUAL = 1024 };
+    const char *why = swg__input_take(input, offset, bytes < USUAL ? bytes : USUAL, piece);
+    uint64_t length = !why && piece->span.bytes >= 16 ? swg__load32(piece->span.data + 12) : 0;
+    if (length > USUAL && length <= 65536 && length <= bytes) {
+        swg__piece_free(input, piece);
+        why = swg__input_take(input, offset, length, piece);
+    }
+    return why ? why : swg__header_parse(piece->span.data, piece->span.bytes, h, status);
+}
+
+/* The models at `at`, before `end`, both from the start of the stream. *length: of the section. */
+static const char *take_models(swg_swz *swz, swz_member *m, uint64_t at, uint64_t end, uint64_t *length) {
+    swg__piece piece;
+    if (at < m->header.header_bytes || at > end || end - at < SWG__FRAME_BYTES)
+        return "models have an impossible place";
+    const char *why = swg__input_take(swz->input, m->offset + at, 16, &piece);
+    uint64_t payload = why ? 0 : swg__load64(piece.span.data + 8);
+    swg__piece_free(swz->input, &piece);
     if (why)
         return why;
+    if (payload > end - at - SWG__FRAME_BYTES)
+        return "models pass the end of the file";
+    *length = payload + SWG__FRAME_BYTES;
+    why = swg__input_take(swz->input, m->offset + at, *length, &piece);
+    if (!why)
+        why = models_parse(swz->ctx, piece.span.data, piece.span.bytes, m->header.n_models, &m->own);
+    swg__piece_free(swz->input, &piece);
+    return why;
+}
+
+/* Footer, index and models of a stream whose header is known. */
+static const char *take_tables(swg_swz *swz, swz_member *m) {
     swg__header *h = &m->header;
-    *status = SWG_ECORRUPT;
-    m->source = copy_text(ctx, source);
-    m->name = copy_text(ctx, h->name);
-    m->attributes = copy_text(ctx, h->attributes);
-    if (!m->source || !m->name || !m->attributes)
-        return swg__why_memory;
     swg__footer footer;
-    why = swg__footer_parse(stream.data, stream.bytes, &footer);
+    swg__piece piece;
+    if (m->bytes < SWG__HEADER_BYTES + SWG__FOOTER_BYTES)
+        return "ends before its footer";
+    const char *why = swg__input_take(swz->input, m->offset + m->bytes - SWG__FOOTER_BYTES, SWG__FOOTER_BYTES, &piece);
+    if (!why)
+        why = swg__footer_parse(piece.span.data, m->bytes, &footer);
+    swg__piece_free(swz->input, &piece);
     if (why)
         return why;
     if (h->compat & SWG__COMPAT_APPEND)
@@ -201,25 +232,45 @@ static const char *member_parse(swg_context *ctx, swg__span stream, swg__span so
         (footer.index_bytes - SWG__FRAME_BYTES - 8) / SWG__INDEX_ENTRY != count ||
         (footer.index_bytes - SWG__FRAME_BYTES - 8) % SWG__INDEX_ENTRY != 0)
         return "index has the wrong place or length";
-    why = swg__section_parse(stream.data + footer.off_index, footer.index_bytes, "INDX", &m->index);
+    why = swg__input_take(swz->input, m->offset + footer.off_index, footer.index_bytes, &m->table);
+    if (!why)
+        why = swg__section_parse(m->table.span.data, m->table.span.bytes, "INDX", &m->index);
     if (!why && swg__load64(m->index.data) != count)
         why = "index counts other chunks than the header";
-    uint64_t records = h->header_bytes;
+    uint64_t records = h->header_bytes, length = 0;
     if (!why && (h->incompat & SWG__INCOMPAT_ENCLOSED)) {
-        if (!shared || h->n_models > (uint32_t)shared->count || h->off_models)
+        if (!swz->shared || h->n_models > (uint32_t)swz->shared->count || h->off_models)
             why = "models of the enclosing collection are missing";
     } else if (!why && h->n_models) {
-        uint64_t at = h->off_models;
-        if (at < h->header_bytes || at > footer.off_index || footer.off_index - at < SWG__FRAME_BYTES)
-            return "models have an impossible place";
-        uint64_t length = swg__load64(stream.data + at + 8);
-        if (length > footer.off_index - at - SWG__FRAME_BYTES)
-            return "models pass the end of the file";
-        why = models_parse(ctx, stream.data + at, (size_t)length + SWG__FRAME_BYTES, h->n_models, &m->own);
-        records = at == h->header_bytes ? at + length + SWG__FRAME_BYTES : records;
+        why = take_models(swz, m, h->off_models, footer.off_index, &length);
+        records += h->off_models == h->header_bytes ? length : 0;
     }
+    return why ? why : check_index(swz->ctx, m, records, footer.off_index);
+}
+
+/* One complete stream. entry: what a directory says of it; name NULL: there is none. */
+static const char *member_parse(swg_swz *swz, const swg__directory_entry *entry, swz_member *m, swg_status *status) {
+    swg_context *ctx = swz->ctx;
+    swg__piece head;
+    m->offset = entry->offset;
+    m->bytes = entry->bytes;
+    const char *why = take_header(swz->input, m->offset, m->bytes, &head, &m->header, status);
+    swg__header *h = &m->header;
+    if (!why) {
+        *status = SWG_ECORRUPT;
+        m->source = copy_text(ctx, entry->source);
+        m->name = copy_text(ctx, h->name);
+        m->attributes = copy_text(ctx, h->attributes);
+        bool same = h->name.bytes == entry->name.bytes && (!h->name.bytes || memcmp(h->name.data, entry->name.data, h->name.bytes) == 0);
+        if (!m->source || !m->name || !m->attributes)
+            why = swg__why_memory;
+        else if (entry->name.data && !same)
+            why = "name differs from the one in the directory";
+    }
+    h->name = h->attributes = (swg__span){0};
+    swg__piece_free(swz->input, &head);
     if (!why)
-        why = check_index(ctx, m, records, footer.off_index);
+        why = take_tables(swz, m);
     if (!why)
         fill_info(m);
     return why;
@@ -228,31 +279,27 @@ static const char *member_parse(swg_context *ctx, swg__span stream, swg__span so
 static swg_status fail_open(swg_context *ctx, swg_status status, const char *path, const char *where, const char *why) {
     if (why == swg__why_memory)
         return swg__fail(ctx, SWG_ENOMEM, "%s: out of memory", path);
-    return swg__fail(ctx, status, "%s%s%s: %s", path, *where ? ", " : "", where, why);
+    return swg__fail(ctx, why == swg__why_io ? SWG_EIO : status, "%s%s%s: %s", path, *where ? ", " : "", where, why);
 }
 
-static swg_status open_collection(swg_swz *swz, const char *path) {
-    swg__directory directory;
+static swg_status open_members(swg_swz *swz, swg__directory *directory, const char *path) {
     swg_status status = SWG_ECORRUPT;
-    const char *why = swg__directory_parse(swz->file.data, swz->file.bytes, &directory, &status);
-    if (!why && directory.models.data)
-        why = models_parse(swz->ctx, directory.models.data, directory.models.bytes, 1, &swz->shared);
+    const char *why = NULL;
+    if (directory->models.span.data)
+        why = models_parse(swz->ctx, directory->models.span.data, directory->models.span.bytes, 1, &swz->shared);
     if (why)
         return fail_open(swz->ctx, status, path, "", why);
-    swz->model_bytes = (int64_t)directory.models.bytes;
-    swz->members = swg__calloc(swz->ctx, (size_t)directory.count, sizeof *swz->members);
+    swz->model_bytes = (int64_t)directory->models.span.bytes;
+    swz->members = swg__calloc(swz->ctx, (size_t)directory->count, sizeof *swz->members);
     if (!swz->members)
-        return swg__fail_memory(swz->ctx, (size_t)directory.count * sizeof *swz->members, "members");
-    swg__cursor in = {.at = directory.entries.data, .end = directory.entries.data + directory.entries.bytes};
-    for (int64_t i = 0; i < (int64_t)directory.count; i++) {
+        return swg__fail_memory(swz->ctx, (size_t)directory->count * sizeof *swz->members, "members");
+    swg__cursor in = {.at = directory->entries.data, .end = directory->entries.data + directory->entries.bytes};
+    for (int64_t i = 0; i < (int64_t)directory->count; i++) {
         swg__directory_entry e;
-        why = swg__directory_next(&in, &directory, &e);
+        why = swg__directory_next(&in, directory, &e);
         swz->count = i + 1;
         if (!why)
-            why = member_parse(swz->ctx, (swg__span){swz->file.data + e.offset, (size_t)e.bytes}, e.source, swz->shared, &swz->members[i], &status);
-        if (!why && (swz->members[i].header.name.bytes != e.name.bytes ||
-                     (e.name.bytes && memcmp(swz->members[i].header.name.data, e.name.data, e.name.bytes) != 0)))
-            why = "name differs from the one in the directory";
+            why = member_parse(swz, &e, &swz->members[i], &status);
         if (why) {
             char where[64];
             snprintf(where, sizeof where, "member %lld", (long long)i);
@@ -262,26 +309,43 @@ static swg_status open_collection(swg_swz *swz, const char *path) {
     return swg__left(&in) ? fail_open(swz->ctx, SWG_ECORRUPT, path, "", "bytes left over in the directory") : SWG_OK;
 }
 
-static swg_status open_bytes(swg_swz *swz, const char *path) {
-    if (swg__is_collection(swz->file.data, swz->file.bytes))
+static swg_status open_collection(swg_swz *swz, const char *path) {
+    swg__directory directory;
+    swg_status status = SWG_ECORRUPT;
+    const char *why = swg__directory_open(swz->input, &directory, &status);
+    status = why ? fail_open(swz->ctx, status, path, "", why) : open_members(swz, &directory, path);
+    swg__directory_close(swz->input, &directory);
+    return status;
+}
+
+static swg_status open_input(swg_swz *swz, const char *path) {
+    swg__piece magic;
+    const char *why = swg__input_take(swz->input, 0, swz->input->bytes < 8 ? swz->input->bytes : 8, &magic);
+    bool collection = !why && swg__is_collection(magic.span.data, magic.span.bytes);
+    swg__piece_free(swz->input, &magic);
+    if (collection)
         return open_collection(swz, path);
     swg_status status = SWG_EFORMAT;
     swz->members = swg__calloc(swz->ctx, 1, sizeof *swz->members);
     if (!swz->members)
         return swg__fail_memory(swz->ctx, sizeof *swz->members, path);
     swz->count = 1;
-    const char *why = member_parse(swz->ctx, swz->file, (swg__span){0}, NULL, &swz->members[0], &status);
+    if (!why)
+        why = member_parse(swz, &(swg__directory_entry){.bytes = swz->input->bytes}, &swz->members[0], &status);
     return why ? fail_open(swz->ctx, status, path, "", why) : SWG_OK;
 }
 
-static swg_status open_swz(swg_context *ctx, uint8_t *owned, swg__span file, const char *path, swg_swz **out) {
+/* Takes over the input. */
+static swg_status open_swz(swg_context *ctx, swg__input *input, const char *path, swg_swz **out) {
     swg_swz *swz = swg__calloc(ctx, 1, sizeof *swz);
     if (!swz) {
-        swg__free(ctx, owned);
+        swg__input_close(input);
         return swg__fail_memory(ctx, sizeof *swz, path);
     }
-    *swz = (swg_swz){.ctx = ctx, .owned = owned, .file = file};
-    swg_status status = open_bytes(swz, path);
+    swz->ctx = ctx;
+    swz->here = *input;
+    swz->input = &swz->here;
+    swg_status status = open_input(swz, path);
     if (status != SWG_OK) {
         swg_swz_close(swz);
         return status;
@@ -291,16 +355,17 @@ static swg_status open_swz(swg_context *ctx, uint8_t *owned, swg__span file, con
 }
 
 swg_status swg_swz_open(swg_context *ctx, const char *path, swg_swz **out) {
-    uint8_t *data;
-    size_t bytes;
+    swg__input input;
     *out = NULL;
-    SWG__TRY(swg__file_read(ctx, path, &data, &bytes));
-    return open_swz(ctx, data, (swg__span){data, bytes}, path, out);
+    SWG__TRY(swg__input_file(&input, ctx, path));
+    return open_swz(ctx, &input, path, out);
 }
 
 swg_status swg_swz_open_memory(swg_context *ctx, const void *data, size_t bytes, swg_swz **out) {
+    swg__input input;
     *out = NULL;
-    return open_swz(ctx, NULL, (swg__span){data, bytes}, "stream in memory", out);
+    swg__input_memory(&input, ctx, data, bytes);
+    return open_swz(ctx, &input, "stream in memory", out);
 }
 
 int64_t swg_swz_count(const swg_swz *swz) { return swz->count; }
@@ -317,6 +382,8 @@ int64_t swg_swz_find(const swg_swz *swz, const char *source, const char *name) {
 }
 
 int64_t swg_swz_model_bytes(const swg_swz *swz) { return swz->model_bytes; }
+
+int64_t swg_swz_bytes_read(const swg_swz *swz) { return (int64_t)atomic_load_explicit(&swz->input->taken, memory_order_relaxed); }
 
 /* ---- decoding ---- */
 
@@ -378,19 +445,22 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
 static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t index, const swg__chunk *chunk) {
     swg__index_entry e;
     swg__record record;
+    swg__piece piece;
     const size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     swg__index_read(m->index.data, index, &e);
-    const char *why = NULL;
     if (e.offset == 0 && e.record_bytes == 0) { /* a chunk never written */
         memset(chunk->values, 0, bytes);
         return NULL;
     }
-    why = swg__record_parse(m->stream.data + e.offset, e.record_bytes, (uint32_t)chunk->count, (uint64_t)index, &record);
+    const char *why = swg__input_take(swz->input, m->offset + e.offset, e.record_bytes, &piece);
+    if (!why)
+        why = swg__record_parse(piece.span.data, piece.span.bytes, (uint32_t)chunk->count, (uint64_t)index, &record);
     if (!why && (record.head.crc != e.crc || record.head.mode != e.mode || record.head.submode != e.submode ||
                  record.head.flags != e.flags || memcmp(&record.head.max_ratio, &e.max_ratio, sizeof e.max_ratio) != 0))
         why = "record differs from its index entry";
     if (!why)
         why = decode_record(chunk, m->own ? m->own : m->header.incompat & SWG__INCOMPAT_ENCLOSED ? swz->shared : NULL, &record);
+    swg__piece_free(swz->input, &piece);
     if (why)
         memset(chunk->values, 0, bytes);
     return why;
@@ -402,65 +472,117 @@ static void open_chunk(const swg_swz *swz, const swz_member *m, int64_t index, i
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
 }
 
-/* Dense chunk to its place in the dataset. */
-static void scatter(const swz_member *m, const int64_t origin[4], const swg__chunk *chunk, char *out) {
+/* A part of the dataset, by coder axis, and the chunks it touches. */
+typedef struct box {
+    int64_t origin[4], extent[4], stride[4]; /* stride: of each axis in the box's own C order, in values */
+    int64_t first[4], chunks[4];             /* places in the chunk grid */
+    int64_t count;                           /* chunks */
+    size_t bytes;
+} box;
+
+/* origin, extent: by dataset axis; NULL: everything. False: not inside the dataset. */
+static bool box_make(const swz_member *m, const int64_t *origin, const int64_t *extent, box *b) {
     const swg__layout *l = &m->layout;
-    const size_t bytes = (size_t)swg_element_bytes(m->header.type);
-    const char *from = chunk->values;
-    for (int64_t w = 0; w < chunk->extent[0]; w++)
-        for (int64_t z = 0; z < chunk->extent[1]; z++)
-            for (int64_t y = 0; y < chunk->extent[2]; y++) {
-                int64_t at = (origin[0] + w) * l->stride[0] + (origin[1] + z) * l->stride[1] + (origin[2] + y) * l->stride[2] +
-                             origin[3] * l->stride[3];
-                if (l->stride[3] == 1) {
-                    memcpy(out + (size_t)at * bytes, from, (size_t)chunk->extent[3] * bytes);
-                    from += (size_t)chunk->extent[3] * bytes;
+    const int unused = 4 - m->header.ndim;
+    int64_t stride = 1;
+    *b = (box){.count = 1};
+    for (int axis = 3; axis >= 0; axis--) /* by dataset axis, last fastest */
+        for (int i = 0; i < 4; i++) {
+            if ((m->header.axis_map >> 2 * i & 3) != axis)
+                continue;
+            bool given = origin && axis >= unused;
+            b->origin[i] = given ? origin[axis - unused] : 0;
+            b->extent[i] = given ? extent[axis - unused] : l->dims[i];
+            if (b->origin[i] < 0 || b->extent[i] < 1 || b->origin[i] > l->dims[i] - b->extent[i])
+                return false;
+            b->stride[i] = stride;
+            stride *= b->extent[i];
+            b->first[i] = b->origin[i] / l->chunk[i];
+            b->chunks[i] = (b->origin[i] + b->extent[i] - 1) / l->chunk[i] - b->first[i] + 1;
+            b->count *= b->chunks[i];
+        }
+    b->bytes = (size_t)stride * (size_t)swg_element_bytes(m->header.type);
+    return true;
+}
+
+/* Number of the task-th chunk of a box in the chunk grid of its dataset. */
+static int64_t box_chunk(const swz_member *m, const box *b, int64_t task) {
+    int64_t number = 0, step = 1;
+    for (int axis = 3; axis >= 0; axis--)
+        for (int i = 0; i < 4; i++)
+            if ((m->header.axis_map >> 2 * i & 3) == axis) {
+                number += (b->first[i] + task % b->chunks[i]) * step;
+                task /= b->chunks[i];
+                step *= m->layout.chunks[i];
+            }
+    return number;
+}
+
+/* What of a dense chunk lies inside the box, to its place there. */
+static void scatter(const box *b, const int64_t origin[4], const swg__chunk *chunk, char *out) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
+    int64_t low[4], high[4];
+    for (int i = 0; i < 4; i++) {
+        low[i] = origin[i] > b->origin[i] ? origin[i] : b->origin[i];
+        high[i] = origin[i] + chunk->extent[i] < b->origin[i] + b->extent[i] ? origin[i] + chunk->extent[i] : b->origin[i] + b->extent[i];
+    }
+    for (int64_t w = low[0]; w < high[0]; w++)
+        for (int64_t z = low[1]; z < high[1]; z++)
+            for (int64_t y = low[2]; y < high[2]; y++) {
+                const char *from = (const char *)chunk->values + (size_t)((((w - origin[0]) * chunk->extent[1] + z - origin[1]) * chunk->extent[2] +
+                                                                           y - origin[2]) * chunk->extent[3] + low[3] - origin[3]) * bytes;
+                int64_t at = (w - b->origin[0]) * b->stride[0] + (z - b->origin[1]) * b->stride[1] + (y - b->origin[2]) * b->stride[2] +
+                             (low[3] - b->origin[3]) * b->stride[3];
+                if (b->stride[3] == 1) {
+                    memcpy(out + (size_t)at * bytes, from, (size_t)(high[3] - low[3]) * bytes);
                     continue;
                 }
-                for (int64_t x = 0; x < chunk->extent[3]; x++, from += bytes)
-                    memcpy(out + (size_t)(at + x * l->stride[3]) * bytes, from, bytes);
+                for (int64_t x = low[3]; x < high[3]; x++, from += bytes, at += b->stride[3])
+                    memcpy(out + (size_t)at * bytes, from, bytes);
             }
 }
 
 typedef struct read_job {
     const swg_swz *swz;
     const swz_member *m;
+    box box;
     char *out;               /* NULL: check only */
-    const char **why;        /* of each chunk */
+    const char **why;        /* of each chunk of the box */
 } read_job;
 
-static void read_one(void *arg, int64_t index, int worker) {
+static void read_one(void *arg, int64_t task, int worker) {
     (void)worker;
     read_job *job = arg;
     swg__chunk chunk;
-    int64_t origin[4];
+    int64_t origin[4], index = box_chunk(job->m, &job->box, task);
     open_chunk(job->swz, job->m, index, origin, &chunk);
     chunk.values = swg__alloc(job->swz->ctx, (size_t)chunk.count * (size_t)swg_element_bytes(chunk.grid.type));
     if (!chunk.values) {
-        job->why[index] = swg__why_memory;
+        job->why[task] = swg__why_memory;
         return;
     }
-    job->why[index] = decode_chunk(job->swz, job->m, index, &chunk);
+    job->why[task] = decode_chunk(job->swz, job->m, index, &chunk);
     if (job->out)
-        scatter(job->m, origin, &chunk, job->out);
+        scatter(&job->box, origin, &chunk, job->out);
     swg__free(job->swz->ctx, chunk.values);
 }
 
 static swg_status fail_chunk(const swg_swz *swz, const swz_member *m, int64_t index, const char *why) {
-    swg_status status = why == swg__why_memory ? SWG_ENOMEM : why == swg__why_unsupported ? SWG_EUNSUPPORTED : SWG_ECORRUPT;
+    swg_status status = why == swg__why_memory ? SWG_ENOMEM : why == swg__why_io ? SWG_EIO :
+                        why == swg__why_unsupported ? SWG_EUNSUPPORTED : SWG_ECORRUPT;
     return swg__fail(swz->ctx, status, "%s%s%schunk %lld: %s", m->source, *m->source ? " " : "", *m->name ? m->name : "", (long long)index, why);
 }
 
-static swg_status read_member(const swg_swz *swz, int64_t index, char *out) {
-    const swz_member *m = &swz->members[index];
-    read_job job = {.swz = swz, .m = m, .out = out, .why = swg__calloc(swz->ctx, (size_t)m->layout.count, sizeof *job.why)};
+/* Chunks of a box in parallel; out NULL: check only. */
+static swg_status read_box(const swg_swz *swz, const swz_member *m, const box *b, char *out) {
+    read_job job = {.swz = swz, .m = m, .box = *b, .out = out, .why = swg__calloc(swz->ctx, (size_t)b->count, sizeof *job.why)};
     if (!job.why)
-        return swg__fail_memory(swz->ctx, (size_t)m->layout.count * sizeof *job.why, "chunks");
-    swg__parallel(swz->ctx, m->layout.count, read_one, &job);
+        return swg__fail_memory(swz->ctx, (size_t)b->count * sizeof *job.why, "chunks");
+    swg__parallel(swz->ctx, b->count, read_one, &job);
     swg_status status = SWG_OK;
-    for (int64_t i = 0; i < m->layout.count && status == SWG_OK; i++)
+    for (int64_t i = 0; i < b->count && status == SWG_OK; i++)
         if (job.why[i])
-            status = fail_chunk(swz, m, i, job.why[i]);
+            status = fail_chunk(swz, m, box_chunk(m, b, i), job.why[i]);
     swg__free(swz->ctx, job.why);
     return status;
 }
@@ -471,16 +593,26 @@ static swg_status check_member(const swg_swz *swz, int64_t index) {
     return swg__fail(swz->ctx, SWG_EINVAL, "member %lld of %lld does not exist", (long long)index, (long long)swz->count);
 }
 
-swg_status swg_swz_read(const swg_swz *swz, int64_t index, void *out, size_t bytes) {
+swg_status swg_swz_read_box(const swg_swz *swz, int64_t index, const int64_t *origin, const int64_t *extent, void *out, size_t bytes) {
+    box b;
     SWG__TRY(check_member(swz, index));
-    if (bytes != (size_t)swz->members[index].info.bytes_raw)
-        return swg__fail(swz->ctx, SWG_ESHAPE, "%zu bytes given for a member of %lld", bytes, (long long)swz->members[index].info.bytes_raw);
-    return read_member(swz, index, out);
+    const swz_member *m = &swz->members[index];
+    if (!box_make(m, origin, extent, &b))
+        return swg__fail(swz->ctx, SWG_EINVAL, "the box is empty or not inside \"%s\"", m->name);
+    if (bytes != b.bytes)
+        return swg__fail(swz->ctx, SWG_ESHAPE, "%zu bytes given for a box of %zu", bytes, b.bytes);
+    return read_box(swz, m, &b, out);
+}
+
+swg_status swg_swz_read(const swg_swz *swz, int64_t index, void *out, size_t bytes) {
+    return swg_swz_read_box(swz, index, NULL, NULL, out, bytes);
 }
 
 swg_status swg_swz_verify(const swg_swz *swz, int64_t index) {
+    box b;
     SWG__TRY(check_member(swz, index));
-    return read_member(swz, index, NULL);
+    (void)box_make(&swz->members[index], NULL, NULL, &b);
+    return read_box(swz, &swz->members[index], &b, NULL);
 }
 
 swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t index, int64_t number, void *out, size_t bytes, int64_t origin[4],
@@ -490,35 +622,18 @@ swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t index, int64_t number,
     if (number < 0 || number >= m->layout.count)
         return swg__fail(swz->ctx, SWG_EINVAL, "chunk %lld of %lld does not exist", (long long)number, (long long)m->layout.count);
     swg__chunk chunk;
-    int64_t from[4];
-    const size_t size = (size_t)swg_element_bytes(m->header.type);
+    int64_t from[4], corner[4] = {0, 0, 0, 0}, extents[4] = {1, 1, 1, 1};
     open_chunk(swz, m, number, from, &chunk);
-    if (bytes != (size_t)chunk.count * size)
-        return swg__fail(swz->ctx, SWG_ESHAPE, "%zu bytes given for a chunk of %lld", bytes, (long long)chunk.count * (long long)size);
-    chunk.values = swg__alloc(swz->ctx, bytes);
-    if (!chunk.values)
-        return swg__fail_memory(swz->ctx, bytes, "a chunk");
-    /* The box as a dataset of its own, to bring the coder's axes back into the dataset's order. */
-    static const int64_t corner[4] = {0, 0, 0, 0};
-    swz_member box = {.header = m->header};
-    for (int axis = 0; axis < 4; axis++) {
-        box.header.dims[axis] = box.header.chunk[axis] = 1;
-        if (origin)
-            origin[axis] = 0;
-    }
     for (int i = 0; i < 4; i++) {
         int axis = (m->header.axis_map >> 2 * i & 3) - (4 - m->header.ndim);
-        if (axis < 0)
-            continue;
-        box.header.dims[axis] = box.header.chunk[axis] = chunk.extent[i];
-        if (origin)
-            origin[axis] = from[i];
+        if (axis >= 0) {
+            corner[axis] = from[i];
+            extents[axis] = chunk.extent[i];
+        }
     }
+    if (origin)
+        memcpy(origin, corner, sizeof corner);
     if (extent)
-        memcpy(extent, box.header.dims, sizeof box.header.dims);
-    (void)swg__layout_make(&box.header, &box.layout); /* a part of a layout that was accepted */
-    const char *why = decode_chunk(swz, m, number, &chunk);
-    scatter(&box, corner, &chunk, out);
-    swg__free(swz->ctx, chunk.values);
-    return why ? fail_chunk(swz, m, number, why) : SWG_OK;
+        memcpy(extent, extents, sizeof extents);
+    return swg_swz_read_box(swz, index, corner, extents, out, bytes);
 }
