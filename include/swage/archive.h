@@ -69,6 +69,20 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
 swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
                                swg_archive_report **report);
 
+typedef struct swg_archive_subset {
+    int64_t arrays, values, bytes;  /* written */
+    int64_t bytes_read;             /* of the .swz */
+} swg_archive_subset;
+
+/* Restores parts of members; only the chunks they touch are read.
+ * spec: "U_CHI[10:20,:,5],U_GT*[...,0]": names with * and ?, or SOURCE:NAME; in brackets what Python takes for a NumPy array (negative
+ *     numbers, "...", axes left out), but no steps. An index takes the axis away; without any axis left HDF5 gets one of length 1
+ * output: by its ending HDF5 (.h5, .hdf5), NumPy (.npy) or bytes in this machine's order (.raw, .bin; the last three hold one array).
+ *     In HDF5 datasets have their names, below that of their file where several are in play, an attribute `origin` and their `time`
+ * replace: as in swg_archive_restore. out: may be NULL
+ * SWG_EUSAGE: the spec, with where and why. SWG_ENOTFOUND: no such variable. Whatever swg_swz_read_box returns. */
+swg_status swg_archive_slice(swg_context *ctx, const char *path, const char *spec, const char *output, bool replace, swg_archive_subset *out);
+
 /* Checks a .swz: checksums, streams and stored audit; with `original` (HDF5 file or folder, NULL none) every value against it. A
  * .swz of one file may be compared with one file of another name.
  * SWG_EBOUND: values outside the bound (the report is filled all the same). SWG_ECORRUPT. SWG_ESHAPE, SWG_ENOTFOUND: `original`
