@@ -127,6 +127,37 @@ swg_status swg_codec_writer_add(swg_codec_writer *writer, const char *source, co
 swg_status swg_codec_writer_commit(swg_codec_writer *writer, int64_t *bytes_out);
 void swg_codec_writer_abort(swg_codec_writer *writer); /* nothing is left behind; NULL is allowed */
 
+/* ---- a series that grows: steps are added to the first axis ---- */
+
+typedef struct swg_codec_appender swg_codec_appender;
+
+/* Opens a stream for more steps, or makes one.
+ * path: one process appends at a time. Where nothing stands there, the file appears with the first chunk row or flush
+ * step: type, layout, ndim and dims[1..] of a step; dims[0] and data are not read. A step of (nz, ny, nx) values is ndim 4 with
+ *     dims {0, nz, ny, nx}. NULL: as the file has it
+ * opts: of a new file all but `model`. SWG_BOUND_REL needs has_range, with the range of the whole series. For SWG_BOUND_ABS a range makes
+ *     the stream shorter; without it values beyond eight times the largest of the first put are stored verbatim. chunk[0]: steps coded
+ *     together, held in memory until they are complete; default as many as make 2^18 values, at most 64 (of blocks any number).
+ *     Of an existing file the bound must be the same; NULL: as the file has it
+ * SWG_ENOTFOUND: no file and no step or opts. SWG_ESHAPE, SWG_EINVAL: the file holds something else. SWG_ECORRUPT: it was cut off, see
+ * swg_swz_recover. SWG_EUNSUPPORTED: a network. */
+swg_status swg_codec_append_open(swg_context *ctx, const char *path, const swg_codec_array *step, const swg_codec_opts *opts,
+                                 swg_codec_appender **out);
+int64_t swg_codec_append_steps(const swg_codec_appender *appender); /* flushed or not */
+
+/* Adds steps; data: (steps, dims[1..]) values, C order. Complete chunk rows are coded and written at once. After a failure only flush, which
+ * fails too, and abort are left; the file is valid up to its last flush. */
+swg_status swg_codec_append_put(swg_codec_appender *appender, const void *data, int64_t steps);
+
+/* From now on the file holds all steps, whatever happens to the process or the machine. Costs the coding of the unfinished chunk row, which
+ * is written again when it is complete, and 24 bytes per chunk of the file for a new index: old copies stay in the file as dead bytes. */
+swg_status swg_codec_append_flush(swg_codec_appender *appender);
+
+/* Flushes and frees (also when it fails). */
+swg_status swg_codec_append_close(swg_codec_appender *appender);
+/* Drops what was not flushed and frees. NULL is allowed. */
+void swg_codec_append_abort(swg_codec_appender *appender);
+
 /* ---- the network ---- */
 
 typedef enum swg_codec_activation { SWG_CODEC_NONE, SWG_CODEC_RELU, SWG_CODEC_GELU } swg_codec_activation;
@@ -200,6 +231,12 @@ typedef struct swg_swz_info {
 swg_status swg_swz_open(swg_context *ctx, const char *path, swg_swz **out);
 swg_status swg_swz_open_memory(swg_context *ctx, const void *data, size_t bytes, swg_swz **out);
 void swg_swz_close(swg_swz *swz); /* NULL is allowed */
+
+/* As swg_swz_open, but of a file that was interrupted while it grew: what it held at its last valid footer.
+ * dropped: bytes behind that footer, 0 of an undamaged file. SWG_ECORRUPT: there is no valid footer. */
+swg_status swg_swz_open_last(swg_context *ctx, const char *path, swg_swz **out, int64_t *dropped);
+/* Cuts the file itself back to its last valid footer. dropped: bytes that went; may be NULL. */
+swg_status swg_swz_recover(swg_context *ctx, const char *path, int64_t *dropped);
 
 /* Members: 1 for a plain stream, 0 or more for a collection. */
 int64_t swg_swz_count(const swg_swz *swz);

@@ -365,6 +365,23 @@ static swg_status code_all(swg_context *ctx, const swg_codec_array *array, uint3
     return status;
 }
 
+swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out) {
+    *out = (swg__encoded){.ctx = ctx, .header = *header};
+    swg_status status = code_all(ctx, array, without, out);
+    if (status != SWG_OK)
+        swg__encoded_free(out);
+    return status;
+}
+
+swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *h) {
+    SWG__TRY(check_array(ctx, array, opts, h));
+    h->bound = opts->bound;
+    h->value = opts->bound == SWG_BOUND_LOSSLESS ? 0 : opts->value;
+    h->user_tag = opts->user_tag;
+    h->axis_map = map_axes(h);
+    return SWG_OK;
+}
+
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
                              swg__encoded *out) {
     static const swg_codec_opts none = {0};
@@ -374,17 +391,13 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     swg__header *h = &out->header;
     bool any;
     double least, most;
-    SWG__TRY(check_array(ctx, array, &o, h));
+    SWG__TRY(swg__encode_shape(ctx, array, &o, h));
     int64_t count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
     swg__range(ctx, array->type, array->data, count, &least, &most, &any);
     SWG__TRY(swg__grid_resolve(ctx, array, count, &o, least, most, &h->grid));
-    h->bound = o.bound;
-    h->value = o.bound == SWG_BOUND_LOSSLESS ? 0 : o.value;
     h->compat = any ? SWG__COMPAT_RANGE : 0;
     h->range_min = least;
     h->range_max = most;
-    h->user_tag = o.user_tag;
-    h->axis_map = map_axes(h);
     swg_status status = code_all(ctx, array, o.without, out);
     int64_t total = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES, raw = count * swg_element_bytes(array->type);
     for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {

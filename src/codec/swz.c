@@ -9,6 +9,7 @@
 #include "input.h"
 #include "raw.h"
 #include "stencil.h"
+#include "swz.h"
 #include "tiles.h"
 
 /* Models of one MODL section. */
@@ -335,8 +336,8 @@ static swg_status open_input(swg_swz *swz, const char *path) {
     return why ? fail_open(swz->ctx, status, path, "", why) : SWG_OK;
 }
 
-/* Takes over the input. */
-static swg_status open_swz(swg_context *ctx, swg__input *input, const char *path, swg_swz **out) {
+swg_status swg__swz_open(swg_context *ctx, swg__input *input, const char *path, swg_swz **out) {
+    *out = NULL;
     swg_swz *swz = swg__calloc(ctx, 1, sizeof *swz);
     if (!swz) {
         swg__input_close(input);
@@ -358,15 +359,22 @@ swg_status swg_swz_open(swg_context *ctx, const char *path, swg_swz **out) {
     swg__input input;
     *out = NULL;
     SWG__TRY(swg__input_file(&input, ctx, path));
-    return open_swz(ctx, &input, path, out);
+    return swg__swz_open(ctx, &input, path, out);
 }
 
 swg_status swg_swz_open_memory(swg_context *ctx, const void *data, size_t bytes, swg_swz **out) {
     swg__input input;
     *out = NULL;
     swg__input_memory(&input, ctx, data, bytes);
-    return open_swz(ctx, &input, "stream in memory", out);
+    return swg__swz_open(ctx, &input, "stream in memory", out);
 }
+
+const swg__header *swg__swz_header(const swg_swz *swz, int64_t member, const uint8_t **index) {
+    *index = swz->members[member].index.data;
+    return &swz->members[member].header;
+}
+
+uint64_t swg__swz_end(const swg_swz *swz) { return swz->input->bytes; }
 
 int64_t swg_swz_count(const swg_swz *swz) { return swz->count; }
 
