@@ -51,6 +51,9 @@ typedef struct swg_archive_opts {
     swg_source_opts source;
     uint32_t without;               /* modes not tried, bits 1 << SWG_MODE_... */
     bool no_check;                  /* do not restore and compare after writing */
+    bool has_range;                 /* SWG_BOUND_REL: of the range below, in the data's units, instead of each array's own */
+    double range_min, range_max;
+    bool as_before;                 /* swg_archive_append: the bound is that of the stream, which must be there */
 } swg_archive_opts;
 
 /* Compresses every array of an HDF5 file or folder into the collection `path`, restores each and compares; only then the file gets
@@ -68,6 +71,32 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
  * SWG_EFORMAT: a source that would lie outside the folder. SWG_ECORRUPT. SWG_EIO. */
 swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
                                swg_archive_report **report);
+
+typedef struct swg_archive_damage {
+    int64_t bytes;                  /* behind the last valid footer, not looked at */
+    int64_t arrays;                 /* with damaged chunks, which are zero in what was restored */
+} swg_archive_damage;
+
+/* As swg_archive_restore, with what is left of a damaged file: what it held at its last valid footer, zeros for damaged chunks (a
+ * warning names each array). damage tells how much is missing. */
+swg_status swg_archive_salvage(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
+                               swg_archive_damage *damage, swg_archive_report **report);
+
+typedef struct swg_archive_growth {
+    int64_t streams;                /* written to */
+    int64_t steps_added, steps;     /* over all streams; steps: what they hold now */
+    int64_t bytes_in;               /* of the steps added */
+    int64_t bytes_added, bytes;     /* of the streams */
+} swg_archive_growth;
+
+/* Adds the arrays of an HDF5 file, or of a folder's files in order, to growing streams (swg_codec_append_open): a grid is one step of an
+ * array (steps, nz, ny, nx), blocks are added to the blocks that are there. Steps are restored and compared unless no_check.
+ * path: a .swz of one variable, made where there is none; or a folder (made if it ends in /): VARIABLE.swz for each
+ * opts: of an existing stream bound and range must be the same, or as_before. Without source.vars: the variable the stream holds
+ * growth: may be NULL. Of each stream all steps of the call are added or none.
+ * SWG_EINVAL: several variables for one file, a relative bound of a new stream without a range. SWG_EUNSUPPORTED: a network. */
+swg_status swg_archive_append(swg_context *ctx, const char *input, const char *path, const swg_archive_opts *opts, const swg_archive_hooks *hooks,
+                              swg_archive_growth *growth);
 
 typedef struct swg_archive_subset {
     int64_t arrays, values, bytes;  /* written */

@@ -137,7 +137,8 @@ typedef struct swg_codec_appender swg_codec_appender;
  *     dims {0, nz, ny, nx}. NULL: as the file has it
  * opts: of a new file all but `model`. SWG_BOUND_REL needs has_range, with the range of the whole series. For SWG_BOUND_ABS a range makes
  *     the stream shorter; without it values beyond eight times the largest of the first put are stored verbatim. chunk[0]: steps coded
- *     together, held in memory until they are complete; default as many as make 2^18 values, at most 64 (of blocks any number).
+ *     together, held in memory until they are complete; default as many as make 2^18 values (2^12 where ndim is 4), at most 64, of
+ *     blocks any number.
  *     Of an existing file the bound must be the same; NULL: as the file has it
  * SWG_ENOTFOUND: no file and no step or opts. SWG_ESHAPE, SWG_EINVAL: the file holds something else. SWG_ECORRUPT: it was cut off, see
  * swg_swz_recover. SWG_EUNSUPPORTED: a network. */

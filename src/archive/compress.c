@@ -37,8 +37,8 @@ static swg_status add_array(swg_context *ctx, swg_source *source, int64_t index,
     swg_status status = facts.failed ? swg__fail_memory(ctx, 0, array->variable) : swg_source_read(source, index, data);
     if (status == SWG_OK) {
         swg_codec_array a = swg__codec_array_of(array, data);
-        swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .without = opts->without, .name = array->variable,
-                                .attributes = facts.data};
+        swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .has_range = opts->has_range, .range_min = opts->range_min,
+                                .range_max = opts->range_max, .without = opts->without, .name = array->variable, .attributes = facts.data};
         int64_t before = swg__now_ns();
         status = swg_codec_writer_add(writer, swg__relative_source(root, array->file), &a, &codec, NULL);
         *seconds = (double)(swg__now_ns() - before) * 1e-9;

@@ -19,6 +19,7 @@ typedef struct restorer {
     swg_archive_report *report;
     int64_t done;
     bool replace;
+    swg_archive_damage *damage;   /* NULL: damage ends the work */
 } restorer;
 
 /* By file; the rows of one `var_data` first, in their old order. */
@@ -61,7 +62,13 @@ static swg_status read_values(restorer *w, const item *m, void *data) {
     if (swg__archive_stopped(w->hooks))
         return swg__fail(w->ctx, SWG_EINTERRUPTED, "stopped; \"%s\" was not written", m->info->source);
     int64_t before = swg__now_ns();
-    SWG__TRY(swg_swz_read(w->swz, m->member, data, (size_t)m->info->bytes_raw));
+    swg_status status = swg_swz_read(w->swz, m->member, data, (size_t)m->info->bytes_raw);
+    if (status == SWG_ECORRUPT && w->damage) { /* what is damaged is zero, the rest is right */
+        swg__log(w->ctx, SWG_LOG_WARNING, "%s; its values are zero", swg_context_message(w->ctx));
+        w->damage->arrays++;
+        status = SWG_OK;
+    }
+    SWG__TRY(status);
     w->report->rows[m->member].decompress_s = (double)(swg__now_ns() - before) * 1e-9;
     return SWG_OK;
 }
@@ -146,16 +153,16 @@ static swg_status restore_all(restorer *w, const char *folder) {
     return status;
 }
 
-swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
-                               swg_archive_report **report) {
+static swg_status restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
+                          swg_archive_damage *damage, swg_archive_report **report) {
     swg_swz *swz;
     swg_archive_report *r = NULL;
     if (report)
         *report = NULL;
-    SWG__TRY(swg_swz_open(ctx, path, &swz));
+    SWG__TRY(damage ? swg_swz_open_last(ctx, path, &swz, &damage->bytes) : swg_swz_open(ctx, path, &swz));
     swg_status status = swg__report_open(ctx, path, swz, &r);
     if (status == SWG_OK)
-        status = restore_all(&(restorer){.ctx = ctx, .swz = swz, .hooks = hooks, .report = r, .replace = replace}, folder);
+        status = restore_all(&(restorer){.ctx = ctx, .swz = swz, .hooks = hooks, .report = r, .replace = replace, .damage = damage}, folder);
     swg_swz_close(swz);
     if (status == SWG_OK)
         swg__report_sum(r);
@@ -164,4 +171,15 @@ swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *f
     else
         swg_archive_report_free(r);
     return status;
+}
+
+swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
+                               swg_archive_report **report) {
+    return restore(ctx, path, folder, replace, hooks, NULL, report);
+}
+
+swg_status swg_archive_salvage(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
+                               swg_archive_damage *damage, swg_archive_report **report) {
+    *damage = (swg_archive_damage){0};
+    return restore(ctx, path, folder, replace, hooks, damage, report);
 }

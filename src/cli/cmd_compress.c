@@ -1,5 +1,7 @@
 /* cmd_compress.c - `swage compress`: HDF5 file or folder into one .swz, restored and checked before it is called done.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base.h"
 #include "cli/archive_out.h"
@@ -8,6 +10,8 @@ static const cli_option options[] = {
     {"error", 'e', "BOUND", "abs:NUMBER (in the data's units), rel:NUMBER (of each array's value range) or lossless; required"},
     {"model", 'm', "RUN", "run folder or checkpoint of a network trained with data.norm=block_scale; without it no network is tried"},
     {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
+    {"append", 0, "FILE", "add to a growing .swz of one variable, or FOLDER/ with one for each; a grid is one step of it"},
+    {"range", 0, "LOW:HIGH", "value range a rel: bound is of, in the data's units, instead of each array's own; rel: with --append needs it"},
     {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*)"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
@@ -60,21 +64,62 @@ static swg_status read_without(cli *c, uint32_t *bits) {
     return SWG_OK;
 }
 
+/* "-1:2.5" */
+static swg_status read_range(cli *c, swg_archive_opts *opts) {
+    const char *text = cli_value(c, "range");
+    char *end;
+    if (!text)
+        return SWG_OK;
+    opts->range_min = strtod(text, &end);
+    bool good = end != text && *end == ':';
+    const char *high = good ? end + 1 : text;
+    opts->range_max = strtod(high, &end);
+    if (!good || end == high || *end || !(opts->range_min <= opts->range_max) || !isfinite(opts->range_min) || !isfinite(opts->range_max))
+        return cli_fail(c, SWG_EUSAGE, "--range %s: expected LOW:HIGH, two numbers", text);
+    opts->has_range = true;
+    return SWG_OK;
+}
+
+static swg_status append(cli *c, swg_archive_opts *opts) {
+    const char *path = cli_value(c, "append");
+    if (cli_value(c, "output") || cli_value(c, "report") || cli_value(c, "model"))
+        return cli_fail(c, SWG_EUSAGE, "--append goes with neither -o, -m nor --report");
+    opts->as_before = !cli_value(c, "error");
+    cli_progress progress;
+    swg_archive_hooks hooks = cli_archive_hooks(&progress);
+    swg_archive_growth g = {0};
+    swg_status status = swg_archive_append(c->ctx, c->positional[0], path, opts, &hooks, &g);
+    cli_progress_close(&progress);
+    if (status != SWG_OK)
+        return status;
+    if (cli_flag(c, "json"))
+        printf("{\"streams\": %lld, \"steps_added\": %lld, \"steps\": %lld, \"bytes_in\": %lld, \"bytes_added\": %lld, \"bytes\": %lld}\n",
+               (long long)g.streams, (long long)g.steps_added, (long long)g.steps, (long long)g.bytes_in, (long long)g.bytes_added, (long long)g.bytes);
+    else
+        printf("%lld steps added to %s, which has %lld now: %lld bytes in, %lld bytes more (ratio %.2f)\n", (long long)g.steps_added, path,
+               (long long)g.steps, (long long)g.bytes_in, (long long)g.bytes_added, (double)g.bytes_in / (double)g.bytes_added);
+    return SWG_OK;
+}
+
 static swg_status run(cli *c) {
     const char *input = c->positional[0], *bound = cli_value(c, "error"), *model_path = cli_value(c, "model"), *html = cli_value(c, "report");
     char named[4096];
     const char *output = cli_value(c, "output") ? cli_value(c, "output") : named;
     swg_archive_opts opts = {.no_check = cli_flag(c, "no-check")};
     int64_t slices = 4;
-    if (!bound)
+    if (!bound && !cli_value(c, "append"))
         return cli_fail(c, SWG_EUSAGE, "say how large an error may be: -e abs:NUMBER, -e rel:NUMBER or -e lossless");
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
     SWG__TRY(read_without(c, &opts.without));
-    SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
-    if (output == named)
-        SWG__TRY(default_output(c, input, named, sizeof named));
+    if (bound)
+        SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
+    SWG__TRY(read_range(c, &opts));
     opts.source = (swg_source_opts){.vars = cli_value(c, "vars"), .layout = cli_value(c, "layout"),
                                     .missing = cli_flag(c, "skip-missing") ? "skip" : NULL};
+    if (cli_value(c, "append"))
+        return append(c, &opts);
+    if (output == named)
+        SWG__TRY(default_output(c, input, named, sizeof named));
     if (model_path)
         SWG__TRY(swg_model_open(c->ctx, model_path, &opts.model));
     cli_progress progress;
@@ -100,10 +145,11 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_compress = {
     .name = "compress",
-    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE]",
+    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE | --append FILE]",
     .help = "compress HDF5 data within a guaranteed error bound",
     .details = "Every array is restored and compared before the command succeeds.\n"
-               "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz",
+               "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz\n"
+               "  swage compress step7.h5 -e abs:1e-5 --vars U_CHI --append chi.swz",
     .options = options,
     .least = 1,
     .most = 1,

@@ -7,6 +7,7 @@ static const cli_option options[] = {
     {"output", 'o', "FOLDER", "folder the files are restored to (default: restored); with --slice the file: .h5, .npy or .raw"},
     {"slice", 0, "LIST", "only parts, as Python slices them: 'U_CHI[10:20,:,5],U_GT*[...,-1]'"},
     {"force", 'f', NULL, "replace files that stand there already"},
+    {"salvage", 0, NULL, "restore what is left of a damaged file; exit status 1 if something is missing"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -32,7 +33,10 @@ static swg_status run(cli *c) {
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
     swg_archive_report *report = NULL;
-    swg_status status = swg_archive_restore(c->ctx, c->positional[0], folder, cli_flag(c, "force"), &hooks, &report);
+    const bool replace = cli_flag(c, "force"), salvage = cli_flag(c, "salvage");
+    swg_archive_damage damage = {0};
+    swg_status status = salvage ? swg_archive_salvage(c->ctx, c->positional[0], folder, replace, &hooks, &damage, &report)
+                                : swg_archive_restore(c->ctx, c->positional[0], folder, replace, &hooks, &report);
     cli_progress_close(&progress);
     if (report && cli_flag(c, "json"))
         cli_archive_json(report, false);
@@ -40,6 +44,9 @@ static swg_status run(cli *c) {
         printf("%lld arrays, %lld bytes restored to %s (%.0f MB/s decoding)\n", (long long)report->total.arrays, (long long)report->total.bytes_in,
                folder, report->total.decompress_s > 0 ? (double)report->total.bytes_in * 1e-6 / report->total.decompress_s : 0.0);
     swg_archive_report_free(report);
+    if (status == SWG_OK && (damage.arrays || damage.bytes))
+        status = cli_fail(c, SWG_ECORRUPT, "%s: %lld arrays have damaged chunks, which are zero; %lld bytes behind the last valid footer are lost",
+                          c->positional[0], (long long)damage.arrays, (long long)damage.bytes);
     return status;
 }
 

@@ -6,6 +6,7 @@
 static const cli_option options[] = {
     {"report", 0, "FILE", "also write an HTML report (needs the originals)"},
     {"run", 0, "RUN", "run folder whose training curve the report shows"},
+    {"recover", 0, NULL, "first cut a file that was interrupted while it grew back to its last valid footer"},
     {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
@@ -17,6 +18,11 @@ static swg_status run(cli *c) {
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
     if (html && !original)
         return cli_fail(c, SWG_EUSAGE, "--report compares with the originals: swage verify FILE.swz ORIGINAL --report FILE");
+    int64_t dropped = 0;
+    if (cli_flag(c, "recover"))
+        SWG__TRY(swg_swz_recover(c->ctx, c->positional[0], &dropped));
+    if (dropped)
+        cli_say("%s: %lld bytes behind the last valid footer were cut off", c->positional[0], (long long)dropped);
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
     swg_archive_report *report = NULL;

@@ -8,7 +8,9 @@
 #include "encode.h"
 #include "swz.h"
 
-enum { MOST_STEPS = 64 }; /* of a chunk of a grid, unless the caller asks for more */
+/* Steps of a chunk, unless the caller says how many: with a neighbour in time a predictor uses, up to 64; three-dimensional steps are each
+ * coded alone, so that only very small ones gain by company. Few steps in a chunk also mean few written twice. */
+enum { MOST_STEPS = 64, ROW_VALUES = 1 << 18, SMALL_STEP = 1 << 12 };
 
 /* Modes that restore values on the grid itself. Coded again from what was restored they give the same bits, so a chunk row that is
  * written unfinished, and finished after the file was closed, stays within the bound. */
@@ -141,7 +143,7 @@ static swg_status create(swg_codec_appender *a, const swg_codec_array *step, con
         for (int i = 1; i < shape.ndim; i++)
             if (swg__mul_overflow(values, shape.dims[i], &values) || !values)
                 return swg__fail(a->ctx, SWG_ESHAPE, "%s: axis %d has %lld values", a->path, i, (long long)shape.dims[i]);
-        shape.dims[0] = ((int64_t)1 << 18) / values;
+        shape.dims[0] = (shape.ndim == 4 && step->layout == SWG_CODEC_GRID ? SMALL_STEP : ROW_VALUES) / values;
         shape.dims[0] = shape.dims[0] < 1 ? 1 : shape.dims[0] > most ? most : shape.dims[0];
         int64_t steps = shape.dims[0];
         SWG__TRY(swg__encode_shape(a->ctx, &shape, &a->opts, &a->header)); /* whole steps: the other axes are cut as usual */
@@ -177,6 +179,7 @@ static swg_status reopen(swg_codec_appender *a, const swg_codec_array *step, con
         status = swg__fail(a->ctx, SWG_EINVAL, "%s: was made with another bound; its steps all have one", a->path);
     if (status == SWG_OK) {
         a->header = *h;
+        swg__grid_reopen(&a->header.grid);
         a->gridded = true;
         a->end = a->at = swg__swz_end(swz);
         a->footer = a->end - SWG__FOOTER_BYTES;

@@ -301,7 +301,7 @@ void swg__footer_write(const swg__footer *f, swg__text *out) {
 
 const char *swg__footer_parse(const uint8_t *at, uint64_t file_bytes, swg__footer *f) {
     if (memcmp(at + 60, end_magic, 4) != 0 || memcmp(at, "SWFT", 4) != 0 || swg__load32(at + 4) != SWG__FOOTER_BYTES)
-        return "has no footer: it was cut off, or something was appended";
+        return "has no footer: it was cut off, or something was appended; swage verify --recover may help";
     if (swg__load32(at + 56) != swg__crc32c(0, at, 56))
         return "checksum of the footer is wrong";
     *f = (swg__footer){swg__load64(at + 8),  swg__load64(at + 16), swg__load64(at + 24),

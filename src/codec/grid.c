@@ -207,6 +207,15 @@ static bool set_grid(swg__grid *grid, double base, double reach) {
     return true;
 }
 
+void swg__grid_reopen(swg__grid *grid) {
+    if (!(grid->step > 0))
+        return;
+    /* Below 16 bits the step may be one that left no room for the fine grid. */
+    grid->fine = swg__is_float(grid->type) && grid->sig >= 16;
+    double levels = ldexp(1, 53 - grid->sig) / (grid->fine ? 16 : 1) - 2;
+    grid->reach = !swg__is_float(grid->type) ? 0x1p45 : levels < 0x1p41 ? levels : 0x1p41;
+}
+
 bool swg__level_find(const swg__grid *grid, int shift, int64_t stride, double x, int64_t *u, double *error) {
     static const int order[3] = {0, 1, -1};
     for (int i = 0; i < 3; i++) {

@@ -78,6 +78,9 @@ void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t co
 /* Short step: the largest f64 <= 2 * eb with at most `sig` significant bits. */
 double swg__short_step(double eb, int sig);
 
+/* The encoder's part of a grid that was read from a header: which levels it may use. Values beyond them are outliers. */
+void swg__grid_reopen(swg__grid *grid);
+
 /* Turns a request into a grid. data: the whole array (the step is chosen on a sample of it).
  * SWG_EINVAL: negative, NaN, infinite. SWG_EUNSUPPORTED: bound mode. */
 swg_status swg__grid_resolve(swg_context *ctx, const swg_codec_array *array, int64_t count, const swg_codec_opts *opts, double least,
