@@ -46,7 +46,11 @@ swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg
     draft->outliers = list->count;
     if (!list->count)
         return SWG_OK;
-    qsort(list->position, (size_t)list->count, sizeof *list->position, by_position);
+    int64_t ordered = 1; /* as most modes find them; a library's sort may allocate */
+    while (ordered < list->count && list->position[ordered - 1] < list->position[ordered])
+        ordered++;
+    if (ordered < list->count)
+        qsort(list->position, (size_t)list->count, sizeof *list->position, by_position);
     draft->head.flags |= SWG__FLAG_OUTLIERS;
     swg__put32(out, (uint32_t)list->count);
     uint32_t next = 0;

@@ -133,7 +133,8 @@ static const char *parse_extensions(swg__cursor *in, swg__header *h, swg_status 
 }
 
 /* The step of a float grid: positive, finite, at most sig significant bits. */
-static const char *check_grid(const swg__header *h, int sig) {
+const char *swg__grid_check(const swg__header *h) {
+    const int sig = h->grid.sig;
     const swg__grid *g = &h->grid;
     if (!isfinite(g->eb) || g->eb < 0 || !isfinite(g->base) || !isfinite(g->step) || g->step < 0)
         return "bound, step or base is not a finite number";
@@ -249,7 +250,7 @@ const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *h,
     if (!why && (!isfinite(h->value) || h->value < 0))
         why = "bound is not a number >= 0";
     if (!why)
-        why = check_grid(h, sig);
+        why = swg__grid_check(h);
     if (!why && h->n_models > SWG__MODELS)
         why = "more than 64 models";
     return why ? why : parse_extensions(&in, h, status);

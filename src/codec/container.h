@@ -59,6 +59,9 @@ void swg__header_write(const swg__header *header, const char *name, const char *
 /* NULL or the reason; *status tells damage, another format and a newer version apart. */
 const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *header, swg_status *status);
 
+/* Bound, step, base and significant bits of header->grid. NULL or the reason. */
+const char *swg__grid_check(const swg__header *header);
+
 /* Frame around a payload: begin writes tag and length, end the checksum of everything since. */
 void swg__section_begin(swg__text *out, const char tag[4], uint64_t payload_bytes);
 void swg__section_end(swg__text *out, size_t start);

@@ -449,6 +449,8 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
     return why;
 }
 
+const char *swg__record_decode(const swg__chunk *chunk, const swg__record *record) { return decode_record(chunk, NULL, record); }
+
 /* Decodes chunk `index` of a member into chunk->values, zeroed on failure. extent and count are set by the caller. */
 static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t index, const swg__chunk *chunk) {
     swg__index_entry e;

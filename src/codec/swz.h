@@ -15,4 +15,7 @@ const swg__header *swg__swz_header(const swg_swz *swz, int64_t member, const uin
 /* Bytes of the file from its start to the end of its last valid footer. */
 uint64_t swg__swz_end(const swg_swz *swz);
 
+/* A record into chunk->values, without any model. NULL or the reason; the values are then undefined. */
+const char *swg__record_decode(const swg__chunk *chunk, const swg__record *record);
+
 #endif
