@@ -28,6 +28,11 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
                              swg__encoded *out);
 void swg__encoded_free(swg__encoded *encoded);
 
+/* The same for a header that is complete (bound, grid, extents): out->header, ->ctx and ->model are set, all else is zero. */
+swg_status swg__encode_resolved(swg_context *ctx, const swg_codec_array *array, uint32_t without, swg__encoded *out);
+/* Usual chunks for the dims, layout and ndim of a header. edge: of the network's tiles, 0 none. */
+void swg__chunk_choose(swg__header *header, int edge);
+
 /* How the stream refers to the network. */
 typedef enum swg__model_place { SWG__MODEL_NONE, SWG__MODEL_INSIDE, SWG__MODEL_ENCLOSING } swg__model_place;
 
