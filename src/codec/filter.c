@@ -222,20 +222,50 @@ void swg__filter_close(swg_context *ctx, swg__filter *filter) {
     *filter = (swg__filter){0};
 }
 
-swg_status swg__filter_resolve(swg_context *ctx, const uint32_t *words, size_t count, const swg__filter_shape *shape, uint32_t *out, size_t *written) {
+/* What a copy keeps may not change: the bound in the array's units and its grid hang on it. */
+static swg_status check_same_type(swg_context *ctx, const swg__header *old, const swg__header *now) {
+    if (old->type == now->type && old->source_order == now->source_order)
+        return SWG_OK;
+    return swg__fail(ctx, SWG_EDTYPE, "the filter's parameters are for %s %s-endian and the dataset is %s %s-endian: give them anew, as `swage h5args` prints them",
+                     swg_element_name(old->type), old->source_order ? "big" : "little", swg_element_name(now->type), now->source_order ? "big" : "little");
+}
+
+/* A form that HDF5 shows only the beginning of: nothing of it can be written anew. */
+static swg_status keep_models(swg_context *ctx, const uint32_t *words, const swg__filter_shape *shape) {
+    uint8_t bytes[SWG__HEADER_BYTES];
+    swg__header old, now;
+    swg_status status;
+    words_to_bytes(words + AT_HEADER, SWG__HEADER_BYTES / 4, bytes);
+    const char *why = swg__header_parse(bytes, SWG__HEADER_BYTES, &old, &status);
+    if (why)
+        return swg__fail(ctx, status, "filter parameters: %s", why);
+    now = old;
+    SWG__TRY(swg__filter_geometry(ctx, shape, &now));
+    SWG__TRY(check_same_type(ctx, &old, &now));
+    if (now.ndim != old.ndim || memcmp(now.dims, old.dims, sizeof now.dims) != 0)
+        return swg__fail(ctx, SWG_ESHAPE, "the filter's parameters hold a network and are for chunks of another shape: keep the chunks, or give the parameters anew");
+    return SWG_OK;
+}
+
+swg_status swg__filter_resolve(swg_context *ctx, const uint32_t *words, size_t seen, size_t count, const swg__filter_shape *shape, uint32_t *out,
+                               size_t *written) {
     swg__filter old = {0};
     swg__header h = {0};
     int effort;
     swg_status status;
+    *written = 0;
+    if (count > seen) {
+        if (seen < SWG__FILTER_FIXED_WORDS || words[0] != MAGIC || words[2] != count)
+            return swg__fail(ctx, SWG_EINVAL, "%zu filter parameters are not the parameters of a swage filter", count);
+        return keep_models(ctx, words, shape);
+    }
     if (count && words[0] == MAGIC) { /* a copy: only the extents may change */
         SWG__TRY(swg__filter_open(ctx, words, count, &old));
         h = old.header;
         effort = old.effort;
         status = swg__filter_geometry(ctx, shape, &h);
-        if (status == SWG_OK && (h.type != old.header.type || h.source_order != old.header.source_order))
-            status = swg__fail(ctx, SWG_EDTYPE, "the filter's parameters are for %s %s-endian and the dataset is %s %s-endian: give them anew, as `swage h5args` prints them",
-                               swg_element_name(old.header.type), old.header.source_order ? "big" : "little", swg_element_name(h.type),
-                               h.source_order ? "big" : "little");
+        if (status == SWG_OK)
+            status = check_same_type(ctx, &old.header, &h);
     } else {
         swg_codec_opts opts;
         status = swg__filter_user_read(ctx, words, count, &opts, &effort);
@@ -246,7 +276,7 @@ swg_status swg__filter_resolve(swg_context *ctx, const uint32_t *words, size_t c
     }
     if (status == SWG_OK) {
         *written = swg__filter_words(ctx, &h, effort, old.payload, out);
-        status = *written ? SWG_OK : swg__fail_memory(ctx, 4 * SWG__FILTER_WORDS, "filter parameters");
+        status = *written ? SWG_OK : swg__fail_memory(ctx, 4 * SWG__FILTER_SEEN, "filter parameters");
     }
     swg__filter_close(ctx, &old);
     return status;

@@ -12,6 +12,7 @@ enum {
     SWG__FILTER_FIXED_WORDS = 55,       /* of the resolved form, without models */
     SWG__FILTER_MODEL_BYTES = 60000,
     SWG__FILTER_WORDS = SWG__FILTER_FIXED_WORDS + SWG__FILTER_MODEL_BYTES / 4,
+    SWG__FILTER_SEEN = 256,             /* words that H5Pget_filter_by_id gives at most */
     SWG__FILTER_AXES = 32               /* HDF5's limit */
 };
 
@@ -49,9 +50,11 @@ size_t swg__filter_words(swg_context *ctx, const swg__header *header, int effort
 swg_status swg__filter_open(swg_context *ctx, const uint32_t *words, size_t count, swg__filter *filter);
 void swg__filter_close(swg_context *ctx, swg__filter *filter);
 
-/* Either form to the resolved one for a dataset: what set_local does. out: room for SWG__FILTER_WORDS; *written: words.
- * SWG_EDTYPE: a resolved form of another element type or byte order. */
-swg_status swg__filter_resolve(swg_context *ctx, const uint32_t *words, size_t count, const swg__filter_shape *shape, uint32_t *out,
+/* Either form to the resolved one for a dataset: what set_local does.
+ * words: the first `seen` of `count`. HDF5 shows no more than SWG__FILTER_SEEN; more is a form with models, which can only stay as it is
+ * out: room for SWG__FILTER_SEEN words; *written: words, 0 if the form stays as it is
+ * SWG_EDTYPE: a resolved form of another element type or byte order. SWG_ESHAPE: a form with models, and other extents. */
+swg_status swg__filter_resolve(swg_context *ctx, const uint32_t *words, size_t seen, size_t count, const swg__filter_shape *shape, uint32_t *out,
                                size_t *written);
 
 /* One chunk as HDF5 holds it (the dataset's byte order, full size) to a record, and back. bytes of the chunk are checked. */

@@ -147,23 +147,18 @@ static htri_t can_apply(hid_t list, hid_t type, hid_t space) {
 
 static swg_status resolve(swg_context *ctx, const caller *h5, hid_t list, hid_t type, hid_t space) {
     described d;
-    uint32_t *words = swg__alloc(ctx, 2 * SWG__FILTER_WORDS * sizeof *words), *resolved = words + SWG__FILTER_WORDS;
+    uint32_t words[SWG__FILTER_SEEN], resolved[SWG__FILTER_SEEN];
     unsigned flags = 0;
-    size_t count = SWG__FILTER_WORDS, written = 0;
-    if (!words)
-        return swg__fail_memory(ctx, 2 * SWG__FILTER_WORDS * sizeof *words, "filter parameters");
+    size_t count = SWG__FILTER_SEEN, written = 0;
     const char *why = describe(h5, list, type, space, &d);
-    swg_status status = SWG_OK;
-    if (!why && (h5->H5Pget_filter_by_id2(list, SWG__FILTER_ID, &flags, &count, words, 0, NULL, NULL) < 0 || count > SWG__FILTER_WORDS))
+    if (!why && h5->H5Pget_filter_by_id2(list, SWG__FILTER_ID, &flags, &count, words, 0, NULL, NULL) < 0)
         why = "the filter's parameters cannot be read";
     if (why)
-        status = swg__fail(ctx, SWG_EINVAL, "%s", why);
-    if (status == SWG_OK)
-        status = swg__filter_resolve(ctx, words, count, &d.shape, resolved, &written);
-    if (status == SWG_OK && h5->H5Pmodify_filter(list, SWG__FILTER_ID, flags, written, resolved) < 0)
-        status = swg__fail(ctx, SWG_EIO, "HDF5 does not take the filter's parameters");
-    swg__free(ctx, words);
-    return status;
+        return swg__fail(ctx, SWG_EINVAL, "%s", why);
+    SWG__TRY(swg__filter_resolve(ctx, words, count < SWG__FILTER_SEEN ? count : SWG__FILTER_SEEN, count, &d.shape, resolved, &written));
+    if (written && h5->H5Pmodify_filter(list, SWG__FILTER_ID, flags, written, resolved) < 0)
+        return swg__fail(ctx, SWG_EIO, "HDF5 does not take the filter's parameters");
+    return SWG_OK;
 }
 
 static herr_t set_local(hid_t list, hid_t type, hid_t space) {
