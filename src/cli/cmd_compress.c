@@ -8,7 +8,8 @@ static const cli_option options[] = {
     {"error", 'e', "BOUND", "abs:NUMBER (in the data's units), rel:NUMBER (of each array's value range) or lossless; required"},
     {"model", 'm', "RUN", "run folder or checkpoint of a network trained with data.norm=block_scale; without it no network is tried"},
     {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
-    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*)"},
+    {"hdf5", 0, NULL, "write an HDF5 file that reads the same through the filter, instead of a .swz"},
+    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*; with --hdf5: all)"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
     {"without", 0, "LIST", "ways of coding not to try: network, stencil, planes (to see what each is worth)"},
@@ -71,6 +72,9 @@ static swg_status run(cli *c) {
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
     SWG__TRY(read_without(c, &opts.without));
     SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
+    bool hdf5 = cli_flag(c, "hdf5");
+    if (hdf5 && (output == named || html))
+        return cli_fail(c, SWG_EUSAGE, html ? "--report is of a .swz; swage verify OUT.h5 %s compares the files" : "--hdf5 %s: say where to write with -o OUT.h5", input);
     if (output == named)
         SWG__TRY(default_output(c, input, named, sizeof named));
     opts.source = (swg_source_opts){.vars = cli_value(c, "vars"), .layout = cli_value(c, "layout"),
@@ -80,7 +84,8 @@ static swg_status run(cli *c) {
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
     swg_archive_report *report = NULL;
-    swg_status status = swg_archive_compress(c->ctx, input, output, &opts, &hooks, &report);
+    swg_status status = hdf5 ? swg_archive_compress_hdf5(c->ctx, input, output, &opts, &hooks, &report)
+                             : swg_archive_compress(c->ctx, input, output, &opts, &hooks, &report);
     cli_progress_close(&progress);
     if (report && cli_flag(c, "json"))
         cli_archive_json(report, !opts.no_check);
@@ -100,10 +105,11 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_compress = {
     .name = "compress",
-    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE]",
+    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE] [--hdf5]",
     .help = "compress HDF5 data within a guaranteed error bound",
     .details = "Every array is restored and compared before the command succeeds.\n"
-               "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz",
+               "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz\n"
+               "  swage compress --hdf5 samples/bssn/t0.h5 -e rel:1e-4 -o t0_small.h5",
     .options = options,
     .least = 1,
     .most = 1,
