@@ -261,9 +261,8 @@ static swg_status write_item(compress_job *j, int64_t i) {
 }
 
 static swg_status write_all(compress_job *j, const char *path) {
-    SWG__TRY(swg__sink_open_direct(j->ctx, path, true, &j->sink));
-    j->copier.to = j->sink->handle;
     j->copier.to_path = path;
+    SWG__TRY(swg__h5_copy_open(&j->copier, &j->sink));
     swg_status status = SWG_OK;
     for (int64_t i = 0; i < j->tree.count && status == SWG_OK; i++)
         status = write_item(j, i);

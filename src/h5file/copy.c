@@ -76,11 +76,12 @@ typedef struct attributes {
     const swg__h5_copier *c;
     const char *object;
     hid_t to;
-    bool references;     /* this time those with references, else those without */
+    bool references;     /* this time the values of those with references, else all others */
     swg_status status;
 } attributes;
 
-static swg_status copy_value(const attributes *a, hid_t from, const char *name, hid_t type, hid_t space) {
+/* With references: first an empty one in its place, which keeps the order; its values when all objects are there. */
+static swg_status copy_value(const attributes *a, hid_t from, const char *name, hid_t type, hid_t space, bool references) {
     const swg__h5_copier *c = a->c;
     hssize_t count = H5Sget_simple_extent_npoints(space);
     size_t bytes = (size_t)(count > 0 ? count : 0) * H5Tget_size(type);
@@ -89,10 +90,12 @@ static swg_status copy_value(const attributes *a, hid_t from, const char *name, 
         return swg__fail_memory(c->ctx, bytes, name);
     hid_t list = H5Aget_create_plist(from), to = -1;
     bool good = list >= 0, read = false;
-    if (good && bytes)
+    if (good && bytes && references == a->references)
         good = read = H5Aread(from, type, values) >= 0;
-    good = good && (!a->references || translate_all(c, type, values, count)) &&
-           (to = H5Acreate2(a->to, name, type, space, list, H5P_DEFAULT)) >= 0 && (!bytes || H5Awrite(to, type, values) >= 0);
+    good = good && (!a->references || translate_all(c, type, values, count));
+    if (good)
+        to = a->references ? H5Aopen(a->to, name, H5P_DEFAULT) : H5Acreate2(a->to, name, type, space, list, H5P_DEFAULT);
+    good = good && to >= 0 && (!bytes || H5Awrite(to, type, values) >= 0);
     swg_status status = good ? SWG_OK : swg__h5_copy_fail(c, "copy an attribute of", a->object);
     if (to >= 0)
         H5Aclose(to);
@@ -109,10 +112,13 @@ static herr_t visit_attribute(hid_t object, const char *name, const H5A_info_t *
     attributes *a = data;
     hid_t from = H5Aopen(object, name, H5P_DEFAULT), stored = from >= 0 ? H5Aget_type(from) : -1, space = from >= 0 ? H5Aget_space(from) : -1;
     hid_t type = stored >= 0 ? H5Tcopy(stored) : -1; /* a named type belongs to the old file */
-    if (type < 0 || space < 0)
+    if (type < 0 || space < 0) {
         a->status = swg__h5_copy_fail(a->c, "copy an attribute of", a->object);
-    else if (holds_references(type) == a->references)
-        a->status = copy_value(a, from, name, type, space);
+    } else {
+        bool references = holds_references(type);
+        if (references || !a->references)
+            a->status = copy_value(a, from, name, type, space, references);
+    }
     if (type >= 0)
         H5Tclose(type);
     if (space >= 0)
@@ -143,27 +149,46 @@ swg_status swg__h5_copy_attributes(const swg__h5_copier *c, int64_t index) { ret
 
 /* ---- objects and links ---- */
 
-static bool make_group(const swg__h5_copier *c, const char *path) {
-    hid_t from = H5Gopen2(c->from, path, H5P_DEFAULT), list = from >= 0 ? H5Gget_create_plist(from) : -1;
-    hid_t to = list >= 0 && H5Pset_obj_track_times(list, false) >= 0 ? H5Gcreate2(c->to, path, H5P_DEFAULT, list, H5P_DEFAULT) : -1;
-    bool good = to >= 0;
+/* Creation list of a group, or of a file with such a root (class H5P_GROUP_CREATE, H5P_FILE_CREATE). Made anew: the one HDF5 gives for a
+ * large group also names the place of its links in the old file. -1 after a failure. */
+static hid_t group_list(hid_t file, const char *path, hid_t class) {
+    unsigned links = 0, order = 0, compact = 0, dense = 0;
+    hid_t group = H5Gopen2(file, path, H5P_DEFAULT), old = group >= 0 ? H5Gget_create_plist(group) : -1, list = H5Pcreate(class);
+    bool good = old >= 0 && list >= 0 && H5Pset_obj_track_times(list, false) >= 0 &&
+                H5Pget_link_creation_order(old, &links) >= 0 && H5Pset_link_creation_order(list, links) >= 0 &&
+                H5Pget_link_phase_change(old, &compact, &dense) >= 0 && H5Pset_link_phase_change(list, compact, dense) >= 0 &&
+                H5Pget_attr_creation_order(old, &order) >= 0 && H5Pset_attr_creation_order(list, order) >= 0 &&
+                H5Pget_attr_phase_change(old, &compact, &dense) >= 0 && H5Pset_attr_phase_change(list, compact, dense) >= 0;
+    if (old >= 0)
+        H5Pclose(old);
+    if (group >= 0)
+        H5Gclose(group);
+    if (!good && list >= 0) {
+        H5Pclose(list);
+        list = -1;
+    }
+    return list;
+}
+
+static swg_status make_group(const swg__h5_copier *c, const char *path) {
+    hid_t list = group_list(c->from, path, H5P_GROUP_CREATE), to = list >= 0 ? H5Gcreate2(c->to, path, H5P_DEFAULT, list, H5P_DEFAULT) : -1;
+    swg_status status = to >= 0 ? SWG_OK : swg__h5_copy_fail(c, "make group", path);
     if (to >= 0)
         H5Gclose(to);
     if (list >= 0)
         H5Pclose(list);
-    if (from >= 0)
-        H5Gclose(from);
-    return good;
+    return status;
 }
 
-/* A dataset or a named type with its data, without attributes. Types that datasets share stay shared. */
-static bool copy_object(const swg__h5_copier *c, const char *path) {
+/* A dataset or a named type with its data, without attributes. Types that datasets share stay shared where they come first. */
+static swg_status copy_object(const swg__h5_copier *c, const swg__h5_item *item) {
     hid_t list = H5Pcreate(H5P_OBJECT_COPY);
-    bool good = list >= 0 && H5Pset_copy_object(list, H5O_COPY_WITHOUT_ATTR_FLAG | H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG) >= 0 &&
-                H5Ocopy(c->from, path, c->to, path, list, H5P_DEFAULT) >= 0;
+    unsigned how = H5O_COPY_WITHOUT_ATTR_FLAG | (item->kind == SWG__H5_DATASET ? H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG : 0);
+    bool good = list >= 0 && H5Pset_copy_object(list, how) >= 0 && H5Ocopy(c->from, item->path, c->to, item->path, list, H5P_DEFAULT) >= 0;
+    swg_status status = good ? SWG_OK : swg__h5_copy_fail(c, "copy", item->path);
     if (list >= 0)
         H5Pclose(list);
-    return good;
+    return status;
 }
 
 static swg_status copy_link(const swg__h5_copier *c, const swg__h5_item *item) {
@@ -189,13 +214,12 @@ swg_status swg__h5_copy_item(const swg__h5_copier *c, int64_t index) {
     const swg__h5_item *item = &c->tree->items[index];
     switch (item->kind) {
     case SWG__H5_GROUP:
-        if (index && !make_group(c, item->path))
-            return swg__h5_copy_fail(c, "make group", item->path);
+        if (index) /* the root is there */
+            SWG__TRY(make_group(c, item->path));
         return swg__h5_copy_attributes(c, index);
     case SWG__H5_DATASET:
     case SWG__H5_TYPE:
-        if (!copy_object(c, item->path))
-            return swg__h5_copy_fail(c, "copy", item->path);
+        SWG__TRY(copy_object(c, item));
         return swg__h5_copy_attributes(c, index);
     case SWG__H5_AGAIN:
         if (H5Lcreate_hard(c->to, c->tree->items[item->first].path, c->to, item->path, H5P_DEFAULT, H5P_DEFAULT) < 0)
@@ -258,7 +282,7 @@ swg_status swg__h5_copy_references(const swg__h5_copier *c) {
     return SWG_OK;
 }
 
-/* ---- creation list ---- */
+/* ---- creation lists ---- */
 
 static bool copy_fill(hid_t old, hid_t fresh, swg_element type) {
     H5D_fill_value_t defined;
@@ -280,4 +304,21 @@ hid_t swg__h5_list_like(hid_t old, const swg__h5_array *array, const hsize_t *ch
         list = -1;
     }
     return list;
+}
+
+swg_status swg__h5_copy_open(swg__h5_copier *c, swg_sink **sink) {
+    swg__h5 session;
+    swg__h5_enter(&session);
+    hid_t list = group_list(c->from, "/", H5P_FILE_CREATE);
+    swg_status status = list >= 0 ? SWG_OK : swg__h5_copy_fail(c, "start", c->to_path);
+    swg__h5_leave(&session);
+    if (status == SWG_OK)
+        status = swg__sink_open_direct(c->ctx, c->to_path, list, sink);
+    swg__h5_enter(&session);
+    if (list >= 0)
+        H5Pclose(list);
+    swg__h5_leave(&session);
+    if (status == SWG_OK)
+        c->to = (*sink)->handle;
+    return status;
 }

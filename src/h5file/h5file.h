@@ -62,13 +62,16 @@ typedef struct swg__h5_copier {
 } swg__h5_copier;
 
 /* Makes item `index`, not taken, in the new file: groups and links, and objects with their data; and, of these and of taken datasets
- * once they are made, the attributes that hold no references. */
+ * once they are made, the attributes; those that hold references are empty yet. */
 swg_status swg__h5_copy_item(const swg__h5_copier *c, int64_t index);
 swg_status swg__h5_copy_attributes(const swg__h5_copier *c, int64_t index);
-/* When all objects are there: attributes and datasets that hold references to objects or regions, which are named anew. */
+/* When all objects are there: values of attributes and datasets that hold references to objects or regions, which are named anew. */
 swg_status swg__h5_copy_references(const swg__h5_copier *c);
 /* SWG_EIO with HDF5's reason. */
 swg_status swg__h5_copy_fail(const swg__h5_copier *c, const char *what, const char *object);
+
+/* Starts the new file, whose root keeps the orders of the old one; c->to is set. Outside enter and leave. */
+swg_status swg__h5_copy_open(swg__h5_copier *c, swg_sink **sink);
 
 /* Creation list of a taken dataset: what the old one says of fill value and attributes. -1 after a failure. */
 hid_t swg__h5_list_like(hid_t old, const swg__h5_array *array, const hsize_t *chunk);

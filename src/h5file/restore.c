@@ -262,8 +262,8 @@ static swg_status restore_item(swg__h5_copier *c, int64_t index, swg_archive_row
 
 static swg_status restore_all(swg_context *ctx, const opened *from, const char *path, const swg_archive_hooks *hooks, swg_archive_report *report) {
     swg_sink *sink;
-    SWG__TRY(swg__sink_open_direct(ctx, path, true, &sink));
-    swg__h5_copier c = {.ctx = ctx, .from_path = from->path, .to_path = path, .from = from->file, .to = sink->handle, .tree = &from->tree};
+    swg__h5_copier c = {.ctx = ctx, .from_path = from->path, .to_path = path, .from = from->file, .to = -1, .tree = &from->tree};
+    SWG__TRY(swg__h5_copy_open(&c, &sink));
     swg_status status = SWG_OK;
     for (int64_t i = 0, row = 0; i < from->tree.count && status == SWG_OK; i++) {
         bool taken = from->tree.items[i].taken;
