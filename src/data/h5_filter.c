@@ -51,7 +51,9 @@ static bool find_caller(caller *h5, const void *address) {
     if (!dladdr(address, &info) || !info.dli_fname)
         return false;
     h5->library = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    if (!h5->library || !dlsym(h5->library, "H5Pmodify_filter")) { /* HDF5 inside the program itself */
+    void *own = h5->library ? dlsym(h5->library, "H5Pmodify_filter") : NULL;
+    /* HDF5 inside the program itself, or linked to it: then its variables may have moved into the program, which is searched first. */
+    if (!own || own == dlsym(RTLD_DEFAULT, "H5Pmodify_filter")) {
         if (h5->library)
             dlclose(h5->library);
         h5->library = dlopen(NULL, RTLD_LAZY);
