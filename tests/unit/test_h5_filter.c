@@ -31,14 +31,19 @@ static hid_t make(hid_t file, const char *name, hid_t type, int rank, const hsiz
     return set;
 }
 
-/* Reads past the chunk cache, which still holds what was written. */
-static herr_t read_back(hid_t file, const char *name, hid_t type, void *out) {
+/* Opens without a chunk cache, which would keep what was written. */
+static hid_t open_uncached(hid_t file, const char *name) {
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(access, 0, 0, 0);
     hid_t set = H5Dopen2(file, name, access);
+    H5Pclose(access);
+    return set;
+}
+
+static herr_t read_back(hid_t file, const char *name, hid_t type, void *out) {
+    hid_t set = open_uncached(file, name);
     herr_t result = H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
     H5Dclose(set);
-    H5Pclose(access);
     return result;
 }
 
@@ -177,7 +182,7 @@ static void damage_is_found(void **state) {
     hid_t file = open_file(), set = make(file, "x", H5T_IEEE_F32LE, 1, dims, dims, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-3});
     assert_true(H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, x) >= 0);
     H5Dclose(set);
-    set = H5Dopen2(file, "x", H5P_DEFAULT);
+    set = open_uncached(file, "x");
     uint32_t mask;
     uint8_t record[8 * N];
     hsize_t bytes;
@@ -189,13 +194,15 @@ static void damage_is_found(void **state) {
         record[at] ^= 0x40;
         assert_true(H5Dwrite_chunk(set, H5P_DEFAULT, 0, first, (size_t)bytes, record) >= 0);
         record[at] ^= 0x40;
-        assert_refused(read_back(file, "x", H5T_NATIVE_FLOAT, back), "swage filter: chunk: ");
+        assert_refused(H5Dread(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, back), "swage filter: chunk: ");
     }
     assert_true(H5Dwrite_chunk(set, H5P_DEFAULT, 0, first, (size_t)bytes - 4, record) >= 0);
-    assert_refused(read_back(file, "x", H5T_NATIVE_FLOAT, back), "cut off");
+    assert_refused(H5Dread(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, back), "cut off");
     /* the mask: values as they are */
     assert_true(H5Dwrite_chunk(set, H5P_DEFAULT, 1, first, sizeof x, x) >= 0);
-    assert_true(read_back(file, "x", H5T_NATIVE_FLOAT, back) >= 0);
+    H5Dclose(set); /* HDF5 1.10 remembers the mask of the chunk it met last */
+    set = open_uncached(file, "x");
+    assert_true(H5Dread(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, back) >= 0);
     assert_memory_equal(x, back, sizeof x);
     H5Dclose(set);
     H5Fclose(file);
