@@ -65,8 +65,16 @@ typedef struct swg_archive_opts {
 swg_status swg_archive_compress(swg_context *ctx, const char *input, const char *path, const swg_archive_opts *opts,
                                 const swg_archive_hooks *hooks, swg_archive_report **report);
 
+/* An HDF5 file into one that reads the same through the filter 32789 (docs/hdf5.md): datasets of floats of 4 KiB or more whose name or path
+ * matches opts->source.vars (NULL: all) are stored within the bound, integers without loss, dimension scales and everything else as they
+ * are, with groups, links, attributes and references. Each array is restored and compared; only then the file gets its name.
+ * The rows of the report name paths of datasets. SWG_ENOTFOUND: nothing to compress. Otherwise as swg_archive_compress. */
+swg_status swg_archive_compress_hdf5(swg_context *ctx, const char *input, const char *path, const swg_archive_opts *opts,
+                                     const swg_archive_hooks *hooks, swg_archive_report **report);
+
 /* Restores a .swz: one HDF5 file per source under `folder` (made if it is not there), datasets, layout, byte order and time as they
  * were. A file that cannot be restored whole is not written; those before it are.
+ * Of an HDF5 file with filtered datasets: a file of its name under `folder` in which these are chunked without the filter.
  * replace: take the place of files that stand there already; without it they are refused (SWG_EINVAL), as they may be originals.
  * SWG_EFORMAT: a source that would lie outside the folder. SWG_ECORRUPT. SWG_EIO. */
 swg_status swg_archive_restore(swg_context *ctx, const char *path, const char *folder, bool replace, const swg_archive_hooks *hooks,
@@ -112,7 +120,7 @@ typedef struct swg_archive_subset {
  * SWG_EUSAGE: the spec, with where and why. SWG_ENOTFOUND: no such variable. Whatever swg_swz_read_box returns. */
 swg_status swg_archive_slice(swg_context *ctx, const char *path, const char *spec, const char *output, bool replace, swg_archive_subset *out);
 
-/* Checks a .swz: checksums, streams and stored audit; with `original` (HDF5 file or folder, NULL none) every value against it. A
+/* Checks a .swz, or the filtered datasets of an HDF5 file: checksums, streams and stored audit; with `original` (HDF5 file or folder, NULL none) every value against it. A
  * .swz of one file may be compared with one file of another name.
  * SWG_EBOUND: values outside the bound (the report is filled all the same). SWG_ECORRUPT. SWG_ESHAPE, SWG_ENOTFOUND: `original`
  * has another array, or none, of that name. SWG_EINVAL: the .swz names no file and several hold the variable. */

@@ -56,6 +56,7 @@ typedef struct swg_codec_opts {
     double range_min, range_max;  /* in the array's units */
     int64_t chunk[4];             /* values per axis of one chunk, slowest first; all 0: chosen. Product <= 2^24. Noise that would
                                      grow by more than 1 KiB is cut into fewer chunks */
+    bool keep_chunk;              /* cut as `chunk` says even then: 80 bytes more for each chunk of noise */
     const swg_codec_model *model; /* candidate predictor, NULL none; costs nothing where it does not fit */
     uint32_t without;             /* modes not tried, bits 1 << SWG_MODE_...; constant and stored always are */
     const char *name;             /* UTF-8, stored in the header; NULL none */

@@ -31,6 +31,8 @@ swg_codec_array swg__codec_array_of(const swg_array *array, const void *data);
 
 /* ---- report.c ---- */
 
+/* Empty rows; `names` bytes of r->names for their texts; file_bytes of `path`. */
+swg_status swg__report_alloc(swg_context *ctx, const char *path, int64_t count, size_t names, swg_archive_report **out);
 /* A row per member, with what is stored in the file: sizes, bounds, the encoder's own audit. */
 swg_status swg__report_open(swg_context *ctx, const char *path, const swg_swz *swz, swg_archive_report **out);
 /* Puts a comparison into a row. */

@@ -29,19 +29,15 @@ static void fill_row(swg_archive_row *row, const swg_swz_info *info) {
     memcpy(row->mode_chunks, info->mode_chunks, sizeof row->mode_chunks);
 }
 
-swg_status swg__report_open(swg_context *ctx, const char *path, const swg_swz *swz, swg_archive_report **out) {
-    size_t names = 1, used = 0;
-    int64_t count = swg_swz_count(swz);
+swg_status swg__report_alloc(swg_context *ctx, const char *path, int64_t count, size_t names, swg_archive_report **out) {
     struct stat file;
     *out = NULL;
     if (stat(path, &file) != 0)
         return swg__fail(ctx, SWG_EIO, "%s: cannot read its size", path);
-    for (int64_t i = 0; i < count; i++)
-        names += strlen(swg_swz_member(swz, i)->source) + strlen(swg_swz_member(swz, i)->name) + 2;
     swg_archive_report *r = swg__calloc(ctx, 1, sizeof *r);
     if (!r)
         return swg__fail_memory(ctx, sizeof *r, "a report");
-    *r = (swg_archive_report){.ctx = ctx, .count = count, .model_bytes = swg_swz_model_bytes(swz), .file_bytes = (int64_t)file.st_size};
+    *r = (swg_archive_report){.ctx = ctx, .count = count, .file_bytes = (int64_t)file.st_size};
     r->rows = swg__calloc(ctx, (size_t)count + 1, sizeof *r->rows);
     r->variables = swg__calloc(ctx, (size_t)count + 1, sizeof *r->variables);
     r->names = swg__calloc(ctx, 1, names);
@@ -49,13 +45,24 @@ swg_status swg__report_open(swg_context *ctx, const char *path, const swg_swz *s
         swg_archive_report_free(r);
         return swg__fail_memory(ctx, (size_t)count * 2 * sizeof *r->rows + names, "a report");
     }
+    *out = r;
+    return SWG_OK;
+}
+
+swg_status swg__report_open(swg_context *ctx, const char *path, const swg_swz *swz, swg_archive_report **out) {
+    size_t names = 1, used = 0;
+    int64_t count = swg_swz_count(swz);
+    for (int64_t i = 0; i < count; i++)
+        names += strlen(swg_swz_member(swz, i)->source) + strlen(swg_swz_member(swz, i)->name) + 2;
+    SWG__TRY(swg__report_alloc(ctx, path, count, names, out));
+    swg_archive_report *r = *out;
+    r->model_bytes = swg_swz_model_bytes(swz);
     for (int64_t i = 0; i < count; i++) {
         const swg_swz_info *info = swg_swz_member(swz, i);
         fill_row(&r->rows[i], info);
         r->rows[i].source = keep_name(r, &used, info->source);
         r->rows[i].variable = keep_name(r, &used, info->name);
     }
-    *out = r;
     return SWG_OK;
 }
 

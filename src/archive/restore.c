@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "archive/archive.h"
+#include "h5file/h5file.h"
 
 /* A member on its way into a file. */
 typedef struct item {
@@ -159,6 +160,8 @@ static swg_status restore(swg_context *ctx, const char *path, const char *folder
     swg_archive_report *r = NULL;
     if (report)
         *report = NULL;
+    if (!damage && swg__h5_is_file(path))
+        return swg__h5_restore(ctx, path, folder, replace, hooks, report);
     SWG__TRY(damage ? swg_swz_open_last(ctx, path, &swz, &damage->bytes) : swg_swz_open(ctx, path, &swz));
     swg_status status = swg__report_open(ctx, path, swz, &r);
     if (status == SWG_OK)

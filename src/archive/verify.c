@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "archive/archive.h"
+#include "h5file/h5file.h"
 
 /* ---- originals ---- */
 
@@ -157,6 +158,8 @@ swg_status swg_archive_verify(swg_context *ctx, const char *path, const char *or
     swg__check how = {.root = original, .hooks = hooks};
     if (report)
         *report = NULL;
+    if (swg__h5_is_file(path))
+        return swg__h5_verify(ctx, path, original, hooks, report);
     SWG__TRY(swg_swz_open(ctx, path, &swz));
     swg_status status = original ? swg__originals_open(ctx, swz, original, &how.source) : SWG_OK;
     if (status == SWG_OK)

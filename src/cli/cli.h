@@ -23,7 +23,7 @@
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
     X(plan) X(diagram) X(costs) X(profile) X(tune) X(bench) \
-    X(info) X(config) X(ops)
+    X(info) X(config) X(ops) X(h5args) X(doctor)
 
 typedef struct cli_option {
     const char *name;          /* "threads": --threads; NULL ends a table */

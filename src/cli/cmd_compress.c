@@ -12,7 +12,8 @@ static const cli_option options[] = {
     {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
     {"append", 0, "FILE", "add to a growing .swz of one variable, or FOLDER/ with one for each; a grid is one step of it"},
     {"range", 0, "LOW:HIGH", "value range a rel: bound is of, in the data's units, instead of each array's own; rel: with --append needs it"},
-    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*)"},
+    {"hdf5", 0, NULL, "write an HDF5 file that reads the same through the filter, instead of a .swz"},
+    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*; with --hdf5: all)"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
     {"without", 0, "LIST", "ways of coding not to try: network, stencil, planes (to see what each is worth)"},
@@ -114,6 +115,11 @@ static swg_status run(cli *c) {
     if (bound)
         SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
     SWG__TRY(read_range(c, &opts));
+    bool hdf5 = cli_flag(c, "hdf5");
+    if (hdf5 && cli_value(c, "append"))
+        return cli_fail(c, SWG_EUSAGE, "--hdf5 and --append: an HDF5 file does not grow; leave one of them out");
+    if (hdf5 && (output == named || html))
+        return cli_fail(c, SWG_EUSAGE, html ? "--report is of a .swz; swage verify OUT.h5 %s compares the files" : "--hdf5 %s: say where to write with -o OUT.h5", input);
     opts.source = (swg_source_opts){.vars = cli_value(c, "vars"), .layout = cli_value(c, "layout"),
                                     .missing = cli_flag(c, "skip-missing") ? "skip" : NULL};
     if (cli_value(c, "append"))
@@ -125,7 +131,8 @@ static swg_status run(cli *c) {
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
     swg_archive_report *report = NULL;
-    swg_status status = swg_archive_compress(c->ctx, input, output, &opts, &hooks, &report);
+    swg_status status = hdf5 ? swg_archive_compress_hdf5(c->ctx, input, output, &opts, &hooks, &report)
+                             : swg_archive_compress(c->ctx, input, output, &opts, &hooks, &report);
     cli_progress_close(&progress);
     if (report && cli_flag(c, "json"))
         cli_archive_json(report, !opts.no_check);
@@ -145,11 +152,12 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_compress = {
     .name = "compress",
-    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE | --append FILE]",
+    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE | --append FILE] [--hdf5]",
     .help = "compress HDF5 data within a guaranteed error bound",
     .details = "Every array is restored and compared before the command succeeds.\n"
                "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz\n"
-               "  swage compress step7.h5 -e abs:1e-5 --vars U_CHI --append chi.swz",
+               "  swage compress step7.h5 -e abs:1e-5 --vars U_CHI --append chi.swz\n"
+               "  swage compress --hdf5 samples/bssn/t0.h5 -e rel:1e-4 -o t0_small.h5",
     .options = options,
     .least = 1,
     .most = 1,

@@ -405,7 +405,7 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
         if (out->chunk[i].network.length)
             out->saving += (int64_t)(out->chunk[i].plain.length - out->chunk[i].network.length);
     }
-    if (status == SWG_OK && total > raw + 1024) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
+    if (status == SWG_OK && total > raw + 1024 && !o.keep_chunk) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
         swg__header header = *h;
         slabs(&header);
         if (memcmp(header.chunk, h->chunk, sizeof header.chunk) != 0) {
@@ -418,6 +418,8 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
         swg__encoded_free(out);
     return status;
 }
+
+void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edge); }
 
 /* ---- the stream ---- */
 

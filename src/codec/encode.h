@@ -30,8 +30,10 @@ void swg__encoded_free(swg__encoded *encoded);
 
 /* What is known of a stream before its values: shape, cut, axes, bound; no range and no grid yet. */
 swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header);
-/* Codes an array as a header says that is complete but for its models; no network is tried. On failure *out is empty. */
+/* Codes an array as a complete header says (bound, grid, extents); no network is tried. On failure *out is empty. */
 swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out);
+/* Usual chunks for the dims, layout and ndim of a header. edge: of the network's tiles, 0 none. */
+void swg__chunk_choose(swg__header *header, int edge);
 
 /* How the stream refers to the network. */
 typedef enum swg__model_place { SWG__MODEL_NONE, SWG__MODEL_INSIDE, SWG__MODEL_ENCLOSING } swg__model_place;

@@ -64,6 +64,11 @@ swg_status swg__draft_write(swg__draft *draft, swg_context *ctx, swg__text *out)
     return out->failed ? swg__fail_memory(ctx, head->record_bytes, "a chunk record") : SWG_OK;
 }
 
+void swg__record_number(uint8_t *record, size_t bytes, uint64_t chunk_index) {
+    swg__store64(record + 8, chunk_index);
+    swg__store32(record + bytes - 4, swg__crc32c(0, record, bytes - 4));
+}
+
 /* Submodes of each mode, and how many of them this version decodes: bit i is submode i. */
 static const struct { uint8_t known, decoded; } submodes[] = {
     [SWG__MODE_C] = {3, 3}, [SWG__MODE_W] = {3, 1}, [SWG__MODE_G] = {1, 0}, [SWG__MODE_B] = {7, 4},

@@ -42,6 +42,9 @@ void swg__draft_free(swg__draft *draft);
 size_t swg__draft_bytes(const swg__draft *draft);            /* of the whole record */
 swg_status swg__draft_write(swg__draft *draft, swg_context *ctx, swg__text *out); /* fills in record_bytes and crc */
 
+/* Gives a finished record another chunk_index. */
+void swg__record_number(uint8_t *record, size_t bytes, uint64_t chunk_index);
+
 /* ---- reading ---- */
 
 typedef struct swg__span {

@@ -7,13 +7,14 @@
 #include "collection.h"
 #include "context.h"
 #include "input.h"
+#include "filter.h"
 #include "raw.h"
 #include "stencil.h"
 #include "swz.h"
 #include "tiles.h"
 
 /* Models of one MODL section. */
-typedef struct models {
+typedef struct swg__models {
     int count;
     swg__net net[SWG__MODELS];   /* layers 0: of a kind this version does not run */
 } models;
@@ -45,13 +46,10 @@ static void models_free(swg_context *ctx, models *m) {
     swg__free(ctx, m);
 }
 
-/* A MODL section. *out NULL after a failure. */
-static const char *models_parse(swg_context *ctx, const uint8_t *data, size_t bytes, uint32_t expected, models **out) {
-    swg__span payload;
+/* The payload of a MODL section. *out NULL after a failure. */
+static const char *models_payload(swg_context *ctx, swg__span payload, uint32_t expected, models **out) {
+    const char *why = NULL;
     *out = NULL;
-    const char *why = swg__section_parse(data, bytes, "MODL", &payload);
-    if (why)
-        return why;
     swg__cursor in = {.at = payload.data, .end = payload.data + payload.bytes};
     uint32_t count = swg__take32(&in);
     if (in.bad || count != expected || count < 1 || count > SWG__MODELS)
@@ -83,6 +81,19 @@ static const char *models_parse(swg_context *ctx, const uint8_t *data, size_t by
         *out = m;
     return why;
 }
+
+static const char *models_parse(swg_context *ctx, const uint8_t *data, size_t bytes, uint32_t expected, models **out) {
+    swg__span payload;
+    *out = NULL;
+    const char *why = swg__section_parse(data, bytes, "MODL", &payload);
+    return why ? why : models_payload(ctx, payload, expected, out);
+}
+
+const char *swg__models_open(swg_context *ctx, swg__span payload, uint32_t expected, swg__models **out) {
+    return models_payload(ctx, payload, expected, out);
+}
+
+void swg__models_close(swg_context *ctx, swg__models *m) { models_free(ctx, m); }
 
 /* ---- opening ---- */
 
@@ -646,4 +657,33 @@ swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t index, int64_t number,
     if (extent)
         memcpy(extent, extents, sizeof extents);
     return swg_swz_read_box(swz, index, corner, extents, out, bytes);
+}
+
+const char *swg__decode_alone(swg_context *ctx, const swg__header *header, const swg__layout *layout, const swg__models *m, swg__span bytes,
+                              void *out) {
+    static const int64_t corner[4] = {0, 0, 0, 0};
+    const size_t size = (size_t)layout->values * (size_t)swg_element_bytes(header->type);
+    const swz_member whole = {.header = *header, .layout = *layout};
+    box all;
+    swg__chunk chunk = {.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .grid = header->grid, .count = layout->values};
+    swg__record record;
+    memcpy(chunk.extent, layout->dims, sizeof chunk.extent);
+    memset(out, 0, size);
+    const char *why = swg__record_parse(bytes.data, bytes.bytes, (uint32_t)chunk.count, 0, &record);
+    if (why)
+        return why;
+    bool direct = header->axis_map == SWG__IDENTITY_MAP;
+    chunk.values = direct ? out : swg__alloc(ctx, size);
+    if (!chunk.values)
+        return swg__why_memory;
+    why = decode_record(&chunk, m, &record);
+    if (direct) {
+        if (why)
+            memset(out, 0, size);
+        return why;
+    }
+    if (!why && box_make(&whole, NULL, NULL, &all))
+        scatter(&all, corner, &chunk, out);
+    swg__free(ctx, chunk.values);
+    return why;
 }

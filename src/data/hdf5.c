@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 #include <stdio.h>
+#include "h5_filter.h"
 #include "hdf5.h"
 
 /* The one mutable global of the library: libhdf5 as distributions build it is not thread safe, and two contexts may run in two threads. */
@@ -11,6 +12,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 void swg__h5_enter(swg__h5 *session) {
     pthread_mutex_lock(&lock);
     H5open();
+    H5Zregister(&swg__h5_filter); /* again, if somebody took it out: our own readers need no plug-in */
     H5Eget_auto2(H5E_DEFAULT, &session->printer, &session->printer_data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }

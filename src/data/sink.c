@@ -31,7 +31,7 @@ static swg_status open_links(swg_sink *sink) {
     return SWG_OK;
 }
 
-static swg_status open_sink(swg_context *ctx, const char *path, bool direct, swg_sink **out) {
+static swg_status open_sink(swg_context *ctx, const char *path, bool direct, hid_t create, swg_sink **out) {
     *out = NULL;
     swg_sink *sink = swg__calloc(ctx, 1, sizeof *sink);
     if (!sink)
@@ -44,7 +44,7 @@ static swg_status open_sink(swg_context *ctx, const char *path, bool direct, swg
         swg__h5_enter(&session);
         status = open_links(sink);
         if (status == SWG_OK)
-            status = direct ? swg__direct_open(sink) : open_memory(sink);
+            status = direct ? swg__direct_open(sink, create) : open_memory(sink);
         swg__h5_leave(&session);
     }
     if (status != SWG_OK) {
@@ -55,8 +55,10 @@ static swg_status open_sink(swg_context *ctx, const char *path, bool direct, swg
     return SWG_OK;
 }
 
-swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) { return open_sink(ctx, path, false, out); }
-swg_status swg__sink_open_direct(swg_context *ctx, const char *path, swg_sink **out) { return open_sink(ctx, path, true, out); }
+swg_status swg_sink_open(swg_context *ctx, const char *path, swg_sink **out) { return open_sink(ctx, path, false, H5P_DEFAULT, out); }
+swg_status swg__sink_open_direct(swg_context *ctx, const char *path, hid_t create, swg_sink **out) {
+    return open_sink(ctx, path, true, create, out);
+}
 
 static swg_status fail_write(swg_sink *sink, const char *what, const char *object) {
     char text[400];

@@ -27,8 +27,9 @@ struct swg_sink {
 };
 
 /* As swg_sink_open, but bytes go to a temporary file beside `path` at once. Everything of data.h may be written to it; swg_sink_put
- * does not keep its data in memory either. */
-swg_status swg__sink_open_direct(swg_context *ctx, const char *path, swg_sink **out);
+ * does not keep its data in memory either.
+ * create: a file creation list, borrowed, for a file in the form of HDF5 1.10, which has no large index for a few chunks; H5P_DEFAULT: any HDF5 */
+swg_status swg__sink_open_direct(swg_context *ctx, const char *path, hid_t create, swg_sink **out);
 
 /* A chunked dataset whose chunks are shuffled and deflated by whoever packs them. dims: extents; those of the first axis may grow later
  * if `grows`. *number: for the calls below. */
@@ -47,7 +48,7 @@ size_t swg__pack(const void *data, size_t bytes, size_t element_bytes, int level
 
 /* ---- of sink_direct.c, for sink.c ---- */
 
-swg_status swg__direct_open(swg_sink *sink);
+swg_status swg__direct_open(swg_sink *sink, hid_t create);
 void swg__direct_close(swg_sink *sink);
 /* Fails with what the driver has kept, if there is something. */
 swg_status swg__direct_check(swg_sink *sink);

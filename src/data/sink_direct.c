@@ -131,13 +131,14 @@ static const H5FD_class_t driver = {
 
 /* ---- the sink ---- */
 
-swg_status swg__direct_open(swg_sink *sink) {
+swg_status swg__direct_open(swg_sink *sink, hid_t create) {
     swg__direct *to = &sink->direct;
     to->fd = sink->writer.fd;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     swg_status status = SWG_OK;
     if (access < 0 || (sink->driver = H5FDregister(&driver)) < 0 || H5Pset_driver(access, sink->driver, &to) < 0 ||
-        (sink->handle = H5Fcreate(sink->writer.temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access)) < 0)
+        (create != H5P_DEFAULT && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST) < 0) ||
+        (sink->handle = H5Fcreate(sink->writer.temporary, H5F_ACC_TRUNC, create, access)) < 0)
         status = swg__h5_fail(sink->ctx, SWG_EIO, sink->writer.path, "cannot start an HDF5 file");
     if (access >= 0)
         H5Pclose(access);

@@ -129,7 +129,7 @@ static swg_status open_files(encode *e, const char *out) {
     swg_folder_report *report = job->report;
     SWG__TRY(make_folder(e, out));
     snprintf(report->encoded, sizeof report->encoded, "%s/all_variables_encoded.h5", report->folder);
-    SWG__TRY(swg__sink_open_direct(job->ctx, report->encoded, &e->sink));
+    SWG__TRY(swg__sink_open_direct(job->ctx, report->encoded, H5P_DEFAULT, &e->sink));
     SWG__TRY(swg__packer_open(job->ctx, e->sink, job->opts.deflate, &e->packer));
     SWG__TRY(add_columns(e));
     if (job->opts.latents_only)

@@ -37,7 +37,7 @@ static swg_status add_grid(swg__job *job, int64_t index) {
 }
 
 swg_status swg__restore_open(swg__job *job, const char *path) {
-    SWG__TRY(swg__sink_open_direct(job->ctx, path, &job->sink));
+    SWG__TRY(swg__sink_open_direct(job->ctx, path, H5P_DEFAULT, &job->sink));
     SWG__TRY(swg__packer_open(job->ctx, job->sink, job->opts.deflate, &job->packer));
     if (job->item)
         SWG__TRY(add_data(job));
