@@ -4,7 +4,7 @@
 JOBS ?= $(shell nproc)
 CONFIGURE = cmake --preset
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-slow test-asan test-tsan test-clang fuzz bench bench-peers install clean
+.PHONY: deps build demo test test-slow test-asan test-tsan test-clang fuzz bench bench-peers bench-codec docs-codec install clean
 
 deps:
 	@sh tools/deps.sh
@@ -57,6 +57,15 @@ bench-peers: build
 	@[ -d bench/peers/.venv ] || { python3 -m venv bench/peers/.venv && bench/peers/.venv/bin/pip install -q \
 	    -r bench/peers/pytorch/requirements.txt -r bench/peers/onnxruntime/requirements.txt; }
 	@SWAGE_PEER_PYTHON=bench/peers/.venv/bin/python build/swage bench $(ROWS) --against $(PEERS) --output build/bench.json
+
+# The codec beside SZ3, SPERR and zfp: ratios, bounds, speed and targets, into build/bench-codec. DATA holds fields/ and bssn/; samples/ take the
+# place of what it lacks. CODEC='--quick --tables fields' makes it shorter. Half an hour. Then `make docs-codec` puts the tables into docs/codec.md.
+DATA ?= ../shared/data
+bench-codec: build
+	@sh tools/bench-codec.sh build/swage $(DATA) $(CODEC)
+
+docs-codec:
+	@sh tools/put-block.sh docs/codec.md bench-codec build/bench-codec/tables.md
 
 install: build
 	@cmake --install build

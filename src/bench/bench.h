@@ -176,7 +176,7 @@ typedef struct swg__bench {
     swg__row *rows;
     int row_count;
     swg__peer peers[1 + SWG__PEER_PROCESSES]; /* oneDNN, then the processes */
-    struct swg__peer_process *processes;      /* [team][process]; NULL while none runs */
+    struct swg__talk *processes; /* [team][process]; NULL while none runs */
 } swg__bench;
 
 /* Measures everything asked for. SWG_EUSAGE: no row matches. SWG_EINTERRUPTED: *opts->stop was raised. */
@@ -195,7 +195,6 @@ swg_status swg__bench_busy(swg__bench *b, swg__row *row);
 
 /* ---- peers.c: other systems ---- */
 
-typedef struct swg__peer_process swg__peer_process;
 const char *swg__peer_key(int i);                           /* "pytorch"; NULL behind the last one */
 /* Starts what b->opts.against asks for; a peer that is absent or fails says so in b->peers. */
 swg_status swg__peers_open(swg__bench *b);

@@ -2,115 +2,30 @@
  * In: $SWAGE_PEER_PYTHON, or bench/peers/.venv of the source tree, and the scripts of bench/peers. Out: peers of rows; "absent" or the error
  * where there is none. SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include "bench/bench.h"
-
-#define FOLDER "bench/peers/"
-#define PYTHON FOLDER ".venv/bin/python3"
-
-enum { PATIENCE_MS = 900000, SLICE_MS = 200 }; /* compiling takes its time */
+#include "bench/talk.h"
 
 /* The peers that can be asked for; oneDNN runs inside our own process. */
 static const struct { const char *key, *name, *script, *option; } table[] = {
-    {"pytorch", "PyTorch", FOLDER "pytorch/bench.py", NULL},
-    {"pytorch-compile", "PyTorch compiled", FOLDER "pytorch/bench.py", "--compile"},
-    {"onnxruntime", "ONNX Runtime", FOLDER "onnxruntime/bench.py", NULL},
+    {"pytorch", "PyTorch", SWG__PEERS_FOLDER "pytorch/bench.py", NULL},
+    {"pytorch-compile", "PyTorch compiled", SWG__PEERS_FOLDER "pytorch/bench.py", "--compile"},
+    {"onnxruntime", "ONNX Runtime", SWG__PEERS_FOLDER "onnxruntime/bench.py", NULL},
 };
 _Static_assert(sizeof table / sizeof *table == SWG__PEER_PROCESSES, "a row per process");
 
 const char *swg__peer_key(int i) { return i >= 0 && i < SWG__PEER_PROCESSES ? table[i].key : NULL; }
 
-struct swg__peer_process {
-    pid_t pid;
-    int fd;                 /* both ways; -1: ended */
-    swg__text line;         /* what was read and not used yet */
-};
-
-/* ---- lines to and from a process ---- */
-
-/* The next line without its end, which stays valid until the next call; NULL: the peer ended, or said nothing for too long. */
-static char *next_line(swg__bench *b, swg__peer_process *p, size_t *used) {
-    char buffer[4096];
-    for (int waited = 0; p->fd >= 0; waited += SLICE_MS) {
-        char *end = p->line.data ? memchr(p->line.data, '\n', p->line.length) : NULL;
-        if (end) {
-            *end = 0;
-            *used = (size_t)(end - p->line.data) + 1;
-            return p->line.data;
-        }
-        if ((b->opts.stop && *b->opts.stop) || waited > PATIENCE_MS)
-            break;
-        struct pollfd ready = {.fd = p->fd, .events = POLLIN};
-        if (poll(&ready, 1, SLICE_MS) <= 0)
-            continue;
-        ssize_t n = read(p->fd, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        swg__text_add(&p->line, buffer, (size_t)n);
-        waited = 0;
-        if (p->line.failed)
-            break;
-    }
-    return NULL;
-}
-
-/* The answer as JSON; NULL: none. */
-static cJSON *next_answer(swg__bench *b, swg__peer_process *p) {
-    size_t used = 0;
-    char *line = next_line(b, p, &used);
-    cJSON *root = line ? cJSON_Parse(line) : NULL;
-    if (line) {
-        memmove(p->line.data, p->line.data + used, p->line.length - used);
-        p->line.length -= used;
-    }
-    return root;
-}
-
-static void end_process(swg__peer_process *p) {
-    if (p->fd >= 0)
-        close(p->fd);
-    if (p->pid > 0) { /* it has nothing to lose */
-        kill(p->pid, SIGTERM);
-        waitpid(p->pid, NULL, 0);
-    }
-    *p = (swg__peer_process){.fd = -1, .line = p->line};
-}
-
-static bool start_process(const swg__bench *b, swg__peer_process *p, const char *python, int which, int threads) {
+static bool start_process(const swg__bench *b, swg__talk *t, const char *python, int which, int threads) {
     char count[16];
-    int ends[2];
     snprintf(count, sizeof count, "%d", threads);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return false;
-    p->pid = fork();
-    if (p->pid == 0) {
-        sched_setaffinity(0, sizeof b->cpus, &b->cpus);
-        dup2(ends[1], STDIN_FILENO);
-        dup2(ends[1], STDOUT_FILENO);
-        const char *arguments[8] = {python, table[which].script, "--serve", "--threads", count};
-        int at = 5;
-        if (table[which].option)
-            arguments[at++] = table[which].option;
-        if (b->opts.quick)
-            arguments[at++] = "--quick";
-        execvp(python, (char *const *)(uintptr_t)arguments);
-        _exit(127);
-    }
-    close(ends[1]);
-    p->fd = ends[0];
-    if (p->pid < 0)
-        end_process(p);
-    return p->fd >= 0;
+    const char *arguments[8] = {python, table[which].script, "--serve", "--threads", count};
+    int at = 5;
+    if (table[which].option)
+        arguments[at++] = table[which].option;
+    if (b->opts.quick)
+        arguments[at++] = "--quick";
+    return swg__talk_start(t, arguments, &b->cpus);
 }
 
 /* ---- rows ---- */
@@ -141,17 +56,17 @@ static void add_times(swg__row *row, int which, const cJSON *found) {
     peer->ratio = (swg__ratio){ratio, ratio, ratio};
 }
 
-static void ask(swg__bench *b, int which, swg__peer_process *p, swg__row *row) {
+static void ask(swg__bench *b, int which, swg__talk *t, swg__row *row) {
     static const char suffix[] = "-bf16"; /* of the row's name; a peer has the work's name and the type apart */
     char line[96];
     size_t length = strlen(row->work.id), tail = strlen(suffix);
     bool bf16 = length > tail && strcmp(row->work.id + length - tail, suffix) == 0;
     snprintf(line, sizeof line, "%.*s %s\n", (int)(bf16 ? length - tail : length), row->work.id, bf16 ? "bf16" : "f32");
-    cJSON *root = send(p->fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line) ? next_answer(b, p) : NULL;
+    cJSON *root = swg__talk_say(t, line) ? swg__talk_hear(t, b->opts.stop) : NULL;
     const cJSON *found;
     cJSON_ArrayForEach(found, cJSON_GetObjectItemCaseSensitive(root, "rows")) add_times(row, which, found);
     if (!root && !(b->opts.stop && *b->opts.stop)) {
-        end_process(p);
+        swg__talk_end(t);
         snprintf(b->peers[1 + which].options, sizeof b->peers[1 + which].options, "ended at %.60s; see its message", row->work.id);
     }
     cJSON_Delete(root);
@@ -159,48 +74,44 @@ static void ask(swg__bench *b, int which, swg__peer_process *p, swg__row *row) {
 
 void swg__peers_row(swg__bench *b, int team, swg__row *row) {
     for (int which = 0; b->processes && which < SWG__PEER_PROCESSES; which++) {
-        swg__peer_process *p = &b->processes[team * SWG__PEER_PROCESSES + which];
-        if (p->fd >= 0 && !*row->failure)
-            ask(b, which, p, row);
+        swg__talk *t = &b->processes[team * SWG__PEER_PROCESSES + which];
+        if (t->fd >= 0 && !*row->failure)
+            ask(b, which, t, row);
     }
 }
 
 /* ---- opening and closing ---- */
 
-static void greet(swg__bench *b, swg__peer_process *p, int which) {
+static void greet(swg__bench *b, swg__talk *t, int which) {
     swg__peer *peer = &b->peers[1 + which];
-    cJSON *root = p->fd >= 0 ? next_answer(b, p) : NULL;
+    cJSON *root = t->fd >= 0 ? swg__talk_hear(t, b->opts.stop) : NULL;
     if (root) {
         snprintf(peer->version, sizeof peer->version, "%s", string(root, "version"));
         snprintf(peer->options, sizeof peer->options, "right after each of our rows; %.120s", string(root, "options"));
     } else {
         snprintf(peer->version, sizeof peer->version, "failed");
         snprintf(peer->options, sizeof peer->options, "%s did not start; see its message", table[which].script);
-        end_process(p);
+        swg__talk_end(t);
     }
     cJSON_Delete(root);
 }
 
 swg_status swg__peers_open(swg__bench *b) {
-    const char *python = getenv("SWAGE_PEER_PYTHON");
-    if (!python || !*python)
-        python = PYTHON;
     for (int which = 0; which < SWG__PEER_PROCESSES; which++)
         b->peers[1 + which] = (swg__peer){.name = table[which].name, .version = "not asked"};
     b->processes = swg__calloc(b->ctx, SWG__PEER_PROCESSES * 2, sizeof *b->processes);
     if (!b->processes)
         return swg__fail_memory(b->ctx, sizeof *b->processes, "peers");
-    for (int i = 0; i < SWG__PEER_PROCESSES * 2; i++) {
-        b->processes[i].fd = -1;
-        swg__text_init(&b->processes[i].line, b->ctx);
-    }
+    for (int i = 0; i < SWG__PEER_PROCESSES * 2; i++)
+        swg__talk_init(&b->processes[i], b->ctx);
     for (int which = 0; which < SWG__PEER_PROCESSES; which++) {
         swg__peer *peer = &b->peers[1 + which];
         if (!(b->opts.against & 1u << which))
             continue;
-        if (!swg__exists(table[which].script) || (strchr(python, '/') && !swg__exists(python))) {
+        const char *python = swg__talk_python(table[which].script);
+        if (!python) {
             snprintf(peer->version, sizeof peer->version, "absent");
-            snprintf(peer->options, sizeof peer->options, "needs %s and " PYTHON ", or SWAGE_PEER_PYTHON (`make bench-peers`)", table[which].script);
+            snprintf(peer->options, sizeof peer->options, "needs %s and " SWG__PEERS_PYTHON ", or SWAGE_PEER_PYTHON (`make bench-peers`)", table[which].script);
             continue;
         }
         for (int t = 0; t < b->team_count; t++) /* all load at the same time */
@@ -213,10 +124,8 @@ swg_status swg__peers_open(swg__bench *b) {
 }
 
 void swg__peers_close(swg__bench *b) {
-    for (int i = 0; b->processes && i < SWG__PEER_PROCESSES * 2; i++) {
-        end_process(&b->processes[i]);
-        swg__text_free(&b->processes[i].line);
-    }
+    for (int i = 0; b->processes && i < SWG__PEER_PROCESSES * 2; i++)
+        swg__talk_free(&b->processes[i]);
     swg__free(b->ctx, b->processes);
     b->processes = NULL;
 }

@@ -87,6 +87,9 @@ swg_status cli_only_keys(cli *c, const char *keys);
 /* Is it a run folder or a checkpoint, by its name, and not a recipe or another file? (model_arg.c) */
 bool cli_names_model(const char *path);
 
+/* --without: "network,stencil" as bits of the codec's modes (without_arg.c). */
+swg_status cli_without(cli *c, uint32_t *bits);
+
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);
 /* The same for work that trains: where the recipe asks for threads or an instruction set that no option names, in a context of its own,

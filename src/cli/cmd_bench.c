@@ -5,29 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 #include "bench/compare.h"
-#include "cli/cli.h"
+#include "cli/bench_out.h"
 
 static const cli_option options[] = {
     {"quick", 0, NULL, "about 20 seconds: shorter measurements, wider spread"},
-    {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all"},
+    {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all; codec: hdf5plugin"},
     {"list", 0, NULL, "list the rows"},
     {"explain", 0, NULL, "say what each pass and the planner did for every row"},
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
     {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
     {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
+    {"data", 0, "DIR", "codec: folder with fields/ and bssn/; what it lacks is replaced by samples/"},
+    {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, speed (default: all)"},
+    {"model", 'm', "RUN", "codec: run folder or checkpoint of a network for the BSSN tables"},
+    {"without", 0, "LIST", "codec: ways of coding not to try"},
     {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
-    {"markdown", 0, NULL, "with --report: as Markdown"},
+    {"markdown", 0, NULL, "with --report, and of codec: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
 
 static void print_id(void *user, const char *id) { fprintf(user, "%s\n", id); }
 
-static void show_progress(void *user, const char *text) { cli_progress_show(user, "%s", text); }
+void cli_bench_progress(void *user, const char *text) { cli_progress_show(user, "%s", text); }
 
 /* Takes json and text over. */
-static swg_status print(cli *c, char *json, swg__text *text) {
+swg_status cli_bench_print(cli *c, char *json, swg__text *text) {
     swg_status status = json && !text->failed ? SWG_OK : cli_fail(c, SWG_ENOMEM, "out of memory");
     const char *path = cli_value(c, "output");
     if (status == SWG_OK && path)
@@ -90,14 +94,14 @@ static swg_status compare(cli *c) {
                                  .config = {.recipes = cli_value(c, "recipes"), .overrides = (const char *const *)c->overrides,
                                             .override_count = c->override_count},
                                  .batches = batches, .batch_count = batch_count, .quick = cli_flag(c, "quick"), .stop = cli_signal_flag(),
-                                 .progress = show_progress, .user = &progress};
+                                 .progress = cli_bench_progress, .user = &progress};
     swg_status status = swg__compare_run(c->ctx, &o, &compared);
     cli_progress_close(&progress);
     if (status == SWG_OK) {
         swg__text text;
         swg__text_init(&text, c->ctx);
         swg__compare_table(&compared, &text);
-        status = print(c, swg__compare_json(&compared), &text);
+        status = cli_bench_print(c, swg__compare_json(&compared), &text);
     }
     if (status == SWG_OK)
         status = check_settings(c, &compared);
@@ -145,11 +149,22 @@ static swg_status report(cli *c) {
     return status;
 }
 
+static swg_status no_codec_options(cli *c) {
+    static const char *const own[] = {"data", "tables", "model", "without"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (cli_value(c, own[i]))
+            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench codec`", own[i]);
+    return SWG_OK;
+}
+
 static swg_status run(cli *c) {
     if (cli_flag(c, "report"))
         return report(c);
+    if (c->positional_count && strcmp(c->positional[0], "codec") == 0)
+        return cli_bench_codec(c);
+    SWG__TRY(no_codec_options(c));
     if (cli_flag(c, "markdown"))
-        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report");
+        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report and with codec");
     if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
         return compare(c);
     if (c->override_count)
@@ -173,14 +188,14 @@ static swg_status run(cli *c) {
     swg__bench bench;
     const swg__bench_opts opts = {.patterns = (const char *const *)c->positional, .pattern_count = c->positional_count,
                                   .threads = (int)threads, .quick = cli_flag(c, "quick"), .against = against,
-                                  .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .progress = show_progress, .user = &progress};
+                                  .explain = cli_flag(c, "explain") ? stderr : NULL, .stop = cli_signal_flag(), .progress = cli_bench_progress, .user = &progress};
     status = swg__bench_run(c->ctx, &opts, &bench);
     cli_progress_close(&progress);
     if (status == SWG_OK) {
         swg__text text;
         swg__text_init(&text, c->ctx);
         swg__bench_table(&bench, &text);
-        status = print(c, swg__bench_json(&bench), &text);
+        status = cli_bench_print(c, swg__bench_json(&bench), &text);
     }
     if (status == SWG_OK)
         status = check_rows(c, &bench);
@@ -190,11 +205,12 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
+    .usage = "[ROW ...] | codec | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
                "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"
                "  swage bench swae/mlp-deep --compare-opts\n"
+               "codec: ratios, bounds and speed of the codec beside SZ3, SPERR and zfp; docs/codec.md.\n"
                "docs/benchmarks.md tells what the rows and columns mean.",
     .options = options,
     .least = 0,

@@ -16,7 +16,7 @@ static const cli_option options[] = {
     {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*; with --hdf5: all)"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
-    {"without", 0, "LIST", "ways of coding not to try: network, stencil, planes (to see what each is worth)"},
+    {"without", 0, "LIST", "ways of coding not to try, such as network, stencil, planes (to see what each is worth)"},
     {"no-check", 0, NULL, "do not restore and compare after writing"},
     {"report", 0, "FILE", "also write an HTML report"},
     {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},
@@ -38,30 +38,6 @@ static swg_status default_output(cli *c, const char *input, char *out, size_t ca
     bool nameless = length && (input[length - 1] == '.' || input[length - 1] == '/');
     if (snprintf(out, capacity, "%.*s%s.swz", (int)length, input, nameless ? "/archive" : "") >= (int)capacity)
         return cli_fail(c, SWG_EUSAGE, "%s: the name is too long; say where to write with -o", input);
-    return SWG_OK;
-}
-
-/* "network,stencil" -> bits */
-static swg_status read_without(cli *c, uint32_t *bits) {
-    static const swg_codec_mode modes[] = {SWG_MODE_NETWORK, SWG_MODE_STENCIL, SWG_MODE_PLANES};
-    const char *list = cli_value(c, "without");
-    *bits = 0;
-    for (const char *p = list; p && *p;) {
-        size_t length = strcspn(p, ",");
-        uint32_t bit = 0;
-        for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-            if (strlen(swg_codec_mode_name(modes[i])) == length && strncmp(swg_codec_mode_name(modes[i]), p, length) == 0)
-                bit = 1u << modes[i];
-        if (!bit) {
-            static const char *const names[] = {"network", "stencil", "planes"};
-            char word[32], near[64];
-            snprintf(word, sizeof word, "%.*s", (int)length, p);
-            return cli_fail(c, SWG_EUSAGE, "--without %s: expected a list of network, stencil, planes%s", list,
-                            swg__did_you_mean(word, names, 3, near, sizeof near));
-        }
-        *bits |= bit;
-        p += length + (p[length] == ',');
-    }
     return SWG_OK;
 }
 
@@ -111,7 +87,7 @@ static swg_status run(cli *c) {
     if (!bound && !cli_value(c, "append"))
         return cli_fail(c, SWG_EUSAGE, "say how large an error may be: -e abs:NUMBER, -e rel:NUMBER or -e lossless");
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
-    SWG__TRY(read_without(c, &opts.without));
+    SWG__TRY(cli_without(c, &opts.without));
     if (bound)
         SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
     SWG__TRY(read_range(c, &opts));

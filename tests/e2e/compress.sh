@@ -152,7 +152,7 @@ expect 2 'bound "tight": expected abs:NUMBER' compress lack -e tight
 expect 2 "expected a number above 0" compress lack -e abs:0
 expect 2 "expected a number above 0" compress lack -e rel:nan
 expect 2 "expected a number above 0" compress lack -e abs:1e-3x
-expect 2 "expected a list of network, stencil, planes" compress lack -e abs:1 --without magic
+expect 2 "expected a list of stencil, network, planes" compress lack -e abs:1 --without magic
 expect 1 "not" compress lack -e psnr:60 --skip-missing -o p.swz
 expect 1 "no such file" compress nowhere.h5 -e abs:1
 expect 1 "text.h5" compress text.h5 -e abs:1
