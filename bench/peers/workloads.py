@@ -42,6 +42,9 @@ CONVOLUTIONS = {
     "c5-256-256": ("forward", 64, 256, 256, (5, 5, 5)),
     "c5-bwd-data": ("data", 64, 64, 128, (5, 5, 5)),
     "c5-bwd-weights": ("weights", 64, 64, 128, (5, 5, 5)),
+    "c2-256-256": ("forward", 256, 256, 256, (2, 2, 2)),
+    "c2-bwd-data": ("data", 256, 256, 256, (2, 2, 2)),
+    "c2-bwd-weights": ("weights", 256, 256, 256, (2, 2, 2)),
     "u64": ("forward", 1, 32, 32, (64, 64, 64)),
     "u64-bwd-data": ("data", 1, 32, 32, (64, 64, 64)),
     "u64-bwd-weights": ("weights", 1, 32, 32, (64, 64, 64)),
@@ -214,11 +217,25 @@ TABLE = {
     **{name: lambda name=name: transposed(name) for name in TRANSPOSED},
 }
 PRODUCTS = [f"matmul-4096x{k}x{n}" for k, n in ((125, 512), (512, 256), (256, 16), (16, 256), (256, 512), (512, 125), (512, 16), (16, 512))]
-NETWORKS = {"mlp1": ("gelu", (125, 512, 16)), "mlp": ("relu", (125, 512, 256, 16))}
+LATENT = 16
+NETWORKS = {"mlp1": ("gelu", (125, 512, LATENT)), "mlp": ("relu", (125, 512, 256, LATENT))}
+CONVOLUTIONAL = {  # arguments of Convolutional in pytorch/networks.py
+    "conv": {"edge": 5, "per_stage": 2, "norm": True, "channels": (32, 64, 128, 256), "strides": (2, 2, 1, 1), "small": 2,
+             "ups": ((3, 1, 1, 0), (3, 1, 1, 0), (3, 2, 1, 1), (2, 1, 0, 0))},
+    "conv-opt": {"edge": 5, "per_stage": 1, "norm": False, "channels": (32, 64, 128, 256), "strides": (2, 2, 1, 1), "small": 2,
+                 "ups": ((3, 1, 1, 0), (3, 1, 1, 0), (3, 2, 1, 0), (3, 2, 1, 0))},
+    "conv7": {"edge": 7, "per_stage": 2, "norm": True, "channels": (32, 64, 128), "strides": (2, 2, 2), "small": 1,
+              "ups": ((3, 2, 1, 1), (3, 2, 1, 1), (3, 2, 1, 1))},
+}
 INFERENCE = [f"{name}-b{batch}" for name in NETWORKS for batch in (1, 16, 256, 4096)]
-TRAINING = [f"{name}-train-b256" for name in NETWORKS]
+TRAINING = [f"{name}-train-b256" for name in (*NETWORKS, *CONVOLUTIONAL)]
 UPDATES = ["adamw-400013", "adamw-15400000"]
 NAMES = [*PRODUCTS, *TABLE, *INFERENCE, *TRAINING, *UPDATES]
+
+
+def inputs_of(name):
+    """Values of a block."""
+    return CONVOLUTIONAL[name]["edge"] ** 3 if name in CONVOLUTIONAL else NETWORKS[name][1][0]
 
 
 def work_of(name):

@@ -15,6 +15,9 @@ enum { MOST_WORKLOADS = 128 + SWG__BENCH_LAYERS };
 static const int64_t products[][2] = {{125, 512}, {512, 256}, {256, 16}, {16, 256}, {256, 512}, {512, 125}, {512, 16}, {16, 512}};
 static const int64_t batches[] = {1, 16, 256, 4096};
 static const struct { const char *model, *name; } models[] = {{"swae/mlp", "mlp1"}, {"swae/mlp-deep", "mlp"}};
+/* Networks whose training step has a row. */
+static const struct { const char *model, *name; } trained[] = {
+    {"swae/mlp", "mlp1"}, {"swae/mlp-deep", "mlp"}, {"swae/conv", "conv"}, {"swae/conv-opt", "conv-opt"}, {"swae/conv7", "conv7"}};
 /* Batches whose plans take more than 64 MiB or close to it, of every kind of network. */
 static const struct { const char *model, *name; int64_t train, infer; } memories[] = {
     {"swae/mlp", "mlp1", 4096, 65536}, {"swae/mlp-deep", "mlp", 4096, 65536}, {"swae/gmlp", "gmlp", 4096, 16384}, {"swae/conv-opt", "conv-opt", 512, 2048}};
@@ -51,10 +54,10 @@ static int list(swg__workload *out) {
             *w = (swg__workload){.kind = SWG__WORK_INFER, .model = models[m].model, .batch = batches[i]};
             snprintf(w->id, sizeof w->id, "%s-b%lld", models[m].name, (long long)batches[i]);
         }
-    for (size_t m = 0; m < COUNT(models); m++) {
+    for (size_t m = 0; m < COUNT(trained); m++) {
         swg__workload *w = &out[count++];
-        *w = (swg__workload){.kind = SWG__WORK_TRAIN, .model = models[m].model, .batch = TRAIN_BATCH};
-        snprintf(w->id, sizeof w->id, "%s-train-b%d", models[m].name, TRAIN_BATCH);
+        *w = (swg__workload){.kind = SWG__WORK_TRAIN, .model = trained[m].model, .batch = TRAIN_BATCH};
+        snprintf(w->id, sizeof w->id, "%s-train-b%d", trained[m].name, TRAIN_BATCH);
     }
     count += in_bf16(out, first, count);
     out[count++] = (swg__workload){.id = "pool-busy", .kind = SWG__WORK_BUSY, .model = "swae/mlp-deep", .batch = TRAIN_BATCH};

@@ -13,7 +13,7 @@
 #include "ir/conv.h"
 #include "kernel/kernel.h"
 
-enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16 };
+enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16 };
 
 typedef struct layout {
     swg__conv c;
@@ -25,7 +25,8 @@ typedef struct layout {
     int64_t table_bytes, part_elements, tail_elements, area_bytes; /* table of lines; sums; what is left of Y beside whole panels; all of a part's memory */
     bool pairs, along_x;                /* bf16: of neighbours along x, else of samples; `rows` counts pairs of samples then */
     int64_t depth;                      /* words of Y per column and block */
-    int64_t x_line, x_lines;            /* words of X per channel and line; lines that one tap along z needs */
+    int64_t x_line, x_lines;            /* words of X per channel and line; lines of a block */
+    int64_t units;                      /* bf16: samples, or pairs of them, of a block; 0: less than one, and X packed for each tap along z */
 } layout;
 
 /* Positions that all taps of a line see, which two neighbours to a word and zeros instead of padding would take for `extra` more. */
@@ -49,12 +50,19 @@ static void pair_layout(layout *l) {
     int64_t y_line = l->along_x ? swg__ceil_div(most, 2) : most;
     l->x_line = (most - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1;
     l->x_line = l->along_x ? l->x_line + c->stride[2] : swg__min64(l->x_line, c->in[2]);
-    int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * l->part_rows);
-    l->block_rows = l->chunks > 1 ? 1 : BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS);
-    l->block_rows = swg__min64(l->block_rows, l->rows);
+    int64_t y_lines = c->out[0] * c->out[1], x_lines = c->in[0] * c->in[1];
+    int64_t unit_bytes = 4 * (y_lines * y_line * l->columns + x_lines * l->x_line * l->part_rows);
+    l->units = l->chunks > 1 ? 0 : swg__min64(swg__min64(BLOCK_BYTES / unit_bytes, BLOCK_ROWS / y_lines), l->rows / y_lines);
+    if (l->units > 0) {
+        l->block_rows = l->units * y_lines;
+        l->x_lines = l->units * x_lines;
+    } else {
+        int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * l->part_rows);
+        l->block_rows = l->chunks > 1 || BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS), l->rows);
+        int64_t planes = (l->block_rows - 1 + c->out[1] - 1) / c->out[1] + 1;
+        l->x_lines = planes * swg__min64(c->in[1], (swg__min64(l->block_rows, c->out[1]) - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1] + 1);
+    }
     l->depth = l->block_rows * y_line;
-    int64_t planes = (l->block_rows - 1 + c->out[1] - 1) / c->out[1] + 1;
-    l->x_lines = planes * swg__min64(c->in[1], (swg__min64(l->block_rows, c->out[1]) - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1] + 1);
 }
 
 /* Of the columns beside whole panels, as packed. */
@@ -152,15 +160,27 @@ static void pack_tail(const swg__call *call, const float *y, int64_t positions, 
     }
 }
 
-/* Lines of a block that tap (tz, ty, .) joins with a line of X: their starts in X, and their rows of Y counted from the block's. */
-static int64_t list_lines(const layout *l, int64_t tz, int64_t ty, int64_t row0, int64_t row1, int64_t pitch, swg__tap *table) {
+/* The line of X that line (z, y) of Y meets at tap (tz, ty, .), counted within its sample; -1: padding. */
+static int64_t line_of_x(const swg__conv *c, int64_t tz, int64_t ty, int64_t z, int64_t y) {
+    int64_t qz = z * c->stride[0] + tz * c->dilation[0] - c->before[0], qy = y * c->stride[1] + ty * c->dilation[1] - c->before[1];
+    return qz >= 0 && qz < c->in[0] && qy >= 0 && qy < c->in[1] ? qz * c->in[1] + qy : -1;
+}
+
+/* Lines of Y in [row0, row1) that tap (tz, ty, .) joins with a line of X: in units of `x_pitch` and `y_pitch`, the line of X counted from
+ * sample `first` on, that of Y from row0. */
+static int64_t list_lines(const layout *l, int64_t tz, int64_t ty, int64_t row0, int64_t row1, int64_t first, int64_t x_pitch, int64_t y_pitch,
+                          swg__tap *table) {
     const swg__conv *c = &l->c;
-    int64_t count = 0;
+    int64_t y = row0 % c->out[1], z = row0 / c->out[1] % c->out[0], n = row0 / c->out[1] / c->out[0] - first, count = 0;
     for (int64_t row = row0; row < row1; row++) {
-        int64_t y = row % c->out[1], z = row / c->out[1] % c->out[0], n = row / c->out[1] / c->out[0];
-        int64_t qz = z * c->stride[0] + tz * c->dilation[0] - c->before[0], qy = y * c->stride[1] + ty * c->dilation[1] - c->before[1];
-        if (qz >= 0 && qz < c->in[0] && qy >= 0 && qy < c->in[1])
-            table[count++] = (swg__tap){.a = ((n * c->in[0] + qz) * c->in[1] + qy) * c->in[2] * c->in_channels, .b = (row - row0) * pitch};
+        int64_t line = line_of_x(c, tz, ty, z, y);
+        if (line >= 0)
+            table[count++] = (swg__tap){.a = (n * c->in[0] * c->in[1] + line) * x_pitch, .b = (row - row0) * y_pitch};
+        if (++y == c->out[1]) {
+            y = 0;
+            n += ++z == c->out[0];
+            z = z == c->out[0] ? 0 : z;
+        }
     }
     return count;
 }
@@ -179,7 +199,7 @@ static void add_block(const swg__call *call, const part *p, int64_t block, float
                       .ldc = p->columns, .taps = table, .accumulate = true};
     for (int64_t tz = 0; tz < c->kernel[0]; tz++)
         for (int64_t ty = 0; ty < c->kernel[1]; ty++) {
-            gemm.tap_count = list_lines(l, tz, ty, row0, row1, pitch, table);
+            gemm.tap_count = list_lines(l, tz, ty, row0, row1, 0, c->in[2] * c->in_channels, pitch, table);
             for (int64_t tx = 0; tx < c->kernel[2] && gemm.tap_count; tx++) {
                 int64_t first, end, shift;
                 swg__conv_valid(c, 2, tx, &first, &end);
@@ -218,9 +238,10 @@ static void pack_y(const swg__call *call, const part *p, int64_t row0, int64_t r
     for (int64_t o = 0; o < p->columns; o += isa->nr) {
         int64_t columns = swg__min64(isa->nr, p->columns - o), ld = columns > isa->vl ? isa->nr : isa->vl;
         uint32_t *to = words + o * l->depth;
-        for (int64_t row = row0; row < row1; row++) {
+        for (int64_t row = row0, count; row < row1; row += count) {
             int64_t sample = row / lines * (l->along_x ? 1 : 2);
             const char *y = (const char *)call->in[1] + (sample * lines + row % lines) * line + (x0 * oc + p->group * l->narrow + p->o + o) * size;
+            count = l->along_x || l->chunks > 1 ? 1 : swg__min64(row1 - row, lines - row % lines); /* lines that follow each other */
             if (l->along_x) {
                 isa->pair_rows(to, ld, y, y + oc * size, bf16, 2 * oc, (x1 - x0) / 2, columns);
                 to += (x1 - x0) / 2 * ld;
@@ -228,24 +249,23 @@ static void pack_y(const swg__call *call, const part *p, int64_t row0, int64_t r
                     isa->pair_rows(to, ld, y + (x1 - x0 - 1) * oc * size, NULL, bf16, 0, 1, columns);
                 to += (x1 - x0) % 2 * ld;
             } else {
-                isa->pair_rows(to, ld, y, sample + 1 < c->batch ? y + lines * line : NULL, bf16, oc, x1 - x0, columns);
-                to += (x1 - x0) * ld;
+                isa->pair_rows(to, ld, y, sample + 1 < c->batch ? y + lines * line : NULL, bf16, oc, count * (x1 - x0), columns);
+                to += count * (x1 - x0) * ld;
             }
         }
     }
 }
 
 /* A part's channels of one line of X, from position `from` on as many words as a line has that lie in it or, along x, beside it. */
-static void pack_x_line(const swg__call *call, const part *p, int64_t sample, int64_t line, int64_t from, int64_t ld, uint32_t *to) {
+static void pack_x_line(const swg__call *call, const part *p, const swg__bf16 *x, const swg__bf16 *other, int64_t from, int64_t ld, uint32_t *to) {
     const layout *l = call->layout;
     const swg__conv *c = &l->c;
-    const int64_t ic = c->in_channels, extent = c->in[2], lines = c->in[0] * c->in[1];
-    const swg__bf16 *x = (const swg__bf16 *)call->in[0] + (sample * lines + line) * extent * ic + p->group * l->wide + p->i;
+    const int64_t ic = c->in_channels, extent = c->in[2];
     int64_t begin = from < 0 ? -from : 0, end = swg__min64(l->x_line, extent - from);
     if (!l->along_x) {
         if (end > begin)
-            call->isa->pair_rows(to + begin * ld, ld, x + (from + begin) * ic, sample + 1 < c->batch ? x + (from + begin + lines * extent) * ic : NULL,
-                                 true, ic, end - begin, p->rows);
+            call->isa->pair_rows(to + begin * ld, ld, x + (from + begin) * ic, other ? other + (from + begin) * ic : NULL, true, ic, end - begin,
+                                 p->rows);
         return;
     }
     int64_t s = c->stride[2], both = end - s > begin ? end - s : begin; /* words [begin, both) have two positions in the line */
@@ -260,6 +280,20 @@ static void pack_x_line(const swg__call *call, const part *p, int64_t sample, in
         bool first = from + w < extent, second = from + w + s < extent;
         pair_position(call, to + w * ld, first ? x + (from + w) * ic : NULL, second ? x + (from + w + s) * ic : NULL, p->rows);
     }
+}
+
+/* `lines` lines of a sample, or of two, from `line` on. */
+static void pack_x(const swg__call *call, const part *p, int64_t sample, int64_t line, int64_t lines, int64_t from, int64_t ld, uint32_t *to) {
+    const layout *l = call->layout;
+    const swg__conv *c = &l->c;
+    const int64_t ic = c->in_channels, step = c->in[2] * ic, whole = c->in[0] * c->in[1] * step;
+    const swg__bf16 *x = (const swg__bf16 *)call->in[0] + sample * whole + line * step + p->group * l->wide + p->i;
+    const swg__bf16 *other = sample + 1 < c->batch ? x + whole : NULL;
+    if (!l->along_x && from == 0 && l->x_line == c->in[2])
+        call->isa->pair_rows(to, ld, x, other, true, ic, lines * c->in[2], p->rows);
+    else
+        for (int64_t i = 0; i < lines; i++)
+            pack_x_line(call, p, x + i * step, other ? other + i * step : NULL, from, ld, to + i * l->x_line * ld);
 }
 
 /* The lines of Y from `row` on that lie in one plane of the block, and the lines of X that taps (tz, ., .) join with them. */
@@ -277,20 +311,26 @@ static stretch stretch_of(const layout *l, int64_t tz, int64_t row, int64_t row1
     return s;
 }
 
-/* Those of X, stretch after stretch. */
-static void pack_x(const swg__call *call, const part *p, int64_t tz, int64_t row0, int64_t row1, int64_t from, int64_t ld, uint32_t *words) {
+/* X of a block: all of its samples; or, stretch after stretch, the lines that taps (tz, ., .) join. */
+static void pack_samples(const swg__call *call, const part *p, int64_t row0, int64_t row1, int64_t from, int64_t ld, uint32_t *words) {
     const layout *l = call->layout;
-    const swg__conv *c = &l->c;
+    int64_t lines = l->c.in[0] * l->c.in[1], y_lines = l->c.out[0] * l->c.out[1];
+    for (int64_t unit = row0 / y_lines; unit < row1 / y_lines; unit++, words += lines * l->x_line * ld)
+        pack_x(call, p, unit * (l->along_x ? 1 : 2), 0, lines, from, ld, words);
+}
+
+static void pack_stretches(const swg__call *call, const part *p, int64_t tz, int64_t row0, int64_t row1, int64_t from, int64_t ld, uint32_t *words) {
+    const layout *l = call->layout;
     for (int64_t row = row0; row < row1;) {
         stretch s = stretch_of(l, tz, row, row1);
-        for (int64_t q = s.low; q < s.low + s.lines; q++, words += l->x_line * ld)
-            pack_x_line(call, p, s.sample, s.z * c->in[1] + q, from, ld, words);
+        pack_x(call, p, s.sample, s.z * l->c.in[1] + s.low, s.lines, from, ld, words);
+        words += s.lines * l->x_line * ld;
         row = s.next;
     }
 }
 
-/* As list_lines, in words. */
-static int64_t list_pairs(const layout *l, int64_t tz, int64_t ty, int64_t row0, int64_t row1, int64_t pitch, int64_t ld, swg__tap *table) {
+/* As list_lines, of X packed stretch after stretch. */
+static int64_t list_stretches(const layout *l, int64_t tz, int64_t ty, int64_t row0, int64_t row1, int64_t x_pitch, int64_t y_pitch, swg__tap *table) {
     const swg__conv *c = &l->c;
     int64_t count = 0, packed = 0;
     for (int64_t row = row0; row < row1;) {
@@ -298,7 +338,7 @@ static int64_t list_pairs(const layout *l, int64_t tz, int64_t ty, int64_t row0,
         for (int64_t y = s.y; s.lines && row < s.next; y++, row++) {
             int64_t qy = y * c->stride[1] + ty * c->dilation[1] - c->before[1];
             if (qy >= 0 && qy < c->in[1])
-                table[count++] = (swg__tap){.a = (packed + qy - s.low) * l->x_line * ld, .b = (row - row0) * pitch};
+                table[count++] = (swg__tap){.a = (packed + qy - s.low) * x_pitch, .b = (row - row0) * y_pitch};
         }
         row = s.next;
         packed += s.lines;
@@ -317,11 +357,15 @@ static void add_pairs(const swg__call *call, const part *p, int64_t block, float
     pack_y(call, p, row0, row1, x0, x1, words);
     swg__gemm gemm = {.n = p->columns, .row_stride = 1, .k_stride = step * c->stride[2] * ld, .b = (const float *)words, .depth = l->depth,
                       .ldc = p->columns, .taps = table, .accumulate = true};
+    if (l->units)
+        pack_samples(call, p, row0, row1, from, ld, x);
     for (int64_t tz = 0; tz < c->kernel[0]; tz++) {
-        pack_x(call, p, tz, row0, row1, from, ld, x);
+        if (!l->units)
+            pack_stretches(call, p, tz, row0, row1, from, ld, x);
         for (int64_t ty = 0; ty < c->kernel[1]; ty++) {
             int64_t listed = 0; /* word of a line of Y that the table begins with */
-            gemm.tap_count = list_pairs(l, tz, ty, row0, row1, pitch, ld, table);
+            gemm.tap_count = l->units ? list_lines(l, tz, ty, row0, row1, row0 / (c->out[0] * c->out[1]), l->x_line * ld, pitch, table)
+                                      : list_stretches(l, tz, ty, row0, row1, l->x_line * ld, pitch, table);
             for (int64_t tx = 0; tx < c->kernel[2] && gemm.tap_count; tx++) {
                 int64_t first, end;
                 swg__conv_valid(c, 2, tx, &first, &end);
@@ -344,16 +388,19 @@ static void add_pairs(const swg__call *call, const part *p, int64_t block, float
 /* (taps, rows, columns) of a part to where they belong in (O, I / groups, taps). */
 static void write_part(const swg__call *call, const part *p, const float *sums) {
     const layout *l = call->layout;
-    int64_t taps = l->c.taps, step = p->rows * p->columns;
-    for (int64_t o = 0; o < p->columns; o++) {
-        int64_t to = ((p->group * l->narrow + p->o + o) * l->wide + p->i) * taps;
-        for (int64_t i = 0; i < p->rows; i++)
-            for (int64_t t = 0; t < taps; t++)
-                if (call->node->dtype == SWG_BF16)
-                    ((swg__bf16 *)call->out)[to + i * taps + t] = swg__bf16_of(sums[t * step + i * p->columns + o]);
-                else
-                    ((float *)call->out)[to + i * taps + t] = sums[t * step + i * p->columns + o];
-    }
+    int64_t taps = l->c.taps, step = p->rows * p->columns, line = l->wide * taps, to = ((p->group * l->narrow + p->o) * l->wide + p->i) * taps;
+    if (call->node->dtype == SWG_BF16)
+        for (int64_t o = 0; o < p->columns; o++)
+            for (int64_t i = 0; i < p->rows; i++)
+                for (int64_t t = 0; t < taps; t++)
+                    ((swg__bf16 *)call->out)[to + o * line + i * taps + t] = swg__bf16_of(sums[t * step + i * p->columns + o]);
+    else if (taps == 1)
+        call->isa->turn((float *)call->out + to, line, sums, p->columns, p->columns, p->rows);
+    else
+        for (int64_t o = 0; o < p->columns; o += LINES_WRITTEN)
+            for (int64_t i = 0; i < p->rows; i++)
+                call->isa->turn((float *)call->out + to + o * line + i * taps, line, sums + i * p->columns + o, step,
+                                swg__min64(LINES_WRITTEN, p->columns - o), taps);
 }
 
 static void weights_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
@@ -364,7 +411,8 @@ static void weights_run(const swg__call *call, int64_t begin, int64_t end, int w
         float *sums = (float *)(area + l->table_bytes), *tail = sums + l->part_elements;
         part p = part_of(l, unit / l->shares);
         int64_t share = unit % l->shares, blocks = l->blocks * l->chunks;
-        memset(sums, 0, (size_t)(l->part_elements + (l->pairs ? l->tail_elements : 0)) * sizeof *sums); /* and packed panels' ends */
+        bool ends = l->pairs && (p.columns % call->isa->vl || p.rows & 1); /* of packed panels */
+        memset(sums, 0, (size_t)(l->part_elements + (ends ? l->tail_elements : 0)) * sizeof *sums);
         for (int64_t block = blocks * share / l->shares; block < blocks * (share + 1) / l->shares; block++) {
             if (l->pairs)
                 add_pairs(call, &p, block, sums, (uint32_t *)tail, table);

@@ -16,6 +16,7 @@ common.pin(args, "pytorch/bench.py")
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+import networks  # noqa: E402
 import workloads  # noqa: E402
 from workloads import agree  # noqa: E402
 
@@ -106,25 +107,6 @@ def table_rows(name, dtype):
 # ---- the networks ----
 
 
-class Autoencoder(nn.Module):
-    """Activation after every linear layer but the last of each half. x: (m, 125) -> latents (m, 16), reconstruction (m, 125)."""
-
-    def __init__(self, activation, widths):
-        super().__init__()
-
-        def half(w):
-            layers = []
-            for a, b in zip(w, w[1:]):
-                layers += [nn.Linear(a, b), nn.GELU() if activation == "gelu" else nn.ReLU()]
-            return nn.Sequential(*layers[:-1])
-
-        self.encoder, self.decoder = half(widths), half(widths[::-1])
-
-    def forward(self, x):
-        z = self.encoder(x)
-        return z, self.decoder(z)
-
-
 def total_loss(model, x, theta, prior):
     """mse + sliced-Wasserstein. theta: (l, k) normals, normalised here. prior: (m, k)."""
     z, y = model(x)
@@ -140,7 +122,7 @@ def mixed(dtype):
 
 def inference(name, batch, dtype):
     """Encode and decode, one call."""
-    model = Autoencoder(*workloads.NETWORKS[name]).eval()
+    model = networks.network(name).eval()
     x = torch.randn(batch, 125)
     exact = copy.deepcopy(model).double()
     if dtype == "bf16":
@@ -160,17 +142,18 @@ def inference(name, batch, dtype):
     return call, check
 
 
-def training(name, dtype):
+def training(name, dtype, way):
     """One step: draw, forward, loss, backward, clip to norm 1, fused Adam. bf16: autocast, weights stay f32."""
-    model = Autoencoder(*workloads.NETWORKS[name])
-    x = torch.randn(TRAIN_BATCH, 125)
+    model = networks.network(name, "padded" in way)
+    if "channels-last" in way:
+        model = model.to(memory_format=torch.channels_last_3d)
+    x = torch.rand(TRAIN_BATCH, workloads.inputs_of(name)) * 2 - 1
     loss_of = compiled(total_loss)
     parameters = list(model.parameters())
-    latent = workloads.NETWORKS[name][1][-1]
     optimiser = torch.optim.Adam(parameters, lr=2e-4, fused=True)
 
     def draw():
-        return torch.randn(DIRECTIONS, latent), torch.randn(TRAIN_BATCH, latent)
+        return torch.randn(DIRECTIONS, workloads.LATENT), torch.randn(TRAIN_BATCH, workloads.LATENT)
 
     def call():
         with mixed(dtype):
@@ -186,8 +169,8 @@ def training(name, dtype):
             loss = loss_of(model, x, *draws)
         loss.backward()
         total_loss(exact, x.double(), *(d.double() for d in draws)).backward()
-        for p, e in zip(parameters, exact.parameters()):
-            agree("gradient", p.grad, e.grad, 3e-1 if dtype == "bf16" else 1e-2)  # ranks that swap change single elements
+        found, truth = (torch.cat([p.grad.flatten().double() for p in m.parameters()]) for m in (model, exact))
+        agree("gradients", found, truth, 3e-1 if dtype == "bf16" else 1e-2)  # ranks that swap change single elements
         optimiser.zero_grad(set_to_none=True)
 
     return call, check
@@ -215,11 +198,13 @@ def adamw(kind, size):
 
 def rows_of(name, dtype):
     torch.manual_seed(42)
-    network = re.fullmatch(r"(mlp1?)(-train)?-b(\d+)", name)
+    network = re.fullmatch(r"(mlp1?|conv(?:-opt|7)?)(-train)?-b(\d+)", name)
     update = re.fullmatch(r"adamw-(\d+)", name)
     if network:
-        build = (lambda: training(network[1], dtype)) if network[2] else (lambda: inference(network[1], int(network[3]), dtype))
-        return [common.attempt(args, name, dtype, MODE, build)]
+        if not network[2]:
+            return [common.attempt(args, name, dtype, MODE, lambda: inference(network[1], int(network[3]), dtype))]
+        ways = ["", " channels-last", " padded", " padded channels-last"][: 4 if dtype == "bf16" else 2] if network[1] in workloads.CONVOLUTIONAL else [""]
+        return [common.attempt(args, name, dtype, MODE + way, lambda: training(network[1], dtype, way)) for way in ways]
     if update and dtype == "f32" and not args.compile:
         return [common.attempt(args, name, dtype, kind, lambda: adamw(kind, int(update[1]))) for kind in ("fused", "foreach")]
     return table_rows(name, dtype) if workloads.work_of(name) else []
