@@ -23,7 +23,7 @@ typedef void (*swg_log_fn)(void *user, swg_log_level level, const char *text);
 /* Zero is the default everywhere. */
 typedef struct swg_context_opts {
     int threads;             /* 0: as many as the affinity mask and the cgroup quota allow */
-    const char *isa;         /* NULL: the best one; else "scalar", "sse2", "avx2", "avx512", "avx512_bf16" */
+    const char *isa;         /* NULL: the best one; else "scalar", "sse2", "avx2", "avx512", "avx512_vnni", "avx512_bf16" */
     swg_allocator allocator; /* alloc NULL: the C library's */
     swg_log_fn log;          /* NULL: the library says nothing */
     void *log_user;

@@ -90,6 +90,14 @@ swg_status swg_recompute_read(swg_context *ctx, const char *text, swg_recompute 
 swg_status swg_recompute_read_budget(swg_context *ctx, const char *text, swg_recompute *out);
 const char *swg_recompute_name(swg_recompute_policy policy);    /* "blocks" */
 
+/* Products with weights in numbers of 8 bits, for inference (quantise.h). Everything else stays f32. */
+typedef enum swg_quantise {
+    SWG_QUANTISE_NONE,
+    SWG_QUANTISE_INT8,          /* s8 weights with a scale per channel; u8 activations, a scale per row or sample measured in the run; int32 sums */
+    SWG_QUANTISE_FP8,           /* E4M3 weights with a scale per channel, decoded where they are packed: arithmetic is f32, or bf16 */
+    SWG_QUANTISE_FP8_BOTH,      /* and E4M3 activations, a scale per row or sample: emulated in f32, to see what it costs in accuracy */
+} swg_quantise;
+
 typedef struct swg_plan_opts {
     const swg_value *outputs;   /* values that can be read after a run */
     int output_count;
@@ -101,6 +109,7 @@ typedef struct swg_plan_opts {
     swg_plan_mode mode;
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
     bool bf16;                  /* activations in bf16, sums, weights and what is precise in f32 (training.md, section 3) */
+    swg_quantise quantise;      /* of products with weights; SWG_QUANTISE_INT8: not with bf16 */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
     swg_recompute recompute;
 } swg_plan_opts;

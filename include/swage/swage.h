@@ -85,6 +85,7 @@ extern "C" {
 /* ---- the engine: describe, plan, run ---- */
 #include "swage/graph.h"        /* operations and gradients */
 #include "swage/nn.h"           /* layers and losses */
+#include "swage/quantise.h"     /* numbers of 8 bits */
 #include "swage/ops.h"          /* the table of operations */
 #include "swage/layers.h"       /* a graph by its layers: parameters, work, shapes */
 #include "swage/plan.h"         /* weights, memory, running */

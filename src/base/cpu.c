@@ -11,7 +11,7 @@
 #endif
 
 static const char *const isa_names[SWG__ISA_COUNT] = {
-#define ISA(id, name, like) #name,
+#define ISA(id, name, fast, like, int8) #name,
 #include "isa.def"
 #undef ISA
 };
@@ -42,8 +42,10 @@ swg__isa swg__isa_best(void) {
     unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if ((b & need) != need || (saved & 0xe6) != 0xe6)
         return SWG__AVX2;
-    enum { AVX512_BF16 = 1 << 5 };
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & AVX512_BF16 ? SWG__AVX512_BF16 : SWG__AVX512;
+    enum { AVX512_VNNI = 1 << 11, AVX512_BF16 = 1 << 5 };
+    if (!(c & AVX512_VNNI))
+        return SWG__AVX512;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & AVX512_BF16 ? SWG__AVX512_BF16 : SWG__AVX512_VNNI;
 }
 
 void swg__cpu_brand(char *out, int capacity) {

@@ -4,7 +4,7 @@
 #define SWAGE_CPU_H
 
 typedef enum swg__isa {
-#define ISA(id, name, like) SWG__##id,
+#define ISA(id, name, fast, like, int8) SWG__##id,
 #include "isa.def"
 #undef ISA
     SWG__ISA_COUNT

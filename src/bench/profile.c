@@ -5,12 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ir/ir.h"
 #include "plan/profile.h"
 
 enum { WARM_STEPS = 3 };
 static const double warm_ns = .2e9;
 
-static const char *const dtypes[] = {[SWG_F32] = "f32", [SWG_F64] = "f64", [SWG_I32] = "i32", [SWG_BF16] = "bf16"};
+static const char *const dtypes[] = {[SWG_F32] = "f32", [SWG_F64] = "f64", [SWG_I32] = "i32", [SWG_BF16] = "bf16", [SWG__CODES] = "codes"};
 
 /* ---- costs ---- */
 

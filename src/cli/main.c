@@ -80,7 +80,7 @@ static swg_status open_context(cli *c) {
             names[i] = swg__isa_name((swg__isa)i);
         return swg__isa_find(isa) >= 0 ? cli_fail(c, SWG_EUSAGE, "--isa %s: not offered by this machine; scalar always is", isa)
                                        : cli_fail(c, SWG_EUSAGE, "--isa %s: unknown; there are"
-#define ISA(id, name, like) " " #name
+#define ISA(id, name, fast, like, int8) " " #name
 #include "isa.def"
 #undef ISA
                                                   "%s", isa,

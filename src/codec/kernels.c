@@ -5,7 +5,7 @@
 const swg__codec_kernels *swg__codec_kernels_for(swg__isa isa) {
 #if SWG_X86
     static const swg__codec_kernels *const tables[SWG__ISA_COUNT] = {
-#define ISA(id, name, like) [SWG__##id] = &swg__codec_kernels_##like,
+#define ISA(id, name, fast, like, int8) [SWG__##id] = &swg__codec_kernels_##like,
 #include "isa.def"
 #undef ISA
     };

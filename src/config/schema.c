@@ -101,7 +101,7 @@ const swg__config_key swg__config_table[] = {
      "how a step runs: default; with as few calls to the threads as can be, which stay awake; that, and kernels run as measured on this machine. Results "
      "are the same, bit for bit"},
     {"performance.isa", SWG__CHOICE, "auto", "", "auto"
-#define ISA(id, name, like) " " #name
+#define ISA(id, name, fast, like, int8) " " #name
 #include "isa.def"
 #undef ISA
      , "instruction set; auto: the best of this machine"},

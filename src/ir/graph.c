@@ -1,6 +1,7 @@
 /* graph.c - the graph's storage: nodes in an array, everything they point to in an arena; latched errors; inspection.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "ir.h"
+#include "kernel/int8.h"
 #include "attention.h"
 #include "conv.h"
 #include <string.h>
@@ -172,7 +173,11 @@ bool swg__same_shape(const swg__node *a, const swg__node *b) {
 
 size_t swg__dtype_size(swg_dtype dtype) { return dtype == SWG_F64 ? 8 : dtype == SWG_BF16 ? 2 : 4; }
 
-int64_t swg__node_bytes(const swg__node *n) { return swg__shape_elements(n->ndim, n->shape) * (int64_t)swg__dtype_size(n->dtype); }
+int64_t swg__node_bytes(const swg__node *n) {
+    if (n->dtype == SWG__CODES)
+        return n->shape[0] * swg__codes_row_bytes(n);
+    return swg__shape_elements(n->ndim, n->shape) * (int64_t)swg__dtype_size(n->dtype);
+}
 
 static bool grow(swg_graph *g) {
     int64_t capacity = g->capacity ? 2 * g->capacity : 128;
@@ -299,7 +304,7 @@ int64_t swg_graph_macs(const swg_graph *g, swg_value v) {
 }
 
 void swg_graph_print(const swg_graph *g, FILE *file) {
-    static const char *const dtypes[] = {"f32", "f64", "i32", "bf16"};
+    static const char *const dtypes[] = {"f32", "f64", "i32", "bf16", "codes"};
     for (int64_t i = 1; i < g->count; i++) {
         const swg__node *n = &g->nodes[i];
         fprintf(file, "%%%lld = %s(", (long long)i, swg__ops[n->op].text);

@@ -14,6 +14,9 @@ typedef enum swg__op {
     SWG__OP_COUNT
 } swg__op;
 
+/* A type beside swg_dtype, of what only a product of codes reads: rows as kernel/int8.h draws them, the shape that of the values. */
+enum { SWG__CODES = SWG_BF16 + 1 };
+
 typedef enum swg__class { SWG__LEAF, SWG__RANDOM, SWG__VIEW, SWG__MOVE, SWG__EW, SWG__REDUCE, SWG__ROWS, SWG__SORT,
                           SWG__CONTRACTION, SWG__ATTEND, SWG__OPTIM } swg__class;
 
@@ -40,12 +43,13 @@ typedef struct swg__attr {
                                      * attention: heads in groups if their columns stand side by side, else 0.
                                      * stft: n, hop, window first in stride, dilation, before; trans_a: inverse.
                                      * spline: order in groups, range in f, trans_a: SiLU in front, trans_b: the bases before the last axis */
-    int32_t axis;                   /* concat, argsort, take, put */
+    int32_t axis;                   /* concat, argsort, take, put; qdq: SWG_CODE_ROWS, too */
     uint32_t axes;                  /* reduce */
     uint32_t stream;                /* random */
     bool trans_a, trans_b;          /* matmul */
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
-    uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags */
+    uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags. qdq: swg_code first; as codes,
+                                     * bytes of one in stride[0], of channels in `groups` runs per position */
     bool diagonal;                  /* param: f[1] on the diagonal only */
     uint32_t clone;                 /* not 0: for the backward pass, which computes it anew; never one with an equal node of another number */
 } swg__attr;

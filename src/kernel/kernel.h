@@ -60,6 +60,9 @@ typedef struct swg__kernel {
 #include "ir/op.def"
 #undef OP
 
+/* Of a qdq whose slices are not rows, and of products of codes. */
+extern const swg__kernel swg__kernel_qdq_channels, swg__kernel_int8;
+
 /* Adam and AdamW in one pass per quantity, the slow way, see swg_plan_opts.separate_update. The gradients end scaled, in place. */
 enum { SWG__UPDATE_PASSES = 4 };
 extern const swg__kernel swg__kernel_update_pass[SWG__UPDATE_PASSES];

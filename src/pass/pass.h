@@ -5,6 +5,7 @@
 #define SWAGE_PASS_H
 
 #include "ir/ir.h"
+#include "swage/quantise.h"
 
 typedef struct swg__work {
     swg_graph *g;           /* the copy */
@@ -40,6 +41,14 @@ swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_valu
 swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, swg_value *like);
 /* Is there a node that the pass must look at? */
 bool swg__holds_bf16(const swg_graph *g);
+
+/* Why a plan does not quantise this node; NULL: it does. fixed: of swg__mark_fixed. */
+const char *swg__quantise_not(const swg_graph *g, const uint8_t *fixed, const swg__node *n);
+/* From one copy into another, after the layout: quantise_dequantise before the operands of products with weights; SWG_CODE_NONE leaves one as it
+ * is. */
+swg_status swg__pass_quantise(const swg_graph *from, swg_graph *to, swg_code rows, swg_code weights, swg_value *like);
+/* After fusing: products of u8 rows and s8 weights read the codes, and quantise weights where they are packed. */
+swg_status swg__pass_codes(swg__work *w);
 
 /* ---- recomputation (checkpointing-and-memory.md, section 5) ---- */
 

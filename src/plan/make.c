@@ -62,6 +62,24 @@ static swg_status cast_as_written(const swg_graph *from, swg_graph *to, const sw
     return swg__pass_cast(from, to, outputs, output_count, false, like);
 }
 
+static swg_status quantise_int8(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
+    (void)outputs, (void)output_count;
+    return swg__pass_quantise(from, to, SWG_CODE_U8, SWG_CODE_S8, like);
+}
+
+static swg_status quantise_fp8_weights(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
+    (void)outputs, (void)output_count;
+    return swg__pass_quantise(from, to, SWG_CODE_NONE, SWG_CODE_E4M3, like);
+}
+
+static swg_status quantise_fp8(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
+    (void)outputs, (void)output_count;
+    return swg__pass_quantise(from, to, SWG_CODE_E4M3, SWG_CODE_E4M3, like);
+}
+
+static const copying_pass quantisers[] = {[SWG_QUANTISE_INT8] = quantise_int8, [SWG_QUANTISE_FP8] = quantise_fp8_weights,
+                                          [SWG_QUANTISE_FP8_BOTH] = quantise_fp8};
+
 /* Runs a pass that makes a new graph. */
 static swg_status remake(swg_plan *plan, copying_pass pass) {
     swg_graph *from = plan->g, *to;
@@ -104,6 +122,8 @@ static swg_status rewrite(swg_plan *plan, const swg_plan_opts *opts, int *reader
     swg_status status = swg__pass_fold(&work);
     if (status == SWG_OK && !opts->no_fusion)
         status = swg__pass_fuse(&work);
+    if (status == SWG_OK && !opts->no_fusion && plan->g->dtype == SWG_F32)
+        status = swg__pass_codes(&work);
     for (int i = 0; i < plan->output_count; i++) /* outputs that were merged away keep their names outside */
         for (int64_t v = 0; v < plan->map_count && before[i] != plan->outputs[i]; v++)
             if (plan->map[v] == before[i])
@@ -222,6 +242,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         status = remake(plan, swg__pass_layout);
     if (status == SWG_OK && g->dtype == SWG_F32 && (opts->bf16 || swg__holds_bf16(plan->g)))
         status = remake(plan, opts->bf16 ? cast_mixed : cast_as_written);
+    if (status == SWG_OK && opts->quantise && g->dtype == SWG_F32)
+        status = remake(plan, quantisers[opts->quantise]);
     if (status == SWG_OK && opts->bf16 && !opts->no_fusion)
         status = take_biases(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)

@@ -134,6 +134,7 @@ void swg__provider_release(struct swg_plan *plan) {
 bool swg__provider_takes(const struct swg_plan *plan, swg_value v) {
     int op = plan->g->nodes[v].op;
     return plan->provider && plan->g->dtype == SWG_F32 && (op == SWG__MATMUL || op == SWG__LINEAR) &&
+           plan->g->nodes[plan->g->nodes[v].in[0]].dtype != SWG__CODES &&
            !(plan->g->nodes[v].dtype == SWG_BF16 && plan->g->nodes[v].attr.gate); /* its gate is ours, in f32 */
 }
 

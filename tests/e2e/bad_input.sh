@@ -62,7 +62,7 @@ expect 2 "did you mean lowmem?" plan swae/mlp performance=lowmen
 expect 2 "performance.fusion" plan swae/mlp performance.fusion=perhaps
 expect 2 "did you mean performance.channels_last?" plan swae/mlp performance.channel_last=true
 expect 2 "performance.tune_seconds" plan swae/mlp performance.tune_seconds=0
-expect 2 "--isa avx521: unknown; there are scalar sse2 avx2 avx512 avx512_bf16; did you mean avx512?" plan swae/mlp --isa avx521
+expect 2 "--isa avx521: unknown; there are scalar sse2 avx2 avx512 avx512_vnni avx512_bf16; did you mean avx512?" plan swae/mlp --isa avx521
 expect 2 "matmull: no such operation; \`swage ops\` lists them; did you mean matmul?" ops matmull
 expect 0 "" ops 'conv*' relu
 check grep -q '^conv_transpose ' out

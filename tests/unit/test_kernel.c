@@ -5,6 +5,7 @@
 #include <math.h>
 #include "plan/plan.h"
 #include "swage/nn.h"
+#include "swage/quantise.h"
 #include "swage/plan.h"
 
 typedef struct kernel_case {
@@ -76,6 +77,20 @@ CASE(gelu_tanh, swg_gelu_tanh(g, A))
 CASE(hard_swish, swg_hard_swish(g, A))
 CASE(dropout, swg_dropout(g, A, .3, "drop"))
 CASE(dropout_panels, swg_gelu(g, swg_dropout(g, swg_gelu(g, swg__matmul(g, A, B, false, true)), .3, "drop")))
+/* 8-bit codes: what they stand for; and products of them, which unfused are products of that */
+static swg_value coded(swg_graph *g, const swg_value *in, bool turned, bool relu) {
+    swg_value rows = swg_quantise_dequantise(g, in[0], SWG_CODE_U8, SWG_CODE_ROWS), w = swg_quantise_dequantise(g, in[1], SWG_CODE_S8, turned ? 0 : 1);
+    swg_value y = swg__matmul(g, rows, w, false, turned);
+    y = in[2] ? swg_add(g, y, in[2]) : y;
+    return relu ? swg_relu(g, y) : y;
+}
+CASE(codes_u8, swg_quantise_dequantise(g, A, SWG_CODE_U8, SWG_CODE_ROWS))
+CASE(codes_s8, swg_quantise_dequantise(g, A, SWG_CODE_S8, 1))
+CASE(codes_e4m3, swg_quantise_dequantise(g, A, SWG_CODE_E4M3, 0))
+CASE(codes_e5m2, swg_quantise_dequantise(g, A, SWG_CODE_E5M2, 2))
+CASE(int8_nt, coded(g, in, true, true))
+CASE(int8_nn, coded(g, in, false, false))
+CASE(int8_chain, coded(g, (swg_value[]){coded(g, in, true, true), B, 0}, false, false))
 /* normalisation: moments one above the other, forward, and the sums of the gradients with respect to gamma, mean and rstd */
 static swg_value moments_of(swg_graph *g, swg_value x, uint32_t axes) {
     swg_moments m = swg_norm_moments(g, x, axes);
@@ -231,6 +246,17 @@ static const kernel_case cases[] = {
     {"linear 96x64x64", {{96, 64}, {64, 64}, {64}}, -1, 1, 2e-6, build_linear},
     {"gated 29x31x45", {{29, 31}, {31, 45}, {29, 45}}, -1, 1, 2e-6, build_gated},
     {"gated 48x32x64", {{48, 32}, {32, 64}, {48, 64}}, -1, 1, 2e-6, build_gated},
+    {"codes u8", {{7, 5, 37}}, -1, 3, 2e-7, build_codes_u8},
+    {"codes s8", {{7, 5, 37}}, -1, 3, 2e-7, build_codes_s8},
+    {"codes e4m3", {{7, 5, 37}}, -1, 3, 2e-7, build_codes_e4m3},
+    {"codes e5m2", {{7, 5, 37}}, -1, 3, 2e-7, build_codes_e5m2},
+    {"int8 1x1x1", {{1, 1}, {1, 1}, {1}}, -1, 1, 1e-6, build_int8_nt},
+    {"int8 64x125x512", {{64, 125}, {512, 125}, {512}}, -1, 1, 4e-6, build_int8_nt},
+    {"int8 37x512x16", {{37, 512}, {16, 512}, {16}}, -1, 1, 8e-6, build_int8_nt},
+    {"int8 2x70x131", {{2, 70}, {70, 131}, {131}}, -1, 1, 2e-6, build_int8_nn},
+    {"int8 53x33x29", {{53, 33}, {33, 29}}, -1, 1, 2e-6, build_int8_nn},
+    /* A code that falls to the other side makes a difference of a code. */
+    {"int8 in row panels", {{101, 31}, {31, 31}}, -1, 1, 5e-2, build_int8_chain},
     {"chain in row panels", {{101, 31}, {45, 31}}, -1, 1, 8e-6, build_chain},
     {"conv 1-D", {{2, 5, 40}, {19, 5, 3}, {19}}, -1, 1, 2e-6, build_conv1},
     {"conv 2-D in groups", {{3, 6, 9, 14}, {34, 3, 3, 3}}, -1, 1, 2e-6, build_conv2},

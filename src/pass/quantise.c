@@ -1,0 +1,104 @@
+/* quantise.c - inference with 8-bit numbers: which products get them, and how a pair of quantise_dequantise before a product becomes a product
+ * of the codes themselves.
+ * In: a graph. Out: a new one, and for each value its like there; or, folding, the same graph changed in place.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include "context.h"
+#include "kernel/int8.h"
+#include "pass/pass.h"
+#include "swage/quantise.h"
+
+/* ---- insertion ---- */
+
+static int result_axis(const swg__node *n) {
+    if (n->op == SWG__MATMUL)
+        return n->attr.trans_b ? 0 : 1;
+    return n->op == SWG__CONV ? 0 : 1;
+}
+
+const char *swg__quantise_not(const swg_graph *g, const uint8_t *fixed, const swg__node *n) {
+    if (n->op != SWG__MATMUL)
+        return "no product with weights";
+    const swg__node *w = &g->nodes[n->in[1]];
+    if (!fixed[n->in[1]] || fixed[n->in[0]])
+        return "its second operand is no weight";
+    if (n->ndim != 2 || w->ndim != 2 || n->attr.trans_a)
+        return "rows are no rows of memory";
+    return n->dtype != SWG_F32 || g->nodes[n->in[0]].dtype != SWG_F32 || w->dtype != SWG_F32 ? "it does not read f32" : NULL;
+}
+
+swg_status swg__pass_quantise(const swg_graph *from, swg_graph *to, swg_code rows, swg_code weights, swg_value *like) {
+    size_t count = (size_t)from->count;
+    int most = 1, products = 0;
+    for (int64_t v = 1; v < from->count; v++)
+        most = from->nodes[v].inputs > most ? from->nodes[v].inputs : most;
+    swg_value *in = swg__calloc(from->ctx, (size_t)most, sizeof *in);
+    uint8_t *fixed = swg__calloc(from->ctx, count, 1);
+    swg_status status = in && fixed ? SWG_OK : swg__fail_memory(from->ctx, count, "quantising");
+    if (status == SWG_OK)
+        swg__mark_fixed(from, fixed);
+    like[0] = SWG_NONE;
+    for (swg_value v = 1; status == SWG_OK && v < from->count; v++) {
+        const swg__node *n = &from->nodes[v];
+        for (int j = 0; j < n->inputs; j++)
+            in[j] = like[n->in[j]];
+        if (n->inputs > 1 && !swg__quantise_not(from, fixed, n)) {
+            if (rows)
+                in[0] = swg_quantise_dequantise(to, in[0], rows, n->op == SWG__MATMUL ? SWG_CODE_ROWS : 0);
+            if (weights)
+                in[1] = swg_quantise_dequantise(to, in[1], weights, result_axis(n));
+            products++;
+        }
+        like[v] = to->status == SWG_OK ? swg__append_like(to, n, (swg__op)n->op, n->dtype, n->ndim, n->shape, n->inputs, in, &n->attr) : SWG_NONE;
+        status = to->status;
+    }
+    swg__explain(to, "quantise: %d products of %s by %s", products, rows ? swg_code_name(rows) : "f32", swg_code_name(weights));
+    to->span = from->span;
+    to->state_span = from->state_span;
+    swg__free(from->ctx, in);
+    swg__free(from->ctx, fixed);
+    return status;
+}
+
+/* ---- folding ---- */
+
+static bool is_code(const swg_graph *g, swg_value v, swg_code code) { return g->nodes[v].op == SWG__QDQ && g->nodes[v].attr.update == code; }
+
+/* Is it a product that the kernel of codes computes, once its operands are codes? */
+static bool folds(const swg_graph *g, const swg__node *n) {
+    if ((n->op != SWG__MATMUL && n->op != SWG__LINEAR) || n->ndim != 2 || n->attr.trans_a || n->attr.gate || n->dtype != SWG_F32)
+        return false;
+    if (!is_code(g, n->in[0], SWG_CODE_U8) || !is_code(g, n->in[1], SWG_CODE_S8))
+        return false;
+    const swg__node *a = &g->nodes[n->in[0]], *b = &g->nodes[n->in[1]];
+    return a->dtype == SWG_F32 && a->attr.axis <= 0 && b->attr.axis == (n->attr.trans_b ? 0 : 1) && a->shape[1] <= SWG__CODES_K;
+}
+
+swg_status swg__pass_codes(swg__work *w) {
+    swg_graph *g = w->g;
+    int *folding = swg__calloc(g->ctx, (size_t)g->count, sizeof *folding); /* per value: readers that fold */
+    int products = 0;
+    if (!folding)
+        return swg__fail_memory(g->ctx, (size_t)g->count * sizeof *folding, "folding codes");
+    for (swg_value v = 1; v < g->count; v++)
+        if (w->readers[v] && folds(g, &g->nodes[v]))
+            folding[g->nodes[v].in[0]]++;
+    for (swg_value v = 1; v < g->count; v++) {
+        swg__node *n = &g->nodes[v];
+        if (!w->readers[v] || n->op == SWG__QDQ || !n->inputs)
+            continue;
+        swg_value rows = n->in[0];
+        if (folding[rows] == 0 || folding[rows] != w->readers[rows])
+            continue;
+        g->nodes[rows].dtype = SWG__CODES;
+        g->nodes[rows].attr.groups = 1;
+        g->nodes[rows].attr.stride[0] = swg__int8_table_of(g->ctx->isa)->code_bytes;
+        n->in[1] = g->nodes[n->in[1]].in[0];
+        products++;
+    }
+    swg__free(g->ctx, folding);
+    swg__work_count(w);
+    if (products)
+        swg__explain(g, "codes: %d products of 8-bit codes", products);
+    return SWG_OK;
+}
