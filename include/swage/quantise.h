@@ -18,7 +18,7 @@ swg_affine_code swg_affine_of(float low, float high, int32_t low_code, int32_t h
 float swg_symmetric_scale(float most);
 /* The code of x; NaN gives the zero. */
 int32_t swg_code_of(float x, swg_affine_code a, int32_t low_code, int32_t high_code);
-static inline float swg_value_of_code(int32_t code, swg_affine_code a) { return a.scale * (float)(code - a.zero); }
+float swg_value_of_code(int32_t code, swg_affine_code a); /* scale * (code - zero) */
 
 /* fp8. `saturate`: what is too large becomes the largest number, else NaN (E4M3) or infinity (E5M2). NaN stays NaN. Decoding is exact. */
 uint8_t swg_e4m3_of(float x, bool saturate);

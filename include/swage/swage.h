@@ -109,6 +109,7 @@ extern "C" {
 
 /* ---- compression ---- */
 #include "swage/codec.h"        /* arrays within an error bound */
+#include "swage/insitu.h"       /* the same between a simulation's own buffers, without allocating */
 #include "swage/archive.h"      /* files in, files out */
 #include "swage/diagram.h"      /* a network as a drawing */
 #include "swage/report.h"       /* a page of tables and pictures */

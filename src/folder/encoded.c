@@ -18,9 +18,12 @@ static char *read_text(swg__encoded *e, const char *name) {
     hid_t attribute = H5Aexists(e->file, name) > 0 ? H5Aopen(e->file, name, H5P_DEFAULT) : -1, type = attribute >= 0 ? H5Aget_type(attribute) : -1;
     size_t bytes = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 ? H5Tget_size(type) : 0;
     hid_t space = bytes ? H5Aget_space(attribute) : -1;
-    if (bytes && bytes < TEXT_MOST && H5Sget_simple_extent_npoints(space) == 1 && (text = swg__arena_alloc(&e->arena, bytes + 1)) &&
-        H5Aread(attribute, type, text) < 0)
-        text = NULL;
+    if (bytes && bytes < TEXT_MOST && H5Sget_simple_extent_npoints(space) == 1) {
+        text = swg__arena_alloc(&e->arena, bytes + 1);
+        e->no_memory = e->no_memory || !text;
+        if (text && H5Aread(attribute, type, text) < 0)
+            text = NULL;
+    }
     if (space >= 0)
         H5Sclose(space);
     if (type >= 0)
@@ -144,6 +147,8 @@ static swg_status read_head(swg__encoded *e) {
     e->shell = read_text(e, "shell");
     e->edge = read_count(e, "block_edge");
     e->latent = read_count(e, "latent_dim");
+    if (e->no_memory)
+        return swg__fail_memory(e->ctx, TEXT_MOST, "the attributes of an encoded file");
     if (!e->source_folder || !e->hash || !e->arch || !e->norm || !e->shell || !e->edge || !e->latent)
         return swg__fail(e->ctx, SWG_EFORMAT, "%s: not an encoded file of swage encode (model_sha256, block_edge and others are missing)", e->path);
     if (read_count(e, "format_version") != SWG__FOLDER_FORMAT)

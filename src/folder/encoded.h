@@ -15,6 +15,7 @@ typedef struct swg__encoded {
     swg__arena arena;                       /* names, arrays, variables */
     char *source_folder, *hash, *arch, *norm, *shell;
     int64_t edge, latent;
+    bool no_memory;                         /* for a text */
     const char **variables;
     int64_t variable_count;
     swg_array *arrays;

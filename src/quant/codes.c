@@ -32,6 +32,8 @@ float swg_symmetric_scale(float most) {
     return scale > 0 ? scale : 1.f; /* of 0, and of what is too small to be divided */
 }
 
+float swg_value_of_code(int32_t code, swg_affine_code a) { return a.scale * (float)(code - a.zero); }
+
 int32_t swg_code_of(float x, swg_affine_code a, int32_t low_code, int32_t high_code) {
     float q = rintf(x / a.scale);
     if (isnan(q))
