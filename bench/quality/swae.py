@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 NETWORKS = ["mlp", "mlp-deep", "gmlp", "conv-opt", "conv7", "conv"]
+SETTINGS = {"conv": ["trainer.precision=bf16-mixed"]}  # the largest: hours otherwise on a laptop
 NORMS = ["pos_log", "block_scale", "pos_log_std", "scaleitup", "minmax", "zscore", "robust", "asinh", "symlog", "adaptive"]
 NORM_NETWORK = "mlp-deep"
 
@@ -96,7 +97,7 @@ def main():
     for network in networks:
         for split, settings in splits.items():
             name = f"{network}-{split}"
-            end = train(arguments, name, network, settings)
+            end = train(arguments, name, network, settings + SETTINGS.get(network, []))
             results[network, split] = evaluate(arguments, name)
             lines[network, split] = summary_row(f"`swae/{network}`", end, results[network, split])
     for split in splits:
