@@ -19,6 +19,8 @@ NETWORKS = ["mlp", "mlp-deep", "gmlp", "conv-opt", "conv7", "conv"]
 SETTINGS = {"conv": ["trainer.precision=bf16-mixed"]}  # the largest: hours otherwise on a laptop
 NORMS = ["pos_log", "block_scale", "pos_log_std", "scaleitup", "minmax", "zscore", "robust", "asinh", "symlog", "adaptive"]
 NORM_NETWORK = "mlp-deep"
+LONG = ["trainer.max_epochs=300", "scheduler=cosine", "optimizer.lr=1e-3"]  # until nothing more comes
+LONG_NORMS = {"pos_log": "deep-long", "block_scale": "deep-long-bs"}
 
 
 def command(arguments, *words):
@@ -51,13 +53,14 @@ def figure(value, form):
 
 def summary_row(first, end, e):
     n = e["normalised"]
-    cells = [first, f"{end['epochs']:.0f}", f"{end['seconds']:.0f}", figure(e["psnr_db"], ".2f"), figure(e["mse"], ".2e"), figure(e["correlation"], ".6f"),
+    mean = [v["psnr_db"] for v in e["variables"] if v["psnr_db"] is not None]
+    cells = [first, f"{end['epochs']:.0f}", f"{end['seconds']:.0f}", figure(sum(mean) / len(mean) if mean else None, ".2f"), figure(e["psnr_db"], ".2f"), figure(e["mse"], ".2e"), figure(e["correlation"], ".6f"),
              figure(e["relative_l2"], ".2e"), figure(e["relative_p50"], ".2e"), figure(n["psnr_db"], ".2f"), figure(n["mse"], ".2e"),
              figure(n["correlation"], ".5f"), figure(e["ratio"], ".2f")]
     return "| " + " | ".join(cells) + " |"
 
 
-SUMMARY = ["", "epochs", "s", "PSNR dB", "MSE", "r", "rel. L2", "rel. median", "PSNR dB norm.", "MSE norm.", "r norm.", "ratio"]
+SUMMARY = ["", "epochs", "s", "PSNR dB, mean of variables", "PSNR dB", "MSE", "r", "rel. L2", "rel. median", "PSNR dB norm.", "MSE norm.", "r norm.", "ratio"]
 
 
 def header(words):
@@ -109,6 +112,9 @@ def main():
         name = f"{NORM_NETWORK}-late" if norm == "pos_log" else f"deep-{norm}"
         end = train(arguments, name, NORM_NETWORK, splits["late"] + [f"data.norm={norm}"])
         print(summary_row(f"`{norm}`", end, evaluate(arguments, name)))
+    for norm, name in LONG_NORMS.items():
+        end = train(arguments, name, NORM_NETWORK, splits["late"] + [f"data.norm={norm}"] + LONG)
+        print(summary_row(f"`{norm}`, `{' '.join(LONG)}`", end, evaluate(arguments, name)))
     print()
     for network in networks:
         print(f"#### `swae/{network}`\n\n{variables_table(results[network, 'late'], results[network, 'random'])}\n")
