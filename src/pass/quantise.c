@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "context.h"
+#include "ir/conv.h"
 #include "kernel/int8.h"
 #include "pass/pass.h"
 #include "swage/quantise.h"
@@ -11,20 +12,36 @@
 /* ---- insertion ---- */
 
 static int result_axis(const swg__node *n) {
-    if (n->op == SWG__MATMUL)
+    if (n->op == SWG__MATMUL || n->op == SWG__LINEAR)
         return n->attr.trans_b ? 0 : 1;
     return n->op == SWG__CONV ? 0 : 1;
 }
 
+/* Multiply-adds of one result, and what keeps a convolution from being one of codes. */
+static const char *conv_not(const swg_graph *g, const swg__node *n) {
+    swg__conv c = swg__conv_of(g, n);
+    bool transposed = n->op == SWG__CONV_TRANSPOSE;
+    int64_t k = (transposed ? c.out_channels : c.in_channels) / c.groups;
+    if (k == 1)
+        return "one input channel";
+    if (transposed && c.groups > 1)
+        return "transposed in groups";
+    return k * c.taps > SWG__CODES_K ? "a sum too long for 32 bits" : NULL;
+}
+
+static bool is_conv(const swg__node *n) { return n->op == SWG__CONV || n->op == SWG__CONV_TRANSPOSE; }
+
 const char *swg__quantise_not(const swg_graph *g, const uint8_t *fixed, const swg__node *n) {
-    if (n->op != SWG__MATMUL)
+    if (n->op != SWG__MATMUL && !is_conv(n))
         return "no product with weights";
-    const swg__node *w = &g->nodes[n->in[1]];
+    const swg__node *x = &g->nodes[n->in[0]], *w = &g->nodes[n->in[1]];
     if (!fixed[n->in[1]] || fixed[n->in[0]])
         return "its second operand is no weight";
+    if (is_conv(n))
+        return conv_not(g, n);
     if (n->ndim != 2 || w->ndim != 2 || n->attr.trans_a)
         return "rows are no rows of memory";
-    return n->dtype != SWG_F32 || g->nodes[n->in[0]].dtype != SWG_F32 || w->dtype != SWG_F32 ? "it does not read f32" : NULL;
+    return x->shape[1] > SWG__CODES_K ? "a sum too long for 32 bits" : NULL;
 }
 
 swg_status swg__pass_quantise(const swg_graph *from, swg_graph *to, swg_code rows, swg_code weights, swg_value *like) {
@@ -44,7 +61,7 @@ swg_status swg__pass_quantise(const swg_graph *from, swg_graph *to, swg_code row
             in[j] = like[n->in[j]];
         if (n->inputs > 1 && !swg__quantise_not(from, fixed, n)) {
             if (rows)
-                in[0] = swg_quantise_dequantise(to, in[0], rows, n->op == SWG__MATMUL ? SWG_CODE_ROWS : 0);
+                in[0] = swg_quantise_dequantise(to, in[0], rows, is_conv(n) ? 0 : SWG_CODE_ROWS);
             if (weights)
                 in[1] = swg_quantise_dequantise(to, in[1], weights, result_axis(n));
             products++;
@@ -66,13 +83,20 @@ static bool is_code(const swg_graph *g, swg_value v, swg_code code) { return g->
 
 /* Is it a product that the kernel of codes computes, once its operands are codes? */
 static bool folds(const swg_graph *g, const swg__node *n) {
-    if ((n->op != SWG__MATMUL && n->op != SWG__LINEAR) || n->ndim != 2 || n->attr.trans_a || n->attr.gate || n->dtype != SWG_F32)
+    if ((n->op != SWG__MATMUL && n->op != SWG__LINEAR && !is_conv(n)) || n->attr.gate || n->dtype != SWG_F32)
         return false;
     if (!is_code(g, n->in[0], SWG_CODE_U8) || !is_code(g, n->in[1], SWG_CODE_S8))
         return false;
     const swg__node *a = &g->nodes[n->in[0]], *b = &g->nodes[n->in[1]];
-    return a->dtype == SWG_F32 && a->attr.axis <= 0 && b->attr.axis == (n->attr.trans_b ? 0 : 1) && a->shape[1] <= SWG__CODES_K;
+    if (b->attr.axis != result_axis(n))
+        return false;
+    if (is_conv(n))
+        return a->attr.axis == 0 && !conv_not(g, n);
+    return n->ndim == 2 && b->ndim == 2 && !n->attr.trans_a && a->attr.axis <= 0 && a->shape[1] <= SWG__CODES_K;
 }
+
+/* Runs of channels that the product reads per position. */
+static int32_t runs_of(const swg__node *n) { return is_conv(n) ? n->attr.groups : 1; }
 
 swg_status swg__pass_codes(swg__work *w) {
     swg_graph *g = w->g;
@@ -81,8 +105,12 @@ swg_status swg__pass_codes(swg__work *w) {
     if (!folding)
         return swg__fail_memory(g->ctx, (size_t)g->count * sizeof *folding, "folding codes");
     for (swg_value v = 1; v < g->count; v++)
-        if (w->readers[v] && folds(g, &g->nodes[v]))
-            folding[g->nodes[v].in[0]]++;
+        if (w->readers[v] && folds(g, &g->nodes[v])) {
+            swg__node *rows = &g->nodes[g->nodes[v].in[0]];
+            int32_t runs = runs_of(&g->nodes[v]);
+            rows->attr.groups = rows->attr.groups ? rows->attr.groups : runs;
+            folding[g->nodes[v].in[0]] += rows->attr.groups == runs; /* all readers agree, or none folds */
+        }
     for (swg_value v = 1; v < g->count; v++) {
         swg__node *n = &g->nodes[v];
         if (!w->readers[v] || n->op == SWG__QDQ || !n->inputs)
@@ -91,7 +119,6 @@ swg_status swg__pass_codes(swg__work *w) {
         if (folding[rows] == 0 || folding[rows] != w->readers[rows])
             continue;
         g->nodes[rows].dtype = SWG__CODES;
-        g->nodes[rows].attr.groups = 1;
         g->nodes[rows].attr.stride[0] = swg__int8_table_of(g->ctx->isa)->code_bytes;
         n->in[1] = g->nodes[n->in[1]].in[0];
         products++;

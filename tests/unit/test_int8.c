@@ -204,6 +204,76 @@ static void what_is_not_finite_stays_in_its_row(void **state) {
     free(clean);
 }
 
+/* ---- convolutions ---- */
+
+/* Small ones as the autoencoders have them: padded, strided, transposed, a sample per scale. plain: without a first one of one channel, which stays
+ * f32, and without batch norm, so that all of it is codes. */
+static float *run_convs(const char *isa, int threads, swg_quantise quantise, bool plain, int64_t *count, int *folded) {
+    swg_context *ctx;
+    swg_graph *g;
+    swg_plan *plan;
+    swg_weights *w;
+    assert_int_equal(swg_context_open(&(swg_context_opts){.threads = threads, .isa = isa}, &ctx), SWG_OK);
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+    const swg_conv_opts same = {.padding = {1, 1, 1}}, half = {.padding = {1, 1, 1}, .stride = {2, 2, 2}};
+    enum { BATCH = 13 };
+    swg_value image = swg_input(g, "x", 5, (int64_t[]){BATCH, plain ? 3 : 1, 5, 5, 5});
+    swg_value h = swg_conv(g, swg_conv(g, image, 16, 3, &half, "first"), 33, 3, &same, "c1");
+    h = swg_relu(g, plain ? h : swg_batch_norm(g, h, "bn", NULL));
+    h = swg_relu(g, swg_conv_transpose(g, h, 20, 3, &half, "d1"));
+    swg_value y = swg_conv_transpose(g, h, 1, 2, NULL, "d2");
+    *count = swg_elements(g, y);
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .frozen = true, .quantise = quantise}, &plan));
+    assert_ok(ctx, swg_weights_create(g, false, &w));
+    swg_weights_init(w, 7);
+    assert_ok(ctx, swg_plan_open(plan, w, NULL));
+    float *in = swg_plan_data(plan, image);
+    for (int64_t i = 0; i < swg_elements(g, image); i++)
+        in[i] = noise((uint32_t)i) * (float)(1 + i / 125 % 7);
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    float *out = malloc((size_t)*count * sizeof *out);
+    memcpy(out, swg_plan_data(plan, y), (size_t)*count * sizeof *out);
+    *folded = 0;
+    for (int i = 0; i < plan->step_count; i++)
+        *folded += strcmp(plan->steps[i].kernel->name, "int8 conv") == 0;
+    swg_plan_destroy(plan);
+    swg_weights_destroy(w);
+    swg_graph_destroy(g);
+    assert_int_equal(swg_context_bytes(ctx), 0);
+    swg_context_close(ctx);
+    return out;
+}
+
+static void convolutions(void **state) {
+    (void)state;
+    int64_t n;
+    int folded;
+    for (int plain = 0; plain < 2; plain++) {
+        float *exact = run_convs(NULL, 1, SWG_QUANTISE_NONE, plain, &n, &folded);
+        assert_int_equal(folded, 0);
+        float *first = run_convs("scalar", 1, SWG_QUANTISE_INT8, plain, &n, &folded);
+        double error = 0, power = 0;
+        for (int64_t i = 0; i < n; i++) {
+            error += pow((double)first[i] - (double)exact[i], 2);
+            power += pow((double)exact[i], 2);
+        }
+        assert_int_equal(folded, 3 + plain);
+        if (!(10 * log10(power / error) > 30))
+            fail_msg("signal to quantisation noise is %.1f dB", 10 * log10(power / error));
+        for (int isa = 0; isa <= (int)swg__isa_best(); isa++) {
+            float *one = run_convs(swg__isa_name((swg__isa)isa), 1, SWG_QUANTISE_INT8, plain, &n, &folded);
+            float *three = run_convs(swg__isa_name((swg__isa)isa), 3, SWG_QUANTISE_INT8, plain, &n, &folded);
+            assert_memory_equal(one, three, (size_t)n * sizeof *one);
+            if (plain)
+                assert_memory_equal(one, first, (size_t)n * sizeof *one);
+            free(one);
+            free(three);
+        }
+        free(first);
+        free(exact);
+    }
+}
+
 /* ---- tiles against whole-number arithmetic ---- */
 
 static void tiles_are_exact(void **state) {
@@ -250,6 +320,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_codes),  cmocka_unit_test(known_product), cmocka_unit_test(tiles_are_exact),
         cmocka_unit_test(same_bits_everywhere), cmocka_unit_test(close_to_f32), cmocka_unit_test(what_is_not_finite_stays_in_its_row),
+        cmocka_unit_test(convolutions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,15 @@ CASE(codes_e5m2, swg_quantise_dequantise(g, A, SWG_CODE_E5M2, 2))
 CASE(int8_nt, coded(g, in, true, true))
 CASE(int8_nn, coded(g, in, false, false))
 CASE(int8_chain, coded(g, (swg_value[]){coded(g, in, true, true), B, 0}, false, false))
+static swg_value coded_conv(swg_graph *g, const swg_value *in, bool transposed, const swg_conv_opts *opts) { /* channels last, as plans have them */
+    swg_conv_opts last = *opts;
+    last.channels_last = true;
+    swg_value x = swg_quantise_dequantise(g, in[0], SWG_CODE_U8, 0), w = swg_quantise_dequantise(g, in[1], SWG_CODE_S8, transposed);
+    return (transposed ? swg_convolution_transpose : swg_convolution)(g, x, w, in[2], &last);
+}
+CASE(int8_conv, swg_relu(g, coded_conv(g, in, false, &(swg_conv_opts){.padding = {1, 1}})))
+CASE(int8_conv_stride, coded_conv(g, in, false, &(swg_conv_opts){.stride = {2, 1}, .padding = {2, 1}, .dilation = {1, 2}, .groups = 2}))
+CASE(int8_deconv, coded_conv(g, in, true, &(swg_conv_opts){.stride = {2, 2}, .padding = {1, 1}, .output_padding = {1, 0}}))
 /* normalisation: moments one above the other, forward, and the sums of the gradients with respect to gamma, mean and rstd */
 static swg_value moments_of(swg_graph *g, swg_value x, uint32_t axes) {
     swg_moments m = swg_norm_moments(g, x, axes);
@@ -255,6 +264,11 @@ static const kernel_case cases[] = {
     {"int8 37x512x16", {{37, 512}, {16, 512}, {16}}, -1, 1, 8e-6, build_int8_nt},
     {"int8 2x70x131", {{2, 70}, {70, 131}, {131}}, -1, 1, 2e-6, build_int8_nn},
     {"int8 53x33x29", {{53, 33}, {33, 29}}, -1, 1, 2e-6, build_int8_nn},
+    {"int8 conv, many channels", {{9, 5, 4, 32}, {40, 32, 3, 3}, {40}}, -1, 1, 8e-6, build_int8_conv},
+    {"int8 conv, few channels", {{2, 9, 21, 3}, {5, 3, 3, 3}, {5}}, -1, 2, 8e-6, build_int8_conv},
+    {"int8 conv, steps and groups", {{3, 7, 8, 6}, {10, 3, 3, 3}, {10}}, -1, 1, 8e-6, build_int8_conv_stride},
+    {"int8 deconv", {{5, 3, 4, 16}, {16, 33, 3, 3}, {33}}, -1, 1, 8e-6, build_int8_deconv},
+    {"int8 deconv, one result", {{17, 3, 4, 6}, {6, 1, 3, 3}, {1}}, -1, 1, 8e-6, build_int8_deconv},
     /* A code that falls to the other side makes a difference of a code. */
     {"int8 in row panels", {{101, 31}, {31, 31}}, -1, 1, 5e-2, build_int8_chain},
     {"chain in row panels", {{101, 31}, {45, 31}}, -1, 1, 8e-6, build_chain},
