@@ -221,6 +221,9 @@ swg_status swg_swz_read(const swg_swz *swz, int64_t member, void *out, size_t by
 swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t member, int64_t chunk, void *out, size_t bytes, int64_t origin[4],
                               int64_t extent[4]);
 
+/* How a chunk was coded; bytes: of its record, may be NULL. SWG_MODE_COUNT: by a mode this version does not know, or never written. */
+swg_codec_mode swg_swz_chunk_mode(const swg_swz *swz, int64_t member, int64_t chunk, int64_t *bytes);
+
 /* Decodes everything and throws it away: checksums, streams, and the stored audit (error / bound of each chunk <= 1). */
 swg_status swg_swz_verify(const swg_swz *swz, int64_t member);
 
