@@ -117,6 +117,7 @@ typedef struct swg__isa_table {
     void (*pick)(float *to, const float *from, int64_t stride, int64_t rows, const int32_t *index, int64_t n);
     /* to[i * to_stride + j] = from[j * from_stride + i], i < rows, j < columns */
     void (*turn)(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns);
+    void (*turn_bf16)(swg__bf16 *to, int64_t to_stride, const swg__bf16 *from, int64_t from_stride, int64_t rows, int64_t columns);
     /* Rows of n elements that lie behind each other; gamma and beta may be NULL, beta or both. The sums are added to. */
     void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, int64_t rows, int64_t n, float eps);
     void (*layer_norm_grad)(float *out, const float *x, const float *dy, const float *gamma, int64_t rows, int64_t n, float eps);

@@ -33,8 +33,8 @@ static void copy_box(char *to, const char *from, size_t size, int ndim, const in
     }
 }
 
-/* A box whose source runs along another axis than its destination, elements of 4 bytes: planes of these two axes, turned in registers. */
-static void turn_box(const swg__isa_table *isa, float *to, const float *from, int ndim, const int64_t *extent, const int64_t *to_stride,
+/* A box whose source runs along another axis than its destination, elements of 2 or 4 bytes: planes of these two axes, turned in registers. */
+static void turn_box(const swg__isa_table *isa, char *to, const char *from, size_t size, int ndim, const int64_t *extent, const int64_t *to_stride,
                      const int64_t *from_stride, int run) {
     int64_t index[SWG_MAX_DIMS] = {0};
     for (;;) {
@@ -43,7 +43,10 @@ static void turn_box(const swg__isa_table *isa, float *to, const float *from, in
             t += index[i] * to_stride[i];
             f += index[i] * from_stride[i];
         }
-        isa->turn(to + t, to_stride[run], from + f, from_stride[ndim - 1], extent[run], extent[ndim - 1]);
+        if (size == 2)
+            isa->turn_bf16((swg__bf16 *)to + t, to_stride[run], (const swg__bf16 *)from + f, from_stride[ndim - 1], extent[run], extent[ndim - 1]);
+        else
+            isa->turn((float *)to + t, to_stride[run], (const float *)from + f, from_stride[ndim - 1], extent[run], extent[ndim - 1]);
         int axis = ndim - 2;
         while (axis >= 0 && (axis == run || ++index[axis] == extent[axis])) {
             index[axis] = 0;
@@ -54,11 +57,28 @@ static void turn_box(const swg__isa_table *isa, float *to, const float *from, in
     }
 }
 
-/* The axis along which the source of a permute runs; the last one if that does not change. */
-static int run_of(const swg__node *n) {
-    int axis = n->ndim - 1;
-    for (int i = 0; i < n->ndim; i++)
-        axis = n->attr.begin[i] == n->ndim - 1 ? i : axis;
+/* Axes that follow each other in both as in one are one; those of extent 1 are none. Returns how many are left, at least 1. */
+static int merge_axes(int ndim, int64_t *extent, int64_t *to_stride, int64_t *from_stride) {
+    int left = 0;
+    for (int i = 0; i < ndim; i++) {
+        if (extent[i] == 1 && ndim > 1 && (left || i < ndim - 1))
+            continue;
+        if (left && to_stride[left - 1] == to_stride[i] * extent[i] && from_stride[left - 1] == from_stride[i] * extent[i]) {
+            extent[left - 1] *= extent[i];
+        } else {
+            extent[left++] = extent[i];
+        }
+        to_stride[left - 1] = to_stride[i];
+        from_stride[left - 1] = from_stride[i];
+    }
+    return left;
+}
+
+/* The axis along which the source runs, if that is not the last one; the last one otherwise. */
+static int run_of(int ndim, const int64_t *from_stride) {
+    int axis = ndim - 1;
+    for (int i = 0; i < ndim - 1 && from_stride[ndim - 1] != 1; i++)
+        axis = from_stride[i] == 1 ? i : axis;
     return axis;
 }
 
@@ -129,7 +149,7 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
     (void)worker;
     const swg__node *n = call->node;
     size_t size = swg__dtype_size(n->dtype);
-    int64_t to_stride[SWG_MAX_DIMS], from_stride[SWG_MAX_DIMS], own[SWG_MAX_DIMS], extent[SWG_MAX_DIMS], offset = 0;
+    int64_t to_stride[SWG_MAX_DIMS] = {0}, from_stride[SWG_MAX_DIMS] = {0}, own[SWG_MAX_DIMS], extent[SWG_MAX_DIMS], offset = 0;
     char *to = call->out;
     contiguous(n, to_stride);
     if (!by_rows(n)) {
@@ -155,13 +175,14 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
         }
     }
     extent[0] = end - begin;
-    int run = n->op == SWG__PERMUTE && size == 4 && n->ndim > 1 ? run_of(n) : n->ndim - 1;
-    if (run < n->ndim - 1)
-        turn_box(call->isa, (float *)call->out + begin * to_stride[0], (const float *)call->in[0] + begin * from_stride[0], n->ndim, extent,
-                 to_stride, from_stride, run);
+    int64_t to_first = n->ndim ? begin * to_stride[0] : 0, from_first = offset + (n->ndim ? begin * from_stride[0] : 0);
+    int ndim = merge_axes(n->ndim, extent, to_stride, from_stride), run = run_of(ndim, from_stride);
+    const char *from = (const char *)call->in[0] + from_first * (int64_t)size;
+    to += to_first * (int64_t)size;
+    if (run < ndim - 1 && size < 8)
+        turn_box(call->isa, to, from, size, ndim, extent, to_stride, from_stride, run);
     else
-        copy_box(to + begin * to_stride[0] * (int64_t)size, (const char *)call->in[0] + (offset + begin * from_stride[0]) * (int64_t)size, size,
-                 n->ndim, extent, to_stride, from_stride);
+        copy_box(to, from, size, ndim, extent, to_stride, from_stride);
 }
 
 const swg__kernel swg__kernel_move = {.name = "move", .units = move_units, .grain = move_grain, .run = move_run};

@@ -2,6 +2,13 @@
  * Needs tile.inc.h. What is missing of an odd k or a partial panel is zero.
  * SPDX-License-Identifier: Apache-2.0 */
 
+enum { AHEAD = 8 }; /* steps along k whose weights are asked for early: 2 VL lines, each in a page of its own, are too many for the hardware to follow */
+
+/* Rounded, in the lower and the upper halves of words. May make 0 of subnormals where a DOT does. */
+#ifndef PAIR_ROUNDED
+#define PAIR_ROUNDED(first, second) (rounded(first) | rounded(second) << 16)
+#endif
+
 /* VL elements, or fewer, as bits in words. */
 INLINE vu read_bits(const bool bf16, const void *from, int64_t at) {
     return bf16 ? WIDEN(*(const vh *)((const h16 *)from + at)) : rounded(*(const vf *)((const float *)from + at));
@@ -12,6 +19,11 @@ INLINE vu read_bits_part(const bool bf16, const void *from, int64_t at, int64_t 
 INLINE uint32_t read_one(bool bf16, const void *from, int64_t at) {
     return bf16 ? ((const h16 *)from)[at] : swg__bf16_of(((const float *)from)[at]);
 }
+INLINE vu read_pair(const bool bf16, const void *first, const void *second, int64_t at) {
+    if (bf16)
+        return read_bits(true, first, at) | read_bits(true, second, at) << 16;
+    return PAIR_ROUNDED(*(const vf *)((const float *)first + at), *(const vf *)((const float *)second + at));
+}
 INLINE void store_words_part(uint32_t *to, vu x, int64_t n) { STORE_PART((float *)to, as_float(x), n); }
 
 INLINE void pair_rows_of(const bool bf16, uint32_t *to, int64_t to_stride, const void *first, const void *second, int64_t step, int64_t rows,
@@ -20,10 +32,7 @@ INLINE void pair_rows_of(const bool bf16, uint32_t *to, int64_t to_stride, const
     for (int64_t r = 0; r < rows; r++) {
         uint32_t *row = to + r * to_stride;
         for (int64_t j = 0; j < whole; j += VL) {
-            vu x = read_bits(bf16, first, r * step + j);
-            if (second)
-                x |= read_bits(bf16, second, r * step + j) << 16;
-            *(vu *)(row + j) = x;
+            *(vu *)(row + j) = second ? read_pair(bf16, first, second, r * step + j) : read_bits(bf16, first, r * step + j);
         }
         if (rest) {
             vu x = read_bits_part(bf16, first, r * step + whole, rest);
@@ -60,7 +69,7 @@ INLINE int64_t pack_turned(const bool bf16, uint32_t *to, int64_t ld, const void
                 x[j] = *(const vf *)((const float *)from + j * column_stride + i);
             transpose(x);
             UNROLLED for (int j = 0; j + 1 < VL; j += 2)
-                *(vu *)(to + (i + j) / 2 * ld) = rounded(x[j]) | rounded(x[j + 1]) << 16;
+                *(vu *)(to + (i + j) / 2 * ld) = PAIR_ROUNDED(x[j], x[j + 1]);
         }
     return i;
 }
@@ -97,7 +106,7 @@ static void pack_bf16(uint32_t *packed, const void *b, bool bf16, int64_t row_st
 INLINE void pack_taps_of(const bool bf16, uint32_t *packed, const void *w, const void *end, int64_t k_stride, int64_t n_stride, int64_t taps,
                          int64_t k, int64_t columns, bool reversed) {
     int64_t depth = (k + 1) / 2, ld = columns > VL ? NR : VL, step = reversed ? -depth * ld : depth * ld;
-    int64_t start = reversed ? (taps - 1) * depth * ld : 0, elements = ((const char *)end - (const char *)w) / (bf16 ? 2 : 4);
+    int64_t size = bf16 ? 2 : 4, start = reversed ? (taps - 1) * depth * ld : 0, elements = ((const char *)end - (const char *)w) / size;
     for (int64_t c0 = 0; c0 < ld; c0 += VL)
         for (int64_t i = 0; i < k; i += 2)
             for (int64_t t0 = 0; t0 < taps; t0 += VL) {
@@ -108,10 +117,10 @@ INLINE void pack_taps_of(const bool bf16, uint32_t *packed, const void *w, const
                 if (width == VL && elements - at - (both ? k_stride : 0) >= (VL - 1) * n_stride + VL) {
                     vf x[VL];
                     UNROLLED for (int j = 0; j < VL; j++) {
-                        vu word = read_bits(bf16, w, at + j * n_stride);
-                        if (both)
-                            word |= read_bits(bf16, w, at + k_stride + j * n_stride) << 16;
-                        x[j] = as_float(word);
+                        const char *one = (const char *)w + (at + j * n_stride) * size, *other = one + k_stride * size;
+                        __builtin_prefetch(one + AHEAD * k_stride * size);
+                        __builtin_prefetch(other + AHEAD * k_stride * size);
+                        x[j] = as_float(both ? read_pair(bf16, one, other, 0) : read_bits(bf16, one, 0));
                     }
                     transpose(x);
                     for (int64_t t = 0; t < count; t++)

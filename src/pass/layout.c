@@ -14,6 +14,7 @@ typedef struct maker {
      * axes a permute and what it permutes are each other's twins: they share one pair. */
     swg_value (*form)[2], *pair;
     uint8_t *flip;
+    uint8_t *native;            /* of a pair: the form that was made first, the other one being a permute of it */
     uint8_t *placed;            /* gradients: each stays a node of its own */
 } maker;
 
@@ -53,7 +54,8 @@ static swg_value emit_permute(maker *m, const swg__node *like, swg_value x, bool
 }
 
 static swg_value *form_of(const maker *m, swg_value v, bool last) { return &m->form[m->pair[v]][last != m->flip[v]]; }
-static bool only_twin(const maker *m, swg_value v) { return *form_of(m, v, true) && !*form_of(m, v, false); }
+/* Is it channels-last, and at most permuted to what it is? */
+static bool is_twin(const maker *m, swg_value v) { return *form_of(m, v, true) && (m->native[m->pair[v]] != m->flip[v]); }
 
 static swg_value get(maker *m, swg_value v, bool last);
 
@@ -108,7 +110,7 @@ static bool wants(const maker *m, swg_value v) {
     const swg__node *n = &m->from->nodes[v];
     bool found = false;
     for (int j = 0; j < n->inputs && n->ndim >= 3 && turns(n); j++)
-        found = found || (m->from->nodes[n->in[j]].ndim == n->ndim && only_twin(m, n->in[j]) &&
+        found = found || (m->from->nodes[n->in[j]].ndim == n->ndim && is_twin(m, n->in[j]) &&
                           (swg__ops[n->op].class != SWG__EW || swg__same_shape(&m->from->nodes[n->in[j]], n)));
     return found;
 }
@@ -141,7 +143,7 @@ static bool turns_statistics(const maker *m, const swg__node *n) {
         return false;
     swg_value x = n->in[n->op == SWG__NORM_SUMS];
     const swg__node *own = &m->from->nodes[x];
-    bool all = own->ndim >= 3 && only_twin(m, x);
+    bool all = own->ndim >= 3 && is_twin(m, x);
     for (int axis = 2; axis < own->ndim && all; axis++)
         all = n->attr.axes >> axis & 1;
     swg__norm_view view;
@@ -167,10 +169,12 @@ static void place(maker *m, swg_value v, swg_value *in) {
         m->flip[v] = !m->flip[n->in[0]];
     } else if (first) {
         m->form[v][1] = get(m, n->in[0], false);
+        m->native[v] = 1;
     } else if (last) {
         m->form[v][0] = get(m, n->in[0], true);
     } else if (!m->placed[v] && wants(m, v)) {
         m->form[v][1] = emit_twin(m, n, in);
+        m->native[v] = 1;
     } else if (!m->placed[v] && turns_statistics(m, n)) {
         m->form[v][0] = emit_statistics(m, n, in);
     } else {
@@ -206,8 +210,8 @@ swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_valu
     swg_context *ctx = from->ctx;
     swg_value *in = swg__calloc(ctx, (size_t)most, sizeof *in);
     maker m = {.from = from, .to = to, .form = swg__calloc(ctx, count, sizeof *m.form), .pair = swg__calloc(ctx, count, sizeof *m.pair),
-               .flip = swg__calloc(ctx, count, 1), .placed = swg__calloc(ctx, count, 1)};
-    swg_status status = m.form && m.pair && m.flip && m.placed && in ? SWG_OK : swg__fail_memory(ctx, count * 14, "a layout");
+               .flip = swg__calloc(ctx, count, 1), .native = swg__calloc(ctx, count, 1), .placed = swg__calloc(ctx, count, 1)};
+    swg_status status = m.form && m.pair && m.flip && m.native && m.placed && in ? SWG_OK : swg__fail_memory(ctx, count * 15, "a layout");
     if (status == SWG_OK) {
         swg__mark_placed(from, m.placed);
         for (swg_value v = 1; v < from->count && to->status == SWG_OK; v++)
@@ -226,6 +230,7 @@ swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_valu
     swg__free(ctx, m.form);
     swg__free(ctx, m.pair);
     swg__free(ctx, m.flip);
+    swg__free(ctx, m.native);
     swg__free(ctx, m.placed);
     swg__free(ctx, in);
     return status;

@@ -64,6 +64,7 @@ CASE(log_softmax, swg_log_softmax(g, A))
 CASE(moves, swg_concat(g, (swg_value[]){swg_permute(g, swg_pad(g, A, (int64_t[]){1, 0, 2}, (int64_t[]){0, 1, 3}), (int[]){2, 0, 1}),
         swg_expand(g, swg_slice(g, swg_permute(g, A, (int[]){2, 0, 1}), (int64_t[]){1, 1, 0}, (int64_t[]){1, 1, 1}), 3,
                    (int64_t[]){swg_shape(g, A)[2] + 5, swg_shape(g, A)[0] + 1, swg_shape(g, A)[1] + 1})}, 2, 1))
+CASE(turn, swg_permute(g, swg_permute(g, A, (int[]){0, 2, 3, 1}), (int[]){3, 0, 2, 1}))
 CASE(sort, swg_sort(g, A, 0))
 CASE(put, swg__put_along(g, A, swg_argsort(g, A, 0), 0))
 CASE(sort_last, swg_sort(g, A, 1))
@@ -286,6 +287,9 @@ static const kernel_case cases[] = {
     {"softmax", {{5, 7, 33}}, -9, 9, 2e-6, build_softmax},
     {"log_softmax", {{5, 7, 33}}, -9, 9, 2e-6, build_log_softmax},
     {"moves", {{3, 4, 5}}, -1, 1, 0, build_moves},
+    {"moves, wide", {{3, 37, 40}}, -1, 1, 0, build_moves},
+    {"channels to the end, and axes swapped", {{3, 37, 2, 5}}, -1, 1, 0, build_turn},
+    {"channels to the end, 64 of 16", {{2, 64, 4, 4}}, -1, 1, 0, build_turn},
     {"sort 1", {{1, 9}}, -1, 1, 0, build_sort},
     {"sort 2", {{2, 9}}, -1, 1, 0, build_sort},
     {"sort 77", {{77, 13}}, -1, 1, 0, build_sort},

@@ -55,6 +55,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .largest_of = largest_of,
     .pick = pick,
     .turn = turn,
+    .turn_bf16 = turn_bf16,
     .layer_norm = layer_norm,
     .layer_norm_grad = layer_norm_grad,
     .layer_norm_sums = layer_norm_sums,
