@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include "collection.h"
 #include "context.h"
+#include "encode.h"
 #include "raw.h"
+#include "relative.h"
 #include "stencil.h"
 #include "tiles.h"
 
@@ -155,7 +157,8 @@ static void fill_info(swz_member *m) {
     *info = (swg_swz_info){.source = m->source, .name = m->name, .attributes = m->attributes, .type = h->type, .layout = h->layout,
                            .ndim = h->ndim, .values = m->layout.values, .chunks = m->layout.count, .bound = h->bound, .value = h->value,
                            .eb_abs = h->grid.eb, .step = h->grid.step, .base = h->grid.base, .range_min = h->range_min,
-                           .range_max = h->range_max, .user_tag = h->user_tag};
+                           .range_max = h->range_max, .user_tag = h->user_tag, .fill = h->fill.mode, .fill_bits = h->fill.bits,
+                           .fill_threshold = h->fill.threshold, .psnr_db = h->psnr};
     for (int i = 0; i < 4; i++) {
         info->dims[i] = h->dims[i];
         info->chunk[i] = h->chunk[i];
@@ -320,6 +323,14 @@ int64_t swg_swz_model_bytes(const swg_swz *swz) { return swz->model_bytes; }
 
 /* ---- decoding ---- */
 
+/* The first value everywhere. */
+static void repeat_first(const swg__chunk *chunk) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
+    char *values = chunk->values;
+    for (size_t done = 1, all = (size_t)chunk->count; done < all; done *= 2)
+        memcpy(values + done * bytes, values, (done < all - done ? done : all - done) * bytes);
+}
+
 static const char *decode_constant(const swg__chunk *chunk, const swg__record *record) {
     const swg__span param = record->stream[SWG__PARAM];
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
@@ -335,14 +346,12 @@ static const char *decode_constant(const swg__chunk *chunk, const swg__record *r
             return "constant has the wrong length";
         swg__copy_values(chunk->values, param.data, 1, (int)bytes);
     }
-    char *values = chunk->values;
-    for (size_t done = 1, all = (size_t)chunk->count; done < all; done *= 2)
-        memcpy(values + done * bytes, values, (done < all - done ? done : all - done) * bytes);
+    repeat_first(chunk);
     return NULL;
 }
 
-/* A record into dense values. */
-static const char *decode_record(const swg__chunk *chunk, const models *m, const swg__record *record) {
+/* What the mode of a record coded, into dense values. */
+static const char *decode_mode(const swg__chunk *chunk, const models *m, const swg__record *record) {
     const swg__record_head *head = &record->head;
     const int64_t nx = chunk->extent[3], rows = chunk->count / nx;
     const swg__span param = record->stream[SWG__PARAM];
@@ -369,8 +378,56 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
             swg__copy_values(chunk->values, param.data, chunk->count, bytes);
         }
     }
+    return why;
+}
+
+/* A chunk whose mode coded the indices of a point-wise relative bound. */
+static const char *decode_relative(const swg__chunk *chunk, const models *m, const swg__record *record) {
+    swg__chunk inner = *chunk;
+    if (!chunk->grid.pw_h)
+        return "signs without a point-wise relative bound";
+    inner.grid = (swg__grid){.type = SWG_ELEMENT_I64};
+    inner.values = swg__alloc(chunk->ctx, (size_t)chunk->count * sizeof(int64_t));
+    const char *why = inner.values ? decode_mode(&inner, m, record) : swg__why_memory;
+    if (!why)
+        why = swg__relative_store(chunk, chunk->mask, inner.values, record->stream[SWG__SIGN]);
+    swg__free(chunk->ctx, inner.values);
+    return why;
+}
+
+/* A record into dense values: mask, mode, outliers, fill values. */
+static const char *decode_record(const swg__chunk *given, const models *m, const swg__record *record) {
+    swg__chunk chunk = *given;
+    swg__span filled = {0};
+    uint8_t *mask = NULL;
+    const char *why = NULL;
+    if (record->stream[SWG__MASK].data) {
+        mask = swg__calloc(chunk.ctx, (size_t)chunk.count, 1);
+        why = mask ? swg__mask_read(&chunk, record, mask, &filled) : swg__why_memory;
+    }
+    chunk.mask = mask;
+    if (!why && chunk.grid.pw_h && !record->stream[SWG__SIGN].data && record->head.mode != SWG__MODE_R &&
+        (record->head.mode != SWG__MODE_C || record->head.submode != 0))
+        why = "signs of a point-wise relative bound are missing";
+    if (!why)
+        why = record->stream[SWG__SIGN].data ? decode_relative(&chunk, m, record) : decode_mode(&chunk, m, record);
     if (!why && record->stream[SWG__OUTLIERS].data)
-        why = swg__outliers_read(chunk, record->stream[SWG__OUTLIERS]);
+        why = swg__outliers_read(&chunk, record->stream[SWG__OUTLIERS]);
+    if (!why && mask)
+        why = swg__mask_apply(&chunk, mask, filled);
+    swg__free(chunk.ctx, mask);
+    return why;
+}
+
+const char *swg__record_decode(const swg__chunk *chunk, const swg__net *net, const swg__record *record) {
+    models *m = swg__calloc(chunk->ctx, 1, sizeof *m);
+    if (!m)
+        return swg__why_memory;
+    m->count = net != NULL;
+    if (net)
+        m->net[0] = *net;
+    const char *why = decode_record(chunk, m, record);
+    swg__free(chunk->ctx, m);
     return why;
 }
 
@@ -381,8 +438,9 @@ static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t
     const size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     swg__index_read(m->index.data, index, &e);
     const char *why = NULL;
-    if (e.offset == 0 && e.record_bytes == 0) { /* a chunk never written */
-        memset(chunk->values, 0, bytes);
+    if (e.offset == 0 && e.record_bytes == 0) { /* a chunk never written: fill values, or zeros */
+        swg__bits_store(chunk->grid.type, chunk->values, 0, chunk->fill.bits);
+        repeat_first(chunk);
         return NULL;
     }
     why = swg__record_parse(m->stream.data + e.offset, e.record_bytes, (uint32_t)chunk->count, (uint64_t)index, &record);
@@ -397,7 +455,8 @@ static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t
 }
 
 static void open_chunk(const swg_swz *swz, const swz_member *m, int64_t index, int64_t origin[4], swg__chunk *chunk) {
-    *chunk = (swg__chunk){.ctx = swz->ctx, .kernels = swg__codec_kernels_for(swz->ctx->isa), .grid = m->header.grid};
+    *chunk = (swg__chunk){.ctx = swz->ctx, .kernels = swg__codec_kernels_for(swz->ctx->isa), .grid = m->header.grid,
+                          .fill = m->header.fill};
     swg__layout_chunk(&m->layout, &m->header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
 }
