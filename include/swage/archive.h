@@ -20,9 +20,11 @@ typedef struct swg_archive_hooks {
 typedef struct swg_archive_row {
     const char *source, *variable;  /* source NULL: all files */
     int64_t arrays, values;
-    int64_t finite;                 /* values that are neither NaN nor infinite; 0 before a comparison */
+    int64_t finite;                 /* values that are no fill, neither NaN nor infinite; 0 before a comparison */
+    int64_t filled;                 /* fill values; 0 before a comparison */
     int64_t bytes_in, bytes_out;    /* bytes_out: all members of the row; the network is counted in the total */
-    double bound;                   /* absolute, in the variable's units; of several arrays the largest; 0: lossless */
+    double bound;                   /* absolute, in the variable's units, or a fraction of each value (pw); of several arrays the
+                                       largest; 0: lossless */
     double max_abs_error;
     double max_ratio;               /* largest error / bound of any array; 0 without a bound */
     int64_t violations;             /* values outside their array's bound */
@@ -47,6 +49,9 @@ void swg_archive_report_free(swg_archive_report *report); /* NULL is allowed */
 typedef struct swg_archive_opts {
     swg_bound_mode bound;
     double value;                   /* of the bound */
+    const char *fill;               /* a number: values equal to it are fill; "none": all are data; NULL: what the attribute _FillValue
+                                       or missing_value of a dataset says, and NaNs */
+    double fill_above;              /* > 0: NaN and |x| >= fill_above are fill, whatever the attributes say */
     swg_model *model;               /* trained with data.norm=block_scale; NULL: no network */
     swg_source_opts source;
     uint32_t without;               /* modes not tried, bits 1 << SWG_MODE_... */
@@ -127,7 +132,7 @@ swg_status swg_archive_slice(swg_context *ctx, const char *path, const char *spe
 swg_status swg_archive_verify(swg_context *ctx, const char *path, const char *original, const swg_archive_hooks *hooks,
                               swg_archive_report **report);
 
-/* The bound as users write it: "abs:1e-6", "rel:1e-4", "lossless". SWG_EUSAGE with what is allowed. */
+/* The bound as users write it: "abs:1e-6", "rel:1e-4", "pw:1e-3", "psnr:80", "ratio:20", "lossless". SWG_EUSAGE with what is allowed. */
 swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *mode, double *value);
 
 /* A report: what was compressed and how well, per-variable table, share of modes; of up to `slices` variables slices (original, restored,

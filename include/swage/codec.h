@@ -42,16 +42,30 @@ typedef enum swg_bound_mode {
     SWG_BOUND_LOSSLESS,  /* every bit comes back, NaN payloads and the sign of zero included */
     SWG_BOUND_ABS,       /* |restored - original| <= value */
     SWG_BOUND_REL,       /* |restored - original| <= value * (largest - smallest finite value of the whole array) */
-    SWG_BOUND_PW_REL,    /* relative to each value: SWG_EUNSUPPORTED in this version */
-    SWG_BOUND_PSNR       /* decibels: SWG_EUNSUPPORTED in this version */
+    SWG_BOUND_PW_REL,    /* |restored - original| <= value * |original|, 0 < value < 0.5; zeros keep their sign. f32 and f64 only */
+    SWG_BOUND_PSNR,      /* value: decibels that the whole array must reach, 20 log10(range / root mean square error); the largest
+                            absolute bound that does is searched for */
+    SWG_BOUND_RATIO      /* value: bytes_in / bytes_out to reach; the smallest absolute bound that does is searched for. Streams say
+                            SWG_BOUND_ABS and the bound found */
 } swg_bound_mode;
+
+/* Values that stand for "no data": returned bit for bit, and without influence on range, bound, neighbours or PSNR. */
+typedef enum swg_fill_mode {
+    SWG_FILL_AUTO,       /* NaNs, if the array has any */
+    SWG_FILL_VALUE,      /* the bit pattern fill_bits */
+    SWG_FILL_ABOVE,      /* NaN and |x| >= fill_threshold */
+    SWG_FILL_NONE        /* every value is data; NaN and infinities still come back as they were */
+} swg_fill_mode;
 
 typedef struct swg_codec_model swg_codec_model;
 
 /* Zero is the default everywhere: lossless, chunks chosen, no network. */
 typedef struct swg_codec_opts {
     swg_bound_mode bound;
-    double value;                 /* of the bound: absolute error or fraction of the range; > 0, finite. 0 means lossless */
+    double value;                 /* of the bound: see there; > 0, finite. Errors of 0 mean lossless */
+    swg_fill_mode fill;
+    uint64_t fill_bits;           /* SWG_FILL_VALUE: the value's bytes, as swg_fill_bits makes them */
+    double fill_threshold;        /* SWG_FILL_ABOVE: > 0 */
     bool has_range;               /* SWG_BOUND_REL: take the range below (of a whole series, say) instead of the array's own */
     double range_min, range_max;  /* in the array's units */
     int64_t chunk[4];             /* values per axis of one chunk, slowest first; all 0: chosen. Product <= 2^24. Noise that would
@@ -81,10 +95,16 @@ typedef struct swg_codec_stats {
     int64_t bytes_in, bytes_out;           /* the array; the stream (in a collection: this member, without the shared network) */
     int64_t mode_chunks[SWG_MODE_COUNT];
     int64_t outliers;                      /* values stored verbatim inside lossy chunks */
+    int64_t filled;                        /* fill values that took no part in the coding */
+    double psnr_db;                        /* reached, SWG_BOUND_PSNR only; infinity without error */
     double eb_abs, step;                   /* bound and grid step in the array's units; 0: coded without loss */
     double range_min, range_max;           /* smallest and largest finite value; 0 if none */
     double max_ratio;                      /* largest error / eb_abs over all chunks, rounded up; 0 without loss */
 } swg_codec_stats;
+
+/* A number as an array of this type holds it, for swg_codec_opts.fill_bits. False: the type cannot hold it. */
+bool swg_fill_bits(swg_element type, double number, uint64_t *bits);
+double swg_fill_number(swg_element type, uint64_t bits); /* and back; integers beyond 2^53 are rounded */
 
 typedef struct swg_codec_buffer {
     uint8_t *data;
@@ -97,7 +117,7 @@ typedef struct swg_codec_buffer {
  * out: receives the stream; free with swg_codec_buffer_free. Empty after a failure
  * stats: may be NULL
  * SWG_EINVAL: bound negative, NaN or infinite, chunk or text too large. SWG_ESHAPE: no values, bad dims. SWG_EDTYPE.
- * SWG_EUNSUPPORTED: a bound this version lacks. SWG_ENOMEM. Whatever the network's encode function returns. */
+ * SWG_EDTYPE also: a point-wise relative bound of integers. SWG_ENOMEM. Whatever the network's encode function returns. */
 swg_status swg_codec_compress(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg_codec_buffer *out,
                               swg_codec_stats *stats);
 void swg_codec_buffer_free(swg_context *ctx, swg_codec_buffer *buffer);
@@ -221,9 +241,13 @@ typedef struct swg_swz_info {
     int64_t mode_chunks[SWG_MODE_COUNT];
     swg_bound_mode bound;
     double value;               /* as the user gave it */
-    double eb_abs, step, base;
+    double eb_abs, step, base;  /* eb_abs of SWG_BOUND_PW_REL: the bound as a fraction of each value */
     double range_min, range_max;
     double max_ratio;           /* largest stored error / eb_abs */
+    swg_fill_mode fill;         /* SWG_FILL_NONE, _VALUE or _ABOVE */
+    uint64_t fill_bits;
+    double fill_threshold;
+    double psnr_db;             /* reached, SWG_BOUND_PSNR only; else 0 */
     uint64_t user_tag;
 } swg_swz_info;
 
@@ -276,10 +300,12 @@ swg_status swg_swz_verify(const swg_swz *swz, int64_t member);
 
 typedef struct swg_codec_gap {
     int64_t values;
-    int64_t finite;        /* finite values of the original */
+    int64_t finite;        /* finite values of the original that are no fill */
+    int64_t filled;        /* fill values; swg_codec_audit only */
     int64_t violations;    /* |b - a| > eb in exact arithmetic, or not finite and not bit-identical */
     int64_t first;         /* index of the first violation, -1 none */
     double max_abs_error;  /* over pairs of finite values */
+    double max_ratio;      /* largest error / bound, of a point-wise relative one the bound of that value; 0 without a bound */
     double rmse;
     double psnr_db;        /* 20 log10(range of a / rmse); infinity without error */
 } swg_codec_gap;
@@ -289,5 +315,10 @@ typedef struct swg_codec_gap {
  * eb_abs: absolute bound, 0: only bit-identical values pass */
 swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, const void *restored, double eb_abs,
                              swg_codec_gap *gap);
+
+/* The same by the rules a stream was written under: info->bound, info->eb_abs, its fill values (which must be bit-identical and
+ * count for no other figure); psnr_db by info's range. */
+swg_status swg_codec_audit(swg_context *ctx, const swg_codec_array *original, const void *restored, const swg_swz_info *info,
+                           swg_codec_gap *gap);
 
 #endif

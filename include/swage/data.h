@@ -24,6 +24,8 @@ typedef struct swg_source_opts {
     const char *layout;  /* "auto" (default), "vars", "blocks" or "grid" */
     const char *vars;    /* comma list of globs over variable names; default "U_*" */
     const char *missing; /* "error" (default) or "skip": a variable that some of the files lack */
+    bool any;            /* also take, as grids, what is named by another pattern than "*" and is an array of 1, 2 or 4 axes or of
+                            integers: for those who copy, not for those who train */
 } swg_source_opts;
 
 /* One array: one variable of one file. All pointers belong to the source. */
@@ -32,16 +34,18 @@ typedef struct swg_array {
     const char *path;     /* dataset inside the file, without the leading slash */
     const char *variable; /* last part of `path`, or the entry of `vars` */
     swg_layout layout;
-    swg_element element;  /* as stored in the file, f32 or f64 */
+    swg_element element;  /* as stored in the file; f32 or f64 without swg_source_opts.any */
     bool big_endian;      /* byte order in the file; swg_source_read delivers the native one */
     bool has_time;
-    int ndim;             /* 3 (grid) or 4 (vars, blocks) */
+    int ndim;             /* 3 (grid) or 4 (vars, blocks); with `any` 1 to 4 */
     int64_t dims[4];
     int64_t count;        /* values: product of dims */
     double time;          /* attribute `time` of the dataset, else of the file; 0 without has_time */
     int64_t file_index;   /* into the sorted list of files */
     int64_t variable_index;
     int64_t row;          /* vars: index into the first axis of var_data */
+    const char *fill;     /* attribute that names a fill value, "_FillValue" or "missing_value"; NULL none */
+    uint64_t fill_bits;   /* that value as the array's type holds it, in the low bytes */
 } swg_array;
 
 /* Opens an HDF5 file, or the *.h5 and *.hdf5 files of a folder sorted by bytes, and lists its arrays file by file, in a file by

@@ -16,6 +16,8 @@ typedef struct swg__member_facts {
     bool has_time, big_endian;
     double time;
     int64_t row;           /* vars: place in `var_data` */
+    const char *fill;      /* attribute with the fill value; NULL none */
+    uint64_t fill_bits;
 } swg__member_facts;
 void swg__facts_write(const swg_array *array, swg__text *out);
 /* Whatever the text says: what it does not say is grid, little endian, no time, no path, row 0. */

@@ -1,6 +1,8 @@
 /* compress.c - HDF5 arrays into one collection, each restored and compared before the file gets its name.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +26,31 @@ static swg_status check_output(swg_context *ctx, const char *path, const swg_sou
     return SWG_OK;
 }
 
+/* What of an array is fill: as asked for, else as its attribute says, else NaNs. */
+static swg_status choose_fill(swg_context *ctx, const swg_array *array, const swg_archive_opts *opts, swg_codec_opts *codec) {
+    if (opts->fill_above > 0) {
+        codec->fill = SWG_FILL_ABOVE;
+        codec->fill_threshold = opts->fill_above;
+    } else if (opts->fill && strcmp(opts->fill, "none") == 0) {
+        codec->fill = SWG_FILL_NONE;
+    } else if (opts->fill) {
+        char *end;
+        double number = strtod(opts->fill, &end);
+        if (end == opts->fill || *end)
+            return swg__fail(ctx, SWG_EINVAL, "fill value \"%s\": expected a number or none", opts->fill);
+        codec->fill = isnan(number) ? SWG_FILL_AUTO : SWG_FILL_VALUE;
+        if (!isnan(number) && !swg_fill_bits(array->element, number, &codec->fill_bits))
+            return swg__fail(ctx, SWG_EINVAL, "fill value %s: \"%s\" is of type %s, which cannot hold it", opts->fill, array->variable,
+                             swg_element_name(array->element));
+    } else if (array->fill) {
+        bool nan = (array->element == SWG_ELEMENT_F32 && (array->fill_bits & 0x7FFFFFFF) > 0x7F800000) ||
+                   (array->element == SWG_ELEMENT_F64 && (array->fill_bits & INT64_MAX) > 0x7FF0000000000000);
+        codec->fill = nan ? SWG_FILL_AUTO : SWG_FILL_VALUE;
+        codec->fill_bits = array->fill_bits;
+    }
+    return SWG_OK;
+}
+
 static swg_status add_array(swg_context *ctx, swg_source *source, int64_t index, const char *root, const swg_archive_opts *opts,
                             swg_codec_writer *writer, double *seconds) {
     const swg_array *array = swg_source_array(source, index);
@@ -39,8 +66,10 @@ static swg_status add_array(swg_context *ctx, swg_source *source, int64_t index,
         swg_codec_array a = swg__codec_array_of(array, data);
         swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .has_range = opts->has_range, .range_min = opts->range_min,
                                 .range_max = opts->range_max, .without = opts->without, .name = array->variable, .attributes = facts.data};
+        status = choose_fill(ctx, array, opts, &codec);
         int64_t before = swg__now_ns();
-        status = swg_codec_writer_add(writer, swg__relative_source(root, array->file), &a, &codec, NULL);
+        if (status == SWG_OK)
+            status = swg_codec_writer_add(writer, swg__relative_source(root, array->file), &a, &codec, NULL);
         *seconds = (double)(swg__now_ns() - before) * 1e-9;
     }
     swg__text_free(&facts);
@@ -107,11 +136,13 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
     swg_codec_model *model = NULL;
     swg_archive_report *r = NULL;
     swg__text unchecked;
+    swg_source_opts wide = opts->source;
+    wide.any = true;
     if (report)
         *report = NULL;
     swg__text_init(&unchecked, ctx);
     swg__text_printf(&unchecked, "%s.%ld.unchecked", path, (long)getpid());
-    swg_status status = unchecked.failed ? swg__fail_memory(ctx, strlen(path), "a path") : swg_source_open(ctx, input, &opts->source, &source);
+    swg_status status = unchecked.failed ? swg__fail_memory(ctx, strlen(path), "a path") : swg_source_open(ctx, input, &wide, &source);
     if (status == SWG_OK)
         status = check_output(ctx, path, source);
     if (status == SWG_OK && opts->model)

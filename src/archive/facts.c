@@ -11,6 +11,8 @@ void swg__facts_write(const swg_array *array, swg__text *out) {
         swg__text_printf(out, ";row=%lld", (long long)array->row);
     if (array->has_time)
         swg__text_printf(out, ";time=%a", array->time);
+    if (array->fill)
+        swg__text_printf(out, ";fill=%s:%llx", array->fill, (unsigned long long)array->fill_bits);
     swg__text_printf(out, ";path=%s", array->path); /* last: a path may hold any character */
 }
 
@@ -44,6 +46,15 @@ void swg__facts_read(const char *text, swg__member_facts *out) {
         } else if ((v = value_of(p, "time="))) {
             out->has_time = true;
             out->time = strtod(v, NULL);
+        } else if ((v = value_of(p, "fill="))) {
+            static const char *const names[] = {"_FillValue", "missing_value"};
+            for (int i = 0; i < 2; i++) {
+                const char *bits = value_of(v, names[i]);
+                if (bits && *bits == ':') {
+                    out->fill = names[i];
+                    out->fill_bits = strtoull(bits + 1, NULL, 16);
+                }
+            }
         }
     }
 }
@@ -59,7 +70,7 @@ const char *swg__relative_source(const char *root, const char *file) {
 }
 
 swg_codec_array swg__codec_array_of(const swg_array *array, const void *data) {
-    swg_codec_array a = {.type = array->element, .layout = array->ndim == 4 ? SWG_CODEC_BLOCKS : SWG_CODEC_GRID,
+    swg_codec_array a = {.type = array->element, .layout = array->layout == SWG_LAYOUT_GRID ? SWG_CODEC_GRID : SWG_CODEC_BLOCKS,
                          .ndim = array->ndim, .data = data};
     memcpy(a.dims, array->dims, sizeof a.dims);
     return a;
@@ -78,7 +89,7 @@ void swg__archive_progress(const swg_archive_hooks *hooks, int64_t done, int64_t
 
 swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *mode, double *value) {
     static const struct { const char *prefix; swg_bound_mode mode; } table[] = {
-        {"abs:", SWG_BOUND_ABS}, {"rel:", SWG_BOUND_REL}, {"pw:", SWG_BOUND_PW_REL}, {"psnr:", SWG_BOUND_PSNR}};
+        {"abs:", SWG_BOUND_ABS}, {"rel:", SWG_BOUND_REL}, {"pw:", SWG_BOUND_PW_REL}, {"psnr:", SWG_BOUND_PSNR}, {"ratio:", SWG_BOUND_RATIO}};
     *value = 0;
     *mode = SWG_BOUND_LOSSLESS;
     if (strcmp(text, "lossless") == 0)
@@ -95,5 +106,6 @@ swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *m
         *value = v;
         return SWG_OK;
     }
-    return swg__fail(ctx, SWG_EUSAGE, "bound \"%s\": expected abs:NUMBER (in the data's units), rel:NUMBER (of the value range) or lossless", text);
+    return swg__fail(ctx, SWG_EUSAGE, "bound \"%s\": expected abs:NUMBER (in the data's units), rel:NUMBER (of the value range), pw:NUMBER (of each value), "
+                                     "psnr:DECIBELS, ratio:NUMBER or lossless", text);
 }

@@ -58,6 +58,9 @@ static swg_status fill_layers(swg_context *ctx, swg_model *model, swg_codec_netw
 static swg_status sample_array(swg_context *ctx, swg_model *model, swg_source *source, int64_t index, int64_t most, float *out, int64_t *count) {
     int64_t edge = swg_model_edge(model), values = edge * edge * edge;
     const swg_array *array = swg_source_array(source, index);
+    bool blocks_of = array->layout != SWG_LAYOUT_GRID || array->ndim == 3;
+    if (!blocks_of || (array->element != SWG_ELEMENT_F32 && array->element != SWG_ELEMENT_F64))
+        return SWG_OK;
     size_t size = (size_t)swg_element_bytes(array->element);
     swg_blocks blocks;
     SWG__TRY(swg_blocks_plan(ctx, array->ndim, array->dims, SWG_CUT_TILE, edge, &blocks));

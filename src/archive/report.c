@@ -24,7 +24,7 @@ static void fill_row(swg_archive_row *row, const swg_swz_info *info) {
     row->range_max = info->range_max;
     /* Without originals: what the encoder measured and stored. */
     row->max_ratio = info->max_ratio;
-    row->max_abs_error = info->max_ratio * info->eb_abs;
+    row->max_abs_error = info->bound == SWG_BOUND_PW_REL && info->eb_abs > 0 ? NAN : info->max_ratio * info->eb_abs;
     row->square_sum = NAN;
     memcpy(row->mode_chunks, info->mode_chunks, sizeof row->mode_chunks);
 }
@@ -77,7 +77,8 @@ void swg_archive_report_free(swg_archive_report *r) {
 
 void swg__row_compare(swg_archive_row *row, const swg_codec_gap *gap, const swg_swz_info *info) {
     row->max_abs_error = gap->max_abs_error;
-    row->max_ratio = info->eb_abs > 0 ? gap->max_abs_error / info->eb_abs : 0;
+    row->max_ratio = gap->max_ratio;
+    row->filled = gap->filled;
     row->violations = gap->violations;
     row->finite = gap->finite;
     row->square_sum = gap->rmse * gap->rmse * (double)gap->finite;
@@ -97,6 +98,7 @@ static void add(swg_archive_row *to, const swg_archive_row *from) {
     to->arrays += from->arrays;
     to->values += from->values;
     to->finite += from->finite;
+    to->filled += from->filled;
     to->bytes_in += from->bytes_in;
     to->bytes_out += from->bytes_out;
     to->bound = fmax(to->bound, from->bound);

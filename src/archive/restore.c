@@ -110,6 +110,8 @@ static swg_status put_array(restorer *w, swg_sink *sink, const item *m) {
         status = swg_sink_put(sink, dataset, m->info->type, m->info->ndim, m->info->dims, data, &(swg_sink_opts){.big_endian = m->facts.big_endian});
     if (status == SWG_OK && m->facts.has_time)
         status = swg_sink_number(sink, dataset, "time", m->facts.time);
+    if (status == SWG_OK && m->facts.fill)
+        status = swg_sink_number(sink, dataset, m->facts.fill, swg_fill_number(m->info->type, m->facts.fill_bits));
     swg__free(w->ctx, data);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "archive/quality.h"
+#include "codec/grid.h"
 
 /* ---- what the network alone makes of an array: encode, decode, no residual, no bound ---- */
 
@@ -84,8 +85,10 @@ static int64_t value_index(const picture *p, int64_t row, int64_t column) {
     return ((block * info->dims[1] + info->dims[1] / 2) * ny + y) * nx + x;
 }
 
-static double value_at(swg_element element, const void *data, int64_t i) {
-    return element == SWG_ELEMENT_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
+/* NaN where there is no data. */
+static double value_at(const swg_swz_info *info, const void *data, int64_t i) {
+    const swg__fill fill = {info->fill, info->fill_bits, info->fill_threshold};
+    return swg__is_fill(&fill, info->type, data, i) ? NAN : swg__number(info->type, data, i);
 }
 
 /* `unit`: what errors are divided by, 0: nothing. */
@@ -95,7 +98,7 @@ static void draw(swg_report *page, const picture *p, const void *original, const
     double low = INFINITY, high = -INFINITY;
     for (int64_t i = 0; i < pixels; i++) {
         int64_t at = value_index(p, i / p->columns, i % p->columns);
-        double a = at < 0 ? NAN : value_at(info->type, original, at), b = at < 0 ? NAN : value_at(info->type, restored, at);
+        double a = at < 0 ? NAN : value_at(info, original, at), b = at < 0 ? NAN : value_at(info, restored, at);
         planes[i] = (float)a;
         planes[pixels + i] = (float)b;
         planes[2 * pixels + i] = (float)(unit > 0 ? (b - a) / unit : b - a);
@@ -125,7 +128,7 @@ static swg_status write_volume(swg_context *ctx, const char *folder, const swg_s
     if (!volumes)
         return swg__fail_memory(ctx, 3 * count * sizeof *volumes, info->name);
     for (size_t i = 0; i < count; i++) {
-        double a = value_at(info->type, original, (int64_t)i), b = value_at(info->type, restored, (int64_t)i);
+        double a = value_at(info, original, (int64_t)i), b = value_at(info, restored, (int64_t)i);
         volumes[i] = (float)a;
         volumes[count + i] = (float)b;
         volumes[2 * count + i] = (float)(b - a);
@@ -156,7 +159,7 @@ static swg_status add_slice(swg_context *ctx, const swg__gallery *g, int64_t mem
     if (status == SWG_OK)
         status = swg_source_read(source, index, original);
     if (status == SWG_OK)
-        draw(page, &p, original, restored, info->eb_abs, "the compressed file", planes);
+        draw(page, &p, original, restored, info->bound == SWG_BOUND_PW_REL ? 0 : info->eb_abs, "the compressed file", planes);
     if (status == SWG_OK && g->folder && info->layout == SWG_CODEC_GRID && info->ndim == 3)
         status = write_volume(ctx, g->folder, info, original, restored);
     if (status == SWG_OK) {
@@ -168,9 +171,10 @@ static swg_status add_slice(swg_context *ctx, const swg__gallery *g, int64_t mem
         swg__quality_html(page, &shown);
         swg__quality_json(&shown, g->list);
     }
-    if (status == SWG_OK && model)
+    bool alone = model && swg__is_float(array->element) && (array->layout != SWG_LAYOUT_GRID || array->ndim == 3);
+    if (status == SWG_OK && alone)
         status = network_alone(ctx, model, array, original, restored);
-    if (status == SWG_OK && model)
+    if (status == SWG_OK && alone)
         draw(page, &p, original, restored, 0, "the autoencoder alone, without residual and without a bound", planes);
     swg__free(ctx, planes);
     swg__free(ctx, original);
@@ -184,7 +188,7 @@ static int64_t choose_member(const swg_swz *swz, const char *variable) {
     for (int64_t i = 0; i < swg_swz_count(swz); i++) {
         const swg_swz_info *info = swg_swz_member(swz, i);
         bool grid = info->layout == SWG_CODEC_GRID;
-        if (strcmp(info->name, variable) == 0 && (chosen < 0 || grid || swg_swz_member(swz, chosen)->layout != SWG_CODEC_GRID))
+        if (strcmp(info->name, variable) == 0 && info->ndim > 1 && (chosen < 0 || grid || swg_swz_member(swz, chosen)->layout != SWG_CODEC_GRID))
             chosen = i;
     }
     return chosen;

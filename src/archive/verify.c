@@ -33,7 +33,7 @@ swg_status swg__originals_open(swg_context *ctx, const swg_swz *swz, const char 
     }
     swg_status status = name_patterns(ctx, swz, &names);
     if (status == SWG_OK) {
-        swg_source_opts opts = {.vars = names.data, .missing = "skip", .layout = one_layout ? swg_layout_name(first.layout) : NULL};
+        swg_source_opts opts = {.vars = names.data, .missing = "skip", .any = true, .layout = one_layout ? swg_layout_name(first.layout) : NULL};
         status = swg_source_open(ctx, original, &opts, out);
     }
     swg__text_free(&names);
@@ -84,7 +84,7 @@ static swg_status compare(swg_context *ctx, const swg_swz_info *info, swg_source
     swg_codec_gap gap;
     swg_status status = swg_source_read(source, index, data);
     if (status == SWG_OK)
-        status = swg_codec_compare(ctx, &original, restored, info->eb_abs, &gap);
+        status = swg_codec_audit(ctx, &original, restored, info, &gap);
     if (status == SWG_OK)
         swg__row_compare(row, &gap, info);
     swg__free(ctx, data);

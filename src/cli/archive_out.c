@@ -35,6 +35,8 @@ void cli_archive_table(const swg_archive_report *report, bool compared) {
     printf("\n%lld bytes in, %lld out (network %lld)", (long long)t->bytes_in, (long long)t->bytes_out, (long long)report->model_bytes);
     if (compared)
         printf(", %lld values outside the bound", (long long)t->violations);
+    if (t->filled)
+        printf("\n%lld fill values, returned bit for bit", (long long)t->filled);
     printf("\nchunks:");
     for (int m = 0; m < SWG_MODE_COUNT; m++)
         if (t->mode_chunks[m])
@@ -58,6 +60,7 @@ static void fill(cJSON *o, const swg_archive_row *r, bool compared) {
         cJSON_AddStringToObject(o, "source", cli_clean(r->source, name, sizeof name));
     cJSON_AddStringToObject(o, "variable", cli_clean(r->variable, name, sizeof name));
     add_number(o, "values", (double)r->values);
+    add_number(o, "fill_values", compared ? (double)r->filled : NAN);
     add_number(o, "bytes_in", (double)r->bytes_in);
     add_number(o, "bytes_out", (double)r->bytes_out);
     add_number(o, "ratio", ratio_of(r));

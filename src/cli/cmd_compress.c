@@ -7,13 +7,18 @@
 #include "cli/archive_out.h"
 
 static const cli_option options[] = {
-    {"error", 'e', "BOUND", "abs:NUMBER (in the data's units), rel:NUMBER (of each array's value range) or lossless; required"},
+    {"error", 'e', "BOUND", "abs:NUMBER (in the data's units), rel:NUMBER (of each array's value range), pw:NUMBER (of each value) or lossless"},
+    {"target-psnr", 0, "DB", "instead of -e: the loosest absolute bound with which each array reaches this PSNR"},
+    {"target-ratio", 0, "R", "instead of -e: the tightest absolute bound with which each array becomes R times smaller"},
+    {"fill", 0, "VALUE", "values equal to this are no data: kept bit for bit, apart from the rest; none: take every value as data (default: "
+                         "the attribute _FillValue or missing_value of a dataset, and NaN)"},
+    {"fill-above", 0, "T", "the same for all |x| >= T and NaN"},
     {"model", 'm', "RUN", "run folder or checkpoint of a network trained with data.norm=block_scale; without it no network is tried"},
     {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
     {"append", 0, "FILE", "add to a growing .swz of one variable, or FOLDER/ with one for each; a grid is one step of it"},
     {"range", 0, "LOW:HIGH", "value range a rel: bound is of, in the data's units, instead of each array's own; rel: with --append needs it"},
     {"hdf5", 0, NULL, "write an HDF5 file that reads the same through the filter, instead of a .swz"},
-    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*; with --hdf5: all)"},
+    {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*; with --hdf5: all); those named otherwise than * may have 1 to 4 axes and be integers"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
     {"without", 0, "LIST", "ways of coding not to try, such as network, stencil, planes (to see what each is worth)"},
@@ -78,18 +83,48 @@ static swg_status append(cli *c, swg_archive_opts *opts) {
     return SWG_OK;
 }
 
+/* One of -e, --target-psnr, --target-ratio. */
+static swg_status read_bound(cli *c, swg_archive_opts *opts) {
+    static const struct { const char *option, *prefix; } targets[] = {{"error", ""}, {"target-psnr", "psnr:"}, {"target-ratio", "ratio:"}};
+    char text[128];
+    int given = 0;
+    for (int i = 0; i < 3; i++) {
+        const char *value = cli_value(c, targets[i].option);
+        if (!value)
+            continue;
+        given++;
+        snprintf(text, sizeof text, "%s%s", targets[i].prefix, value);
+        SWG__TRY(swg_bound_parse(c->ctx, text, &opts->bound, &opts->value));
+    }
+    if (given == 1 || (!given && cli_value(c, "append")))
+        return SWG_OK;
+    return cli_fail(c, SWG_EUSAGE, given ? "-e, --target-psnr and --target-ratio exclude each other"
+                                         : "say how large an error may be: -e abs:NUMBER, -e rel:NUMBER, -e pw:NUMBER, -e lossless, "
+                                           "--target-psnr DB or --target-ratio R");
+}
+
+static swg_status read_fill(cli *c, swg_archive_opts *opts) {
+    const char *above = cli_value(c, "fill-above");
+    char *end = NULL;
+    opts->fill = cli_value(c, "fill");
+    opts->fill_above = above ? strtod(above, &end) : 0;
+    if (above && opts->fill)
+        return cli_fail(c, SWG_EUSAGE, "--fill and --fill-above exclude each other");
+    if (above && (end == above || *end || !(opts->fill_above > 0)))
+        return cli_fail(c, SWG_EUSAGE, "--fill-above %s: expected a number above 0", above);
+    return SWG_OK;
+}
+
 static swg_status run(cli *c) {
-    const char *input = c->positional[0], *bound = cli_value(c, "error"), *model_path = cli_value(c, "model"), *html = cli_value(c, "report");
+    const char *input = c->positional[0], *model_path = cli_value(c, "model"), *html = cli_value(c, "report");
     char named[4096];
     const char *output = cli_value(c, "output") ? cli_value(c, "output") : named;
     swg_archive_opts opts = {.no_check = cli_flag(c, "no-check")};
     int64_t slices = 4;
-    if (!bound && !cli_value(c, "append"))
-        return cli_fail(c, SWG_EUSAGE, "say how large an error may be: -e abs:NUMBER, -e rel:NUMBER or -e lossless");
+    SWG__TRY(read_bound(c, &opts));
+    SWG__TRY(read_fill(c, &opts));
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
     SWG__TRY(cli_without(c, &opts.without));
-    if (bound)
-        SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
     SWG__TRY(read_range(c, &opts));
     bool hdf5 = cli_flag(c, "hdf5");
     if (hdf5 && cli_value(c, "append"))
@@ -128,7 +163,7 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_compress = {
     .name = "compress",
-    .usage = "FILE_OR_FOLDER -e BOUND [-m RUN] [-o FILE | --append FILE] [--hdf5]",
+    .usage = "FILE_OR_FOLDER -e BOUND | --target-psnr DB | --target-ratio R [-m RUN] [-o FILE | --append FILE] [--hdf5]",
     .help = "compress HDF5 data within a guaranteed error bound",
     .details = "Every array is restored and compared before the command succeeds.\n"
                "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz\n"

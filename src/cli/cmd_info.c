@@ -1,6 +1,7 @@
 /* cmd_info.c - `swage info`: what a .swz or a checkpoint holds.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <string.h>
 #include "base.h"
 #include "cli/cli.h"
@@ -14,6 +15,16 @@ static const cli_option options[] = {
 };
 
 static const char *const bounds[] = {"lossless", "abs", "rel", "pw", "psnr"};
+
+/* null where it does not apply; JSON has no infinity. */
+static void add_number(cJSON *object, const char *key, bool applies, double value) {
+    if (!applies)
+        cJSON_AddNullToObject(object, key);
+    else if (isfinite(value))
+        cJSON_AddNumberToObject(object, key, value);
+    else
+        cJSON_AddStringToObject(object, key, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
 
 static void print_json(cJSON *root) {
     char *text = cJSON_Print(root);
@@ -55,6 +66,9 @@ static swg_status show_swz(cli *c, const char *path) {
         cJSON_AddNumberToObject(o, "bytes_in", (double)m->bytes_raw);
         cJSON_AddNumberToObject(o, "bytes_out", (double)m->bytes_stored);
         cJSON_AddNumberToObject(o, "max_error_over_bound", m->max_ratio);
+        add_number(o, "psnr_db", m->bound == SWG_BOUND_PSNR, m->psnr_db);
+        add_number(o, "fill_value", m->fill == SWG_FILL_VALUE, swg_fill_number(m->type, m->fill_bits));
+        add_number(o, "fill_above", m->fill == SWG_FILL_ABOVE, m->fill_threshold);
         cJSON *modes = cJSON_AddObjectToObject(o, "chunks");
         for (int k = 0; k < SWG_MODE_COUNT; k++)
             cJSON_AddNumberToObject(modes, swg_codec_mode_name((swg_codec_mode)k), (double)m->mode_chunks[k]);

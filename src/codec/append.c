@@ -89,12 +89,12 @@ static swg_status fix_grid(swg_codec_appender *a, const void *data, int64_t step
     double least = a->opts.range_min, most = a->opts.range_max;
     if (!a->opts.has_range) {
         bool any;
-        swg__range(a->ctx, first.type, data, count, &least, &most, &any);
+        swg__range(a->ctx, first.type, data, count, &a->header.fill, &least, &most, &any, NULL);
         double top = fmin(8 * fmax(fabs(least), fabs(most)), first.type == SWG_ELEMENT_F32 ? 0x1p127 : 0x1p1023);
         least = -top;
         most = top;
     }
-    SWG__TRY(swg__grid_resolve(a->ctx, &first, count, &a->opts, least, most, &a->header.grid));
+    SWG__TRY(swg__grid_resolve(a->ctx, &first, count, &a->opts, &a->header.fill, least, most, &a->header.grid));
     if (a->opts.has_range) {
         a->header.compat |= SWG__COMPAT_RANGE;
         a->header.range_min = a->opts.range_min;

@@ -13,8 +13,14 @@ typedef struct swg__chunk {
     swg__grid grid;        /* step 0: lossless */
     int64_t extent[4];     /* w, z, y, x */
     int64_t count;         /* product of the extents, <= 2^24 */
-    void *values;          /* count values of grid.type; the encoder only reads */
+    void *values;          /* count values of grid.type; the encoder only reads, substitutes where mask says so */
+    swg__fill fill;
+    const uint8_t *mask;   /* not 0: a mode need not code the value, something else restores it (mask.h); NULL: none */
+    int64_t masked;        /* such values */
+    const void *original;  /* encoder: the values without substitutes; NULL: the same as values */
 } swg__chunk;
+
+static inline const void *swg__original(const swg__chunk *chunk) { return chunk->original ? chunk->original : chunk->values; }
 
 /* Values stored verbatim: positions in scan order. */
 typedef struct swg__outliers {

@@ -1,6 +1,7 @@
 /* codec.c - the public one-array functions: compress to memory or a file, compare.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
+#include "powers.h"
 
 const char *swg_codec_mode_name(swg_codec_mode mode) {
     static const char *const names[SWG_MODE_COUNT] = {"constant", "level", "stencil", "network", "planes", "stored"};
@@ -49,8 +50,8 @@ swg_status swg_codec_compress_file(swg_context *ctx, const swg_codec_array *arra
 enum { COMPARE_PIECE = 1 << 16 };
 
 typedef struct piece {
-    int64_t violations, first, finite;
-    double max_abs_error, squares, least, most;
+    int64_t violations, first, finite, filled;  /* finite: and no fill */
+    double max_ratio, max_abs_error, squares, least, most;
 } piece;
 
 typedef struct compare_job {
@@ -58,6 +59,8 @@ typedef struct compare_job {
     const void *restored;
     int64_t count;
     double eb;
+    bool relative;      /* eb is a fraction of each value */
+    swg__fill fill;
     piece *pieces;
 } compare_job;
 
@@ -77,17 +80,21 @@ static void compare_piece(void *arg, int64_t task, int worker) {
     (void)worker;
     const compare_job *job = arg;
     const swg_element type = job->original->type;
-    const size_t bytes = (size_t)swg_element_bytes(type);
     piece p = {.first = -1, .least = INFINITY, .most = -INFINITY};
     int64_t end = (task + 1) * COMPARE_PIECE < job->count ? (task + 1) * COMPARE_PIECE : job->count;
     for (int64_t i = task * COMPARE_PIECE; i < end; i++) {
         double a, gap = 0;
-        bool inside;
-        if (swg__is_float(type)) {
+        bool inside, fill = job->fill.mode != SWG_FILL_NONE && swg__is_fill(&job->fill, type, job->original->data, i);
+        if (fill) {
+            a = NAN;
+            p.filled++;
+            inside = swg__bits_of(type, job->original->data, i) == swg__bits_of(type, job->restored, i);
+        } else if (swg__is_float(type)) {
             double b = swg__load_value(type, job->restored, i);
             a = swg__load_value(type, job->original->data, i);
-            bool same = memcmp((const char *)job->original->data + (size_t)i * bytes, (const char *)job->restored + (size_t)i * bytes, bytes) == 0;
-            inside = same || (isfinite(a) && isfinite(b) && job->eb > 0 && swg__accept(b, a, job->eb));
+            bool same = swg__bits_of(type, job->original->data, i) == swg__bits_of(type, job->restored, i);
+            inside = same || (isfinite(a) && isfinite(b) && job->eb > 0 &&
+                              (job->relative ? swg__accept_relative(b, a, job->eb) : swg__accept(b, a, job->eb)));
             gap = isfinite(a) && isfinite(b) ? fabs(b - a) : 0;
         } else {
             gap = integer_gap(job, i, &inside, &a);
@@ -98,6 +105,8 @@ static void compare_piece(void *arg, int64_t task, int worker) {
         if (isfinite(a)) {
             p.finite++;
             p.squares += gap * gap;
+            double bound = job->relative ? job->eb * fabs(a) : job->eb, ratio = gap > 0 && bound > 0 ? gap / bound : 0;
+            p.max_ratio = ratio > p.max_ratio ? ratio : p.max_ratio;
             p.max_abs_error = gap > p.max_abs_error ? gap : p.max_abs_error;
             p.least = a < p.least ? a : p.least;
             p.most = a > p.most ? a : p.most;
@@ -106,15 +115,17 @@ static void compare_piece(void *arg, int64_t task, int worker) {
     job->pieces[task] = p;
 }
 
-swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, const void *restored, double eb_abs, swg_codec_gap *gap) {
+static swg_status compare(swg_context *ctx, compare_job job, swg_codec_gap *gap) {
+    const swg_codec_array *original = job.original;
     int64_t count = 1;
-    if (!swg_element_bytes(original->type) || original->ndim < 1 || original->ndim > 4 || !(eb_abs >= 0))
+    if (!swg_element_bytes(original->type) || original->ndim < 1 || original->ndim > 4 || !(job.eb >= 0))
         return swg__fail(ctx, SWG_EINVAL, "comparison needs a known element type, 1 to 4 dimensions and a bound >= 0");
     for (int i = 0; i < original->ndim; i++)
         if (swg__mul_overflow(count, original->dims[i], &count))
             return swg__fail(ctx, SWG_ESHAPE, "the array has too many values");
     int64_t tasks = (count + COMPARE_PIECE - 1) / COMPARE_PIECE;
-    compare_job job = {original, restored, count, eb_abs, swg__calloc(ctx, (size_t)tasks, sizeof *job.pieces)};
+    job.count = count;
+    job.pieces = swg__calloc(ctx, (size_t)tasks, sizeof *job.pieces);
     if (!job.pieces)
         return swg__fail_memory(ctx, (size_t)tasks * sizeof *job.pieces, "a comparison");
     swg__parallel(ctx, tasks, compare_piece, &job);
@@ -125,6 +136,8 @@ swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, 
         gap->first = gap->first < 0 ? p->first : gap->first;
         gap->violations += p->violations;
         gap->max_abs_error = p->max_abs_error > gap->max_abs_error ? p->max_abs_error : gap->max_abs_error;
+        gap->max_ratio = p->max_ratio > gap->max_ratio ? p->max_ratio : gap->max_ratio;
+        gap->filled += p->filled;
         squares += p->squares;
         gap->finite += p->finite;
         least = p->least < least ? p->least : least;
@@ -134,4 +147,48 @@ swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, 
     gap->rmse = gap->finite ? sqrt(squares / (double)gap->finite) : 0;
     gap->psnr_db = gap->rmse > 0 ? 20 * log10((most - least) / gap->rmse) : INFINITY;
     return SWG_OK;
+}
+
+swg_status swg_codec_compare(swg_context *ctx, const swg_codec_array *original, const void *restored, double eb_abs, swg_codec_gap *gap) {
+    return compare(ctx, (compare_job){.original = original, .restored = restored, .eb = eb_abs, .fill = {.mode = SWG_FILL_NONE}}, gap);
+}
+
+swg_status swg_codec_audit(swg_context *ctx, const swg_codec_array *original, const void *restored, const swg_swz_info *info, swg_codec_gap *gap) {
+    SWG__TRY(compare(ctx, (compare_job){.original = original, .restored = restored, .eb = info->eb_abs,
+                                        .relative = info->bound == SWG_BOUND_PW_REL,
+                                        .fill = {info->fill, info->fill_bits, info->fill_threshold}}, gap));
+    gap->psnr_db = gap->rmse > 0 ? 20 * log10((info->range_max - info->range_min) / gap->rmse) : INFINITY;
+    return SWG_OK;
+}
+
+/* ---- fill values ---- */
+
+double swg_fill_number(swg_element type, uint64_t bits) {
+    uint64_t store = 0;
+    swg__bits_store(type, &store, 0, bits);
+    return swg__number(type, &store, 0);
+}
+
+bool swg_fill_bits(swg_element type, double number, uint64_t *bits) {
+    union { float f; double d; uint8_t bytes[8]; uint64_t u; } v = {.u = 0};
+    *bits = 0;
+    if (type == SWG_ELEMENT_F32) {
+        v.f = (float)number;
+        if (!isnan(number) && isfinite(number) && !isfinite(v.f))
+            return false;
+        *bits = swg__bits_of(type, v.bytes, 0);
+        return true;
+    }
+    if (type == SWG_ELEMENT_F64) {
+        v.d = number;
+        *bits = v.u;
+        return true;
+    }
+    bool is_signed = type == SWG_ELEMENT_I8 || type == SWG_ELEMENT_I16 || type == SWG_ELEMENT_I32 || type == SWG_ELEMENT_I64;
+    int width = 8 * swg_element_bytes(type) - is_signed;
+    if (!width || floor(number) != number || number >= ldexp(1, width) || number < (is_signed ? -ldexp(1, width) : 0))
+        return false;
+    v.u = number < 0 ? (uint64_t)(int64_t)number : (uint64_t)number;
+    *bits = width >= 63 ? v.u : v.u & (((uint64_t)1 << 8 * swg_element_bytes(type)) - 1);
+    return true;
 }

@@ -2,6 +2,7 @@
  * In: structures. Out: bytes at fixed places; and back, with a reason for every refusal.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "container.h"
+#include "powers.h"
 
 static const uint8_t magic[8] = {0x89, 'S', 'W', 'Z', '\r', '\n', 0x1A, '\n'};
 static const uint8_t end_magic[4] = {0x1A, 'S', 'W', 'Z'};
@@ -82,7 +83,7 @@ void swg__header_write(const swg__header *h, const char *name, const char *attri
     swg__put8(out, (unsigned)h->bound);
     swg__put8(out, (unsigned)h->layout);
     swg__put8(out, h->axis_map);
-    swg__put8(out, h->fill_mode);
+    swg__put8(out, h->fill.mode == SWG_FILL_NONE ? 0 : (unsigned)h->fill.mode);
     swg__put8(out, h->source_order);
     swg__put8(out, (unsigned)h->grid.sig);
     for (int i = 0; i < 4; i++)
@@ -95,9 +96,9 @@ void swg__header_write(const swg__header *h, const char *name, const char *attri
     put_f64(out, h->grid.base);
     put_f64(out, h->range_min);
     put_f64(out, h->range_max);
-    swg__put64(out, h->pw_h);
-    swg__put64(out, h->fill_bits);
-    put_f64(out, h->fill_threshold);
+    swg__put64(out, h->grid.pw_h);
+    swg__put64(out, h->fill.bits);
+    put_f64(out, h->fill.threshold);
     swg__put64(out, h->n_chunks);
     swg__put64(out, h->off_models);
     swg__put32(out, h->n_models);
@@ -106,6 +107,12 @@ void swg__header_write(const swg__header *h, const char *name, const char *attri
     swg__put64(out, 0);
     put_tlv(out, TLV_NAME, name);
     put_tlv(out, TLV_ATTRIBUTES, attributes);
+    if (h->bound == SWG_BOUND_PSNR && h->psnr != 0) {
+        swg__put16(out, TLV_PSNR);
+        swg__put16(out, 0);
+        swg__put32(out, 8);
+        put_f64(out, h->psnr);
+    }
     if (out->failed)
         return;
     size_t bytes = out->length - start + 4;
@@ -124,7 +131,9 @@ static const char *parse_extensions(swg__cursor *in, swg__header *h, swg_status 
             h->name = (swg__span){data, bytes};
         else if (type == TLV_ATTRIBUTES)
             h->attributes = (swg__span){data, bytes};
-        else if (type != TLV_PSNR && (flags & TLV_CRITICAL)) {
+        else if (type == TLV_PSNR && bytes == 8)
+            h->psnr = swg__load_f64(data);
+        else if (flags & TLV_CRITICAL) {
             *status = SWG_EUNSUPPORTED;
             return "an extension that must be understood is unknown";
         }
@@ -138,6 +147,12 @@ const char *swg__grid_check(const swg__header *h) {
     const swg__grid *g = &h->grid;
     if (!isfinite(g->eb) || g->eb < 0 || !isfinite(g->base) || !isfinite(g->step) || g->step < 0)
         return "bound, step or base is not a finite number";
+    if (g->pw_h || h->bound == SWG_BOUND_PW_REL) {
+        if (h->bound != SWG_BOUND_PW_REL || !swg__is_float(g->type) || (g->eb > 0) != (g->pw_h > 0) || g->eb >= 0.5 ||
+            g->pw_h > SWG__POWER_STEP_MOST || g->step > 0 || g->base != 0)
+            return "point-wise relative bound is impossible";
+        return sig == 0 ? NULL : "significant bits without a grid";
+    }
     if ((g->step > 0) != (g->eb > 0))
         return "bound and step do not go together";
     if (h->bound == SWG_BOUND_LOSSLESS && g->eb > 0)
@@ -151,6 +166,16 @@ const char *swg__grid_check(const swg__header *h) {
     if (g->eb < 0x1p-1000 || g->eb > 0x1p1000 || g->step < 0x1p-1001 || g->step > 0x1p1003)
         return "bound or step is out of range";
     return swg__short_step(g->step / 2, sig) == g->step ? NULL : "step has too many significant bits";
+}
+
+static const char *check_fill(const swg__header *h) {
+    const swg__fill *f = &h->fill;
+    int bytes = swg_element_bytes(h->type);
+    if (bytes < 8 && f->bits >> 8 * bytes)
+        return "fill value has more bits than its type";
+    if (f->mode == SWG_FILL_ABOVE ? !(f->threshold > 0) : f->threshold != 0)
+        return "fill threshold is impossible";
+    return NULL;
 }
 
 static const char *check_shape(swg__header *h) {
@@ -211,7 +236,7 @@ const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *h,
     h->bound = (swg_bound_mode)swg__take8(&in);
     h->layout = (swg_codec_layout)swg__take8(&in);
     h->axis_map = (uint8_t)swg__take8(&in);
-    h->fill_mode = (uint8_t)swg__take8(&in);
+    uint32_t fill_mode = swg__take8(&in);
     h->source_order = (uint8_t)swg__take8(&in);
     int sig = (int)swg__take8(&in);
     for (int i = 0; i < 4; i++) {
@@ -223,9 +248,9 @@ const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *h,
     double *const numbers[] = {&h->value, &h->grid.eb, &h->grid.step, &h->grid.base, &h->range_min, &h->range_max};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         *numbers[i] = swg__load_f64(swg__take(&in, 8));
-    h->pw_h = swg__take64(&in);
-    h->fill_bits = swg__take64(&in);
-    h->fill_threshold = swg__load_f64(swg__take(&in, 8));
+    h->grid.pw_h = swg__take64(&in);
+    h->fill = (swg__fill){fill_mode ? (swg_fill_mode)fill_mode : SWG_FILL_NONE, swg__take64(&in), 0};
+    h->fill.threshold = swg__load_f64(swg__take(&in, 8));
     h->n_chunks = swg__take64(&in);
     h->off_models = swg__take64(&in);
     h->n_models = swg__take32(&in);
@@ -242,15 +267,15 @@ const char *swg__header_parse(const uint8_t *data, size_t bytes, swg__header *h,
         return "element type is unknown";
     if (h->bound > SWG_BOUND_PSNR)
         return "bound mode is unknown";
-    if (h->bound == SWG_BOUND_PW_REL || h->fill_mode) {
-        *status = SWG_EUNSUPPORTED;
-        return "uses point-wise relative bounds or fill values, which this version does not support";
-    }
+    if (fill_mode > 2)
+        return "fill mode is unknown";
     const char *why = check_shape(h);
     if (!why && (!isfinite(h->value) || h->value < 0))
         why = "bound is not a number >= 0";
     if (!why)
         why = swg__grid_check(h);
+    if (!why)
+        why = check_fill(h);
     if (!why && h->n_models > SWG__MODELS)
         why = "more than 64 models";
     return why ? why : parse_extensions(&in, h, status);

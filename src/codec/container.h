@@ -33,11 +33,13 @@ typedef struct swg__header {
     swg_element type;
     swg_bound_mode bound;
     swg_codec_layout layout;
-    uint8_t ndim, axis_map, fill_mode, source_order;
+    uint8_t ndim, axis_map, source_order;
     int64_t dims[4], chunk[4];   /* unused axes 1 */
-    double value, range_min, range_max, fill_threshold;
+    double value, range_min, range_max;
+    double psnr;                 /* reached; written with SWG_BOUND_PSNR only */
+    swg__fill fill;
     swg__grid grid;
-    uint64_t pw_h, fill_bits, n_chunks, off_models, user_tag;
+    uint64_t n_chunks, off_models, user_tag;
     uint32_t n_models, encoder_id;
     swg__span name, attributes;  /* of the extensions; data NULL: none */
 } swg__header;

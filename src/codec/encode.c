@@ -3,6 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "context.h"
 #include "encode.h"
+#include "mask.h"
+#include "swz.h"
+#include "target.h"
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
@@ -53,7 +56,7 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
         return swg__fail(ctx, SWG_ESHAPE, "the codec takes 1 to 4 dimensions, not %d", a->ndim);
     if (!a->data)
         return swg__fail(ctx, SWG_EINVAL, "no data to compress");
-    *h = (swg__header){.type = a->type, .layout = a->layout, .ndim = (uint8_t)a->ndim, .axis_map = SWG__IDENTITY_MAP};
+    *h = (swg__header){.type = a->type, .layout = a->layout, .ndim = (uint8_t)a->ndim, .axis_map = SWG__IDENTITY_MAP, .fill = {.mode = SWG_FILL_NONE}};
     int64_t values = 1, chunk = 1, given = 0;
     for (int i = 0; i < 4; i++) {
         h->dims[i] = i < a->ndim ? a->dims[i] : 1;
@@ -76,6 +79,28 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
                              (long long)h->chunk[i], i, (long long)h->dims[i]);
     if ((opts->name ? strlen(opts->name) : 0) + (opts->attributes ? strlen(opts->attributes) : 0) > SWG__TEXT_BYTES)
         return swg__fail(ctx, SWG_EINVAL, "name and attributes are longer than %d bytes", SWG__TEXT_BYTES);
+    return SWG_OK;
+}
+
+static swg_status resolve_fill(swg_context *ctx, const swg_codec_array *a, int64_t count, const swg_codec_opts *opts, swg__fill *fill) {
+    *fill = (swg__fill){.mode = opts->fill == SWG_FILL_AUTO ? SWG_FILL_NONE : opts->fill};
+    int bytes = swg_element_bytes(a->type);
+    if ((unsigned)opts->fill > SWG_FILL_NONE)
+        return swg__fail(ctx, SWG_EINVAL, "fill mode %d does not exist", (int)opts->fill);
+    if (fill->mode == SWG_FILL_VALUE) {
+        if (bytes < 8 && opts->fill_bits >> 8 * bytes)
+            return swg__fail(ctx, SWG_EINVAL, "the fill value has more bits than %s", swg_element_name(a->type));
+        fill->bits = opts->fill_bits;
+    } else if (fill->mode == SWG_FILL_ABOVE) {
+        if (!(opts->fill_threshold > 0))
+            return swg__fail(ctx, SWG_EINVAL, "a fill threshold of %g is not above 0", opts->fill_threshold);
+        fill->threshold = opts->fill_threshold;
+        for (int64_t i = 0; i < count; i++)
+            if (swg__is_fill(fill, a->type, a->data, i)) { /* the first one speaks for all: nearly always they are equal */
+                fill->bits = swg__bits_of(a->type, a->data, i);
+                break;
+            }
+    }
     return SWG_OK;
 }
 
@@ -107,10 +132,15 @@ typedef struct job {
     const char *data;
     uint32_t without;         /* modes not tried, bits 1 << SWG_MODE_... */
     int64_t first, chunks;    /* the group; tasks count from `first` */
+    int64_t stride;           /* of the chunks that are coded */
+    bool measure;
     swg_status *status;       /* of each chunk */
     batch sample, all;        /* sample: a few tiles of every chunk; all: of the chunks where those promise a gain */
     bool *wanted;
 } job;
+
+/* Number of the chunk of a task. */
+static int64_t chunk_of(const job *j, int64_t task) { return (j->first + task) * j->stride + j->stride / 2; }
 
 /* Copies between the dataset and a dense chunk. */
 static void gather(const job *j, int64_t index, swg__chunk *chunk) {
@@ -135,7 +165,8 @@ static void gather(const job *j, int64_t index, swg__chunk *chunk) {
 }
 
 static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
-    *chunk = (swg__chunk){.ctx = j->ctx, .kernels = swg__codec_kernels_for(j->ctx->isa), .grid = j->out->header.grid};
+    *chunk = (swg__chunk){.ctx = j->ctx, .kernels = swg__codec_kernels_for(j->ctx->isa), .grid = j->out->header.grid,
+                          .fill = j->out->header.fill};
     int64_t origin[4];
     swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
@@ -144,13 +175,18 @@ static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
     if (!chunk->values)
         return swg__fail_memory(j->ctx, bytes, "a chunk");
     gather(j, index, chunk);
-    return SWG_OK;
+    return swg__mask_open(chunk, chunk->values);
+}
+
+static void close_chunk(swg__chunk *chunk) {
+    swg__mask_free(chunk);
+    swg__free(chunk->ctx, chunk->values);
 }
 
 static void code_plain(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
-    int64_t index = j->first + task;
+    int64_t index = chunk_of(j, task);
     swg__coded *coded = &j->out->chunk[index];
     swg__chunk chunk;
     swg__draft draft;
@@ -164,6 +200,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
         status = swg__draft_write(&draft, j->ctx, &coded->plain);
         coded->plain_head = draft.head;
         coded->plain_outliers = draft.outliers;
+        coded->filled = chunk.masked;
     }
     if (status == SWG_OK && j->sample.set && j->sample.set[task].count) {
         swg__tiling tiling;
@@ -171,7 +208,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
         swg__tiles_normalise(&chunk, &tiling, &j->sample.set[task]);
     }
     swg__draft_free(&draft);
-    swg__free(j->ctx, chunk.values);
+    close_chunk(&chunk);
     j->status[task] = status;
 }
 
@@ -196,7 +233,7 @@ static swg_status open_batch(const job *j, const bool *wanted, int64_t every, ba
     if (!out->set)
         return swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *out->set, "tiles");
     for (int64_t i = 0; i < j->chunks; i++) {
-        int64_t tiles = wanted && !wanted[i] ? 0 : tiles_of(j, j->first + i);
+        int64_t tiles = wanted && !wanted[i] ? 0 : tiles_of(j, chunk_of(j, i));
         swg__tile_set *s = &out->set[i];
         s->step = tiles > every * 8 ? every : 1;
         s->first = s->step / 2;
@@ -235,16 +272,16 @@ static swg_status run_encoder(const swg_codec_model *model, const batch *b) {
 static void estimate_network(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
-    const swg__coded *coded = &j->out->chunk[j->first + task];
+    const swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
     if (!j->sample.set[task].count || coded->plain_head.mode == SWG__MODE_C)
         return;
     swg__chunk chunk;
     int64_t bytes = 0;
-    swg_status status = open_chunk(j, j->first + task, &chunk);
+    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
     if (status == SWG_OK)
         status = swg__tiles_estimate(&chunk, j->out->model, &j->sample.set[task], &bytes);
     j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.length;
-    swg__free(j->ctx, chunk.values);
+    close_chunk(&chunk);
     j->status[task] = status;
 }
 
@@ -255,26 +292,28 @@ static void normalise_all(void *arg, int64_t task, int worker) {
         return;
     swg__chunk chunk;
     swg__tiling tiling;
-    j->status[task] = open_chunk(j, j->first + task, &chunk);
+    j->status[task] = open_chunk(j, chunk_of(j, task), &chunk);
     if (j->status[task] == SWG_OK) {
         swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
         swg__tiles_normalise(&chunk, &tiling, &j->all.set[task]);
     }
-    swg__free(j->ctx, chunk.values);
+    close_chunk(&chunk);
 }
 
 static void code_network(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
-    swg__coded *coded = &j->out->chunk[j->first + task];
+    swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
     if (!j->all.set[task].count)
         return;
     swg__chunk chunk;
     swg__draft draft;
     swg__draft_init(&draft, j->ctx);
-    swg_status status = open_chunk(j, j->first + task, &chunk);
+    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
     if (status == SWG_OK)
         status = swg__tiles_encode(&chunk, j->out->model, &j->all.set[task], &draft);
+    if (status == SWG_OK)
+        status = swg__mask_write(&chunk, chunk.mask, &draft);
     /* A learned mode must win by more than half a per cent. */
     if (status == SWG_OK && (double)swg__draft_bytes(&draft) < 0.995 * (double)coded->plain.length) {
         draft.head.chunk_index = coded->plain_head.chunk_index;
@@ -284,7 +323,50 @@ static void code_network(void *arg, int64_t task, int worker) {
         coded->network_outliers = draft.outliers;
     }
     swg__draft_free(&draft);
-    swg__free(j->ctx, chunk.values);
+    close_chunk(&chunk);
+    j->status[task] = status;
+}
+
+/* Sum of squared errors of a record over the finite values of a chunk that are no fill. */
+static swg_status measure_record(const swg__chunk *chunk, const swg__net *net, const swg__text *bytes, const void *original, double *squares,
+                                 int64_t *count) {
+    const swg_element type = chunk->grid.type;
+    swg__record record;
+    const char *why = swg__record_parse((const uint8_t *)bytes->data, bytes->length, (uint32_t)chunk->count, swg__load64((const uint8_t *)bytes->data + 8), &record);
+    why = why ? why : swg__record_decode(chunk, net, &record);
+    if (why)
+        return swg__fail(chunk->ctx, why == swg__why_memory ? SWG_ENOMEM : SWG_ECORRUPT, "a chunk just coded: %s", why);
+    *squares = 0;
+    *count = 0;
+    for (int64_t i = 0; i < chunk->count; i++) {
+        if (swg__is_fill(&chunk->fill, type, original, i))
+            continue;
+        double a = swg__number(type, original, i), gap = swg__number(type, chunk->values, i) - a;
+        if (isfinite(a)) {
+            *squares += gap * gap;
+            ++*count;
+        }
+    }
+    return SWG_OK;
+}
+
+static void measure_chunk(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
+    swg__chunk chunk;
+    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
+    swg__chunk back = chunk;
+    if (status == SWG_OK) {
+        back.values = swg__alloc(j->ctx, (size_t)chunk.count * (size_t)swg_element_bytes(chunk.grid.type));
+        status = back.values ? SWG_OK : swg__fail_memory(j->ctx, (size_t)chunk.count * 8, "a chunk");
+        if (status == SWG_OK)
+            status = measure_record(&back, NULL, &coded->plain, swg__original(&chunk), &coded->plain_squares, &coded->measured);
+        if (status == SWG_OK && coded->network.length)
+            status = measure_record(&back, &j->out->model->net, &coded->network, swg__original(&chunk), &coded->network_squares, &coded->measured);
+        swg__free(j->ctx, back.values);
+    }
+    close_chunk(&chunk);
     j->status[task] = status;
 }
 
@@ -320,6 +402,8 @@ static swg_status code_group(job *j, bool network) {
         status = step(j, code_plain);
     if (status == SWG_OK && network)
         status = try_network(j);
+    if (status == SWG_OK && j->measure)
+        status = step(j, measure_chunk);
     close_batch(j->ctx, &j->all);
     close_batch(j->ctx, &j->sample);
     swg__free(j->ctx, j->wanted);
@@ -339,7 +423,7 @@ void swg__encoded_free(swg__encoded *e) {
     *e = (swg__encoded){0};
 }
 
-static swg_status code_all(swg_context *ctx, const swg_codec_array *array, uint32_t without, swg__encoded *out) {
+static swg_status code_all(swg_context *ctx, const swg__request *request, uint32_t without, swg__encoded *out) {
     if (!swg__layout_make(&out->header, &out->layout))
         return swg__fail(ctx, SWG_ESHAPE, "the array is too large");
     out->chunk = swg__calloc(ctx, (size_t)out->layout.count, sizeof *out->chunk);
@@ -349,25 +433,57 @@ static swg_status code_all(swg_context *ctx, const swg_codec_array *array, uint3
         swg__text_init(&out->chunk[i].plain, ctx);
         swg__text_init(&out->chunk[i].network, ctx);
     }
-    job j = {.ctx = ctx, .out = out, .data = array->data, .without = without};
+    job j = {.ctx = ctx, .out = out, .data = request->array->data, .without = without, .stride = request->stride, .measure = request->measure};
+    out->stride = request->stride;
+    const int64_t tasks = (out->layout.count - j.stride / 2 + j.stride - 1) / j.stride;
     bool network = out->model && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1);
     swg_status status = SWG_OK;
-    for (; j.first < out->layout.count && status == SWG_OK; j.first += j.chunks) {
-        j.chunks = out->layout.count - j.first;
+    for (; j.first < tasks && status == SWG_OK; j.first += j.chunks) {
+        j.chunks = tasks - j.first;
         if (network) {
             int64_t tiles = 0, chunks = 0;
-            for (; j.first + chunks < out->layout.count && tiles < GROUP_TILES; chunks++)
-                tiles += tiles_of(&j, j.first + chunks);
+            for (; j.first + chunks < tasks && tiles < GROUP_TILES; chunks++)
+                tiles += tiles_of(&j, chunk_of(&j, chunks));
             j.chunks = chunks;
         }
         status = code_group(&j, network);
     }
+    out->bytes = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES;
+    out->saving = 0;
+    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
+        out->bytes += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
+        if (out->chunk[i].network.length)
+            out->saving += (int64_t)(out->chunk[i].plain.length - out->chunk[i].network.length);
+    }
+    return status;
+}
+
+swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__encoded *out) {
+    const swg_codec_opts *o = &request->opts;
+    const int64_t raw = request->count * swg_element_bytes(request->array->type);
+    out->header.bound = o->bound;
+    out->header.value = o->bound == SWG_BOUND_LOSSLESS ? 0 : o->value;
+    swg_status status = swg__grid_resolve(ctx, request->array, request->count, o, &out->header.fill, request->least, request->most,
+                                          &out->header.grid);
+    if (status == SWG_OK)
+        status = code_all(ctx, request, o->without, out);
+    if (status == SWG_OK && request->stride == 1 && out->bytes > raw + 1024 && !o->keep_chunk) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
+        swg__header header = out->header;
+        slabs(&header);
+        if (memcmp(header.chunk, out->header.chunk, sizeof header.chunk) != 0) {
+            swg__encoded_free(out);
+            *out = (swg__encoded){.ctx = ctx, .header = header, .name = o->name, .attributes = o->attributes};
+            status = code_all(ctx, request, ~0u, out);
+        }
+    }
+    if (status != SWG_OK)
+        swg__encoded_free(out);
     return status;
 }
 
 swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out) {
     *out = (swg__encoded){.ctx = ctx, .header = *header};
-    swg_status status = code_all(ctx, array, without, out);
+    swg_status status = code_all(ctx, &(swg__request){.array = array, .stride = 1}, without, out);
     if (status != SWG_OK)
         swg__encoded_free(out);
     return status;
@@ -385,38 +501,52 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
                              swg__encoded *out) {
     static const swg_codec_opts none = {0};
-    swg_codec_opts o = opts ? *opts : none;
-    o.model = model;
-    *out = (swg__encoded){.ctx = ctx, .name = o.name, .attributes = o.attributes, .model = model};
+    swg__request r = {.array = array, .opts = opts ? *opts : none, .stride = 1};
+    r.opts.model = model;
+    *out = (swg__encoded){.ctx = ctx, .name = r.opts.name, .attributes = r.opts.attributes, .model = model};
     swg__header *h = &out->header;
     bool any;
-    double least, most;
-    SWG__TRY(swg__encode_shape(ctx, array, &o, h));
-    int64_t count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
-    swg__range(ctx, array->type, array->data, count, &least, &most, &any);
-    SWG__TRY(swg__grid_resolve(ctx, array, count, &o, least, most, &h->grid));
+    int64_t nan;
+    SWG__TRY(swg__encode_shape(ctx, array, &r.opts, h));
+    r.count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
+    SWG__TRY(resolve_fill(ctx, array, r.count, &r.opts, &h->fill));
+    swg__range(ctx, array->type, array->data, r.count, &h->fill, &r.least, &r.most, &any, &nan);
+    if (r.opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
+        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
     h->compat = any ? SWG__COMPAT_RANGE : 0;
-    h->range_min = least;
-    h->range_max = most;
-    swg_status status = code_all(ctx, array, o.without, out);
-    int64_t total = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES, raw = count * swg_element_bytes(array->type);
-    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
-        total += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
-        if (out->chunk[i].network.length)
-            out->saving += (int64_t)(out->chunk[i].plain.length - out->chunk[i].network.length);
+    h->range_min = r.least;
+    h->range_max = r.most;
+    if (r.opts.bound == SWG_BOUND_PSNR || r.opts.bound == SWG_BOUND_RATIO)
+        return swg__target_encode(ctx, &r, out);
+    return swg__encode_try(ctx, &r, out);
+}
+
+/* ---- what a coding reaches ---- */
+
+double swg__encoded_psnr(const swg__encoded *e, double width) {
+    double plain = 0, network = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < e->layout.count; i++) {
+        const swg__coded *c = &e->chunk[i];
+        plain += c->plain_squares;
+        network += c->network.length ? c->network_squares : c->plain_squares;
+        count += c->measured;
     }
-    if (status == SWG_OK && total > raw + 1024 && !o.keep_chunk) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
-        swg__header header = *h;
-        slabs(&header);
-        if (memcmp(header.chunk, h->chunk, sizeof header.chunk) != 0) {
-            swg__encoded_free(out);
-            *out = (swg__encoded){.ctx = ctx, .header = header, .name = o.name, .attributes = o.attributes};
-            status = code_all(ctx, array, ~0u, out);
-        }
+    double squares = plain > network ? plain : network;
+    return squares > 0 ? 20 * log10(width) - 10 * log10(squares / (double)count) : INFINITY;
+}
+
+double swg__encoded_ratio(const swg__encoded *e) {
+    int64_t in = 0, network = e->saving > 0 ? e->saving - (int64_t)swg__models_bytes(e->model) : 0;
+    double out = (double)(e->bytes - (network > 0 ? network : 0));
+    for (int64_t i = 0; i < e->layout.count; i++)
+        if (e->chunk[i].plain.length)
+            in += e->chunk[i].plain_head.n_values;
+    if (e->stride > 1) { /* the index is whole, the records are not */
+        double around = (double)(SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES) + (double)e->layout.count * SWG__INDEX_ENTRY;
+        out = around + (out - around) * (double)e->layout.values / (double)(in ? in : 1);
     }
-    if (status != SWG_OK)
-        swg__encoded_free(out);
-    return status;
+    return (double)e->layout.values * swg_element_bytes(e->header.type) / out;
 }
 
 void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edge); }
@@ -445,6 +575,15 @@ swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text
                          .range_min = e->header.range_min, .range_max = e->header.range_max};
     s.bytes_in = s.values * swg_element_bytes(e->header.type);
     e->header.n_chunks = (uint64_t)e->layout.count;
+    double squares = 0;
+    int64_t measured = 0;
+    for (int64_t i = 0; i < e->layout.count; i++) {
+        const swg__coded *c = &e->chunk[i];
+        squares += place != SWG__MODEL_NONE && c->network.length ? c->network_squares : c->plain_squares;
+        measured += c->measured;
+    }
+    if (e->header.bound == SWG_BOUND_PSNR)
+        s.psnr_db = e->header.psnr = squares > 0 ? 20 * log10(e->header.range_max - e->header.range_min) - 10 * log10(squares / (double)measured) : INFINITY;
     e->header.n_models = place != SWG__MODEL_NONE;
     e->header.incompat = place == SWG__MODEL_ENCLOSING ? SWG__INCOMPAT_ENCLOSED : 0;
     e->header.off_models = 0;
@@ -469,6 +608,7 @@ swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text
                                              head->max_ratio}, &index);
         swg__put(out, record->data, record->length);
         s.mode_chunks[swg__mode_of(head->mode, head->submode)]++;
+        s.filled += c->filled;
         s.outliers += network ? c->network_outliers : c->plain_outliers;
         s.max_ratio = (double)head->max_ratio > s.max_ratio ? (double)head->max_ratio : s.max_ratio;
     }

@@ -10,7 +10,9 @@
 typedef struct swg__coded {
     swg__text plain, network;             /* records; network empty: not better */
     swg__record_head plain_head, network_head;
-    int64_t plain_outliers, network_outliers;
+    int64_t plain_outliers, network_outliers, filled;
+    double plain_squares, network_squares; /* sums of squared errors over finite values that are no fill, where measured */
+    int64_t measured;                     /* such values */
 } swg__coded;
 
 typedef struct swg__encoded {
@@ -21,7 +23,28 @@ typedef struct swg__encoded {
     const swg_codec_model *model;
     swg__coded *chunk;
     int64_t saving;                       /* bytes the network saves, its own size not counted */
+    int64_t bytes;                        /* of the stream without the network, texts not counted */
+    int64_t stride;                       /* 1: every chunk was coded */
 } swg__encoded;
+
+/* What is to be coded: an array that was looked at. */
+typedef struct swg__request {
+    const swg_codec_array *array;
+    swg_codec_opts opts;
+    int64_t count;                        /* values */
+    double least, most;                   /* of the finite values that are no fill */
+    int64_t stride;                       /* every so many chunks are coded, beginning in the middle of the first so many; 1: all */
+    bool measure;                         /* decode what was coded and sum up errors */
+} swg__request;
+
+/* One coding of a request: resolves its bound (which is no target), codes chunks. out->header and the fields above are set, the rest is
+ * zero. On failure *out is empty. */
+swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__encoded *out);
+
+/* Of a measured coding: PSNR for a value range of `width` dB, the worse one of with and without the network. Of any: values in / bytes
+ * out, extrapolated where not every chunk was coded. */
+double swg__encoded_psnr(const swg__encoded *encoded, double width);
+double swg__encoded_ratio(const swg__encoded *encoded);
 
 /* Codes every chunk. On failure *out is empty. */
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,

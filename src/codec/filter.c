@@ -54,6 +54,7 @@ swg_status swg__filter_geometry(swg_context *ctx, const swg__filter_shape *s, sw
     h->ndim = (uint8_t)(ndim ? ndim : 1);
     h->layout = cubes == 3 ? SWG_CODEC_BLOCKS : SWG_CODEC_GRID;
     h->axis_map = SWG__IDENTITY_MAP;
+    h->fill.mode = h->fill.mode == SWG_FILL_AUTO ? SWG_FILL_NONE : h->fill.mode;
     for (int i = 0; i < 4; i++)
         h->dims[i] = h->chunk[i] = i < ndim ? kept[i] : 1;
     return SWG_OK;
@@ -109,7 +110,7 @@ static swg_status resolve_user(swg_context *ctx, swg__header *h, const swg_codec
     }
     swg_codec_array array = {.type = h->type, .layout = h->layout, .ndim = h->ndim};
     memcpy(array.dims, h->dims, sizeof array.dims);
-    SWG__TRY(swg__grid_resolve(ctx, &array, 0, &o, 0, 0, &h->grid));
+    SWG__TRY(swg__grid_resolve(ctx, &array, 0, &o, &h->fill, 0, 0, &h->grid));
     h->bound = opts->bound;
     h->value = opts->bound == SWG_BOUND_LOSSLESS ? 0 : opts->value;
     if (swg__is_float(h->type) && h->grid.step > 0 && opts->bound != SWG_BOUND_PW_REL) {
@@ -117,16 +118,6 @@ static swg_status resolve_user(swg_context *ctx, swg__header *h, const swg_codec
         h->grid.step = swg__short_step(h->grid.eb, h->grid.sig);
     }
     return SWG_OK;
-}
-
-/* What the encoder needs of a grid beyond what a header stores. */
-static void reopen_grid(swg__grid *grid) {
-    if (grid->step == 0)
-        return;
-    grid->fine = swg__is_float(grid->type);
-    grid->reach = fmin(0x1p41, ldexp(1, 53 - grid->sig) / 16 - 2);
-    if (!grid->fine)
-        grid->reach = 0x1p45;
 }
 
 /* ---- the resolved form ---- */
@@ -187,7 +178,7 @@ static const char *open_bytes(swg_context *ctx, const uint8_t *bytes, size_t siz
     if ((models > 0) != (h->n_models > 0))
         return "the header counts other models";
     f->effort = (int)(swg__load32(bytes + 12) <= 9 ? swg__load32(bytes + 12) : EFFORT);
-    reopen_grid(&h->grid);
+    swg__grid_reopen(&h->grid);
     if (!models)
         return NULL;
     uint8_t *copy = swg__alloc(ctx, models);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "grid.h"
+#include "powers.h"
 
 /* Range of the integer types; of u64 the part that fits. */
 static const struct { int64_t least, most; } types[] = {
@@ -79,21 +80,25 @@ struct range_job {
     swg_element type;
     const void *data;
     int64_t count;
+    const swg__fill *fill;  /* NULL: none but what is not finite anyway */
     double least, most;
-    bool any;
+    bool any, nan;
     struct range_job *pieces;
 };
 
 /* Integer comparisons on monotone keys, so that the loop is vectorised and NaN needs no branch. */
 static void range_f32(const uint32_t *bits, int64_t n, struct range_job *out) {
-    int32_t least = INT32_MAX, most = INT32_MIN;
+    int32_t least = INT32_MAX, most = INT32_MIN, largest = 0;
     for (int64_t i = 0; i < n; i++) {
-        bool finite = (bits[i] & 0x7FFFFFFFu) < 0x7F800000u;
+        int32_t size = (int32_t)(bits[i] & 0x7FFFFFFFu);
+        bool finite = size < 0x7F800000;
+        largest = size > largest ? size : largest;
         int32_t key = swg__key32(bits[i]), low = finite ? key : INT32_MAX, high = finite ? key : INT32_MIN;
         least = low < least ? low : least;
         most = high > most ? high : most;
     }
     out->any = least <= most;
+    out->nan = largest > 0x7F800000;
     if (out->any) {
         uint32_t a = swg__unkey32(least), b = swg__unkey32(most);
         float low, high;
@@ -104,17 +109,13 @@ static void range_f32(const uint32_t *bits, int64_t n, struct range_job *out) {
     }
 }
 
-static void range_other(swg_element type, const void *data, int64_t n, struct range_job *out) {
+static void range_other(swg_element type, const void *data, int64_t n, const swg__fill *fill, struct range_job *out) {
     double least = INFINITY, most = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
-        double x;
-        if (type == SWG_ELEMENT_F64) {
-            x = ((const double *)data)[i];
-        } else {
-            bool above;
-            int64_t v = swg__integer_load(type, data, i, &above);
-            x = above ? (double)(uint64_t)v : (double)v;
-        }
+        if (fill && swg__is_fill(fill, type, data, i))
+            continue;
+        double x = swg__number(type, data, i);
+        out->nan |= isnan(x) != 0;
         if (isfinite(x)) {
             least = x < least ? x : least;
             most = x > most ? x : most;
@@ -131,35 +132,40 @@ static void range_piece(void *arg, int64_t task, int worker) {
     int64_t first = task * RANGE_PIECE, n = job->count - first < RANGE_PIECE ? job->count - first : RANGE_PIECE;
     const char *data = (const char *)job->data + first * swg_element_bytes(job->type);
     struct range_job piece = {0};
-    if (job->type == SWG_ELEMENT_F32)
+    if (job->type == SWG_ELEMENT_F32 && !job->fill)
         range_f32((const uint32_t *)(const void *)data, n, &piece);
     else
-        range_other(job->type, data, n, &piece);
+        range_other(job->type, data, n, job->fill, &piece);
     if (!job->pieces) { /* no memory for the pieces: one after the other, joined at once */
         if (piece.any) {
             job->least = job->any && job->least < piece.least ? job->least : piece.least;
             job->most = job->any && job->most > piece.most ? job->most : piece.most;
             job->any = true;
         }
+        job->nan |= piece.nan;
     } else {
         job->pieces[task] = piece;
     }
 }
 
-void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t count, double *least, double *most, bool *any) {
+void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t count, const swg__fill *fill, double *least, double *most,
+                bool *any, int64_t *nan) {
     int64_t tasks = (count + RANGE_PIECE - 1) / RANGE_PIECE;
-    struct range_job job = {.type = type, .data = data, .count = count};
+    bool passed_over = fill->mode == SWG_FILL_NONE || (fill->mode == SWG_FILL_ABOVE && !isfinite(fill->threshold));
+    struct range_job job = {.type = type, .data = data, .count = count, .fill = passed_over ? NULL : fill};
     struct range_job *pieces = tasks > 1 ? swg__calloc(ctx, (size_t)tasks, sizeof *pieces) : NULL;
     if (pieces) {
         job.pieces = pieces;
         swg__parallel(ctx, tasks, range_piece, &job);
         job.pieces = NULL;
-        for (int64_t t = 0; t < tasks; t++)
+        for (int64_t t = 0; t < tasks; t++) {
+            job.nan |= pieces[t].nan;
             if (pieces[t].any) {
                 job.least = job.any && job.least < pieces[t].least ? job.least : pieces[t].least;
                 job.most = job.any && job.most > pieces[t].most ? job.most : pieces[t].most;
                 job.any = true;
             }
+        }
         swg__free(ctx, pieces);
     } else {
         for (int64_t t = 0; t < tasks; t++)
@@ -168,6 +174,11 @@ void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t co
     *any = job.any;
     *least = job.any ? job.least + 0.0 : 0; /* + 0.0: the header has no use for the sign of zero */
     *most = job.any ? job.most + 0.0 : 0;
+    if (!nan)
+        return;
+    *nan = job.nan ? 0 : -1;
+    while (job.nan && !isnan(swg__load_value(type, data, *nan)))
+        ++*nan;
 }
 
 /* ---- the grid ---- */
@@ -272,7 +283,7 @@ static void choose_step(swg__grid *grid, const swg_codec_array *array, int64_t c
 }
 
 /* Largest magnitude among the values that a grid of 12 significant bits reaches; false if more than 1/256 are beyond. */
-static bool trimmed_reach(const swg_codec_array *array, int64_t count, double eb, double *reach) {
+static bool trimmed_reach(const swg_codec_array *array, int64_t count, const swg__fill *fill, double eb, double *reach) {
     double most = eb * 0x1p36;
     int64_t beyond = 0;
     *reach = 0;
@@ -280,24 +291,39 @@ static bool trimmed_reach(const swg_codec_array *array, int64_t count, double eb
         double size = fabs(swg__load_value(array->type, array->data, i));
         if (size <= most)
             *reach = size > *reach ? size : *reach;
-        else
+        else if (!swg__is_fill(fill, array->type, array->data, i))
             beyond += isfinite(size) != 0;
     }
     return beyond <= count / 256;
 }
 
-swg_status swg__grid_resolve(swg_context *ctx, const swg_codec_array *array, int64_t count, const swg_codec_opts *opts, double least,
-                             double most, swg__grid *grid) {
+/* The grid of a point-wise relative bound. The type's own rounding is taken off it, so that it makes no outliers; where that leaves
+ * less than half of the bound, the type is hardly finer than it and everything is kept. */
+static swg_status resolve_relative(swg_context *ctx, double p, swg__grid *grid) {
+    double rounding = grid->type == SWG_ELEMENT_F32 ? 0x1p-24 : 0x1p-51;
+    if (!swg__is_float(grid->type))
+        return swg__fail(ctx, SWG_EDTYPE, "a point-wise relative bound is for floating-point arrays, not for %s: give an absolute one",
+                         swg_element_name(grid->type));
+    if (p >= 0.5)
+        return swg__fail(ctx, SWG_EINVAL, "a point-wise relative bound of %g is not below 0.5", p);
+    if (p < 2 * rounding)
+        return SWG_OK;
+    grid->eb = p;
+    grid->pw_h = swg__power_step(p - rounding);
+    return SWG_OK;
+}
+
+swg_status swg__grid_resolve(swg_context *ctx, const swg_codec_array *array, int64_t count, const swg_codec_opts *opts,
+                             const swg__fill *fill, double least, double most, swg__grid *grid) {
     *grid = (swg__grid){.type = array->type};
-    if (opts->bound == SWG_BOUND_PW_REL || opts->bound == SWG_BOUND_PSNR)
-        return swg__fail(ctx, SWG_EUNSUPPORTED, "%s bounds are not supported by this version: use abs, rel or lossless",
-                         opts->bound == SWG_BOUND_PSNR ? "PSNR" : "point-wise relative");
-    if (opts->bound != SWG_BOUND_LOSSLESS && opts->bound != SWG_BOUND_ABS && opts->bound != SWG_BOUND_REL)
-        return swg__fail(ctx, SWG_EINVAL, "bound mode %d does not exist: use abs, rel or lossless", (int)opts->bound);
+    if (opts->bound != SWG_BOUND_LOSSLESS && opts->bound != SWG_BOUND_ABS && opts->bound != SWG_BOUND_REL && opts->bound != SWG_BOUND_PW_REL)
+        return swg__fail(ctx, SWG_EINVAL, "bound mode %d does not exist", (int)opts->bound);
     if (opts->bound == SWG_BOUND_LOSSLESS)
         return SWG_OK;
     if (!(opts->value >= 0) || !isfinite(opts->value))
         return swg__fail(ctx, SWG_EINVAL, "an error bound of %g is not a number >= 0", opts->value);
+    if (opts->bound == SWG_BOUND_PW_REL)
+        return resolve_relative(ctx, opts->value, grid);
     double eb = opts->value;
     if (opts->bound == SWG_BOUND_REL) {
         double low = opts->has_range ? opts->range_min : least, high = opts->has_range ? opts->range_max : most;
@@ -324,7 +350,7 @@ swg_status swg__grid_resolve(swg_context *ctx, const swg_codec_array *array, int
     double about = most - middle > middle - least ? most - middle : middle - least;
     bool ok = significant_bits(reach, eb, 16) >= 12 && set_grid(grid, 0, reach);
     ok = ok || (isfinite(middle) && set_grid(grid, middle, about));
-    ok = ok || (trimmed_reach(array, count, eb, &reach) && set_grid(grid, 0, reach));
+    ok = ok || (trimmed_reach(array, count, fill, eb, &reach) && set_grid(grid, 0, reach));
     if (!ok)
         *grid = (swg__grid){.type = array->type};
     else

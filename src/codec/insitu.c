@@ -104,10 +104,11 @@ static swg_status resolve(const swg_insitu *coder, const swg__chunk *chunk, swg_
     const swg_codec_array array = {.type = o->type, .ndim = 1, .dims = {chunk->count}, .data = chunk->values};
     const swg_codec_opts how = {.bound = o->bound, .value = o->value, .has_range = o->bound == SWG_BOUND_REL, .range_min = o->range_min,
                                 .range_max = o->range_max};
+    const swg__fill none = {.mode = SWG_FILL_NONE};
     double least, most;
     bool any;
-    swg__range(coder->ctx, o->type, chunk->values, chunk->count, &least, &most, &any);
-    return swg__grid_resolve(coder->ctx, &array, chunk->count, &how, least, most, grid);
+    swg__range(coder->ctx, o->type, chunk->values, chunk->count, &none, &least, &most, &any, NULL);
+    return swg__grid_resolve(coder->ctx, &array, chunk->count, &how, &none, least, most, grid);
 }
 
 /* Mode R0, without any memory of its own. */
@@ -229,7 +230,7 @@ swg_status swg_insitu_decompress(swg_insitu *coder, const void *message, size_t 
     open_chunk(coder, count, items, &chunk);
     const char *why = parse(coder, message, bytes, count, &chunk, &record, &status);
     if (!why) {
-        why = swg__record_decode(&chunk, &record);
+        why = swg__record_decode(&chunk, NULL, &record);
         status = why == swg__why_memory ? SWG_ENOMEM : why == swg__why_unsupported ? SWG_EUNSUPPORTED : SWG_ECORRUPT;
     }
     if (!why)

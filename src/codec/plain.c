@@ -3,15 +3,17 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
 #include "raw.h"
+#include "relative.h"
 #include "stencil.h"
 
+/* The first `count` values as they are, fill values and all. */
 static swg_status put_values(const swg__chunk *chunk, int64_t count, swg__draft *draft) {
     int bytes = swg_element_bytes(chunk->grid.type);
     swg__text *out = &draft->stream[SWG__PARAM];
-    swg__put(out, chunk->values, (size_t)count * (size_t)bytes);
+    swg__put(out, swg__original(chunk), (size_t)count * (size_t)bytes);
     if (out->failed)
         return swg__fail_memory(chunk->ctx, (size_t)count * (size_t)bytes, "a stored chunk");
-    swg__copy_values(out->data, chunk->values, count, bytes);
+    swg__copy_values(out->data, swg__original(chunk), count, bytes);
     return SWG_OK;
 }
 
@@ -22,15 +24,10 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
     swg__draft_free(&loser);
 }
 
-swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft) {
-    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
-    const uint8_t *values = chunk->values;
-    swg__draft_init(draft, chunk->ctx);
-    if (memcmp(values, values + bytes, raw - bytes) == 0) {
-        draft->head.mode = SWG__MODE_C;
-        return put_values(chunk, 1, draft);
-    }
-    const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
+/* The shortest of the modes that predict; *coded false: none is shorter than `stored` bytes. */
+static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stored, swg__draft *draft, bool *any) {
+    const size_t raw = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
+    const void *values = chunk->values;
     const int64_t rows = chunk->count / chunk->extent[3];
     const bool try_stencil = !(without >> SWG_MODE_STENCIL & 1), try_planes = !(without >> SWG_MODE_PLANES & 1);
     int64_t estimate = try_planes ? swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) : INT64_MAX;
@@ -46,6 +43,36 @@ swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__dra
         replace(draft, &planes, better);
         coded = coded || better;
     }
+    *any = coded;
+    return status;
+}
+
+/* The competition on the indices of a point-wise relative bound. */
+static swg_status compete_relative(const swg__chunk *chunk, uint32_t without, size_t stored, swg__draft *draft, bool *coded) {
+    swg__relative relative;
+    swg_status status = swg__relative_open(chunk, &relative);
+    if (status == SWG_OK)
+        status = compete(&relative.inner, without, stored, draft, coded);
+    if (status == SWG_OK && *coded)
+        status = swg__relative_finish(chunk, &relative, draft);
+    swg__relative_close(&relative);
+    return status;
+}
+
+swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
+    const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
+    const uint8_t *values = swg__original(chunk);
+    bool coded = false;
+    swg__draft_init(draft, chunk->ctx);
+    if (memcmp(values, values + bytes, raw - bytes) == 0) {
+        draft->head.mode = SWG__MODE_C;
+        return put_values(chunk, 1, draft);
+    }
+    swg_status status = chunk->grid.pw_h ? compete_relative(chunk, without, stored, draft, &coded)
+                                         : compete(chunk, without, stored, draft, &coded);
+    if (status == SWG_OK && coded && !chunk->grid.pw_h)
+        status = swg__mask_write(chunk, chunk->mask, draft);
     if (status == SWG_OK && (!coded || swg__draft_bytes(draft) >= stored)) {
         swg__draft_free(draft);
         swg__draft_init(draft, chunk->ctx);

@@ -128,11 +128,14 @@ const char *swg__record_parse(const uint8_t *data, size_t bytes, uint32_t n_valu
     }
     if (swg__left(&in) > 3)
         return "streams do not fill the record";
-    if (!(submodes[head->mode].decoded >> head->submode & 1) ||
-        (head->flags & (SWG__FLAG_MASK | SWG__FLAG_SIGN | SWG__FLAG_ROWSIG | SWG__FLAG_ZERO_MASK)))
+    if (!(submodes[head->mode].decoded >> head->submode & 1) || (head->flags & SWG__FLAG_ROWSIG))
         return swg__why_unsupported;
     if (!(head->flags & SWG__FLAG_OUTLIERS) != !record->stream[SWG__OUTLIERS].data)
         return "outlier flag and stream disagree";
+    if (!(head->flags & (SWG__FLAG_MASK | SWG__FLAG_ZERO_MASK)) != !record->stream[SWG__MASK].data)
+        return "mask flags and stream disagree";
+    if (!(head->flags & SWG__FLAG_SIGN) != !record->stream[SWG__SIGN].data)
+        return "sign flag and stream disagree";
     return NULL;
 }
 

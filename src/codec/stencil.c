@@ -12,6 +12,7 @@ const int8_t swg__tap_offset[SWG__TAPS][3] = {
 };
 
 enum { RUN_START = SWG__SAMPLE_START, BORDER = SWG__SAMPLE_BORDER };
+enum { NO_SYMBOL = 0xFFFF }; /* context of a masked value */
 enum { RING = 32, SAMPLE_RUN = 32, SAMPLES = 8192 };
 #define WIDE_LIMIT SWG__WIDE_LIMIT
 
@@ -98,7 +99,8 @@ static bool slow_row(const swg__chunk *chunk, int64_t position, int64_t n, int64
             known = x;
             out->extent.error = error > out->extent.error ? error : out->extent.error;
         } else {
-            swg__outlier_add(&out->outliers, position + x);
+            if (!(chunk->mask && chunk->mask[position + x]))
+                swg__outlier_add(&out->outliers, position + x);
             u[x] = known < 0 ? substitute : u[known];
         }
     }
@@ -158,6 +160,10 @@ static swg_status quantise(const swg__chunk *chunk, bool full, levels *out, bool
             }
             previous = row_levels[nx - 1];
         }
+        if (chunk->mask && full)
+            mask_row_long(&out->full, u64, chunk->mask + r * nx, r % rows);
+        else if (chunk->mask)
+            mask_row_short(&out->brief, u32, chunk->mask + r * nx, r % rows);
         if (full) {
             u64[-2] = u64[-1] = u64[0];
             u64[nx] = u64[nx + 1] = u64[nx - 1];
@@ -202,8 +208,8 @@ static swg_status training_open(const swg__chunk *chunk, const levels *l, swg__t
     t->point = swg__alloc(chunk->ctx, (size_t)most * sizeof *t->point);
     if (!t->d || !t->target || !t->mark || !t->point)
         return swg__fail_memory(chunk->ctx, (size_t)most * SWG__TAPS * sizeof *t->d, "a training sample");
-    t->count = l->full.data ? sample_long(&l->full, l->slices, l->slice_step, most, t->d, t->target, t->mark)
-                            : sample_short(&l->brief, l->slices, l->slice_step, most, t->d, t->target, t->mark);
+    t->count = l->full.data ? sample_long(&l->full, chunk->mask, l->slices, l->slice_step, most, t->d, t->target, t->mark)
+                            : sample_short(&l->brief, chunk->mask, l->slices, l->slice_step, most, t->d, t->target, t->mark);
     return SWG_OK;
 }
 
@@ -218,7 +224,7 @@ static bool any_saturates(const swg__training *t) {
 static int64_t finish_training(const swg__chunk *chunk, const levels *l, swg__training *t, swg__stencil *model) {
     uint64_t cost = swg__stencil_buckets(t, chunk->count, model);
     return 60 + 3 * (model->c_max - model->c_min + 1) + l->outliers.count * 5 +
-           (t->count ? (int64_t)((double)cost * (double)chunk->count / (double)t->count / 2048) : chunk->count * 8);
+           (t->count ? (int64_t)((double)cost * (double)chunk->count / (double)t->count / 2048) : (chunk->count - chunk->masked) * 8);
 }
 
 /* ---- the parameters in the record ---- */
@@ -299,15 +305,16 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
         status = swg__fail_memory(chunk->ctx, (size_t)slice * size, "residuals");
     *outside = false;
     for (int64_t s = 0; status == SWG_OK && !*outside && s < l->slices; s++) {
+        const uint8_t *mask = chunk->mask ? chunk->mask + s * slice : NULL;
         if (l->full.data) {
             field_long f = l->full;
             f.data += s * l->slice_step;
-            (void)predict_long(chunk, &f, model, sums, sums + nx, e, context);
+            (void)predict_long(chunk, &f, model, mask, sums, sums + nx, e, context);
             emit_long(&f, e, context, l->first[s], &symbols);
         } else {
             field_short f = l->brief;
             f.data += s * l->slice_step;
-            *outside = predict_short(chunk, &f, model, sums, sums + nx, e, context) && !model->wide;
+            *outside = predict_short(chunk, &f, model, mask, sums, sums + nx, e, context) && !model->wide;
             if (!*outside)
                 emit_short(&f, e, context, l->first[s], &symbols);
         }
@@ -387,9 +394,10 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     offsets_short(&brief);
     offsets_long(&whole);
     for (int64_t s = 0; !why && s < chunk->extent[0]; s++) {
+        const uint8_t *mask = chunk->mask ? chunk->mask + s * slice : NULL;
         int64_t first = 0;
-        why = full ? decode_slice_long(chunk, &whole, model, &in, &at, bucket + 2 * front, u, &first)
-                   : decode_slice_short(chunk, &brief, model, &in, &at, bucket + 2 * front, u, &first);
+        why = full ? decode_slice_long(chunk, &whole, model, mask, &in, &at, bucket + 2 * front, u, &first)
+                   : decode_slice_short(chunk, &brief, model, mask, &in, &at, bucket + 2 * front, u, &first);
         for (int64_t from = 0; !why && from < slice; from += nx) {
             for (int64_t x = 0; x < nx; x++)
                 row[x] = first + (full ? ((const int64_t *)u)[from + x] : ((const int32_t *)u)[from + x]);

@@ -35,7 +35,7 @@ const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model);
 /* Sampled points of a chunk. */
 typedef struct swg__training {
     double *d, *target;      /* (count, 27) differences to the anchor; the level's own */
-    uint8_t *mark;           /* SWG__SAMPLE_START: first of a run along x; SWG__SAMPLE_BORDER */
+    uint8_t *mark;           /* SWG__SAMPLE_START: first of a run along x; SWG__SAMPLE_BORDER; SWG__SAMPLE_MASKED */
     struct swg__point {      /* scratch of swg__stencil_buckets */
         int64_t e;
         int8_t phase;
@@ -43,7 +43,7 @@ typedef struct swg__training {
     } *point;
     int64_t count;
 } swg__training;
-enum { SWG__SAMPLE_START = 1 };
+enum { SWG__SAMPLE_START = 1, SWG__SAMPLE_MASKED = 4 }; /* masked: BORDER as well, and of no cost */
 #define SWG__WIDE_LIMIT ((int64_t)1 << 30)
 
 /* Weighted least squares, rounded to Q13; all 0 where there is nothing to learn. SWG_ENOMEM. */

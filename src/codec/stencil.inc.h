@@ -12,6 +12,13 @@ typedef struct NAME(field) {
 
 static LEVEL *NAME(row)(const NAME(field) *f, int64_t z, int64_t y) { return f->data + (z * f->ny + y) * f->stride + 2; }
 
+/* Masked values have the level of their anchor; only the very first of a slice has one of its own. number: of the row in its slice. */
+static void NAME(mask_row)(const NAME(field) *f, LEVEL *u, const uint8_t *mask, int64_t number) {
+    for (int64_t x = number == 0; x < f->nx; x++)
+        if (mask[x])
+            u[x] = x ? u[x - 1] : number % f->ny ? u[-f->stride] : u[-f->ny * f->stride];
+}
+
 /* Taps of the points x >= 1 of a row (first false) or of its x = 0 (first true), as pointers to be indexed by x.
  * False: the very first point of the slice, which has no neighbours. */
 static bool NAME(taps)(const NAME(field) *f, int64_t z, int64_t y, bool first, const LEVEL *tap[SWG__TAPS]) {
@@ -43,9 +50,11 @@ static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const int3
     *size = 4 * activity + 27;
 }
 
-/* Residuals and contexts (bucket + 128 * (phase + 8)) of a slice, row-major. Returns whether a difference was out of range. */
-static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, int64_t *sums, int64_t *sizes,
-                          LEVEL *e, uint16_t *context) {
+/* Residuals and contexts (bucket + 128 * (phase + 8), NO_SYMBOL where masked) of a slice, row-major. Returns whether a difference was
+ * out of range. mask: of the slice, or NULL; the first value has a symbol in any case. */
+static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t *sums,
+                          int64_t *sizes, LEVEL *e, uint16_t *context) {
+    const uint16_t *const start = context;
     const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
     bool outside = false;
     for (int64_t z = 0; z < f->nz; z++)
@@ -70,9 +79,14 @@ static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const s
                 int64_t residual = DIFFERENCE(row[x], anchor) - half;
                 int b = model->bucket[swg__activity_class(sizes[x], model->wide)][before];
                 *e++ = (LEVEL)residual;
-                *context++ = (uint16_t)(b | (int)(mu - 16 * half + 8) << 7);
                 before = residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
                 anchor = row[x];
+                if (mask && context != start && mask[context - start]) {
+                    *context++ = NO_SYMBOL;
+                    before = 2;
+                    continue;
+                }
+                *context++ = (uint16_t)(b | (int)(mu - 16 * half + 8) << 7);
             }
         }
     return outside;
@@ -86,14 +100,26 @@ static void NAME(emit)(const NAME(field) *f, const LEVEL *e, const uint16_t *con
             int64_t s = t - 7 * z, y = first_at_least(s - (nx - 1), 3), last = s / 3 < ny - 1 ? s / 3 : ny - 1;
             int64_t at = (z * ny + y) * nx + s - 3 * y;
             for (; y <= last; y++, at += nx - 3)
-                swg__residual_put(out, context[at] & 127, (context[at] >> 7) - 8, at ? e[at] : first);
+                if (context[at] != NO_SYMBOL)
+                    swg__residual_put(out, context[at] & 127, (context[at] >> 7) - 8, at ? e[at] : first);
         }
 }
 
+/* Whether any tap of a point holds the level of a masked value, which says nothing of its neighbours. mask: of the slice. */
+static bool NAME(near_mask)(const NAME(field) *f, const uint8_t *mask, int64_t z, int64_t y, int64_t x) {
+    unsigned any = 0;
+    for (int k = 0; k < SWG__TAPS; k++) {
+        int64_t zz = z + swg__tap_offset[k][0], yy = y + swg__tap_offset[k][1], xx = x + swg__tap_offset[k][2];
+        if (zz >= 0 && yy >= 0 && yy < f->ny && xx >= 0 && xx < f->nx)
+            any |= mask[(zz * f->ny + yy) * f->nx + xx];
+    }
+    return any != 0;
+}
+
 /* Differences of up to `most` sampled points to their anchors: d (count, 27), target; runs of consecutive x. Returns count.
- * mark: RUN_START, and BORDER where taps are stand-ins because the plane or row before is missing. */
-static int64_t NAME(sample)(const NAME(field) *f, int64_t slices, int64_t slice_step, int64_t most, double *d, double *target,
-                            uint8_t *mark) {
+ * mark: RUN_START, and BORDER where taps are stand-ins because the plane or row before is missing. mask: of the chunk, or NULL. */
+static int64_t NAME(sample)(const NAME(field) *f, const uint8_t *mask, int64_t slices, int64_t slice_step, int64_t most, double *d,
+                            double *target, uint8_t *mark) {
     if (f->nx < 2)
         return 0;
     int64_t length = f->nx - 1 < SAMPLE_RUN ? f->nx - 1 : SAMPLE_RUN, rows = slices * f->nz * f->ny, wanted = most / length;
@@ -109,6 +135,10 @@ static int64_t NAME(sample)(const NAME(field) *f, int64_t slices, int64_t slice_
                 d[count * (SWG__TAPS - 1) + k - 1] = (double)DIFFERENCE(tap[k][x], tap[0][x]);
             target[count] = (double)DIFFERENCE(NAME(row)(&slice, z, y)[x], tap[0][x]);
             mark[count] = (uint8_t)((i == 0 ? RUN_START : 0) | ((z == 0 && f->nz > 4) || (y == 0 && f->ny > 4) ? BORDER : 0));
+            if (mask && mask[r * f->nx + x])
+                mark[count] |= BORDER | SWG__SAMPLE_MASKED;
+            else if (mask && NAME(near_mask)(&slice, mask + r / (f->nz * f->ny) * (f->nz * f->ny * f->nx), z, y, x))
+                mark[count] |= BORDER;
         }
     }
     return count;
@@ -197,28 +227,37 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
     return outside;
 }
 
-/* Decodes one slice. u: (nz, ny, nx) levels less *first. before: (nz, ny) scratch. NULL, the reason, or `beyond`. */
-static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, const swg__stencil *model, swg__rans *in, const fronts *f,
-                                      uint8_t *before, LEVEL *u, int64_t *first) {
+/* Decodes one slice. u: (nz, ny, nx) levels less *first. before: (nz, ny) scratch. mask: of the slice, or NULL. NULL, the reason, or
+ * `beyond`. */
+static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, const swg__stencil *model, const uint8_t *mask, swg__rans *in,
+                                      const fronts *f, uint8_t *before, LEVEL *u, int64_t *first) {
     const int64_t nx = r->nx, ny = r->ny, nz = r->nz, last = (nx - 1) + 3 * (ny - 1) + 7 * (nz - 1);
     memset(before, 2, (size_t)(nz * ny));
     for (int64_t t = 0; t <= last; t++) {
         const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
-        int64_t n = 0;
+        const uint8_t *const skip = t ? mask : NULL;
+        int64_t n = 0, symbols = 0;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
-            const fronts at = {f->sums + n, f->sizes + n, f->guess + n, f->bucket + n, f->phase + n, NULL};
+            const fronts at = {f->sums + n, f->sizes + n, f->guess + n, NULL, NULL, NULL};
             if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, &at) && sizeof(LEVEL) == 4)
                 return beyond; /* 64-bit levels saturate as the format says */
             for (int64_t i = 0; i <= y1 - y0; i++) {
-                int64_t mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4;
-                at.bucket[i] = model->bucket[swg__activity_class(at.sizes[i], model->wide)][before[z * ny + y0 + i]];
-                at.phase[i] = (int8_t)(mu - 16 * half);
+                int64_t mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4, y = y0 + i;
+                if (skip) { /* sums have done their work: now they say which points have no symbol and stay at their anchor */
+                    at.sums[i] = skip[(z * ny + y) * nx + s - 3 * y];
+                    if (at.sums[i])
+                        continue;
+                }
+                f->bucket[symbols] = model->bucket[swg__activity_class(at.sizes[i], model->wide)][before[z * ny + y]];
+                f->phase[symbols++] = (int8_t)(mu - 16 * half);
                 at.guess[i] += half;
             }
             n += y1 - y0 + 1;
         }
-        chunk->kernels->residuals(in, f->bucket, f->phase, n, f->e);
+        chunk->kernels->residuals(in, f->bucket, f->phase, symbols, f->e);
+        for (int64_t i = n - 1; i >= 0 && skip; i--)
+            f->e[i] = f->sums[i] ? 0 : f->e[--symbols];
         if (t == 0) {
             *first = f->e[0];
             f->e[0] = 0;
@@ -232,7 +271,7 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
                 if (value > LEVEL_MOST || value < -LEVEL_MOST)
                     return beyond;
                 *out = *cell = (LEVEL)value;
-                before[z * ny + y] = e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
+                before[z * ny + y] = skip && f->sums[n] ? 2 : e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
             }
             if (t == 0)
                 before[0] = (uint8_t)(*first == 0 ? 0 : *first == 1 || *first == -1 ? 1 : 2);

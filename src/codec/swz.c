@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include "collection.h"
 #include "context.h"
-#include "input.h"
+#include "encode.h"
 #include "filter.h"
+#include "input.h"
 #include "raw.h"
+#include "relative.h"
 #include "stencil.h"
 #include "swz.h"
 #include "tiles.h"
@@ -171,7 +173,8 @@ static void fill_info(swz_member *m) {
     *info = (swg_swz_info){.source = m->source, .name = m->name, .attributes = m->attributes, .type = h->type, .layout = h->layout,
                            .ndim = h->ndim, .values = m->layout.values, .chunks = m->layout.count, .bound = h->bound, .value = h->value,
                            .eb_abs = h->grid.eb, .step = h->grid.step, .base = h->grid.base, .range_min = h->range_min,
-                           .range_max = h->range_max, .user_tag = h->user_tag};
+                           .range_max = h->range_max, .user_tag = h->user_tag, .fill = h->fill.mode, .fill_bits = h->fill.bits,
+                           .fill_threshold = h->fill.threshold, .psnr_db = h->psnr};
     for (int i = 0; i < 4; i++) {
         info->dims[i] = h->dims[i];
         info->chunk[i] = h->chunk[i];
@@ -416,6 +419,14 @@ swg_codec_mode swg_swz_chunk_mode(const swg_swz *swz, int64_t member, int64_t ch
 
 /* ---- decoding ---- */
 
+/* The first value everywhere. */
+static void repeat_first(const swg__chunk *chunk) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
+    char *values = chunk->values;
+    for (size_t done = 1, all = (size_t)chunk->count; done < all; done *= 2)
+        memcpy(values + done * bytes, values, (done < all - done ? done : all - done) * bytes);
+}
+
 static const char *decode_constant(const swg__chunk *chunk, const swg__record *record) {
     const swg__span param = record->stream[SWG__PARAM];
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
@@ -431,14 +442,12 @@ static const char *decode_constant(const swg__chunk *chunk, const swg__record *r
             return "constant has the wrong length";
         swg__copy_values(chunk->values, param.data, 1, (int)bytes);
     }
-    char *values = chunk->values;
-    for (size_t done = 1, all = (size_t)chunk->count; done < all; done *= 2)
-        memcpy(values + done * bytes, values, (done < all - done ? done : all - done) * bytes);
+    repeat_first(chunk);
     return NULL;
 }
 
-/* A record into dense values. */
-static const char *decode_record(const swg__chunk *chunk, const models *m, const swg__record *record) {
+/* What the mode of a record coded, into dense values. */
+static const char *decode_mode(const swg__chunk *chunk, const models *m, const swg__record *record) {
     const swg__record_head *head = &record->head;
     const int64_t nx = chunk->extent[3], rows = chunk->count / nx;
     const swg__span param = record->stream[SWG__PARAM];
@@ -465,12 +474,59 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
             swg__copy_values(chunk->values, param.data, chunk->count, bytes);
         }
     }
-    if (!why && record->stream[SWG__OUTLIERS].data)
-        why = swg__outliers_read(chunk, record->stream[SWG__OUTLIERS]);
     return why;
 }
 
-const char *swg__record_decode(const swg__chunk *chunk, const swg__record *record) { return decode_record(chunk, NULL, record); }
+/* A chunk whose mode coded the indices of a point-wise relative bound. */
+static const char *decode_relative(const swg__chunk *chunk, const models *m, const swg__record *record) {
+    swg__chunk inner = *chunk;
+    if (!chunk->grid.pw_h)
+        return "signs without a point-wise relative bound";
+    inner.grid = (swg__grid){.type = SWG_ELEMENT_I64};
+    inner.values = swg__alloc(chunk->ctx, (size_t)chunk->count * sizeof(int64_t));
+    const char *why = inner.values ? decode_mode(&inner, m, record) : swg__why_memory;
+    if (!why)
+        why = swg__relative_store(chunk, chunk->mask, inner.values, record->stream[SWG__SIGN]);
+    swg__free(chunk->ctx, inner.values);
+    return why;
+}
+
+/* A record into dense values: mask, mode, outliers, fill values. */
+static const char *decode_record(const swg__chunk *given, const models *m, const swg__record *record) {
+    swg__chunk chunk = *given;
+    swg__span filled = {0};
+    uint8_t *mask = NULL;
+    const char *why = NULL;
+    if (record->stream[SWG__MASK].data) {
+        mask = swg__calloc(chunk.ctx, (size_t)chunk.count, 1);
+        why = mask ? swg__mask_read(&chunk, record, mask, &filled) : swg__why_memory;
+    }
+    chunk.mask = mask;
+    if (!why && chunk.grid.pw_h && !record->stream[SWG__SIGN].data && record->head.mode != SWG__MODE_R &&
+        (record->head.mode != SWG__MODE_C || record->head.submode != 0))
+        why = "signs of a point-wise relative bound are missing";
+    if (!why)
+        why = record->stream[SWG__SIGN].data ? decode_relative(&chunk, m, record) : decode_mode(&chunk, m, record);
+    if (!why && record->stream[SWG__OUTLIERS].data)
+        why = swg__outliers_read(&chunk, record->stream[SWG__OUTLIERS]);
+    if (!why && mask)
+        why = swg__mask_apply(&chunk, mask, filled);
+    swg__free(chunk.ctx, mask);
+    return why;
+}
+
+const char *swg__record_decode(const swg__chunk *chunk, const swg__net *net, const swg__record *record) {
+    if (!net)
+        return decode_record(chunk, NULL, record);
+    models *m = swg__calloc(chunk->ctx, 1, sizeof *m);
+    if (!m)
+        return swg__why_memory;
+    m->count = 1;
+    m->net[0] = *net;
+    const char *why = decode_record(chunk, m, record);
+    swg__free(chunk->ctx, m);
+    return why;
+}
 
 /* Decodes chunk `index` of a member into chunk->values, zeroed on failure. extent and count are set by the caller. */
 static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t index, const swg__chunk *chunk) {
@@ -479,8 +535,9 @@ static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t
     swg__piece piece;
     const size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     swg__index_read(m->index.data, index, &e);
-    if (e.offset == 0 && e.record_bytes == 0) { /* a chunk never written */
-        memset(chunk->values, 0, bytes);
+    if (e.offset == 0 && e.record_bytes == 0) { /* a chunk never written: fill values, or zeros */
+        swg__bits_store(chunk->grid.type, chunk->values, 0, chunk->fill.bits);
+        repeat_first(chunk);
         return NULL;
     }
     const char *why = swg__input_take(swz->input, m->offset + e.offset, e.record_bytes, &piece);
@@ -498,7 +555,8 @@ static const char *decode_chunk(const swg_swz *swz, const swz_member *m, int64_t
 }
 
 static void open_chunk(const swg_swz *swz, const swz_member *m, int64_t index, int64_t origin[4], swg__chunk *chunk) {
-    *chunk = (swg__chunk){.ctx = swz->ctx, .kernels = swg__codec_kernels_for(swz->ctx->isa), .grid = m->header.grid};
+    *chunk = (swg__chunk){.ctx = swz->ctx, .kernels = swg__codec_kernels_for(swz->ctx->isa), .grid = m->header.grid,
+                          .fill = m->header.fill};
     swg__layout_chunk(&m->layout, &m->header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
 }
@@ -675,7 +733,7 @@ const char *swg__decode_alone(swg_context *ctx, const swg__header *header, const
     const size_t size = (size_t)layout->values * (size_t)swg_element_bytes(header->type);
     const swz_member whole = {.header = *header, .layout = *layout};
     box all;
-    swg__chunk chunk = {.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .grid = header->grid, .count = layout->values};
+    swg__chunk chunk = {.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .grid = header->grid, .fill = header->fill, .count = layout->values};
     swg__record record;
     memcpy(chunk.extent, layout->dims, sizeof chunk.extent);
     memset(out, 0, size);

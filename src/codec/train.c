@@ -84,7 +84,7 @@ static void predict_points(swg__training *t, const swg__stencil *model) {
         before = t->mark[i] & SWG__SAMPLE_START ? 2 : before;
         t->point[i] = (struct swg__point){.e = e, .phase = (int8_t)(mu - 16 * half), .before = (uint8_t)before,
                                           .activity = (uint8_t)swg__activity_class(4 * size + 27, model->wide)};
-        before = e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
+        before = t->mark[i] & SWG__SAMPLE_MASKED ? 2 : e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
     }
 }
 
@@ -106,11 +106,15 @@ uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *mod
     model->c_max = 0;
     for (int64_t i = 0; i < t->count; i++) { /* mean magnitudes give a first bucket ... */
         const struct swg__point *p = &t->point[i];
+        if (t->mark[i] & SWG__SAMPLE_MASKED)
+            continue;
         sum[p->activity][p->before] += fabs((double)p->e - p->phase / 16.0);
         seen[p->activity][p->before]++;
         model->c_min = p->activity < model->c_min ? p->activity : model->c_min;
         model->c_max = p->activity > model->c_max ? p->activity : model->c_max;
     }
+    if (model->c_min > model->c_max) /* nothing but masked values */
+        model->c_min = model->c_max = 0;
     if (total > 32 * t->count && t->count) /* rare classes the sample missed */
         model->c_max = model->c_max + 8 < top_class ? model->c_max + 8 : top_class;
     for (int c = model->c_min; c <= model->c_max; c++)
@@ -120,6 +124,8 @@ uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *mod
         }
     for (int64_t i = 0; i < t->count; i++) { /* ... whose neighbours are then priced */
         const struct swg__point *p = &t->point[i];
+        if (t->mark[i] & SWG__SAMPLE_MASKED)
+            continue;
         for (int j = 0; j < TRIES; j++) {
             int b = start[p->activity][p->before] + j - AROUND;
             cost[p->activity][p->before][j] += swg__residual_cost(b < 0 ? 0 : b > most ? most : b, p->phase, p->e);

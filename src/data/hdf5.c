@@ -80,9 +80,8 @@ hid_t swg__h5_stored(swg_element element, bool big_endian) {
     return H5I_INVALID_HID;
 }
 
-bool swg__h5_element(hid_t type, swg_element *element, bool *big_endian) {
-    static const swg_element tried[] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64};
-    for (int i = 0; i < 4; i++) {
+static bool one_of(hid_t type, const swg_element *tried, int count, swg_element *element, bool *big_endian) {
+    for (int i = 0; i < 2 * count; i++) {
         if (H5Tequal(type, swg__h5_stored(tried[i / 2], i % 2)) > 0) {
             *element = tried[i / 2];
             *big_endian = i % 2;
@@ -90,6 +89,17 @@ bool swg__h5_element(hid_t type, swg_element *element, bool *big_endian) {
         }
     }
     return false;
+}
+
+bool swg__h5_element(hid_t type, swg_element *element, bool *big_endian) {
+    static const swg_element tried[] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64};
+    return one_of(type, tried, 2, element, big_endian);
+}
+
+bool swg__h5_integer(hid_t type, swg_element *element, bool *big_endian) {
+    static const swg_element tried[] = {SWG_ELEMENT_I8,  SWG_ELEMENT_U8,  SWG_ELEMENT_I16, SWG_ELEMENT_U16,
+                                        SWG_ELEMENT_I32, SWG_ELEMENT_U32, SWG_ELEMENT_I64, SWG_ELEMENT_U64};
+    return one_of(type, tried, 8, element, big_endian);
 }
 
 const char *swg_layout_name(swg_layout layout) {

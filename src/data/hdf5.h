@@ -27,5 +27,7 @@ hid_t swg__h5_native(swg_element element);
 hid_t swg__h5_stored(swg_element element, bool big_endian);
 /* True and *element, *big_endian for IEEE f32 and f64 of either order. */
 bool swg__h5_element(hid_t type, swg_element *element, bool *big_endian);
+/* The same for integers of 1 to 8 bytes. */
+bool swg__h5_integer(hid_t type, swg_element *element, bool *big_endian);
 
 #endif

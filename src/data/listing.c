@@ -43,6 +43,34 @@ static bool read_time(hid_t object, double *time) {
     return ok;
 }
 
+/* A single number under one of the two usual names, as the dataset's own type holds it. */
+static const char *read_fill(hid_t object, swg_element element, uint64_t *bits) {
+    static const char *const names[] = {"_FillValue", "missing_value"};
+    for (int i = 0; i < 2; i++) {
+        if (H5Aexists(object, names[i]) <= 0)
+            continue;
+        bool ok = false;
+        hid_t attribute = H5Aopen(object, names[i], H5P_DEFAULT);
+        if (attribute >= 0) {
+            hid_t space = H5Aget_space(attribute), type = H5Aget_type(attribute);
+            H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+            union { uint8_t u8; uint16_t u16; uint32_t u32; uint64_t u64; } value = {.u64 = 0};
+            ok = space >= 0 && H5Sget_simple_extent_npoints(space) == 1 && (class == H5T_FLOAT || class == H5T_INTEGER) &&
+                 H5Aread(attribute, swg__h5_native(element), &value) >= 0;
+            int bytes = swg_element_bytes(element);
+            *bits = bytes == 1 ? value.u8 : bytes == 2 ? value.u16 : bytes == 4 ? value.u32 : value.u64;
+            if (type >= 0)
+                H5Tclose(type);
+            if (space >= 0)
+                H5Sclose(space);
+            H5Aclose(attribute);
+        }
+        if (ok)
+            return names[i];
+    }
+    return NULL;
+}
+
 struct walk {
     swg_context *ctx;
     swg__arena *arena;
@@ -73,7 +101,7 @@ static swg__dataset *add(struct walk *walk, const char *path) {
 }
 
 static const char *describe_type(struct walk *walk, hid_t type, const swg__dataset *item) {
-    if (item->is_float)
+    if (item->is_float) /* integers are described by class and size: most readers refuse them */
         return swg_element_name(item->element);
     static const struct {
         H5T_class_t class;
@@ -103,6 +131,9 @@ static herr_t describe(struct walk *walk, hid_t dataset, const char *path) {
             for (int i = 0; i < rank && i < SWG__LISTED_AXES; i++)
                 item->dims[i] = dims[i] > INT64_MAX ? INT64_MAX : (int64_t)dims[i];
             item->is_float = swg__h5_element(type, &item->element, &item->big_endian);
+            item->is_integer = !item->is_float && swg__h5_integer(type, &item->element, &item->big_endian);
+            if (item->is_float || item->is_integer)
+                item->fill = read_fill(dataset, item->element, &item->fill_bits);
             item->has_time = read_time(dataset, &item->time);
             item->type = describe_type(walk, type, item);
         }

@@ -12,12 +12,15 @@ typedef struct swg__dataset {
     const char *name;             /* its last part */
     const char *type;             /* for messages: "f32", "integer of 4 bytes", ... */
     bool is_float;                /* f32 or f64, either byte order: element and big_endian are set */
+    bool is_integer;              /* of 1 to 8 bytes, the same */
     swg_element element;
     bool big_endian;
     int rank;
     int64_t dims[SWG__LISTED_AXES];
     bool has_time;
     double time;
+    const char *fill;             /* "_FillValue" or "missing_value", NULL none; a constant */
+    uint64_t fill_bits;
 } swg__dataset;
 
 typedef struct swg__listing {

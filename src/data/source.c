@@ -22,7 +22,7 @@ struct swg_source {
     bool *matched;            /* per pattern */
     int64_t pattern_count;
     int layout;               /* LAYOUT_AUTO or a swg_layout */
-    bool skip_missing;
+    bool skip_missing, any;
     swg__text present;        /* names of all variables seen, for the message of a pattern without a match */
     hid_t handle;             /* the file read last */
     int64_t handle_file;      /* its index, -1 none */
@@ -138,9 +138,10 @@ static bool is_cube(const int64_t *dims) {
 }
 
 /* Rank and shape fit one of the two layouts with a dataset per variable (an empty array too: it is complained about later). */
-static bool fits(const swg__dataset *item, swg_layout layout) {
+/* wide: swg_source_opts.any, and the dataset was named by another pattern than "*". */
+static bool fits(const swg__dataset *item, swg_layout layout, bool wide) {
     if (layout == SWG_LAYOUT_GRID)
-        return item->rank == 3;
+        return item->rank == 3 || (wide && item->rank >= 1 && item->rank <= 4 && !(item->rank == 4 && is_cube(item->dims + 1)));
     return layout == SWG_LAYOUT_BLOCKS && item->rank == 4 && is_cube(item->dims + 1);
 }
 
@@ -168,13 +169,14 @@ static swg_status intern_variable(swg_source *source, const char *name, int64_t 
 
 /* Adds an array whose rank and shape are right; type, emptiness and duplicates are checked here. */
 static swg_status add_array(swg_source *source, int64_t file_index, const swg__dataset *item, const char *variable, swg_layout layout,
-                            int64_t row) {
+                            int64_t row, bool wide) {
     swg_context *ctx = source->ctx;
     const char *file = source->files[file_index];
-    if (!item->is_float)
+    if (!item->is_float && !(wide && item->is_integer))
         return swg__fail(ctx, SWG_EDTYPE, "%s: dataset \"%s\" is %s; only f32 and f64 are read", file, item->path, item->type);
     swg_array array = {.file = file, .path = item->path, .variable = variable, .layout = layout, .element = item->element,
-                       .big_endian = item->big_endian, .has_time = item->has_time, .time = item->time, .file_index = file_index, .row = row};
+                       .big_endian = item->big_endian, .has_time = item->has_time, .time = item->time, .file_index = file_index, .row = row,
+                       .fill = item->fill, .fill_bits = item->fill_bits};
     int skipped = layout == SWG_LAYOUT_VARS; /* the first axis of var_data is the variable */
     array.ndim = item->rank - skipped;
     array.count = 1;
@@ -237,7 +239,7 @@ static swg_status add_vars(swg_source *source, int64_t file_index, hid_t handle,
             return swg__fail(ctx, SWG_EFORMAT, "%s: entry %lld of \"vars\" is empty", file, (long long)i);
         note_present(source, names[i]);
         if (match(source, names[i], &strict))
-            SWG__TRY(add_array(source, file_index, data, names[i], SWG_LAYOUT_VARS, i));
+            SWG__TRY(add_array(source, file_index, data, names[i], SWG_LAYOUT_VARS, i, source->any && strict));
     }
     return SWG_OK;
 }
@@ -250,7 +252,7 @@ static swg_status detect(swg_source *source, const char *file, const swg__listin
         example[SWG_LAYOUT_VARS] = "var_data";
     for (int64_t i = 0; i < listing->count; i++)
         for (int l = SWG_LAYOUT_BLOCKS; l <= SWG_LAYOUT_GRID; l++)
-            if (!example[l] && fits(&listing->items[i], (swg_layout)l) && match(source, listing->items[i].name, &strict))
+            if (!example[l] && match(source, listing->items[i].name, &strict) && fits(&listing->items[i], (swg_layout)l, source->any && strict))
                 example[l] = listing->items[i].path;
     *found = false;
     for (int l = SWG_LAYOUT_VARS; l <= SWG_LAYOUT_GRID; l++) {
@@ -291,14 +293,15 @@ static swg_status add_file(swg_source *source, int64_t file_index, hid_t handle)
     bool usable = false;
     for (int64_t i = 0; i < listing.count; i++) {
         const swg__dataset *item = &listing.items[i];
-        bool shaped = fits(item, SWG_LAYOUT_BLOCKS) || fits(item, SWG_LAYOUT_GRID);
-        usable |= shaped && item->is_float;
+        bool matched = match(source, item->name, &strict), wide = source->any && strict;
+        bool shaped = fits(item, SWG_LAYOUT_BLOCKS, wide) || fits(item, SWG_LAYOUT_GRID, wide);
+        usable |= shaped && (item->is_float || wide);
         if (shaped)
             note_present(source, item->name);
-        if (!match(source, item->name, &strict))
+        if (!matched)
             continue;
-        if (found && fits(item, layout)) {
-            SWG__TRY(add_array(source, file_index, item, item->name, layout, 0));
+        if (found && fits(item, layout, wide)) {
+            SWG__TRY(add_array(source, file_index, item, item->name, layout, 0, wide));
         } else if (!shaped && (strict || item->rank == 4)) {
             return refuse_misfit(source, file, item);
         }
@@ -359,6 +362,7 @@ static swg_status fill(swg_source *source, const char *path, const swg_source_op
     SWG__TRY(parse_patterns(source, opts->vars ? opts->vars : "U_*"));
     if (opts->missing && strcmp(opts->missing, "skip") != 0 && strcmp(opts->missing, "error") != 0)
         return swg__fail(source->ctx, SWG_EINVAL, "data.missing=%s: expected error or skip", opts->missing);
+    source->any = opts->any;
     source->skip_missing = opts->missing && strcmp(opts->missing, "skip") == 0;
     SWG__TRY(list_files(source, path));
     for (int64_t i = 0; i < source->file_count; i++) {

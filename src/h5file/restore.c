@@ -87,7 +87,7 @@ static const swg__h5_item *find_array(const swg__h5_tree *tree, const char *path
 /* Range of the finite values, for the PSNR: a header stores what it was given. */
 static void add_range(swg_archive_row *row, const swg__h5_array *a, const void *values, swg_context *ctx) {
     bool any;
-    swg__range(ctx, a->type, values, a->values, &row->range_min, &row->range_max, &any);
+    swg__range(ctx, a->type, values, a->values, &(swg__fill){.mode = SWG_FILL_NONE}, &row->range_min, &row->range_max, &any, NULL);
     if (!any)
         row->range_min = row->range_max = NAN;
 }

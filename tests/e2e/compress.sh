@@ -153,11 +153,10 @@ expect 2 "expected a number above 0" compress lack -e abs:0
 expect 2 "expected a number above 0" compress lack -e rel:nan
 expect 2 "expected a number above 0" compress lack -e abs:1e-3x
 expect 2 "expected a list of stencil, network, planes" compress lack -e abs:1 --without magic
-expect 1 "not" compress lack -e psnr:60 --skip-missing -o p.swz
 expect 1 "no such file" compress nowhere.h5 -e abs:1
 expect 1 "text.h5" compress text.h5 -e abs:1
-expect 1 "only f32 and f64 are read" compress ints.h5 -e abs:1
-expect 1 "has 1 axes" compress flat.h5 -e abs:1
+expect 1 "only f32 and f64 are read" compress ints.h5 -e abs:1 --vars '*'
+expect 1 "no usable dataset" compress flat.h5 -e abs:1 --vars '*'
 expect 1 "is empty" compress none.h5 -e abs:1
 expect 1 "there is no folder no/where/" compress lack -e abs:1 --skip-missing -o no/where/x.swz
 expect 1 "is a folder" compress lack -e abs:1 --skip-missing -o lack
@@ -211,7 +210,7 @@ vti=$?
 expect 1 "x.swz" verify other.swz other.h5 --report x.swz
 
 # ---- JSON ----
-keys="values bytes_in bytes_out ratio bound max_abs_error max_error_over_bound violations psnr_db compress_mb_s decompress_mb_s chunks"
+keys="values fill_values bytes_in bytes_out ratio bound max_abs_error max_error_over_bound violations psnr_db compress_mb_s decompress_mb_s chunks"
 number() { # number FILE PATH...: all are finite numbers
     file=$1
     shift
@@ -251,7 +250,7 @@ null
 null" ]
 check [ "$(json c.json bytes_out)" = "$(bytes j.swz)" ]
 check cmp j.swz k.swz
-check [ "$("$swage" info j.swz --json | json /dev/stdin members.0)" = "source variable type shape bound_as_given bound bytes_in bytes_out max_error_over_bound chunks" ]
+check [ "$("$swage" info j.swz --json | json /dev/stdin members.0)" = "source variable type shape bound_as_given bound bytes_in bytes_out max_error_over_bound psnr_db fill_value fill_above chunks" ]
 "$swage" verify other.swz changed.h5 --json >v.json 2>err
 check [ $? = 1 ]
 holds "$(json v.json violations) > 0"

@@ -1,6 +1,6 @@
 /* make_h5.c - writes small HDF5 files of known content for the end-to-end tests.
- * In: make_h5 FILE [time=T] [vars=A,B] [deflate=LEVEL] NAME:TYPE:DIMS:PATTERN ...   Out: FILE.
- *   TYPE f32 f64 f32be f64be i32; DIMS 32x32x32 (0 is allowed); PATTERN one of the table below; vars writes the list of names;
+ * In: make_h5 FILE [time=T] [vars=A,B] [deflate=LEVEL] NAME:TYPE:DIMS:PATTERN ... [fill=NAME:ATTRIBUTE:VALUE]   Out: FILE.
+ *   TYPE f32, f64, i8 ... u64, and with "be" behind it big endian; fill writes an attribute of a dataset; DIMS 32x32x32 (0 is allowed); PATTERN one of the table below; vars writes the list of names;
  *   deflate holds for what follows (chunked and shuffled).
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -44,6 +44,10 @@ static double denormal(int64_t i, int64_t nx, uint64_t r) {
     return (double)(int64_t)(r >> 44) * 0x1p-149; /* subnormal as f32 */
 }
 static double one_nan(int64_t i, int64_t nx, uint64_t r) { return i == nx + 1 ? NAN : wave(i, nx, r); }
+static double ocean(int64_t i, int64_t nx, uint64_t r) { /* a sea in tenths with islands of -99 */
+    double x = (double)(i % nx) - 9, y = (double)(i / nx % 40) - 12;
+    return x * x + y * y < 60 || i % 501 == 0 ? -99 : 40 * wave(i, nx, r) + (double)(r >> 62);
+}
 static double mixed(int64_t i, int64_t nx, uint64_t r) {
     static const double special[] = {NAN, INFINITY, -INFINITY, -0.0, 0x1p-149, -0x1.8p-140, 3e38, -3e38, 1e-300};
     return r % 29 < sizeof special / sizeof special[0] ? special[r % 29] : wave(i, nx, r);
@@ -51,11 +55,14 @@ static double mixed(int64_t i, int64_t nx, uint64_t r) {
 
 static const struct { const char *name; pattern_fn fn; } patterns[] = {
     {"wave", wave}, {"noise", noise}, {"zero", zero}, {"constant", constant}, {"nan", nan_only}, {"inf", inf_only},
-    {"denormal", denormal}, {"one_nan", one_nan}, {"mixed", mixed}, {"bits", NULL}}; /* bits: random bits, whatever they mean */
+    {"denormal", denormal}, {"ocean", ocean}, {"one_nan", one_nan}, {"mixed", mixed}, {"bits", NULL}}; /* bits: random bits, whatever they mean */
 
 static const struct { const char *name; swg_element element; bool big; } types[] = {
     {"f32", SWG_ELEMENT_F32, false}, {"f64", SWG_ELEMENT_F64, false}, {"f32be", SWG_ELEMENT_F32, true},
-    {"f64be", SWG_ELEMENT_F64, true}, {"i32", SWG_ELEMENT_I32, false}};
+    {"f64be", SWG_ELEMENT_F64, true},
+    {"i8", SWG_ELEMENT_I8, false},   {"u8", SWG_ELEMENT_U8, false},       {"i16", SWG_ELEMENT_I16, false}, {"u16", SWG_ELEMENT_U16, false},
+    {"i32", SWG_ELEMENT_I32, false}, {"u32", SWG_ELEMENT_U32, false},     {"i64", SWG_ELEMENT_I64, false}, {"u64", SWG_ELEMENT_U64, false},
+    {"i16be", SWG_ELEMENT_I16, true}, {"i32be", SWG_ELEMENT_I32, true},   {"u64be", SWG_ELEMENT_U64, true}};
 
 static void fail(const char *what, const char *where) {
     fprintf(stderr, "make_h5: %s: %s\n", what, where);
@@ -109,12 +116,21 @@ static void put(swg_context *ctx, swg_sink *sink, int deflate, char *spec) {
         uint64_t r = next_random(&state);
         double v = patterns[p].fn ? patterns[p].fn(i, dims[ndim - 1], r) : 0;
         float f = (float)v;
-        int32_t n = types[t].element == SWG_ELEMENT_I32 ? (int32_t)(r >> 40) : 0;
+        int64_t n = patterns[p].fn == noise ? (int64_t)(r >> 40) : (int64_t)v; /* its low bytes: little-endian machines only */
         const void *from = types[t].element == SWG_ELEMENT_F64 ? (const void *)&v : types[t].element == SWG_ELEMENT_F32 ? (const void *)&f : &n;
         memcpy(data + (size_t)i * bytes, patterns[p].fn ? from : (const void *)&r, bytes);
     }
     check(ctx, swg_sink_put(sink, part[0], types[t].element, ndim, dims, data, &(swg_sink_opts){.big_endian = types[t].big, .deflate = deflate}));
     free(data);
+}
+
+/* NAME:ATTRIBUTE:VALUE */
+static void put_fill(swg_context *ctx, swg_sink *sink, char *spec) {
+    char *attribute = strchr(spec, ':'), *value = attribute ? strchr(attribute + 1, ':') : NULL;
+    if (!value)
+        fail("expected fill=NAME:ATTRIBUTE:VALUE", spec);
+    *attribute++ = *value++ = 0;
+    check(ctx, swg_sink_number(sink, spec, attribute, strtod(value, NULL)));
 }
 
 static void put_names(swg_context *ctx, swg_sink *sink, char *list) {
@@ -141,6 +157,8 @@ int main(int argc, char **argv) {
             deflate = (int)strtol(argv[i] + 8, NULL, 10);
         else if (strncmp(argv[i], "vars=", 5) == 0)
             put_names(ctx, sink, argv[i] + 5);
+        else if (strncmp(argv[i], "fill=", 5) == 0)
+            put_fill(ctx, sink, argv[i] + 5);
         else
             put(ctx, sink, deflate, argv[i]);
     }

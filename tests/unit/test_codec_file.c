@@ -39,7 +39,7 @@ static void make_sample(swg_context *ctx, swg_codec_opts o, sample *s) {
     static float x[6 * 7 * 8];
     swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {6, 7, 8}, .data = x};
     fill_smooth(&a, x, 1);
-    x[100] = NAN;
+    x[100] = INFINITY;
     o.chunk[0] = 3;
     o.chunk[1] = 7;
     o.chunk[2] = 8;
@@ -108,12 +108,16 @@ static const change changes[] = {
     {"ndim 5", 'h', 25, 1, 5, SWG_ECORRUPT, "dimensions"},
     {"ndim 2 with three extents", 'h', 25, 1, 2, SWG_ECORRUPT, "dimension is 0 or too large"},
     {"bound mode 5", 'h', 26, 1, 5, SWG_ECORRUPT, "bound mode"},
-    {"bound mode 3", 'h', 26, 1, 3, SWG_EUNSUPPORTED, "does not support"},
+    {"bound mode 3 without its grid", 'h', 26, 1, 3, SWG_ECORRUPT, "point-wise relative"},
+    {"a logarithmic grid in bound mode 1", 'h', 128, 8, 3172517977, SWG_ECORRUPT, "point-wise relative"},
     {"lossless with a bound", 'h', 26, 1, 0, SWG_ECORRUPT, "lossless stream has a bound"},
     {"layout 2", 'h', 27, 1, 2, SWG_ECORRUPT, "layout"},
     {"blocks that are no cubes", 'h', 27, 1, 1, SWG_ECORRUPT, "cubes"},
     {"axis map with an axis twice", 'h', 28, 1, 0, SWG_ECORRUPT, "axis map"},
-    {"fill values", 'h', 29, 1, 1, SWG_EUNSUPPORTED, "fill values"},
+    {"fill mode 3", 'h', 29, 1, 3, SWG_ECORRUPT, "fill mode"},
+    {"fill mode 2 without a threshold", 'h', 29, 1, 2, SWG_ECORRUPT, "fill threshold"},
+    {"fill threshold NaN", 'h', 144, 8, 0x7FF8000000000000, SWG_ECORRUPT, "fill threshold"},
+    {"fill value of 33 bits", 'h', 136, 8, (uint64_t)1 << 32, SWG_ECORRUPT, "more bits than its type"},
     {"sig 11", 'h', 31, 1, 11, SWG_ECORRUPT, "significant bits"},
     {"sig 25", 'h', 31, 1, 25, SWG_ECORRUPT, "significant bits"},
     {"dim 0", 'h', 32, 8, 0, SWG_ECORRUPT, "dimension is 0"},

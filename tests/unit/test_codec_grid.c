@@ -86,13 +86,16 @@ static void integers(void **state) {
     assert_int_equal(swg__key64(swg__key64(0xBFF0000000000001u)), 0xBFF0000000000001u);
 }
 
+static const swg__fill no_fill = {.mode = SWG_FILL_NONE};
+
 /* Grid of an f32 or f64 array for a request. */
 static swg_status resolve(swg_context *ctx, const swg_codec_array *a, swg_bound_mode mode, double value, swg__grid *grid) {
     double least, most;
     bool any;
+    int64_t nan;
     swg_codec_opts o = {.bound = mode, .value = value};
-    swg__range(ctx, a->type, a->data, array_values(a), &least, &most, &any);
-    return swg__grid_resolve(ctx, a, array_values(a), &o, least, most, grid);
+    swg__range(ctx, a->type, a->data, array_values(a), &no_fill, &least, &most, &any, &nan);
+    return swg__grid_resolve(ctx, a, array_values(a), &o, &no_fill, least, most, grid);
 }
 
 static void requests(void **state) {
@@ -147,9 +150,12 @@ static void requests(void **state) {
     assert_int_equal(resolve(ctx, &a, SWG_BOUND_ABS, -1, &g), SWG_EINVAL);
     assert_int_equal(resolve(ctx, &a, SWG_BOUND_ABS, NAN, &g), SWG_EINVAL);
     assert_int_equal(resolve(ctx, &a, SWG_BOUND_ABS, INFINITY, &g), SWG_EINVAL);
-    assert_int_equal(resolve(ctx, &a, SWG_BOUND_PW_REL, 0.1, &g), SWG_EUNSUPPORTED);
-    assert_non_null(strstr(swg_context_message(ctx), "not supported by this version"));
-    assert_int_equal(resolve(ctx, &a, SWG_BOUND_PSNR, 60, &g), SWG_EUNSUPPORTED);
+    assert_ok(ctx, resolve(ctx, &a, SWG_BOUND_PW_REL, 1e-3, &g));
+    assert_true(g.step == 0 && g.pw_h > 0 && g.pw_h <= 3172517977u && g.eb == 1e-3);
+    assert_ok(ctx, resolve(ctx, &a, SWG_BOUND_PW_REL, 1e-7, &g)); /* about the type's own precision */
+    assert_true(g.eb == 0 && g.pw_h == 0);
+    assert_int_equal(resolve(ctx, &a, SWG_BOUND_PW_REL, 0.5, &g), SWG_EINVAL);
+    assert_int_equal(resolve(ctx, &d, SWG_BOUND_PW_REL, 0.1, &g), SWG_EDTYPE);
     assert_int_equal(resolve(ctx, &a, (swg_bound_mode)9, 60, &g), SWG_EINVAL);
 }
 
@@ -172,6 +178,7 @@ static void ranges(void **state) {
     static float x[N];
     double least, most;
     bool any;
+    int64_t nan;
     uint64_t seed = 11;
     for (int i = 0; i < N; i++)
         x[i] = (float)(noise(&seed) >> 40) / 0x1p24f;
@@ -180,17 +187,23 @@ static void ranges(void **state) {
     x[5] = NAN;
     x[6] = INFINITY;
     x[7] = -INFINITY;
-    swg__range(ctx, SWG_ELEMENT_F32, x, N, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_F32, x, N, &no_fill, &least, &most, &any, &nan);
     assert_true(any && least == -7 && most == 9);
+    assert_int_equal(nan, 5);
+    const swg__fill above = {.mode = SWG_FILL_ABOVE, .threshold = 8}, exact = {.mode = SWG_FILL_VALUE, .bits = 0xC0E00000}; /* -7 */
+    swg__range(ctx, SWG_ELEMENT_F32, x, N, &above, &least, &most, &any, &nan);
+    assert_true(any && least == -7 && most < 1);
+    swg__range(ctx, SWG_ELEMENT_F32, x, N, &exact, &least, &most, &any, &nan);
+    assert_true(any && least >= 0 && most == 9);
     for (int i = 0; i < N; i++)
         x[i] = i & 1 ? NAN : -INFINITY;
-    swg__range(ctx, SWG_ELEMENT_F32, x, N, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_F32, x, N, &no_fill, &least, &most, &any, &nan);
     assert_false(any);
     static const uint64_t u[2] = {UINT64_MAX, 5};
-    swg__range(ctx, SWG_ELEMENT_U64, u, 2, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_U64, u, 2, &no_fill, &least, &most, &any, &nan);
     assert_true(any && least == 5 && most == 0x1p64);
     static const double d[3] = {-0.0, NAN, -0.0};
-    swg__range(ctx, SWG_ELEMENT_F64, d, 3, &least, &most, &any);
+    swg__range(ctx, SWG_ELEMENT_F64, d, 3, &no_fill, &least, &most, &any, &nan);
     assert_true(any && least == 0 && !signbit(least));
 }
 
