@@ -11,7 +11,7 @@ static const cli_option options[] = {
     {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*)"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
-    {"without", 0, "LIST", "ways of coding not to try: network, stencil, planes (to see what each is worth)"},
+    {"without", 0, "LIST", "ways of coding not to try: network, poly, stencil, planes (to see what each is worth)"},
     {"no-check", 0, NULL, "do not restore and compare after writing"},
     {"report", 0, "FILE", "also write an HTML report"},
     {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},
@@ -38,7 +38,7 @@ static swg_status default_output(cli *c, const char *input, char *out, size_t ca
 
 /* "network,stencil" -> bits */
 static swg_status read_without(cli *c, uint32_t *bits) {
-    static const swg_codec_mode modes[] = {SWG_MODE_NETWORK, SWG_MODE_STENCIL, SWG_MODE_PLANES};
+    static const swg_codec_mode modes[] = {SWG_MODE_NETWORK, SWG_MODE_POLY, SWG_MODE_STENCIL, SWG_MODE_PLANES};
     const char *list = cli_value(c, "without");
     *bits = 0;
     for (const char *p = list; p && *p;) {
@@ -48,11 +48,11 @@ static swg_status read_without(cli *c, uint32_t *bits) {
             if (strlen(swg_codec_mode_name(modes[i])) == length && strncmp(swg_codec_mode_name(modes[i]), p, length) == 0)
                 bit = 1u << modes[i];
         if (!bit) {
-            static const char *const names[] = {"network", "stencil", "planes"};
+            static const char *const names[] = {"network", "poly", "stencil", "planes"};
             char word[32], near[64];
             snprintf(word, sizeof word, "%.*s", (int)length, p);
-            return cli_fail(c, SWG_EUSAGE, "--without %s: expected a list of network, stencil, planes%s", list,
-                            swg__did_you_mean(word, names, 3, near, sizeof near));
+            return cli_fail(c, SWG_EUSAGE, "--without %s: expected a list of network, poly, stencil, planes%s", list,
+                            swg__did_you_mean(word, names, 4, near, sizeof near));
         }
         *bits |= bit;
         p += length + (p[length] == ',');

@@ -3,7 +3,7 @@
 #include "encode.h"
 
 const char *swg_codec_mode_name(swg_codec_mode mode) {
-    static const char *const names[SWG_MODE_COUNT] = {"constant", "level", "stencil", "network", "planes", "stored"};
+    static const char *const names[SWG_MODE_COUNT] = {"constant", "level", "stencil", "network", "planes", "stored", "poly"};
     return (size_t)mode < SWG_MODE_COUNT ? names[mode] : "?";
 }
 

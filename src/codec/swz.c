@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "collection.h"
 #include "context.h"
+#include "poly.h"
 #include "raw.h"
 #include "stencil.h"
 #include "tiles.h"
@@ -359,6 +360,7 @@ static const char *decode_record(const swg__chunk *chunk, const models *m, const
             return swg__why_unsupported;
         why = swg__tiles_decode(chunk, &m->net[head->model_ref], record);
         break;
+    case SWG__MODE_P: why = swg__poly_decode(chunk, &swg__poly_built_in, record); break;
     default:
         if (head->submode == 1) {
             why = swg__planes_decode(chunk->ctx, chunk->grid.type, param, rows, nx, chunk->values);
