@@ -376,8 +376,8 @@ static bool possible(const swg__chunk *chunk) {
 }
 
 /* The whole chunk or a sample; *bits of what was coded, *values of it. */
-static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, int64_t every, double limit, swg__draft *draft, double *bits,
-                             int64_t *values) {
+static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, int64_t every, double limit, swg__poly_counts *counts,
+                             swg__draft *draft, double *bits, int64_t *values) {
     const bool octants = swg__poly_octants(chunk->extent) && chunk->extent[0] > 1;
     swg__poly_mirror mirror = {0};
     swg__poly_coder coder;
@@ -386,6 +386,7 @@ static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, 
     int64_t count = 0;
     SWG__TRY(coder_open(&coder, chunk, law));
     swg_status status = SWG_OK;
+    coder.counts = counts;
     if (octants) {
         patches = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *patches);
         marks = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *marks);
@@ -421,7 +422,7 @@ swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law,
     *bytes = INT64_MAX;
     if (!possible(chunk))
         return SWG_OK;
-    SWG__TRY(code_chunk(chunk, law, chunk->count > 1 << 16 ? SAMPLE_EVERY : 2, INFINITY, NULL, &bits, &values));
+    SWG__TRY(code_chunk(chunk, law, chunk->count > 1 << 16 ? SAMPLE_EVERY : 2, INFINITY, NULL, NULL, &bits, &values));
     *bytes = values ? (int64_t)(bits / 8 * (double)chunk->count / (double)values) + 100 : INT64_MAX;
     return SWG_OK;
 }
@@ -432,7 +433,13 @@ swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, i
     *coded = false;
     if (!possible(chunk))
         return SWG_OK;
-    SWG__TRY(code_chunk(chunk, law, 1, 8 * (double)limit, draft, &bits, &values));
+    SWG__TRY(code_chunk(chunk, law, 1, 8 * (double)limit, NULL, draft, &bits, &values));
     *coded = bits <= 8 * (double)limit;
     return SWG_OK;
+}
+
+swg_status swg__poly_count(const swg__chunk *chunk, const swg__poly_law *law, swg__poly_counts *counts) {
+    double bits;
+    int64_t values;
+    return possible(chunk) ? code_chunk(chunk, law, 1, INFINITY, counts, NULL, &bits, &values) : SWG_OK;
 }

@@ -3,7 +3,7 @@
 #ifndef SWAGE_CODEC_POLY_ENCODE_H
 #define SWAGE_CODEC_POLY_ENCODE_H
 
-#include "poly.h"
+#include "poly_train.h"
 
 /* Symbols in the order of the stream: bucket, or SWG__POLY_SIDE + side symbol, whose code is chosen once all are known. */
 enum { SWG__POLY_SIDE = 128 };
@@ -18,6 +18,7 @@ typedef struct swg__poly_coder {
     const swg__chunk *chunk;
     const swg__poly_law *law;
     swg__poly_script script;
+    swg__poly_counts *counts;    /* of what is said; NULL: not wanted */
     swg__outliers outliers;      /* positions on the canvas */
     double worst;                /* largest error accepted */
     double *canvas;              /* decoded levels */

@@ -268,6 +268,12 @@ static void settle(leaf *l, const swg__poly_job *job, const int offset[3], doubl
         }
 }
 
+static void count_one(const leaf *l, int place, int degree, int32_t q) {
+    const int k = place % l->row, j = place / l->row % l->n[1], i = place / l->row / l->n[1];
+    swg__poly_count_one(l->coder->counts, swg__poly_magnitude(l->coder->near[place]), degree, l->best.top - 1 - degree, (i > 0) + (j > 0) + (k > 0),
+                        (uint32_t)(q < 0 ? -q : q));
+}
+
 /* Symbols of the best choice. */
 static void say_leaf(leaf *l, const swg__poly_job *job, const int offset[3], swg__poly_before *before) {
     swg__poly_coder *coder = l->coder;
@@ -290,6 +296,8 @@ static void say_leaf(leaf *l, const swg__poly_job *job, const int offset[3], swg
             for (int i = 0; i < count; i++) {
                 int32_t q = coder->best_q[place[i]];
                 swg__poly_say(coder, bucket[i], q);
+                if (coder->counts)
+                    count_one(l, place[i], shell, q);
                 if (q)
                     swg__poly_spread(l->n, place[i], (uint32_t)(q < 0 ? -q : q), coder->near);
             }
