@@ -8,41 +8,43 @@ const uint16_t swg__poly_step[SWG__POLY_STEPS] = {90, 128, 181, 256, 362, 512, 7
 
 /* ---- shared ---- */
 
-int swg__poly_shell(const swg__poly_law *law, const int n[3], const uint32_t *near, int degree, int most, uint16_t *place, uint8_t *bucket) {
-    const int row = swg__poly_row(n[2]);
-    int count = 0;
-    for (int i = degree - (n[1] - 1) - (n[2] - 1) > 0 ? degree - (n[1] - 1) - (n[2] - 1) : 0; i < n[0] && i <= degree; i++)
-        for (int j = degree - i - (n[2] - 1) > 0 ? degree - i - (n[2] - 1) : 0; j < n[1] && i + j <= degree; j++) {
-            int k = degree - i - j, at = (i * n[1] + j) * row + k;
-            place[count] = (uint16_t)at;
-            bucket[count++] = (uint8_t)swg__poly_bucket(law, swg__poly_magnitude(near[at]), degree, most - degree, (i > 0) + (j > 0) + (k > 0));
-        }
-    return count;
+void swg__poly_scales_make(const swg__poly_law *law, swg__poly_scales *scales) {
+    for (int below = 0; below < 4; below++)
+        for (int d = 0; d < SWG__POLY_DEGREES; d++)
+            for (int axes = 0; axes < SWG__POLY_AXES; axes++)
+                for (int m = 0; m < 64; m++)
+                    scales->bucket[below][d][axes][m] = (uint8_t)swg__poly_bucket(law, m, d + 1, below, axes + 1);
 }
 
-void swg__poly_spread(const int n[3], int place, uint32_t size, uint32_t *near) {
-    const int row = swg__poly_row(n[2]), k = place % row, j = place / row % n[1], i = place / row / n[1];
-    const int plane = n[1] * row;
-    uint32_t *at = near + place;
-    bool z = i + 1 < n[0], y = j + 1 < n[1], x = k + 1 < n[2];
-    if (z)
-        at[plane] += 2 * size;
-    if (y)
-        at[row] += 2 * size;
-    if (x)
-        at[1] += 2 * size;
-    if (i + 2 < n[0])
-        at[2 * plane] += size;
-    if (j + 2 < n[1])
-        at[2 * row] += size;
-    if (k + 2 < n[2])
-        at[2] += size;
-    if (z && y)
-        at[plane + row] += size;
-    if (z && x)
-        at[plane + 1] += size;
-    if (y && x)
-        at[row + 1] += size;
+const swg__poly_order *swg__poly_order_of(swg__poly_orders *orders, const int n[3]) {
+    for (int i = 0; i < SWG__POLY_ORDERS; i++)
+        if (memcmp(orders->order[i].n, n, sizeof orders->order[i].n) == 0)
+            return &orders->order[i];
+    swg__poly_order *o = &orders->order[orders->next];
+    orders->next = (orders->next + 1) % SWG__POLY_ORDERS;
+    const int row = swg__poly_row(n[2]), degrees = n[0] + n[1] + n[2] - 3;
+    int count = 0;
+    memcpy(o->n, n, sizeof o->n);
+    o->most = degrees < SWG__POLY_DEGREE ? degrees : SWG__POLY_DEGREE;
+    for (int degree = 0; degree <= o->most; degree++) {
+        o->first[degree] = (uint16_t)count;
+        for (int i = 0; i < n[0] && i <= degree; i++)
+            for (int j = 0; j < n[1] && i + j <= degree; j++) {
+                const int k = degree - i - j;
+                if (k >= n[2])
+                    continue;
+                const bool z = i + 1 < n[0], y = j + 1 < n[1], x = k + 1 < n[2];
+                const bool there[9] = {z, y, x, i + 2 < n[0], j + 2 < n[1], k + 2 < n[2], z && y, z && x, y && x};
+                unsigned mask = 0;
+                for (int b = 0; b < 9; b++)
+                    mask |= (unsigned)there[b] << b;
+                o->place[count] = (uint16_t)((i * n[1] + j) * row + k);
+                o->near[count] = (uint16_t)mask;
+                o->axes[count++] = (uint8_t)((i > 0) + (j > 0) + (k > 0) - (degree > 0));
+            }
+    }
+    o->first[o->most + 1] = (uint16_t)count;
+    return o;
 }
 
 swg__poly_source swg__poly_image(const swg__poly_mirror *mirror, const int64_t extent[4], int64_t w, const int64_t corner[3],
@@ -119,7 +121,8 @@ const char *swg__poly_store(const swg__chunk *chunk, const double *levels, const
 
 typedef struct decoder {
     const swg__chunk *chunk;
-    const swg__poly_law *law;
+    swg__poly_scales *scales;
+    swg__poly_orders *orders;
     swg__rans in;
     uint8_t code[SWG__POLY_SYMBOLS];
     swg__poly_before before;
@@ -156,13 +159,13 @@ static int64_t take_within(decoder *d, int symbol, int64_t before, int64_t least
 /* Coefficients of degrees 1..degree into d->coefficient. */
 static void take_coefficients(decoder *d, const int n[3], int degree, int step) {
     const size_t box = (size_t)(n[0] * n[1] * swg__poly_row(n[2]));
-    uint16_t place[SWG__POLY_SHELL];
+    const swg__poly_order *order = swg__poly_order_of(d->orders, n);
     uint8_t bucket[SWG__POLY_SHELL];
     int64_t e[SWG__POLY_SHELL], sum = 0;
     memset(d->near, 0, box * sizeof *d->near);
     memset(d->coefficient, 0, box * sizeof *d->coefficient);
     for (int shell = 1; shell <= degree; shell++) {
-        int count = swg__poly_shell(d->law, n, d->near, shell, degree, place, bucket);
+        const int first = order->first[shell], count = swg__poly_shell(d->scales, order, d->near, shell, degree, bucket);
         d->chunk->kernels->residuals(&d->in, bucket, NULL, count, e);
         for (int i = 0; i < count; i++) {
             if (!e[i])
@@ -173,8 +176,8 @@ static void take_coefficients(decoder *d, const int n[3], int degree, int step) 
                 d->why = "coefficients of mode P are too large";
                 return;
             }
-            d->coefficient[place[i]] = (double)(e[i] * step);
-            swg__poly_spread(n, place[i], (uint32_t)size, d->near);
+            d->coefficient[order->place[first + i]] = (double)(e[i] * step);
+            swg__poly_spread(order, first + i, (uint32_t)size, d->near);
         }
     }
 }
@@ -360,7 +363,7 @@ static const char *read_param(decoder *d, swg__span param, int *flags, swg__poly
 const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record) {
     const swg__span *stream = record->stream;
     swg_context *ctx = chunk->ctx;
-    decoder d = {.chunk = chunk, .law = law, .before = {.step = SWG__POLY_FIRST_STEP}};
+    decoder d = {.chunk = chunk, .before = {.step = SWG__POLY_FIRST_STEP}};
     swg__poly_mirror mirror = {0};
     int flags;
     if (!stream[SWG__PARAM].data || !stream[SWG__RANS].data)
@@ -378,11 +381,14 @@ const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, 
     double *levels = swg__alloc(ctx, (size_t)chunk->count * sizeof *levels);
     double *boxes = swg__alloc(ctx, 3 * (size_t)SWG__POLY_BOX * sizeof *boxes);
     d.near = swg__alloc(ctx, SWG__POLY_BOX * sizeof *d.near);
+    d.scales = swg__alloc(ctx, sizeof *d.scales);
+    d.orders = swg__calloc(ctx, 1, sizeof *d.orders);
     swg__poly_patch *patches = octants ? swg__alloc(ctx, (size_t)chunk->extent[0] * sizeof *patches) : NULL;
     int64_t count = 0;
-    if (!levels || !boxes || !d.near || (octants && !patches)) {
+    if (!levels || !boxes || !d.near || !d.scales || !d.orders || (octants && !patches)) {
         why = swg__why_memory;
     } else {
+        swg__poly_scales_make(law, d.scales);
         d.coefficient = boxes;
         d.value = boxes + SWG__POLY_BOX;
         d.work = boxes + 2 * SWG__POLY_BOX;
@@ -395,6 +401,8 @@ const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, 
     if (!why)
         why = swg__poly_store(chunk, levels, patches, count);
     swg__free(ctx, patches);
+    swg__free(ctx, d.orders);
+    swg__free(ctx, d.scales);
     swg__free(ctx, d.near);
     swg__free(ctx, boxes);
     swg__free(ctx, levels);

@@ -58,12 +58,51 @@ static inline int swg__poly_bucket(const swg__poly_law *law, int magnitude, int 
     return b < 0 ? 0 : b > SWG__WIDE_BUCKETS - 1 ? SWG__WIDE_BUCKETS - 1 : b;
 }
 
-/* The coefficients of one total degree of a box of n nodes, in the order of the stream; bucket as above.
- * near: neighbourhood of each coefficient. Returns how many. */
-int swg__poly_shell(const swg__poly_law *law, const int n[3], const uint32_t *near, int degree, int most, uint16_t *place, uint8_t *bucket);
+/* The same as a table. */
+typedef struct swg__poly_scales {
+    uint8_t bucket[4][SWG__POLY_DEGREES][SWG__POLY_AXES][64]; /* below, degree - 1, axes - 1, magnitude */
+} swg__poly_scales;
+void swg__poly_scales_make(const swg__poly_law *law, swg__poly_scales *scales);
 
-/* Adds what coefficient q (|q|) at (i, j, k) means to its higher neighbours. */
-void swg__poly_spread(const int n[3], int place, uint32_t size, uint32_t *near);
+/* The coefficients of a box in the order of the stream: by total degree, then by place. */
+typedef struct swg__poly_order {
+    int n[3];
+    int most;                                         /* largest degree */
+    uint16_t first[SWG__POLY_DEGREE + 2];             /* of each degree */
+    uint16_t place[SWG__POLY_EDGE * SWG__POLY_EDGE * SWG__POLY_EDGE];
+    uint16_t near[SWG__POLY_EDGE * SWG__POLY_EDGE * SWG__POLY_EDGE]; /* which of its nine higher neighbours there are */
+    uint8_t axes[SWG__POLY_EDGE * SWG__POLY_EDGE * SWG__POLY_EDGE];  /* number of axes along which it varies, less 1 */
+} swg__poly_order;
+
+/* Orders of the last few shapes of boxes. Empty when zero. */
+enum { SWG__POLY_ORDERS = 8 };
+typedef struct swg__poly_orders {
+    swg__poly_order order[SWG__POLY_ORDERS];
+    int next;
+} swg__poly_orders;
+const swg__poly_order *swg__poly_order_of(swg__poly_orders *orders, const int n[3]);
+
+/* Buckets of the coefficients of one degree. near: neighbourhood of each coefficient. Returns how many there are. */
+static inline int swg__poly_shell(const swg__poly_scales *scales, const swg__poly_order *order, const uint32_t *near, int degree, int most,
+                                  uint8_t *bucket) {
+    const uint8_t (*row)[64] = scales->bucket[most - degree < 3 ? most - degree : 3][degree < SWG__POLY_DEGREES ? degree - 1 : SWG__POLY_DEGREES - 1];
+    const int first = order->first[degree], count = order->first[degree + 1] - first;
+    const uint16_t *place = order->place + first;
+    const uint8_t *axes = order->axes + first;
+    for (int i = 0; i < count; i++)
+        bucket[i] = row[axes[i]][swg__poly_magnitude(near[place[i]])];
+    return count;
+}
+
+/* Adds what the i-th coefficient, of magnitude `size`, means to its higher neighbours. */
+static inline void swg__poly_spread(const swg__poly_order *order, int i, uint32_t size, uint32_t *near) {
+    const int row = swg__poly_row(order->n[2]), plane = order->n[1] * row, mask = order->near[i];
+    const int step[9] = {plane, row, 1, 2 * plane, 2 * row, 2, plane + row, plane + 1, row + 1};
+    uint32_t *at = near + order->place[i];
+    for (int k = 0; k < 9; k++)
+        if (mask >> k & 1)
+            at[step[k]] += k < 3 ? 2 * size : size;
+}
 
 /* ---- side symbols ---- */
 

@@ -15,19 +15,24 @@ static void coder_close(swg__poly_coder *c) {
     swg__free(ctx, c->canvas);
     swg__free(ctx, c->value);
     swg__free(ctx, c->near);
+    swg__free(ctx, c->scales);
+    swg__free(ctx, c->orders);
 }
 
 static swg_status coder_open(swg__poly_coder *c, const swg__chunk *chunk, const swg__poly_law *law) {
     enum { BOXES = 8 + SWG__POLY_DEPTH, COUNTS = 3 };
     swg_context *ctx = chunk->ctx;
-    *c = (swg__poly_coder){.chunk = chunk, .law = law, .outliers = {.ctx = ctx}};
+    *c = (swg__poly_coder){.chunk = chunk, .outliers = {.ctx = ctx}};
     c->canvas = swg__alloc(ctx, (size_t)chunk->count * sizeof *c->canvas);
     c->value = swg__alloc(ctx, (size_t)BOXES * SWG__POLY_BOX * sizeof *c->value);
     c->near = swg__alloc(ctx, (size_t)COUNTS * SWG__POLY_BOX * sizeof *c->near);
-    if (!c->canvas || !c->value || !c->near) {
+    c->scales = swg__alloc(ctx, sizeof *c->scales);
+    c->orders = swg__calloc(ctx, 1, sizeof *c->orders);
+    if (!c->canvas || !c->value || !c->near || !c->scales || !c->orders) {
         coder_close(c);
         return swg__fail_memory(ctx, (size_t)chunk->count * sizeof *c->canvas, "levels");
     }
+    swg__poly_scales_make(law, c->scales);
     double **boxes[] = {&c->level, &c->x, &c->c, &c->p, &c->best, &c->work, &c->typed, &c->spare};
     for (size_t i = 0; i < sizeof boxes / sizeof boxes[0]; i++)
         *boxes[i] = c->value + (i + 1) * SWG__POLY_BOX;
@@ -264,41 +269,49 @@ void swg__poly_find_mirror(const swg__chunk *chunk, swg__poly_mirror *mirror) {
 /* ---- streams ---- */
 
 /* The code of each side symbol that makes this chunk's shortest. */
-static void choose_codes(const swg__poly_script *s, uint8_t code[SWG__POLY_SYMBOLS]) {
+static swg_status choose_codes(swg_context *ctx, const swg__poly_script *s, uint8_t code[SWG__POLY_SYMBOLS]) {
     double magnitude[SWG__POLY_SYMBOLS] = {0};
-    int64_t seen[SWG__POLY_SYMBOLS] = {0};
+    int64_t seen[SWG__POLY_SYMBOLS] = {0}, first[SWG__POLY_SYMBOLS + 1] = {0}, at[SWG__POLY_SYMBOLS];
     for (int64_t i = 0; i < s->count; i++)
         if (s->code[i] >= SWG__POLY_SIDE) {
             magnitude[s->code[i] - SWG__POLY_SIDE] += fabs((double)s->e[i]);
             seen[s->code[i] - SWG__POLY_SIDE]++;
         }
     for (int k = 0; k < SWG__POLY_SYMBOLS; k++) {
+        at[k] = first[k];
+        first[k + 1] = first[k] + seen[k];
+    }
+    int64_t *e = swg__alloc(ctx, ((size_t)first[SWG__POLY_SYMBOLS] + 1) * sizeof *e); /* sorted by symbol */
+    if (!e)
+        return swg__fail_memory(ctx, (size_t)first[SWG__POLY_SYMBOLS] * sizeof *e, "side symbols");
+    for (int64_t i = 0; i < s->count; i++)
+        if (s->code[i] >= SWG__POLY_SIDE)
+            e[at[s->code[i] - SWG__POLY_SIDE]++] = s->e[i];
+    for (int k = 0; k < SWG__POLY_SYMBOLS; k++) {
+        double best = INFINITY;
         code[k] = 0;
         if (!seen[k])
             continue;
-        double best = INFINITY;
-        if (k < SWG__POLY_FLAGS) {
-            for (int t = 0; t < 252; t++) {
-                double bits = ((double)seen[k] - magnitude[k]) * swg__cost[t][15] + magnitude[k] * swg__cost[t][16];
-                if (bits < best) {
-                    best = bits;
-                    code[k] = (uint8_t)t;
-                }
+        for (int t = 0; t < 252 && k < SWG__POLY_FLAGS; t++) {
+            double bits = ((double)seen[k] - magnitude[k]) * swg__cost[t][15] + magnitude[k] * swg__cost[t][16];
+            if (bits < best) {
+                best = bits;
+                code[k] = (uint8_t)t;
             }
-            continue;
         }
         int centre = swg__bucket_for(magnitude[k] / (double)seen[k], SWG__WIDE_BUCKETS - 1);
-        for (int b = centre < 6 ? 0 : centre - 6; b <= centre + 4 && b < SWG__WIDE_BUCKETS; b++) {
+        for (int b = centre < 6 ? 0 : centre - 6; b <= centre + 4 && b < SWG__WIDE_BUCKETS && k >= SWG__POLY_FLAGS; b++) {
             double bits = 0;
-            for (int64_t i = 0; i < s->count; i++)
-                if (s->code[i] == SWG__POLY_SIDE + k)
-                    bits += swg__residual_cost(b, 0, s->e[i]);
+            for (int64_t i = first[k]; i < first[k + 1]; i++)
+                bits += swg__residual_cost(b, 0, e[i]);
             if (bits < best) {
                 best = bits;
                 code[k] = (uint8_t)b;
             }
         }
     }
+    swg__free(ctx, e);
+    return SWG_OK;
 }
 
 static swg_status lay_down(swg__poly_coder *coder, int flags, const swg__poly_mirror *mirror, swg__draft *draft) {
@@ -307,7 +320,7 @@ static swg_status lay_down(swg__poly_coder *coder, int flags, const swg__poly_mi
     swg__text *param = &draft->stream[SWG__PARAM];
     uint8_t code[SWG__POLY_SYMBOLS];
     swg__symbols symbols;
-    choose_codes(s, code);
+    SWG__TRY(choose_codes(ctx, s, code));
     swg__put8(param, (unsigned)flags);
     swg__put(param, code, sizeof code);
     if (flags == SWG__POLY_MIRROR) {

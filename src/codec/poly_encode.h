@@ -16,7 +16,8 @@ typedef struct swg__poly_script {
 
 typedef struct swg__poly_coder {
     const swg__chunk *chunk;
-    const swg__poly_law *law;
+    swg__poly_scales *scales;
+    swg__poly_orders *orders;
     swg__poly_script script;
     swg__poly_counts *counts;    /* of what is said; NULL: not wanted */
     swg__outliers outliers;      /* positions on the canvas */
