@@ -163,11 +163,12 @@ static void take_coefficients(decoder *d, const int n[3], int degree, int step) 
     uint8_t bucket[SWG__POLY_SHELL];
     int64_t e[SWG__POLY_SHELL], sum = 0;
     memset(d->near, 0, box * sizeof *d->near);
-    memset(d->coefficient, 0, box * sizeof *d->coefficient);
+    d->coefficient[0] = 0;
     for (int shell = 1; shell <= degree; shell++) {
         const int first = order->first[shell], count = swg__poly_shell(d->scales, order, d->near, shell, degree, bucket);
         d->chunk->kernels->residuals(&d->in, bucket, NULL, count, e);
         for (int i = 0; i < count; i++) {
+            d->coefficient[order->place[first + i]] = 0;
             if (!e[i])
                 continue;
             int64_t size = e[i] < 0 ? -e[i] : e[i];

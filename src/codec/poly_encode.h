@@ -25,7 +25,8 @@ typedef struct swg__poly_coder {
     double *canvas;              /* decoded levels */
     double *value, *level;       /* of the patch at hand, dense: as stored; on the fine grid, never NaN */
     double *spare;               /* (depth + 1, patch) decoded levels of a box while its halves are tried */
-    double *x, *c, *p, *best, *work, *typed; /* boxes */
+    double *x, *p, *best, *work, *typed; /* boxes */
+    double *c;                   /* coefficients, in the order of the stream, like q */
     int32_t *q, *best_q;
     uint32_t *near;
 } swg__poly_coder;

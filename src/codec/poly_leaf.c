@@ -6,22 +6,36 @@
 
 #define IMPOSSIBLE 1e30
 
+/* Room for more symbols; false, and failed, without memory. */
+static bool grow(swg__poly_coder *coder, int64_t more) {
+    swg__poly_script *s = &coder->script;
+    int64_t larger = s->capacity ? s->capacity : 1 << 14;
+    while (larger < s->count + more)
+        larger *= 2;
+    int64_t *e = swg__grow(coder->chunk->ctx, s->e, (size_t)larger * sizeof *e);
+    s->e = e ? e : s->e;
+    uint8_t *code = e ? swg__grow(coder->chunk->ctx, s->code, (size_t)larger) : NULL;
+    s->code = code ? code : s->code;
+    s->capacity = code ? larger : s->capacity;
+    s->failed = s->failed || !code;
+    return code != NULL;
+}
+
 void swg__poly_say(swg__poly_coder *coder, int code, int64_t e) {
     swg__poly_script *s = &coder->script;
-    if (s->count == s->capacity) {
-        int64_t larger = s->capacity ? 2 * s->capacity : 1 << 14;
-        int64_t *grown = swg__grow(coder->chunk->ctx, s->e, (size_t)larger * sizeof *grown);
-        s->e = grown ? grown : s->e;
-        uint8_t *codes = grown ? swg__grow(coder->chunk->ctx, s->code, (size_t)larger) : NULL;
-        s->code = codes ? codes : s->code;
-        if (!grown || !codes) {
-            s->failed = true;
-            return;
-        }
-        s->capacity = larger;
-    }
+    if (s->count == s->capacity && !grow(coder, 1))
+        return;
     s->e[s->count] = e;
     s->code[s->count++] = (uint8_t)code;
+}
+
+static void say_all(swg__poly_coder *coder, int code, const int64_t *e, int64_t count) {
+    swg__poly_script *s = &coder->script;
+    if (s->count + count > s->capacity && !grow(coder, count))
+        return;
+    memcpy(s->e + s->count, e, (size_t)count * sizeof *e);
+    memset(s->code + s->count, code, (size_t)count);
+    s->count += count;
 }
 
 /* ---- one leaf ---- */
@@ -41,6 +55,7 @@ typedef struct leaf {
     const swg__poly_before *before;
     const swg__poly_order *order;
     int refers;
+    double largest[SWG__POLY_DEGREE + 1]; /* |coefficient| of each degree */
     choice best;
 } leaf;
 
@@ -108,7 +123,7 @@ static double coefficient_bits(const leaf *l, int degree, double limit) {
     for (int shell = 1; shell <= degree && (double)cost < 256 * limit; shell++) {
         const int first = l->order->first[shell], count = swg__poly_shell(coder->scales, l->order, coder->near, shell, degree, bucket);
         for (int i = 0; i < count; i++) {
-            int32_t q = coder->q[l->order->place[first + i]];
+            int32_t q = coder->q[first + i];
             if (!q && bucket[i] < 28) { /* most of them */
                 cost += swg__cost[9 * bucket[i]][15];
                 continue;
@@ -120,32 +135,16 @@ static double coefficient_bits(const leaf *l, int degree, double limit) {
     return (double)cost / 256;
 }
 
-/* Largest total degree with a coefficient that is not 0, and how many of that degree there are; above `most`, all are cleared. */
-static int top_degree(const leaf *l, int32_t *q, int most, int *several) {
-    int top = 0;
-    *several = 0;
-    q[0] = 0;
-    for (int i = 0; i < l->n[0]; i++)
-        for (int j = 0; j < l->n[1]; j++) {
-            int32_t *row = q + (i * l->n[1] + j) * l->row, any = 0;
-            for (int k = 0; k < l->row; k++)
-                any |= row[k];
-            if (!any)
-                continue;
-            for (int k = l->n[2] - 1; k >= 0; k--) {
-                if (!row[k])
-                    continue;
-                if (i + j + k > most) {
-                    row[k] = 0;
-                    continue;
-                }
-                *several = i + j + k > top ? 1 : *several + (i + j + k == top);
-                top = i + j + k > top ? i + j + k : top;
-                if (i + j + k < top)
-                    break;
-            }
-        }
-    return top;
+/* Largest degree below `above` with a coefficient in coder->q that is not 0, and how many of that degree there are. */
+static int top_degree(const leaf *l, int above, int *several) {
+    for (int degree = above - 1; degree > 0; degree--) {
+        *several = 0;
+        for (int i = l->order->first[degree]; i < l->order->first[degree + 1]; i++)
+            *several += l->coder->q[i] != 0;
+        if (*several)
+            return degree;
+    }
+    return 0;
 }
 
 /* Prices the coefficients in coder->q at a step. */
@@ -161,8 +160,8 @@ static void price(leaf *l, int step, int degree) {
     if (bits >= l->best.bits)
         return;
     const double size = swg__poly_step[step];
-    for (int i = 0; i < l->box; i++)
-        coder->work[i] = coder->q[i] * size;
+    for (int i = 0; i < l->order->first[degree + 1]; i++)
+        coder->work[l->order->place[i]] = i ? coder->q[i] * size : 0;
     coder->chunk->kernels->poly_synthesis(coder->work, l->n, degree, coder->p, coder->typed);
     consider(l, bits, degree + 1, step);
 }
@@ -173,17 +172,19 @@ static bool try_step(leaf *l, int step, double sum) {
     swg__poly_coder *coder = l->coder;
     const double inverse = 16.0 / swg__poly_step[step];
     const double before = l->best.bits;
-    int several;
+    int several, degree = l->order->most;
     if (!(sum * inverse < SWG__POLY_SUM / 2))
         return false;
-    coder->chunk->kernels->poly_quantise(coder->c, l->box, inverse, coder->q);
-    int degree = top_degree(l, coder->q, l->order->most, &several);
+    while (degree > 0 && l->largest[degree] * inverse < 0.5)
+        degree--;
+    coder->chunk->kernels->poly_quantise(coder->c, (l->order->first[degree + 1] + 7) & ~7, inverse, coder->q);
+    degree = top_degree(l, degree + 1, &several);
     price(l, step, degree);
     for (int drop = 0; drop < DROPS && degree > 0 && several <= SPARSE; drop++) {
         double reached = l->best.bits;
         if (l->best.top == degree + 1 && l->best.step == step) /* it was taken: go on from a copy */
-            memcpy(coder->q, coder->best_q, (size_t)l->box * sizeof *coder->q);
-        degree = top_degree(l, coder->q, degree - 1, &several);
+            memcpy(coder->q, coder->best_q, (size_t)l->order->first[degree + 1] * sizeof *coder->q);
+        degree = top_degree(l, degree, &several);
         price(l, step, degree);
         if (l->best.bits >= reached)
             break;
@@ -214,9 +215,18 @@ static double open_leaf(leaf *l, const swg__poly_job *job, const int offset[3]) 
     for (int r = 0; r < l->n[0] * l->n[1]; r++)
         for (int x = 0; x < l->n[2]; x++)
             coder->x[r * l->row + x] -= l->mean;
-    coder->chunk->kernels->poly_analysis(coder->x, l->n, coder->c, coder->work);
-    for (int i = 0; i < l->box; i++)
-        sum += fabs(coder->c[i]);
+    coder->chunk->kernels->poly_analysis(coder->x, l->n, coder->p, coder->work);
+    for (int degree = 0; degree <= l->order->most; degree++) {
+        l->largest[degree] = 0;
+        for (int i = l->order->first[degree]; i < l->order->first[degree + 1]; i++) {
+            coder->c[i] = coder->p[l->order->place[i]];
+            double size = fabs(coder->c[i]);
+            sum += size;
+            l->largest[degree] = size > l->largest[degree] ? size : l->largest[degree];
+        }
+    }
+    for (int i = l->order->first[l->order->most + 1]; i & 7; i++)
+        coder->c[i] = 0;
     return sum;
 }
 
@@ -300,7 +310,7 @@ static void say_leaf(leaf *l, const swg__poly_job *job, const int offset[3], swg
             const int first = l->order->first[shell];
             int count = swg__poly_shell(coder->scales, l->order, coder->near, shell, best->top - 1, bucket);
             for (int i = 0; i < count; i++) {
-                int32_t q = coder->best_q[l->order->place[first + i]];
+                int32_t q = coder->best_q[first + i];
                 swg__poly_say(coder, bucket[i], q);
                 if (coder->counts)
                     count_one(l, first + i, shell, q);
@@ -311,8 +321,8 @@ static void say_leaf(leaf *l, const swg__poly_job *job, const int offset[3], swg
     }
     swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_FIX, best->fix - before->fix);
     before->fix = best->fix;
-    for (int64_t i = 0; best->fix && i < l->nodes; i++)
-        swg__poly_say(coder, best->fix + 2, e[i]);
+    if (best->fix)
+        say_all(coder, best->fix + 2, e, l->nodes);
     if (!l->refers)
         before->mean = (int64_t)base;
 }
