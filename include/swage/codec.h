@@ -85,6 +85,7 @@ typedef enum swg_codec_mode { /* what a chunk was coded as */
     SWG_MODE_NETWORK,   /* autoencoder latents + residual (B-SWAE) */
     SWG_MODE_PLANES,    /* byte planes, entropy-coded */
     SWG_MODE_STORED,    /* as it stands */
+    SWG_MODE_POLY,      /* boxes of orthogonal polynomials (P) */
     SWG_MODE_COUNT
 } swg_codec_mode;
 

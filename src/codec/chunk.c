@@ -1,6 +1,5 @@
 /* chunk.c - what all modes share: outliers and the way from levels to values.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
 #include "chunk.h"
 
 void swg__outlier_add(swg__outliers *list, int64_t position) {
@@ -33,9 +32,26 @@ void swg__copy_values(void *to, const void *from, int64_t count, int bytes) {
 #endif
 }
 
-static int by_position(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
+/* Heap sort: qsort may allocate, and in situ nothing may. */
+static void sort_positions(uint32_t *a, int64_t n) {
+    for (int64_t begin = n / 2, end = n; end > 1;) {
+        uint32_t moved;
+        if (begin > 0) {
+            moved = a[--begin];
+        } else {
+            moved = a[--end];
+            a[end] = a[0];
+        }
+        int64_t hole = begin;
+        for (int64_t child = 2 * hole + 1; child < end; child = 2 * hole + 1) {
+            child += child + 1 < end && a[child + 1] > a[child];
+            if (a[child] <= moved)
+                break;
+            a[hole] = a[child];
+            hole = child;
+        }
+        a[hole] = moved;
+    }
 }
 
 swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg__draft *draft) {
@@ -50,7 +66,7 @@ swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg
     while (ordered < list->count && list->position[ordered - 1] < list->position[ordered])
         ordered++;
     if (ordered < list->count)
-        qsort(list->position, (size_t)list->count, sizeof *list->position, by_position);
+        sort_positions(list->position, list->count);
     draft->head.flags |= SWG__FLAG_OUTLIERS;
     swg__put32(out, (uint32_t)list->count);
     uint32_t next = 0;

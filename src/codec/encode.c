@@ -9,6 +9,7 @@
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
+    BLOCKS_TARGET = 1 << 19,  /* of blocks: the more of them, the more mirror images */
     GROUP_TILES = 1 << 16,    /* tiles whose blocks are held at a time */
     SAMPLE_EVERY = 16         /* every so many tiles are tried before a chunk is given to the network */
 };
@@ -26,7 +27,12 @@ static void slabs(swg__header *h) {
 
 static void choose_chunk(swg__header *h, int edge) {
     int first = h->layout == SWG_CODEC_BLOCKS ? 1 : h->ndim > 3 ? h->ndim - 3 : 0; /* axes cut like space */
-    int64_t start = h->ndim - first >= 3 ? 64 : h->ndim == 2 ? 512 : CHUNK_TARGET, product = 1;
+    const int64_t target = h->layout == SWG_CODEC_BLOCKS ? BLOCKS_TARGET : CHUNK_TARGET;
+    int64_t start = h->ndim - first >= 3 ? 64 : h->ndim == 2 ? 512 : CHUNK_TARGET, product = 1, values = 1;
+    for (int i = first; i < h->ndim && values <= CHUNK_TARGET; i++)
+        values *= h->dims[i];
+    if (values <= CHUNK_TARGET) /* small enough to stay whole */
+        start = CHUNK_TARGET;
     for (int i = 0; i < 4; i++) {
         h->chunk[i] = i < first || i >= h->ndim || h->layout == SWG_CODEC_BLOCKS ? 1 : h->dims[i] < start ? h->dims[i] : start;
         if (h->layout == SWG_CODEC_BLOCKS && i > 0)
@@ -35,7 +41,7 @@ static void choose_chunk(swg__header *h, int edge) {
     }
     /* Thin arrays: lengthen the other axes, last first, until a chunk has its usual size. */
     for (int i = h->ndim - 1; i >= 0; i--)
-        while (2 * product <= CHUNK_TARGET && h->chunk[i] < h->dims[i]) {
+        while (2 * product <= target && h->chunk[i] < h->dims[i]) {
             int64_t longer = 2 * h->chunk[i] < h->dims[i] ? 2 * h->chunk[i] : h->dims[i];
             product = product / h->chunk[i] * longer;
             h->chunk[i] = longer;

@@ -45,7 +45,7 @@ static swg_status check(swg_context *ctx, const swg_insitu_opts *o, int64_t *ite
 /* What the chunk coder holds at most at one time, per value and in all; test_insitu drives it there. */
 static size_t work_bytes(const swg_insitu_opts *o, int64_t item_values) {
     const size_t values = (size_t)(item_values * o->items), rows = values / (size_t)o->dims[o->ndim - 1], sample = values < 8192 ? values : 8192;
-    return ((size_t)256 << 10) + values * (72 + 6 * (size_t)swg_element_bytes(o->type)) + rows * 64 + sample * 320 + (size_t)o->dims[o->ndim - 1] * 64;
+    return ((size_t)2048 << 10) + values * (96 + 6 * (size_t)swg_element_bytes(o->type)) + rows * 64 + sample * 320 + (size_t)o->dims[o->ndim - 1] * 64;
 }
 
 size_t swg_insitu_memory(const swg_insitu_opts *opts) {

@@ -50,6 +50,18 @@ typedef struct swg__codec_kernels {
     /* y[row][j] = bias[j] + sum_i w[j][i] x[row][i], rows of x and w `stride` int16 apart, stride a multiple of SWG__NET_PAD,
      * padded with zeros; y rows are `out` apart. |sums| < 2^31 by the model's checks. */
     void (*linear)(const int16_t *x, int64_t rows, int64_t stride, const int16_t *w, const int32_t *bias, int64_t out, int32_t *y);
+
+    /* Mode P (poly.h): boxes of n nodes, rows padded with zeros; work: room for one more box.
+     * analysis: values to all coefficients. synthesis: coefficients up to a total degree, in 1/16, to whole values; what they hold
+     * above it is not looked at. Both are the same bits everywhere. */
+    void (*poly_analysis)(const double *x, const int n[3], double *c, double *work);
+    void (*poly_synthesis)(const double *c, const int n[3], int degree, double *out, double *work);
+    /* q = c * inverse, rounded with a dead zone of 0.55; count a multiple of 8, |q| < 2^31. */
+    void (*poly_quantise)(const double *c, int64_t count, double inverse, int32_t *q);
+    /* Corrections e = nearest((x - p) / 16): how many are not 0, and the sum of their magnitudes. */
+    void (*poly_gaps)(const double *x, const double *p, int64_t count, double *some, double *sum);
+    /* True if every level restores its value inside the bound without a closer look; worst: largest error, raised. */
+    bool (*poly_check)(const double *x, const double *u, int64_t count, const swg__grid *grid, double *worst);
 } swg__codec_kernels;
 
 /* The table for an instruction set this build has and this machine can run (ctx->isa is one). */

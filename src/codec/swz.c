@@ -9,6 +9,7 @@
 #include "encode.h"
 #include "filter.h"
 #include "input.h"
+#include "poly.h"
 #include "raw.h"
 #include "relative.h"
 #include "stencil.h"
@@ -464,6 +465,7 @@ static const char *decode_mode(const swg__chunk *chunk, const models *m, const s
             return swg__why_unsupported;
         why = swg__tiles_decode(chunk, &m->net[head->model_ref], record);
         break;
+    case SWG__MODE_P: why = swg__poly_decode(chunk, &swg__poly_built_in, record); break;
     default:
         if (head->submode == 1) {
             why = swg__planes_decode(chunk->ctx, chunk->grid.type, param, rows, nx, chunk->values);
