@@ -49,7 +49,7 @@ static bool wanted(const char *patterns, const char *path) {
         int n = snprintf(word, sizeof word, "%.*s", (int)length, p + strspn(p, " "));
         while (n > 0 && (word[n - 1] == ' ' || word[n - 1] == ','))
             word[--n] = 0;
-        if (swg__glob(word, path) || (slash && swg__glob(word, slash + 1)))
+        if (swg__glob(word, path) || swg__glob(word, path + 1) || (slash && swg__glob(word, slash + 1)))
             return true;
         p += length + (p[length] == ',');
     }
@@ -59,11 +59,13 @@ static bool wanted(const char *patterns, const char *path) {
 static int64_t take(compress_job *j) {
     const char *patterns = j->opts->source.vars ? j->opts->source.vars : "*";
     int64_t taken = 0;
-    for (int64_t i = 0; i < j->tree.count; i++) {
-        swg__h5_item *item = &j->tree.items[i];
+    for (int64_t i = 0; i < j->tree.count; i++) { /* by any of its names */
+        swg__h5_item *item = &j->tree.items[j->tree.items[i].kind == SWG__H5_AGAIN ? j->tree.items[i].first : i];
         const swg__h5_array *a = &item->array;
-        item->taken = item->is_array && !a->filtered && !a->scale && a->values * swg_element_bytes(a->type) >= LEAST_BYTES && wanted(patterns, item->path);
-        taken += item->taken;
+        if (!item->taken && item->is_array && !a->filtered && !a->scale && a->values * swg_element_bytes(a->type) >= LEAST_BYTES && wanted(patterns, j->tree.items[i].path)) {
+            item->taken = true;
+            taken++;
+        }
     }
     return taken;
 }

@@ -180,10 +180,32 @@ static swg_status make_group(const swg__h5_copier *c, const char *path) {
     return status;
 }
 
-/* A dataset or a named type with its data, without attributes. Types that datasets share stay shared where they come first. */
-static swg_status copy_object(const swg__h5_copier *c, const swg__h5_item *item) {
+static herr_t is_reference(hid_t object, const char *name, const H5A_info_t *info, void *data) {
+    (void)info;
+    (void)data;
+    hid_t item = H5Aopen(object, name, H5P_DEFAULT), type = item >= 0 ? H5Aget_type(item) : -1;
+    herr_t found = type >= 0 && holds_references(type);
+    if (type >= 0)
+        H5Tclose(type);
+    if (item >= 0)
+        H5Aclose(item);
+    return found;
+}
+
+/* Are its attributes left to copy_attributes? HDF5 would copy references as they are; all else it copies without a new time of
+ * modification. */
+static bool leaves_attributes(const swg__h5_copier *c, const char *path) {
+    hid_t object = H5Oopen(c->from, path, H5P_DEFAULT);
+    bool found = object >= 0 && H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, is_reference, NULL) > 0;
+    if (object >= 0)
+        H5Oclose(object);
+    return found;
+}
+
+/* A dataset or a named type with its data. Types that datasets share stay shared where they come first. */
+static swg_status copy_object(const swg__h5_copier *c, const swg__h5_item *item, bool whole) {
     hid_t list = H5Pcreate(H5P_OBJECT_COPY);
-    unsigned how = H5O_COPY_WITHOUT_ATTR_FLAG | (item->kind == SWG__H5_DATASET ? H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG : 0);
+    unsigned how = (whole ? 0 : H5O_COPY_WITHOUT_ATTR_FLAG) | (item->kind == SWG__H5_DATASET ? H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG : 0);
     bool good = list >= 0 && H5Pset_copy_object(list, how) >= 0 && H5Ocopy(c->from, item->path, c->to, item->path, list, H5P_DEFAULT) >= 0;
     swg_status status = good ? SWG_OK : swg__h5_copy_fail(c, "copy", item->path);
     if (list >= 0)
@@ -218,9 +240,11 @@ swg_status swg__h5_copy_item(const swg__h5_copier *c, int64_t index) {
             SWG__TRY(make_group(c, item->path));
         return swg__h5_copy_attributes(c, index);
     case SWG__H5_DATASET:
-    case SWG__H5_TYPE:
-        SWG__TRY(copy_object(c, item));
-        return swg__h5_copy_attributes(c, index);
+    case SWG__H5_TYPE: {
+        bool own = leaves_attributes(c, item->path);
+        SWG__TRY(copy_object(c, item, !own));
+        return own ? swg__h5_copy_attributes(c, index) : SWG_OK;
+    }
     case SWG__H5_AGAIN:
         if (H5Lcreate_hard(c->to, c->tree->items[item->first].path, c->to, item->path, H5P_DEFAULT, H5P_DEFAULT) < 0)
             return swg__h5_copy_fail(c, "make link", item->path);
