@@ -16,6 +16,7 @@ static const cli_option options[] = {
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
     {"without", 0, "LIST", "ways of coding not to try: network, stencil, planes (to see what each is worth)"},
+    {"jobs", 'j', "N", "arrays worked on at the same time (default: as many as keep the threads busy, large ones alone)"},
     {"no-check", 0, NULL, "do not restore and compare after writing"},
     {"report", 0, "FILE", "also write an HTML report"},
     {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},
@@ -109,7 +110,10 @@ static swg_status run(cli *c) {
     int64_t slices = 4;
     if (!bound && !cli_value(c, "append"))
         return cli_fail(c, SWG_EUSAGE, "say how large an error may be: -e abs:NUMBER, -e rel:NUMBER or -e lossless");
+    int64_t jobs = 0;
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
+    SWG__TRY(cli_integer(c, "jobs", 1, 1024, &jobs));
+    opts.jobs = (int)jobs;
     SWG__TRY(read_without(c, &opts.without));
     if (bound)
         SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
