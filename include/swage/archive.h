@@ -8,8 +8,8 @@
 #include "swage/data.h"
 #include "swage/model.h"
 
-/* progress is called before each array; `done` counts up to `total`, which is twice the arrays where they are checked after writing.
- * stop not 0 ends the work before the next array with SWG_EINTERRUPTED and nothing half-written. */
+/* progress is called before each array, by one thread at a time, not always the same; `done` counts up to `total`, which is twice the arrays where they are checked after writing.
+ * stop not 0 ends the work before the next array with SWG_EINTERRUPTED; no output is half-written under its name. */
 typedef struct swg_archive_hooks {
     void (*progress)(void *user, int64_t done, int64_t total, const char *source, const char *variable);
     const volatile sig_atomic_t *stop;
@@ -58,11 +58,14 @@ typedef struct swg_archive_opts {
     bool no_check;                  /* do not restore and compare after writing */
     bool has_range;                 /* SWG_BOUND_REL: of the range below, in the data's units, instead of each array's own */
     double range_min, range_max;
+    int jobs;                       /* arrays worked on at the same time; 0: as many as keep the threads busy, and large ones alone */
     bool as_before;                 /* swg_archive_append: the bound is that of the stream, which must be there */
 } swg_archive_opts;
 
 /* Compresses every array of an HDF5 file or folder into the collection `path`, restores each and compares; only then the file gets
- * its name. Lossless or within the bound whatever the arrays hold. Datasets, their layout, byte order and time are kept, other
+ * its name. Until then it is PATH.partial with a journal beside it; after an interruption, or a failure other than of writing, both stay, and
+ * the same call goes on where they end, to the same bytes. A call with other options or changed inputs begins anew.
+ * Lossless or within the bound whatever the arrays hold. Datasets, their layout, byte order and time are kept, other
  * attributes are not.
  * report: receives the figures (free it), NULL after a failure; may be NULL
  * SWG_EBOUND: the check failed (the report is filled all the same). SWG_EINVAL: the model was trained with another normalisation,

@@ -56,10 +56,19 @@ typedef struct swg__check {
     const double *compress_s; /* of each array of the source; NULL: unknown */
     bool headers_only;        /* fill the report from what is stored, decode nothing */
     int64_t done;             /* arrays already counted in progress */
+    int64_t jobs;             /* as in swg_archive_opts */
     const swg_archive_hooks *hooks;
 } swg__check;
 /* SWG_EBOUND with a report, as swg_archive_verify. */
 swg_status swg__archive_check(swg_context *ctx, const char *path, const swg__check *how, swg_archive_report **report);
+
+/* ---- batch.c ---- */
+
+/* How many of the next `left` arrays (values and bytes of each) to work on side by side, at least 1. jobs: at most so many; 0: as many as
+ * keep the threads busy, and large arrays alone. Together they hold at most 256 MiB. */
+int64_t swg__batch_count(swg_context *ctx, int64_t jobs, int64_t left, const int64_t *values, const int64_t *bytes);
+/* fn for 0..count-1; seconds: what each task says it took, on return shares of the time that all took together. */
+void swg__batch_run(swg_context *ctx, int64_t count, swg__task_fn fn, void *arg, double *seconds);
 
 /* ---- predictor.c ---- */
 

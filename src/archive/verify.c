@@ -1,5 +1,7 @@
 /* verify.c - checks a .swz: checksums and streams, the stored audit, and every value against the originals where they are given.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include "archive/archive.h"
 #include "h5file/h5file.h"
@@ -72,59 +74,123 @@ swg_status swg__original_find(swg_context *ctx, const swg_swz *swz, const swg_sw
 
 /* ---- one member ---- */
 
-static swg_status compare(swg_context *ctx, const swg_swz_info *info, swg_source *source, int64_t index, const void *restored,
-                          swg_archive_row *row) {
-    const swg_array *array = swg_source_array(source, index);
+/* A member on its way through the check. */
+typedef struct member {
+    int64_t original;         /* in the source, -1 none: then nothing but the streams is checked and no memory for the values is needed */
+    swg_status status;
+    char message[512];        /* of a failure */
+} member;
+
+typedef struct job {
+    swg_context *ctx;
+    const swg_swz *swz;
+    const swg__check *how;
+    swg_archive_report *report;
+    pthread_mutex_t lock;     /* of the source and the hooks, while members are worked on side by side */
+    member *members;
+    double *took;             /* of each member of the batch */
+    int64_t first, begun;
+} job;
+
+static swg_status compare(job *j, const swg_swz_info *info, int64_t index, const void *restored, swg_archive_row *row) {
+    const swg_array *array = swg_source_array(j->how->source, index);
     if (array->element != info->type || array->ndim != info->ndim || memcmp(array->dims, info->dims, (size_t)info->ndim * sizeof info->dims[0]) != 0)
-        return swg__fail(ctx, SWG_ESHAPE, "\"%s\" of \"%s\" has another type or shape than the original %s", info->name, info->source, array->file);
-    void *data = swg__alloc(ctx, (size_t)info->bytes_raw);
+        return swg__fail(j->ctx, SWG_ESHAPE, "\"%s\" of \"%s\" has another type or shape than the original %s", info->name, info->source, array->file);
+    void *data = swg__alloc(j->ctx, (size_t)info->bytes_raw);
     if (!data)
-        return swg__fail_memory(ctx, (size_t)info->bytes_raw, info->name);
+        return swg__fail_memory(j->ctx, (size_t)info->bytes_raw, info->name);
     swg_codec_array original = swg__codec_array_of(array, data);
     swg_codec_gap gap;
-    swg_status status = swg_source_read(source, index, data);
+    pthread_mutex_lock(&j->lock);
+    swg_status status = swg_source_read(j->how->source, index, data);
+    pthread_mutex_unlock(&j->lock);
     if (status == SWG_OK)
-        status = swg_codec_audit(ctx, &original, restored, info, &gap);
+        status = swg_codec_audit(j->ctx, &original, restored, info, &gap);
     if (status == SWG_OK)
         swg__row_compare(row, &gap, info);
-    swg__free(ctx, data);
+    swg__free(j->ctx, data);
     return status;
 }
 
-/* index: the original, -1 none: then nothing but the streams is checked and no memory for the values is needed. */
-static swg_status check_member(swg_context *ctx, const swg_swz *swz, int64_t i, swg_source *source, int64_t index, swg_archive_row *row) {
-    const swg_swz_info *info = swg_swz_member(swz, i);
-    void *data = index < 0 ? NULL : swg__alloc(ctx, (size_t)info->bytes_raw);
+static swg_status check_member(job *j, int64_t i, double *took) {
+    const swg_swz_info *info = swg_swz_member(j->swz, i);
+    const int64_t index = j->members[i].original;
+    pthread_mutex_lock(&j->lock);
+    if (!swg__archive_stopped(j->how->hooks))
+        swg__archive_progress(j->how->hooks, j->how->done + j->begun++, j->how->done + j->report->count, info->source, info->name);
+    bool stopped = swg__archive_stopped(j->how->hooks);
+    pthread_mutex_unlock(&j->lock);
+    if (stopped)
+        return SWG_EINTERRUPTED;
+    void *data = index < 0 ? NULL : swg__alloc(j->ctx, (size_t)info->bytes_raw);
     if (index >= 0 && !data)
-        return swg__fail_memory(ctx, (size_t)info->bytes_raw, info->name);
+        return swg__fail_memory(j->ctx, (size_t)info->bytes_raw, info->name);
     int64_t before = swg__now_ns();
-    swg_status status = data ? swg_swz_read(swz, i, data, (size_t)info->bytes_raw) : swg_swz_verify(swz, i);
-    row->decompress_s = (double)(swg__now_ns() - before) * 1e-9;
+    swg_status status = data ? swg_swz_read(j->swz, i, data, (size_t)info->bytes_raw) : swg_swz_verify(j->swz, i);
+    *took = (double)(swg__now_ns() - before) * 1e-9;
     if (status == SWG_OK && data)
-        status = compare(ctx, info, source, index, data, row);
-    swg__free(ctx, data);
+        status = compare(j, info, index, data, &j->report->rows[i]);
+    swg__free(j->ctx, data);
     return status;
+}
+
+static void check_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    member *m = &j->members[j->first + task];
+    m->status = check_member(j, j->first + task, &j->took[task]);
+    if (m->status != SWG_OK)
+        snprintf(m->message, sizeof m->message, "%s", swg_context_message(j->ctx));
 }
 
 /* ---- all ---- */
 
-static swg_status check_all(swg_context *ctx, const swg_swz *swz, const swg__check *how, swg_archive_report *r) {
-    int64_t from = 0;
-    for (int64_t i = 0; i < r->count; i++) {
-        const swg_swz_info *info = swg_swz_member(swz, i);
-        int64_t index = -1;
-        if (how->source)
-            SWG__TRY(swg__original_find(ctx, swz, info, how->source, how->root, &from, &index));
-        if (how->compress_s)
-            r->rows[i].compress_s = how->compress_s[index];
-        if (how->headers_only)
-            continue;
-        swg__archive_progress(how->hooks, how->done + i, how->done + r->count, info->source, info->name);
-        if (swg__archive_stopped(how->hooks))
-            return swg__fail(ctx, SWG_EINTERRUPTED, "stopped");
-        SWG__TRY(check_member(ctx, swz, i, how->source, index, &r->rows[i]));
+/* Members of a batch side by side, the first failure in their order. */
+static swg_status check_batch(job *j, int64_t count) {
+    for (int64_t k = 0; k < count; k++)
+        j->took[k] = 0;
+    swg__batch_run(j->ctx, count, check_task, j, j->took);
+    for (int64_t k = 0; k < count; k++) {
+        const member *m = &j->members[j->first + k];
+        j->report->rows[j->first + k].decompress_s = j->took[k];
+        if (m->status != SWG_OK)
+            return m->status == SWG_EINTERRUPTED ? swg__fail(j->ctx, m->status, "stopped") : swg__fail(j->ctx, m->status, "%s", m->message);
     }
     return SWG_OK;
+}
+
+static swg_status find_originals(job *j) {
+    int64_t from = 0;
+    for (int64_t i = 0; i < j->report->count; i++) {
+        j->members[i].original = -1;
+        if (j->how->source)
+            SWG__TRY(swg__original_find(j->ctx, j->swz, swg_swz_member(j->swz, i), j->how->source, j->how->root, &from, &j->members[i].original));
+        if (j->how->compress_s)
+            j->report->rows[i].compress_s = j->how->compress_s[j->members[i].original];
+    }
+    return SWG_OK;
+}
+
+static swg_status check_all(swg_context *ctx, const swg_swz *swz, const swg__check *how, swg_archive_report *r) {
+    job j = {.ctx = ctx, .swz = swz, .how = how, .report = r};
+    j.members = swg__calloc(ctx, (size_t)r->count + 1, sizeof *j.members);
+    j.took = swg__calloc(ctx, (size_t)r->count + 1, sizeof *j.took);
+    int64_t *sizes = swg__calloc(ctx, 2 * (size_t)r->count + 1, sizeof *sizes), *bytes = sizes ? sizes + r->count : NULL;
+    pthread_mutex_init(&j.lock, NULL);
+    swg_status status = j.members && j.took && sizes ? find_originals(&j) : swg__fail_memory(ctx, (size_t)r->count * sizeof *j.members, "members");
+    for (int64_t i = 0; i < r->count && status == SWG_OK; i++) {
+        sizes[i] = swg_swz_member(swz, i)->values;
+        bytes[i] = 2 * swg_swz_member(swz, i)->bytes_raw; /* restored and original */
+    }
+    for (int64_t n; j.first < r->count && status == SWG_OK && !how->headers_only; j.first += n) {
+        n = swg__batch_count(ctx, how->jobs, r->count - j.first, sizes + j.first, bytes + j.first);
+        status = check_batch(&j, n);
+    }
+    pthread_mutex_destroy(&j.lock);
+    swg__free(ctx, sizes);
+    swg__free(ctx, j.took);
+    swg__free(ctx, j.members);
+    return status;
 }
 
 static swg_status check_open(swg_context *ctx, const char *path, const swg_swz *swz, const swg__check *how, swg_archive_report **out) {

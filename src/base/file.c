@@ -77,7 +77,22 @@ swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *p
     return SWG_OK;
 }
 
-static swg_status flush(swg__writer *writer) {
+swg_status swg__writer_continue(swg__writer *writer, swg_context *ctx, const char *path, uint64_t offset) {
+    *writer = (swg__writer){.ctx = ctx, .fd = -1, .offset = offset};
+    writer->path = swg__strdup(ctx, path);
+    writer->buffer = swg__alloc(ctx, WRITE_BUFFER);
+    swg_status status = writer->path && writer->buffer ? SWG_OK : swg__fail_memory(ctx, WRITE_BUFFER, path);
+    if (status == SWG_OK) {
+        writer->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (writer->fd < 0 || ftruncate(writer->fd, (off_t)offset) != 0 || lseek(writer->fd, (off_t)offset, SEEK_SET) < 0)
+            status = fail_errno(ctx, "create", path);
+    }
+    if (status != SWG_OK)
+        swg__writer_abort(writer);
+    return status;
+}
+
+swg_status swg__writer_flush(swg__writer *writer) {
     for (size_t done = 0; done < writer->used;) {
         ssize_t n = write(writer->fd, writer->buffer + done, writer->used - done);
         if (n >= 0)
@@ -99,7 +114,7 @@ swg_status swg__writer_write(swg__writer *writer, const void *data, size_t bytes
         in += n;
         bytes -= n;
         if (writer->used == WRITE_BUFFER)
-            SWG__TRY(flush(writer));
+            SWG__TRY(swg__writer_flush(writer));
     }
     return SWG_OK;
 }
@@ -119,13 +134,13 @@ static swg_status sync_folder(swg_context *ctx, const char *path) {
 }
 
 swg_status swg__writer_commit(swg__writer *writer) {
-    swg_status status = flush(writer);
+    swg_status status = swg__writer_flush(writer);
     if (status == SWG_OK && fsync(writer->fd) != 0)
         status = fail_errno(writer->ctx, "write", writer->path);
     if (writer->fd >= 0 && close(writer->fd) != 0 && status == SWG_OK)
         status = fail_errno(writer->ctx, "write", writer->path);
     writer->fd = -1;
-    if (status == SWG_OK && rename(writer->temporary, writer->path) != 0)
+    if (status == SWG_OK && writer->temporary && rename(writer->temporary, writer->path) != 0)
         status = fail_errno(writer->ctx, "rename", writer->path);
     if (status == SWG_OK) {
         swg__free(writer->ctx, writer->temporary);

@@ -2,8 +2,9 @@
  * In: arrays one after the other. Out: head, members, MODL if any member uses the network, DIRY, footer.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <unistd.h>
 #include "collection.h"
-#include "encode.h"
+#include "journal.h"
 
 static const uint8_t magic[8] = {0x89, 'S', 'W', 'C', '\r', '\n', 0x1A, '\n'};
 static const uint8_t end_magic[4] = {0x1A, 'C', 'W', 'S'};
@@ -100,6 +101,7 @@ const char *swg__directory_next(swg__cursor *in, swg__directory *d, swg__directo
 typedef struct written {
     char *source, *name;
     uint64_t offset, bytes;
+    double seconds;        /* that coding it took */
 } written;
 
 /* A member that the network makes smaller, held in both forms until all of them together pay for the network. */
@@ -113,6 +115,7 @@ struct swg_codec_writer {
     swg_context *ctx;
     const swg_codec_model *model;
     swg__writer file;
+    swg__journal journal;  /* of a writer that can be continued; ctx NULL: there is none */
     written *entry;
     pending *held;
     int64_t count, capacity, held_count, held_capacity;
@@ -133,35 +136,139 @@ static void writer_free(swg_codec_writer *w) {
     swg__free(w->ctx, w->entry);
     swg__free(w->ctx, w->held);
     swg__writer_abort(&w->file);
+    swg__journal_close(&w->journal);
     swg__free(w->ctx, w);
 }
 
-swg_status swg_codec_writer_open(swg_context *ctx, const char *path, const swg_codec_model *model, swg_codec_writer **out) {
-    *out = NULL;
-    swg_codec_writer *w = swg__calloc(ctx, 1, sizeof *w);
-    if (!w)
-        return swg__fail_memory(ctx, sizeof *w, path);
-    w->ctx = ctx;
-    w->model = model;
-    swg_status status = swg__writer_open(&w->file, ctx, path);
-    uint8_t head[SWG__COLLECTION_HEAD] = {0};
-    memcpy(head, magic, sizeof magic);
-    swg__store16(head + 8, 1);
-    swg__store32(head + 12, swg__crc32c(0, head, 12));
-    if (status == SWG_OK)
-        status = swg__writer_write(&w->file, head, sizeof head);
-    if (status != SWG_OK) {
-        writer_free(w);
-        return status;
-    }
-    *out = w;
+static swg_status writer_new(swg_context *ctx, const swg_codec_model *model, swg_codec_writer **out) {
+    *out = swg__calloc(ctx, 1, sizeof **out);
+    if (!*out)
+        return swg__fail_memory(ctx, sizeof **out, "a collection");
+    (*out)->ctx = ctx;
+    (*out)->model = model;
     return SWG_OK;
 }
 
-static swg_status write_member(swg_codec_writer *w, int64_t entry, const swg__text *stream) {
-    w->entry[entry].offset = w->file.offset;
-    w->entry[entry].bytes = stream->length;
+static void make_head(uint8_t head[SWG__COLLECTION_HEAD]) {
+    memset(head, 0, SWG__COLLECTION_HEAD);
+    memcpy(head, magic, sizeof magic);
+    swg__store16(head + 8, 1);
+    swg__store32(head + 12, swg__crc32c(0, head, 12));
+}
+
+swg_status swg_codec_writer_open(swg_context *ctx, const char *path, const swg_codec_model *model, swg_codec_writer **out) {
+    uint8_t head[SWG__COLLECTION_HEAD];
+    SWG__TRY(writer_new(ctx, model, out));
+    swg_status status = swg__writer_open(&(*out)->file, ctx, path);
+    make_head(head);
+    if (status == SWG_OK)
+        status = swg__writer_write(&(*out)->file, head, sizeof head);
+    if (status != SWG_OK) {
+        writer_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* How many members of the journal stand in the file as it says. */
+static swg_status count_good(swg_codec_writer *w, const char *path, int64_t *good) {
+    uint8_t head[SWG__COLLECTION_HEAD];
+    swg__input input;
+    swg__piece piece;
+    *good = 0;
+    if (!w->journal.count || !swg__exists(path))
+        return SWG_OK;
+    SWG__TRY(swg__input_file(&input, w->ctx, path));
+    make_head(head);
+    const char *why = input.bytes < sizeof head ? "" : swg__input_take(&input, 0, sizeof head, &piece);
+    bool right = !why && memcmp(piece.span.data, head, sizeof head) == 0;
+    if (!why)
+        swg__piece_free(&input, &piece);
+    while (right && *good < w->journal.count) {
+        const swg__journal_entry *e = &w->journal.entry[*good];
+        right = e->offset <= input.bytes && e->bytes <= input.bytes - e->offset;
+        why = right ? swg__input_take(&input, e->offset, e->bytes, &piece) : NULL;
+        right = right && !why && swg__crc32c(0, piece.span.data, piece.span.bytes) == e->crc;
+        if (right || piece.owned)
+            swg__piece_free(&input, &piece);
+        *good += right;
+    }
+    swg__input_close(&input);
+    return why == swg__why_memory ? swg__fail_memory(w->ctx, 0, path) : SWG_OK;
+}
+
+/* Takes the members over from the journal; the file goes on behind the last of them. */
+static swg_status continue_at(swg_codec_writer *w, const char *path, int64_t good) {
+    uint8_t head[SWG__COLLECTION_HEAD];
+    SWG__TRY(swg__journal_cut(&w->journal, good));
+    const swg__journal_entry *last = good ? &w->journal.entry[good - 1] : NULL;
+    SWG__TRY(swg__writer_continue(&w->file, w->ctx, path, last ? last->offset + last->bytes : 0));
+    w->entry = swg__calloc(w->ctx, (size_t)good + 1, sizeof *w->entry);
+    if (!w->entry)
+        return swg__fail_memory(w->ctx, (size_t)good * sizeof *w->entry, "the directory");
+    w->capacity = good + 1;
+    for (; w->count < good; w->count++) {
+        const swg__journal_entry *e = &w->journal.entry[w->count];
+        w->entry[w->count] = (written){swg__strdup(w->ctx, e->source), swg__strdup(w->ctx, e->name), e->offset, e->bytes, e->seconds};
+        w->networked = w->networked || e->network;
+        if (!w->entry[w->count].source || !w->entry[w->count].name) {
+            w->count++;
+            return swg__fail_memory(w->ctx, 64, "a name");
+        }
+    }
+    make_head(head);
+    return good ? SWG_OK : swg__writer_write(&w->file, head, sizeof head);
+}
+
+swg_status swg__codec_writer_resume(swg_context *ctx, const char *path, const char *journal, const swg_codec_model *model, uint64_t key,
+                                    swg_codec_writer **out) {
+    int64_t good = 0;
+    SWG__TRY(writer_new(ctx, model, out));
+    swg_status status = swg__journal_open(&(*out)->journal, ctx, journal, key, SWG__COLLECTION_HEAD);
+    const bool opened = status == SWG_OK;
+    if (status == SWG_OK)
+        status = count_good(*out, path, &good);
+    if (status == SWG_OK)
+        status = continue_at(*out, path, good);
+    if (status != SWG_OK) {
+        if (opened && (*out)->journal.count == 0) {
+            unlink(path);
+            unlink(journal);
+        }
+        writer_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+int64_t swg__codec_writer_count(const swg_codec_writer *w) { return w->count - w->held_count; }
+
+bool swg__codec_writer_broken(const swg_codec_writer *w) { return w->broken != SWG_OK; }
+
+static int64_t find_member(const swg_codec_writer *w, const char *source, const char *name) {
+    int64_t i = 0;
+    while (i < w->count && (strcmp(w->entry[i].source, source) != 0 || strcmp(w->entry[i].name, name) != 0))
+        i++;
+    return i < w->count ? i : -1;
+}
+
+bool swg__codec_writer_has(const swg_codec_writer *w, const char *source, const char *name, double *seconds) {
+    int64_t i = find_member(w, source, name);
+    if (i >= 0)
+        *seconds = w->entry[i].seconds;
+    return i >= 0;
+}
+
+static swg_status write_member(swg_codec_writer *w, int64_t entry, const swg__text *stream, bool network) {
+    written *e = &w->entry[entry];
+    e->offset = w->file.offset;
+    e->bytes = stream->length;
     w->broken = swg__writer_write(&w->file, stream->data, stream->length);
+    if (w->broken == SWG_OK && w->journal.ctx)
+        w->broken = swg__writer_flush(&w->file);
+    if (w->broken == SWG_OK && w->journal.ctx)
+        w->broken = swg__journal_add(&w->journal, &(swg__journal_entry){e->offset, e->bytes, swg__crc32c(0, stream->data, stream->length), network,
+                                                                        e->seconds, e->source, e->name});
     return w->broken;
 }
 
@@ -170,7 +277,7 @@ static swg_status release(swg_codec_writer *w, bool network) {
     swg_status status = SWG_OK;
     for (int64_t i = 0; i < w->held_count; i++) {
         if (status == SWG_OK)
-            status = write_member(w, w->held[i].entry, network ? &w->held[i].network : &w->held[i].plain);
+            status = write_member(w, w->held[i].entry, network ? &w->held[i].network : &w->held[i].plain, network);
         swg__text_free(&w->held[i].plain);
         swg__text_free(&w->held[i].network);
     }
@@ -202,9 +309,9 @@ static swg_status add_coded(swg_codec_writer *w, swg__encoded *coded, int64_t en
     if (status == SWG_OK && !(useful && w->networked))
         status = swg__encoded_write(coded, SWG__MODEL_NONE, &p.plain, useful ? NULL : stats);
     if (status == SWG_OK && !useful)
-        status = write_member(w, entry, &p.plain);
+        status = write_member(w, entry, &p.plain, false);
     else if (status == SWG_OK && w->networked)
-        status = write_member(w, entry, &p.network);
+        status = write_member(w, entry, &p.network, true);
     if (status != SWG_OK || !useful || w->networked) {
         swg__text_free(&p.plain);
         swg__text_free(&p.network);
@@ -219,31 +326,42 @@ static swg_status add_coded(swg_codec_writer *w, swg__encoded *coded, int64_t en
     return status;
 }
 
-swg_status swg_codec_writer_add(swg_codec_writer *w, const char *source, const swg_codec_array *array, const swg_codec_opts *opts,
-                                swg_codec_stats *stats) {
-    const char *name = opts && opts->name ? opts->name : "";
-    source = source ? source : "";
+/* Texts of a new member that the directory can hold and does not hold yet. */
+static swg_status check_names(swg_codec_writer *w, const char *source, const char *name) {
     if (strlen(source) > 65535 || strlen(name) > 65535)
         return swg__fail(w->ctx, SWG_EINVAL, "source or name of a member is longer than 65535 bytes");
-    for (int64_t i = 0; i < w->count; i++)
-        if (strcmp(w->entry[i].source, source) == 0 && strcmp(w->entry[i].name, name) == 0)
-            return swg__fail(w->ctx, SWG_EINVAL, "the collection already has a member \"%s\" \"%s\"", source, name);
+    if (find_member(w, source, name) >= 0)
+        return swg__fail(w->ctx, SWG_EINVAL, "the collection already has a member \"%s\" \"%s\"", source, name);
+    return SWG_OK;
+}
+
+swg_status swg__codec_writer_put(swg_codec_writer *w, const char *source, const char *name, swg__encoded *coded, double seconds, swg_codec_stats *stats) {
+    SWG__TRY(check_names(w, source, name));
     if (!reserve(w->ctx, (void **)&w->entry, w->count, &w->capacity, sizeof *w->entry) ||
         !reserve(w->ctx, (void **)&w->held, w->held_count, &w->held_capacity, sizeof *w->held))
         return swg__fail_memory(w->ctx, (size_t)w->capacity * sizeof *w->entry, "the directory");
-    swg__encoded coded;
-    SWG__TRY(swg__encode_array(w->ctx, array, opts, w->model, &coded));
     written *entry = &w->entry[w->count];
-    *entry = (written){.source = swg__strdup(w->ctx, source), .name = swg__strdup(w->ctx, name)};
+    *entry = (written){.source = swg__strdup(w->ctx, source), .name = swg__strdup(w->ctx, name), .seconds = seconds};
     swg_status status = entry->source && entry->name ? SWG_OK : swg__fail_memory(w->ctx, strlen(source) + strlen(name), "a name");
     if (status == SWG_OK)
-        status = add_coded(w, &coded, w->count, stats);
+        status = add_coded(w, coded, w->count, stats);
     if (status == SWG_OK) {
         w->count++;
     } else {
         swg__free(w->ctx, entry->source);
         swg__free(w->ctx, entry->name);
     }
+    return status;
+}
+
+swg_status swg_codec_writer_add(swg_codec_writer *w, const char *source, const swg_codec_array *array, const swg_codec_opts *opts,
+                                swg_codec_stats *stats) {
+    const char *name = opts && opts->name ? opts->name : "";
+    swg__encoded coded;
+    source = source ? source : "";
+    SWG__TRY(check_names(w, source, name));
+    SWG__TRY(swg__encode_array(w->ctx, array, opts, w->model, &coded));
+    swg_status status = swg__codec_writer_put(w, source, name, &coded, 0, stats);
     swg__encoded_free(&coded);
     return status;
 }

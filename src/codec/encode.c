@@ -270,7 +270,10 @@ static swg_status run_encoder(const swg_codec_model *model, const batch *b) {
     const int64_t values = (int64_t)model->net.edge * model->net.edge * model->net.edge;
     for (int64_t i = 0; i < b->count; i += GROUP_TILES) {
         int64_t n = b->count - i < GROUP_TILES ? b->count - i : GROUP_TILES;
-        SWG__TRY(model->encode(model->user, n, b->blocks + i * values, b->latents + i * model->net.latents));
+        pthread_mutex_lock(model->lock);
+        swg_status status = model->encode(model->user, n, b->blocks + i * values, b->latents + i * model->net.latents);
+        pthread_mutex_unlock(model->lock);
+        SWG__TRY(status);
     }
     return SWG_OK;
 }

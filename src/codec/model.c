@@ -404,6 +404,12 @@ swg_status swg_codec_model_make(swg_context *ctx, const swg_codec_network *netwo
     made->encode = network->encode;
     made->user = network->user;
     swg__text_init(&made->blob, ctx);
+    made->lock = swg__alloc(ctx, sizeof *made->lock);
+    if (!made->lock) {
+        swg_codec_model_free(ctx, made);
+        return swg__fail_memory(ctx, sizeof *made->lock, "a codec model");
+    }
+    pthread_mutex_init(made->lock, NULL);
     maker m = {.ctx = ctx,
                .network = network,
                .kernels = swg__codec_kernels_for(ctx->isa),
@@ -424,6 +430,9 @@ void swg_codec_model_free(swg_context *ctx, swg_codec_model *model) {
         return;
     swg__net_free(&model->net);
     swg__text_free(&model->blob);
+    if (model->lock)
+        pthread_mutex_destroy(model->lock);
+    swg__free(ctx, model->lock);
     swg__free(ctx, model);
 }
 

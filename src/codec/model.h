@@ -3,6 +3,7 @@
 #ifndef SWAGE_CODEC_MODEL_H
 #define SWAGE_CODEC_MODEL_H
 
+#include <pthread.h>
 #include "net.h"
 
 struct swg_codec_model {
@@ -14,6 +15,7 @@ struct swg_codec_model {
     int exponent_offset;                                            /* added to E when a block is coded */
     swg_status (*encode)(void *user, int64_t count, const float *blocks, float *latents);
     void *user;
+    pthread_mutex_t *lock;                                          /* of encode: arrays may be coded side by side */
 };
 
 void swg__model_codes(const swg_codec_model *model, int64_t count, const float *latents, int8_t *codes);

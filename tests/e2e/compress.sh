@@ -326,7 +326,7 @@ fi
 check [ "$(grep -c "cannot write: File too large" full.err)" = 2 ]
 empty full
 
-# ---- interrupted: exit 130, nothing left, what stood there stays ----
+# ---- interrupted: exit 130, what stood there stays (how it goes on: resume.sh) ----
 mkdir long stop
 specs=
 for i in 1 2 3 4 5 6 7 8; do
@@ -336,6 +336,7 @@ make long/a.h5 $specs
 make long/b.h5 $specs
 echo "here before" >stop/x.swz
 for signal in INT TERM; do
+    rm -f stop/x.swz.*
     "$swage" compress long -e abs:1e-9 -o stop/x.swz --threads 1 >out 2>err &
     job=$!
     for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do # until it has begun to write
@@ -346,10 +347,10 @@ for signal in INT TERM; do
     wait $job
     got=$?
     check [ $got = $([ $signal = INT ] && echo 130 || echo 143) ]
-    check grep -q "stopped; nothing was written" err
-    check [ "$(ls -A stop)" = x.swz ]
+    check grep -q "stopped; " err
     check [ "$(cat stop/x.swz)" = "here before" ]
 done
+rm -f stop/x.swz.*
 expect 0 "wrote" compress long -e abs:1e-9 -o stop/x.swz --no-check
 "$swage" decompress stop/x.swz -o stop/d --threads 1 >out 2>err &
 job=$!
