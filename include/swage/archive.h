@@ -130,12 +130,14 @@ swg_status swg_archive_verify(swg_context *ctx, const char *path, const char *or
 /* The bound as users write it: "abs:1e-6", "rel:1e-4", "lossless". SWG_EUSAGE with what is allowed. */
 swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *mode, double *value);
 
-/* An HTML page: what was compressed and how well, per-variable table, share of modes, slices (original, restored, error) of up to
- * `slices` variables, and the training curve.
- * original: as in verify, NULL: no slices
+/* A report: what was compressed and how well, per-variable table, share of modes; of up to `slices` variables slices (original, restored,
+ * error), the error's histogram, correlation, gradients and spectrum, the mode of each chunk, a rate-distortion curve; of BSSN data two
+ * constraints before and after; the training curve. JSON beside it (docs/cli.md).
+ * where: a page, NAME.html, with NAME.json; or a folder (made), with report.html, report.json and VARIABLE.vti of shown grids
+ * original: as in verify, NULL: nothing that needs values
  * run: run folder or checkpoint in one, NULL: no curve. One without log.jsonl is mentioned on the page
  * report: of swg_archive_compress or swg_archive_verify on the same file */
-swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
+swg_status swg_archive_html(swg_context *ctx, const char *where, const char *path, const char *original, const char *run,
                             const swg_archive_report *report, int slices);
 
 #endif

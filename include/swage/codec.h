@@ -268,6 +268,9 @@ swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t member, int64_t chunk,
  * out: product of the extents values, C order; bytes: its size. SWG_EINVAL: empty or not inside. Damage is as in swg_swz_read. */
 swg_status swg_swz_read_box(const swg_swz *swz, int64_t member, const int64_t *origin, const int64_t *extent, void *out, size_t bytes);
 
+/* How a chunk was coded; bytes: of its record, may be NULL. SWG_MODE_COUNT: by a mode this version does not know, or never written. */
+swg_codec_mode swg_swz_chunk_mode(const swg_swz *swz, int64_t member, int64_t chunk, int64_t *bytes);
+
 /* Decodes everything and throws it away: checksums, streams, and the stored audit (error / bound of each chunk <= 1). */
 swg_status swg_swz_verify(const swg_swz *swz, int64_t member);
 

@@ -50,6 +50,18 @@ typedef struct swg_bars {
 } swg_bars;
 void swg_report_bars(swg_report *report, const swg_bars *bars);
 
+/* Kinds of the cells of a plane, one colour per kind, row 0 at the bottom; a cell of 255 is empty. values (may be NULL): a number for each cell,
+ * shown with `unit` when it is pointed at. At most 128 rows and columns. */
+typedef struct swg_map {
+    const char *title;        /* NULL: none */
+    int64_t rows, columns, kinds;
+    const char *const *kind_names;
+    const uint8_t *cells;
+    const double *values;
+    const char *unit;
+} swg_map;
+void swg_report_map(swg_report *report, const swg_map *map);
+
 /* A plane of values as a picture: row 0 at the bottom, column 0 on the left, NaN transparent. */
 typedef struct swg_report_slice {
     const char *title;

@@ -66,8 +66,18 @@ swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source
 
 /* ---- slices.c ---- */
 
-/* Slices of up to `most` variables, evenly chosen. model: NULL for none. */
-swg_status swg__html_slices(swg_context *ctx, swg_report *page, const swg_swz *swz, const char *original, swg_model *model,
-                            const swg_archive_report *r, int most);
+struct cJSON;
+
+/* Where pictures and figures of single variables go. */
+typedef struct swg__gallery {
+    swg_report *page;
+    struct cJSON *list;       /* of objects, one per variable shown */
+    const swg_swz *swz;
+    const char *original;     /* what the source was opened with */
+    swg_model *model;         /* NULL: none */
+    const char *folder;       /* for volumes; NULL: none are written */
+} swg__gallery;
+/* Up to `most` variables, evenly chosen. source: the originals. */
+swg_status swg__html_slices(swg_context *ctx, const swg__gallery *gallery, swg_source *source, const swg_archive_report *r, int most);
 
 #endif

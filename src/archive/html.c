@@ -1,10 +1,11 @@
 /* html.c - the page that shows what a compression kept and cost.
- * In: a collection, its originals, the figures of a verification, optionally a run folder. Out: one HTML file.
+ * In: a collection, its originals, the figures of a verification, optionally a run folder. Out: one HTML file and one of JSON.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include "archive/archive.h"
+#include "archive/quality.h"
 
 /* ---- training curve, from log.jsonl ---- */
 
@@ -157,13 +158,70 @@ static void add_summary(swg_report *page, const char *path, const swg_archive_re
     swg_report_paragraph(page, text);
 }
 
-swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path, const char *original, const char *run,
+/* What needs the originals: pictures, errors, curves, constraints. */
+static swg_status add_originals(swg_context *ctx, const swg__gallery *g, cJSON *json, const swg_archive_report *r, int slices) {
+    swg_source *source;
+    swg__bssn_check *checks = NULL;
+    int64_t count = 0;
+    SWG__TRY(swg__originals_open(ctx, g->swz, g->original, &source));
+    swg_status status = swg__bssn_checks(ctx, g->swz, source, g->original, &checks, &count);
+    if (status == SWG_OK) {
+        swg__bssn_html(g->page, checks, count);
+        swg__bssn_json(checks, count, json);
+        status = swg__html_slices(ctx, g, source, r, slices);
+    }
+    swg__free(ctx, checks);
+    swg_source_close(source);
+    return status;
+}
+
+static void add_totals(cJSON *json, const swg_archive_report *r) {
+    cJSON_AddNumberToObject(json, "schema", 1);
+    cJSON_AddStringToObject(json, "version", swg_version());
+    cJSON_AddNumberToObject(json, "arrays", (double)r->count);
+    cJSON_AddNumberToObject(json, "bytes_in", (double)r->total.bytes_in);
+    cJSON_AddNumberToObject(json, "bytes_out", (double)r->total.bytes_out);
+    cJSON_AddNumberToObject(json, "ratio", (double)r->total.bytes_in / (double)r->total.bytes_out);
+    cJSON_AddNumberToObject(json, "violations", (double)r->total.violations);
+    cJSON_AddNumberToObject(json, "max_error_over_bound", r->total.max_ratio);
+    cJSON *modes = cJSON_AddObjectToObject(json, "chunks");
+    for (int m = 0; m < SWG_MODE_COUNT; m++)
+        cJSON_AddNumberToObject(modes, swg_codec_mode_name((swg_codec_mode)m), (double)r->total.mode_chunks[m]);
+}
+
+/* Names of page, JSON and folder of volumes from what the user gave: a page's name, or a folder. */
+static swg_status name_files(swg_context *ctx, const char *where, char page[4096], char json[4096], const char **folder) {
+    size_t length = strlen(where);
+    bool single = length > 5 && strcmp(where + length - 5, ".html") == 0;
+    *folder = single ? NULL : where;
+    if (length > 4000)
+        return swg__fail(ctx, SWG_EINVAL, "%.40s...: the path is too long", where);
+    snprintf(page, 4096, single ? "%s" : "%s/report.html", where);
+    snprintf(json, 4096, single ? "%.*s.json" : "%.*s/report.json", (int)(single ? length - 5 : length), where);
+    return single ? SWG_OK : swg__make_folders(ctx, where);
+}
+
+/* Each whole or not at all. */
+static swg_status write_both(swg_context *ctx, swg_report *page, const cJSON *json, const char *page_path, const char *json_path) {
+    char *text = cJSON_Print(json);
+    swg_status status = text ? swg_report_write(page, page_path) : swg__fail_memory(ctx, 0, json_path);
+    if (status == SWG_OK)
+        status = swg__file_write(ctx, json_path, text, strlen(text));
+    cJSON_free(text);
+    return status;
+}
+
+swg_status swg_archive_html(swg_context *ctx, const char *where, const char *path, const char *original, const char *run,
                             const swg_archive_report *r, int slices) {
     swg_report *page = NULL;
     swg_model *model = NULL;
     swg_swz *swz;
-    char text[512];
+    char text[512], page_path[4096], json_path[4096];
+    const char *folder;
+    SWG__TRY(name_files(ctx, where, page_path, json_path, &folder));
     SWG__TRY(swg_swz_open(ctx, path, &swz));
+    cJSON *json = cJSON_CreateObject();
+    add_totals(json, r);
     swg_status status = swg_report_open(ctx, "Swage: compression report", &page);
     if (status == SWG_OK) {
         add_summary(page, path, r);
@@ -173,16 +231,19 @@ swg_status swg_archive_html(swg_context *ctx, const char *html, const char *path
         status = add_modes(ctx, page, r);
     if (status == SWG_OK && original && run)
         status = swg_model_open(ctx, run, &model);
-    if (status == SWG_OK && original)
-        status = swg__html_slices(ctx, page, swz, original, model, r, slices);
+    if (status == SWG_OK && original) {
+        const swg__gallery gallery = {page, cJSON_AddArrayToObject(json, "shown"), swz, original, model, folder};
+        status = add_originals(ctx, &gallery, json, r, slices);
+    }
     if (status == SWG_OK && run)
         status = add_training(ctx, page, run);
     if (status == SWG_OK) {
         snprintf(text, sizeof text, "swage %s, %s, %d threads. Speeds are of this run on this machine: encoding and decoding in memory, "
                  "reading and writing HDF5 not counted.", swg_version(), swg_context_isa(ctx), swg_context_threads(ctx));
         swg_report_paragraph(page, text);
-        status = swg_report_write(page, html);
+        status = write_both(ctx, page, json, page_path, json_path);
     }
+    cJSON_Delete(json);
     if (page)
         swg_report_close(page);
     swg_model_close(model);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
-#include "archive/archive.h"
+#include "archive/quality.h"
 
 /* ---- what the network alone makes of an array: encode, decode, no residual, no bound ---- */
 
@@ -117,8 +117,32 @@ static void draw(swg_report *page, const picture *p, const void *original, const
     swg_report_slices(page, caption, slices, 3);
 }
 
-static swg_status add_slice(swg_context *ctx, swg_report *page, const swg_swz *swz, int64_t member, swg_source *source, int64_t index,
-                            swg_model *model) {
+/* Original, restored and error of a grid as image data for ParaView. */
+static swg_status write_volume(swg_context *ctx, const char *folder, const swg_swz_info *info, const void *original, const void *restored) {
+    char path[4600], name[401];
+    size_t count = (size_t)info->values;
+    float *volumes = swg__alloc(ctx, 3 * count * sizeof *volumes);
+    if (!volumes)
+        return swg__fail_memory(ctx, 3 * count * sizeof *volumes, info->name);
+    for (size_t i = 0; i < count; i++) {
+        double a = value_at(info->type, original, (int64_t)i), b = value_at(info->type, restored, (int64_t)i);
+        volumes[i] = (float)a;
+        volumes[count + i] = (float)b;
+        volumes[2 * count + i] = (float)(b - a);
+    }
+    swg__file_name(info->name, name, sizeof name);
+    snprintf(path, sizeof path, "%.4000s/%s.vti", folder, name);
+    const swg_vti_array arrays[] = {{"original", volumes}, {"restored", volumes + count}, {"error", volumes + 2 * count}};
+    swg_status status = swg_vti_write(ctx, path, info->dims, arrays, 3);
+    swg__free(ctx, volumes);
+    return status;
+}
+
+static swg_status add_slice(swg_context *ctx, const swg__gallery *g, int64_t member, swg_source *source, int64_t index, swg__quality *quality,
+                            swg__curve_point *curve, int *points) {
+    const swg_swz *swz = g->swz;
+    swg_model *model = g->model;
+    swg_report *page = g->page;
     const swg_swz_info *info = swg_swz_member(swz, member);
     const swg_array *array = swg_source_array(source, index);
     if (array->element != info->type || array->ndim != info->ndim || memcmp(array->dims, info->dims, (size_t)info->ndim * sizeof info->dims[0]) != 0)
@@ -133,6 +157,17 @@ static swg_status add_slice(swg_context *ctx, swg_report *page, const swg_swz *s
         status = swg_source_read(source, index, original);
     if (status == SWG_OK)
         draw(page, &p, original, restored, info->eb_abs, "the compressed file", planes);
+    if (status == SWG_OK && g->folder && info->layout == SWG_CODEC_GRID && info->ndim == 3)
+        status = write_volume(ctx, g->folder, info, original, restored);
+    if (status == SWG_OK) {
+        swg__quality_measure(info, original, restored, quality);
+        status = swg__quality_curve(ctx, info, original, curve, points);
+    }
+    if (status == SWG_OK) {
+        const swg__shown shown = {swz, member, quality, curve, *points};
+        swg__quality_html(page, &shown);
+        swg__quality_json(&shown, g->list);
+    }
     if (status == SWG_OK && model)
         status = network_alone(ctx, model, array, original, restored);
     if (status == SWG_OK && model)
@@ -155,23 +190,31 @@ static int64_t choose_member(const swg_swz *swz, const char *variable) {
     return chosen;
 }
 
-swg_status swg__html_slices(swg_context *ctx, swg_report *page, const swg_swz *swz, const char *original, swg_model *model,
-                            const swg_archive_report *r, int most) {
-    swg_source *source;
-    int64_t count = r->variable_count < most ? r->variable_count : most, from = 0, index;
+swg_status swg__html_slices(swg_context *ctx, const swg__gallery *g, swg_source *source, const swg_archive_report *r, int most) {
+    int64_t count = r->variable_count < most ? r->variable_count : most, from = 0, index, shown = 0;
     if (count < 1)
         return SWG_OK;
-    SWG__TRY(swg__originals_open(ctx, swz, original, &source));
-    swg_report_heading(page, "Slices");
-    swg_status status = SWG_OK;
+    swg__quality *quality = swg__alloc(ctx, sizeof *quality);
+    swg__curve_point (*curves)[SWG__CURVE] = swg__calloc(ctx, (size_t)count, sizeof *curves);
+    int *points = swg__calloc(ctx, (size_t)count, sizeof *points);
+    const char **names = swg__calloc(ctx, (size_t)count, sizeof *names);
+    swg_status status = quality && curves && points && names ? SWG_OK : swg__fail_memory(ctx, sizeof *quality, "the report");
+    if (status == SWG_OK)
+        swg_report_heading(g->page, "Slices and errors");
     for (int64_t k = 0; k < count && status == SWG_OK; k++) {
-        int64_t member = choose_member(swz, r->variables[k * r->variable_count / count].variable);
+        int64_t member = choose_member(g->swz, r->variables[k * r->variable_count / count].variable);
         if (member < 0)
             continue;
-        status = swg__original_find(ctx, swz, swg_swz_member(swz, member), source, original, &from, &index);
+        status = swg__original_find(ctx, g->swz, swg_swz_member(g->swz, member), source, g->original, &from, &index);
         if (status == SWG_OK)
-            status = add_slice(ctx, page, swz, member, source, index, model);
+            status = add_slice(ctx, g, member, source, index, quality, curves[shown], &points[shown]);
+        names[shown++] = swg_swz_member(g->swz, member)->name;
     }
-    swg_source_close(source);
+    if (status == SWG_OK)
+        swg__curves_html(g->page, names, (const swg__curve_point (*)[SWG__CURVE])curves, points, shown);
+    swg__free(ctx, names);
+    swg__free(ctx, points);
+    swg__free(ctx, curves);
+    swg__free(ctx, quality);
     return status;
 }

@@ -102,6 +102,8 @@ swg_status swg__file_write(swg_context *ctx, const char *path, const void *data,
 /* Gives a complete file its final name, for good: rename and fsync of the folder. Both names in one folder. */
 swg_status swg__file_rename(swg_context *ctx, const char *from, const char *to);
 
+/* A name as part of a file's: whatever it holds, the file stays in its folder, is not hidden and has no control characters. capacity >= 2. */
+void swg__file_name(const char *name, char *out, size_t capacity);
 bool swg__is_folder(const char *path);
 bool swg__exists(const char *path);
 swg_status swg__make_folders(swg_context *ctx, const char *path);     /* like mkdir -p */

@@ -238,3 +238,25 @@ void swg__list_free(swg_context *ctx, char **names, size_t count) {
         swg__free(ctx, names[i]);
     swg__free(ctx, names);
 }
+
+void swg__file_name(const char *name, char *out, size_t capacity) {
+    const char *end = name + strlen(name);
+    size_t used = 0;
+    while (name < end) {
+        const char *next = name;
+        int32_t code = swg__utf8_next(&next, end);
+        bool fit = code >= 32 && code != 127 && !(code >= 128 && code < 160) && code != '/' && code != '\\' && !(code == '.' && !used);
+        size_t length = next > name ? (size_t)(next - name) : 1;
+        if (used + (fit ? length : 1) >= capacity)
+            break;
+        if (fit)
+            memcpy(out + used, name, length);
+        else
+            out[used] = '_';
+        used += fit ? length : 1;
+        name += length;
+    }
+    if (!used)
+        out[used++] = '_';
+    out[used] = 0;
+}

@@ -111,7 +111,7 @@ static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool 
     snprintf(s.cell[0][1], CELL, "Swage");
     for (int p = 0; p < SWG__CODEC_PEERS; p++)
         snprintf(s.cell[0][2 + p], CELL, "%s", swg__codec_peer_name(p));
-    s.columns = beside ? 2 + SWG__CODEC_PEERS : 2;
+    s.columns = !beside ? 2 : 2 + (table == SWG__CODEC_FIELDS ? SWG__CODEC_PEERS : SWG__CODEC_ZFP_EQUAL);
     heading(about[table].title, markdown, text);
     if (b->standin[table])
         swg__text_puts(text, "The data are absent: this is one of the samples, and no target is judged by it.\n\n");
@@ -121,7 +121,6 @@ static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool 
 /* Ours over each peer: ratio of sizes, geometric means. */
 static void means(const swg__codec_bench *b, swg__codec_table table, const double *bounds, int count, bool markdown, swg__text *text) {
     static sheet s;
-    static const char *const others[] = {"the better of SZ3 and SPERR", "SZ3", "SPERR", "zfp"};
     s = (sheet){.rows = 0};
     put(&s, 0, "peer's bytes / ours");
     for (int k = 0; k < count; k++)
@@ -133,7 +132,7 @@ static void means(const swg__codec_bench *b, swg__codec_table table, const doubl
             double all = swg__codec_mean(b, table, peer, 1e-5, 1e-3, star, NULL);
             if (!(all > 0) || b->standin[table])
                 continue;
-            put(&s, 0, "%s%s", others[1 + peer], star ? "" : ", without TOV");
+            put(&s, 0, "%s%s", peer < 0 ? "the better of SZ3 and SPERR" : swg__codec_peer_name(peer), star ? "" : ", without TOV");
             for (int k = 0; k < count; k++)
                 put(&s, 1 + k, "%.3f", swg__codec_mean(b, table, peer, bounds[k], bounds[k], star, NULL));
             put(&s, 1 + count, "%.3f", all);
@@ -159,7 +158,7 @@ static void speed_table(const swg__codec_bench *b, bool markdown, swg__text *tex
     static sheet s;
     const swg__codec_cell *any = NULL;
     s = (sheet){.rows = 0};
-    put(&s, 0, "one core unless said");
+    put(&s, 0, "one thread unless said");
     put(&s, 1, "compress / decompress MB/s");
     put(&s, 2, "ratio");
     put(&s, 3, "outside the bound");
@@ -179,7 +178,7 @@ static void speed_table(const swg__codec_bench *b, bool markdown, swg__text *tex
     if (!any)
         return;
     heading(about[SWG__CODEC_SPEED].title, markdown, text);
-    swg__text_printf(text, "%s, mirrored and rescaled to %.0f MB of f32, rel %.0e, the same chunks for everybody; medians.\n\n", any->data, (double)any->raw * 1e-6,
+    swg__text_printf(text, "%s, mirrored and rescaled to %.0f MB of f32, rel %.0e, the same chunks for everybody; medians, of one thread by its processor time.\n\n", any->data, (double)any->raw * 1e-6,
                      any->bound);
     print_sheet(&s, markdown, text);
 }
@@ -208,7 +207,7 @@ static void bound_table(const swg__codec_bench *b, bool markdown, swg__text *tex
     put(&s, 0, "all cells of this run");
     put(&s, 1, "values outside the bound");
     put(&s, 2, "largest error / bound");
-    put(&s, 3, "fields, compress / decompress MB/s (median)");
+    put(&s, 3, "fields, compress / decompress MB/s, median");
     end_row(&s);
     for (int peer = -1; peer < (any_peer(b) ? SWG__CODEC_PEERS : 0); peer++) {
         double worst;
@@ -266,7 +265,8 @@ void swg__codec_print(const swg__codec_bench *b, bool markdown, swg__text *text)
     text->length -= text->length && text->data[text->length - 1] == '\n'; /* its own empty line */
     swg__text_printf(text, "peers: hdf5plugin %s; %s\n", b->peer_version, b->peer_options);
     if (b->opts.model)
-        swg__text_printf(text, "BSSN tables with a network of %lld bytes (-m), shared by the variables of a file\n", (long long)b->training_bytes);
+        swg__text_printf(text, "BSSN tables with the network of -m, %lld bytes in a file of all variables%s\n", (long long)b->training_bytes,
+                         b->training_bytes ? "" : ": it shortened none of them enough");
     swg__text_puts(text, markdown ? "```\n\n" : "\n");
     for (int table = 0; table < SWG__CODEC_SPEED; table++) {
         bool from_2 = table == SWG__CODEC_FIELDS || table == SWG__CODEC_BLOCKS;

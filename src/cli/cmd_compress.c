@@ -18,7 +18,7 @@ static const cli_option options[] = {
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
     {"without", 0, "LIST", "ways of coding not to try, such as network, stencil, planes (to see what each is worth)"},
     {"no-check", 0, NULL, "do not restore and compare after writing"},
-    {"report", 0, "FILE", "also write an HTML report"},
+    {"report", 0, "WHERE", "also write a report: PAGE.html with PAGE.json beside it, or a folder"},
     {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},

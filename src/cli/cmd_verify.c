@@ -4,7 +4,7 @@
 #include "cli/archive_out.h"
 
 static const cli_option options[] = {
-    {"report", 0, "FILE", "also write an HTML report (needs the originals)"},
+    {"report", 0, "WHERE", "also write a report (needs the originals): PAGE.html with PAGE.json beside it, or a folder"},
     {"run", 0, "RUN", "run folder whose training curve the report shows"},
     {"recover", 0, NULL, "first cut a file that was interrupted while it grew back to its last valid footer"},
     {"slices", 0, "N", "variables shown as slices in the report (default: 4)"},

@@ -404,6 +404,16 @@ int64_t swg_swz_model_bytes(const swg_swz *swz) { return swz->model_bytes; }
 
 int64_t swg_swz_bytes_read(const swg_swz *swz) { return (int64_t)atomic_load_explicit(&swz->input->taken, memory_order_relaxed); }
 
+swg_codec_mode swg_swz_chunk_mode(const swg_swz *swz, int64_t member, int64_t chunk, int64_t *bytes) {
+    swg__index_entry e = {0};
+    bool known = member >= 0 && member < swz->count && chunk >= 0 && chunk < swz->members[member].layout.count;
+    if (known)
+        swg__index_read(swz->members[member].index.data, chunk, &e);
+    if (bytes)
+        *bytes = e.record_bytes;
+    return known && e.record_bytes ? swg__mode_of(e.mode, e.submode) : SWG_MODE_COUNT;
+}
+
 /* ---- decoding ---- */
 
 static const char *decode_constant(const swg__chunk *chunk, const swg__record *record) {

@@ -191,3 +191,38 @@ void swg_report_bars(swg_report *report, const swg_bars *bars) {
         draw_key(out, bars->kind_names[k], k);
     swg__text_puts(out, "</ul></figure>\n");
 }
+
+void swg_report_map(swg_report *report, const swg_map *map) {
+    enum { SIDE_MOST = 128 };
+    swg__text *out = &report->body;
+    if (map->rows < 1 || map->columns < 1 || map->rows > SIDE_MOST || map->columns > SIDE_MOST) {
+        if (report->status == SWG_OK)
+            report->status = swg__fail(report->ctx, SWG_ESHAPE, "a map of %lld x %lld cells; expected 1 to %d each way", (long long)map->rows,
+                                       (long long)map->columns, SIDE_MOST);
+        return;
+    }
+    const double across = (double)WIDTH / (double)map->columns, cell = across < 3 * BAR_HEIGHT ? across : 3 * BAR_HEIGHT;
+    const double tall = cell < BAR_HEIGHT ? cell : BAR_HEIGHT; /* few chunks need not be squares */
+    open_figure(out, map->title, WIDTH, (int64_t)(tall * (double)map->rows) + 4);
+    for (int64_t i = 0; i < map->rows * map->columns; i++) {
+        int64_t row = i / map->columns, column = i % map->columns;
+        if (map->cells[i] >= map->kinds)
+            continue;
+        swg__text_printf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" stroke=\"var(--back)\" stroke-width=\".6\" fill=\"var(--s%d)\"><title>",
+                         cell * (double)column, tall * (double)(map->rows - 1 - row), cell, tall, map->cells[i] % SWG__COLOURS);
+        swg__html_escape(out, map->kind_names[map->cells[i]]);
+        if (map->values)
+            swg__text_printf(out, ", %.4g ", map->values[i]);
+        swg__html_escape(out, map->values ? map->unit : "");
+        swg__text_puts(out, "</title></rect>\n");
+    }
+    swg__text_puts(out, "</svg>\n<ul class=\"key\">");
+    for (int64_t k = 0; k < map->kinds; k++) {
+        bool used = false;
+        for (int64_t i = 0; i < map->rows * map->columns; i++)
+            used = used || map->cells[i] == k;
+        if (used)
+            draw_key(out, map->kind_names[k], k);
+    }
+    swg__text_puts(out, "</ul></figure>\n");
+}

@@ -205,29 +205,6 @@ void swg_view_free(swg_context *ctx, swg_view *view) {
 
 /* ---- files ---- */
 
-/* The variable's name as part of a file's: whatever an HDF5 file calls it, it stays in the folder, is not hidden and has no control characters. */
-static void file_name(const char *variable, char out[NAME_MOST]) {
-    const char *end = variable + strlen(variable);
-    size_t used = 0;
-    while (variable < end) {
-        const char *next = variable;
-        int32_t code = swg__utf8_next(&next, end);
-        bool fit = code >= 32 && code != 127 && !(code >= 128 && code < 160) && code != '/' && code != '\\' && !(code == '.' && !used);
-        size_t length = next > variable ? (size_t)(next - variable) : 1;
-        if (used + (fit ? length : 1) >= NAME_MOST)
-            break;
-        if (fit)
-            memcpy(out + used, variable, length);
-        else
-            out[used] = '_';
-        used += fit ? length : 1;
-        variable += length;
-    }
-    if (!used)
-        out[used++] = '_';
-    out[used] = 0;
-}
-
 /* Plane `at` of an axis, every step-th value. */
 static void take_plane(const swg_view *view, const float *volume, int axis, int64_t at, int64_t step, swg_report_slice *slice, float *out) {
     const int rows = axis == 0 ? 1 : 0, columns = axis == 2 ? 1 : 2;
@@ -295,9 +272,9 @@ static swg_status write_figure(swg_context *ctx, const swg_view *view, const cha
 swg_status swg_view_names(swg_context *ctx, const swg_source *source) {
     char name[NAME_MOST], other[NAME_MOST];
     for (int64_t v = 1; v < swg_source_variables(source); v++) {
-        file_name(swg_source_variable(source, v), name);
+        swg__file_name(swg_source_variable(source, v), name, sizeof name);
         for (int64_t w = 0; w < v; w++) {
-            file_name(swg_source_variable(source, w), other);
+            swg__file_name(swg_source_variable(source, w), other, sizeof other);
             if (strcmp(name, other) == 0)
                 return swg__fail(ctx, SWG_EINVAL, "variables \"%s\" and \"%s\" would both be written to %s.vti; choose one with data.vars",
                                  swg_source_variable(source, w), swg_source_variable(source, v), name);
@@ -308,7 +285,7 @@ swg_status swg_view_names(swg_context *ctx, const swg_source *source) {
 
 swg_status swg_view_write(swg_context *ctx, const swg_view *view, const char *folder) {
     char path[2048], title[1024], recon[600], name[NAME_MOST];
-    file_name(view->variable, name);
+    swg__file_name(view->variable, name, sizeof name);
     snprintf(path, sizeof path, "%.1500s/%s.vti", folder, name);
     snprintf(recon, sizeof recon, "%.500s_recon", view->variable);
     const swg_vti_array arrays[] = {{view->variable, view->original}, {recon, view->restored}, {"Variable_Normalized_LogPos", view->normalised}};

@@ -61,7 +61,7 @@ PEER
 chmod +x "$work/peer"
 export SWAGE_PEER_PYTHON="$work/peer"
 run 0 --data "$work/data" --tables fields,chunks --quick --against all -o "$work/r.json"
-holds '^UM theta .* 600 / 600 / 600 / 600 +300 v / 300 v / 300 v / 300 v +failed / failed / failed / failed$' out
+holds '^UM theta .* 600 / 600 / 600 / 600 +300 v / 300 v / 300 v / 300 v +failed / failed / failed / failed +failed / failed / failed / failed$' out
 holds '^SZ3 +0 +0 ' out
 holds '^SPERR +[1-9][0-9]+ ' out
 [ "$(at rows.1.zfp.failure)" = "no fingers left" ] || fail "the peer's refusal is not in the JSON"

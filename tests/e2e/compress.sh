@@ -193,6 +193,22 @@ expect 0 "report r.html" verify m.swz lack --report r.html --run lone.safetensor
 check grep -q "No curve: lone.safetensors has no log" r.html
 expect 1 "is it a run folder?" verify m.swz lack --report r.html --run lack
 expect 1 "nowhere: cannot open" verify m.swz lack --report r.html --run nowhere
+check [ -s r.json ]
+expect 0 "report deep/r" compress "$source/samples/bssn" -e rel:1e-3 -o d.swz --report deep/r --slices 3
+for f in report.html report.json U_ALPHA.vti; do check [ -s "deep/r/$f" ]; done
+check [ "$(json deep/r/report.json violations shown bssn shown.0.error_histogram | tr '\n' ' ')" = "0 3 4 40 " ]
+for i in 0 3; do # nothing is lost to speak of: the constraints grow to the bound's order, not beyond
+    holds "$(json deep/r/report.json bssn.$i.det_before) < 1e-5 && $(json deep/r/report.json bssn.$i.det_after) < 5e-3"
+    holds "$(json deep/r/report.json bssn.$i.trace_before) < 1e-4 && $(json deep/r/report.json bssn.$i.trace_after) < 5e-2"
+done
+check [ "$(json deep/r/report.json shown.0.curve)" = 5 ]
+for word in "error histogram" "power spectrum" "mode of each chunk" "PSNR over bits per value" "Constraints of the evolution"; do
+    check grep -q "$word" deep/r/report.html
+done
+"${PYTHON:-python3}" "$source/tests/tools/check_vti.py" deep/r/U_ALPHA.vti >vti.out 2>&1
+vti=$?
+[ $vti = 0 ] || [ $vti = 77 ] || { fail "VTK cannot read U_ALPHA.vti"; cat vti.out; }
+expect 1 "x.swz" verify other.swz other.h5 --report x.swz
 
 # ---- JSON ----
 keys="values bytes_in bytes_out ratio bound max_abs_error max_error_over_bound violations psnr_db compress_mb_s decompress_mb_s chunks"
