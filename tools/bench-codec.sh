@@ -29,7 +29,11 @@ for t in 1 3; do
 done
 [ -d "$data/bssn" ] && [ -d "$data/fields" ] || echo "$data has no fields/ or no bssn/: the samples take their place, and most targets are not judged (DATA=DIR)"
 
-recipe=${RECIPE:-codec/swae-mlp}
+# The best predictor of the codec that this build can train.
+recipe=${RECIPE:-}
+for name in codec/poly codec/swae-mlp; do
+    [ -n "$recipe" ] || ! "$swage" config $name >/dev/null 2>&1 || recipe=$name
+done
 if [ "$recipe" != none ]; then
     name=$(echo "$recipe" | tr / -)
     checkpoint=$out/runs/$name

@@ -81,7 +81,7 @@ static bool any_peer(const swg__codec_bench *b) {
 }
 
 static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool markdown, swg__text *text) {
-    static sheet s; /* 37 kB */
+    sheet s;
     const bool bits = about[table].bits, beside = any_peer(b);
     char list[64] = "";
     s = (sheet){.rows = 1};
@@ -120,7 +120,7 @@ static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool 
 
 /* Ours over each peer: ratio of sizes, geometric means. */
 static void means(const swg__codec_bench *b, swg__codec_table table, const double *bounds, int count, bool markdown, swg__text *text) {
-    static sheet s;
+    sheet s;
     s = (sheet){.rows = 0};
     put(&s, 0, "peer's bytes / ours");
     for (int k = 0; k < count; k++)
@@ -155,7 +155,7 @@ static void speed_row(sheet *s, const swg__codec_cell *cell, const swg__codec_re
 }
 
 static void speed_table(const swg__codec_bench *b, bool markdown, swg__text *text) {
-    static sheet s;
+    sheet s;
     const swg__codec_cell *any = NULL;
     s = (sheet){.rows = 0};
     put(&s, 0, "one thread unless said");
@@ -202,7 +202,7 @@ static double median_speed(const swg__codec_bench *b, int peer, bool decompress)
 /* ---- bound, modes left out, targets ---- */
 
 static void bound_table(const swg__codec_bench *b, bool markdown, swg__text *text) {
-    static sheet s;
+    sheet s;
     s = (sheet){.rows = 0};
     put(&s, 0, "all cells of this run");
     put(&s, 1, "values outside the bound");
@@ -223,7 +223,7 @@ static void bound_table(const swg__codec_bench *b, bool markdown, swg__text *tex
 }
 
 static void without_table(const swg__codec_bench *b, bool markdown, swg__text *text) {
-    static sheet s;
+    sheet s;
     if (b->without_count < 2)
         return;
     s = (sheet){.rows = 0};
@@ -322,7 +322,7 @@ char *swg__codec_json(const swg__codec_bench *b) {
         const swg__codec_cell *cell = &b->cells[i];
         cJSON *o = cJSON_CreateObject();
         cJSON_AddItemToArray(cells, o);
-        cJSON_AddStringToObject(o, "table", swg__codec_table_name(cell->table));
+        cJSON_AddStringToObject(o, "table", swg__codec_table_name((int)cell->table));
         cJSON_AddStringToObject(o, "data", cell->data);
         cJSON_AddStringToObject(o, "variant", cell->variant);
         cJSON_AddBoolToObject(o, "sample", b->standin[cell->table]);

@@ -204,7 +204,7 @@ swg_status swg__codec_measure(swg__codec_bench *b, const swg_codec_array *array,
     }
     if (b->opts.progress) {
         char text[128];
-        snprintf(text, sizeof text, "%s: %s %s %g", swg__codec_table_name(cell.table), cell.data, cell.variant, cell.bound);
+        snprintf(text, sizeof text, "%s: %s %s %g", swg__codec_table_name((int)cell.table), cell.data, cell.variant, cell.bound);
         b->opts.progress(b->opts.user, text);
     }
     cell.values = 1;
