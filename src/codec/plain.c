@@ -5,6 +5,7 @@
 #include "poly.h"
 #include "raw.h"
 #include "relative.h"
+#include "split.h"
 #include "stencil.h"
 
 /* The first `count` values as they are, fill values and all. */
@@ -75,6 +76,29 @@ static swg_status compete_relative(const swg__chunk *chunk, uint32_t without, si
     return status;
 }
 
+/* Splits of a lossless chunk against what is there already. */
+static swg_status compete_split(const swg__chunk *chunk, uint32_t without, swg__draft *draft, bool *coded) {
+    static const int shifts[2] = {SWG__SPLIT_LEAST, SWG__SPLIT_MOST};
+    swg_status status = SWG_OK;
+    for (int i = 0; i < 2 && status == SWG_OK && !(without >> SWG_MODE_STENCIL & 1); i++) {
+        swg__split split;
+        swg__draft other;
+        bool done = false;
+        swg__draft_init(&other, chunk->ctx);
+        status = swg__split_open(chunk, shifts[i], &split);
+        if (status == SWG_OK)
+            status = swg__stencil_encode(&split.inner, chunk->count * 8, &other, &done);
+        if (status == SWG_OK && done)
+            status = swg__split_finish(chunk, &split, &other);
+        bool better = status == SWG_OK && done && (!*coded || swg__draft_bytes(&other) < swg__draft_bytes(draft));
+        replace(draft, &other, better);
+        *coded = *coded || better;
+        i += split.shift >= SWG__SPLIT_MOST; /* the other one would be the same */
+        swg__split_close(&split);
+    }
+    return status;
+}
+
 swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft) {
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
     const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
@@ -87,6 +111,8 @@ swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__dra
     }
     swg_status status = chunk->grid.pw_h ? compete_relative(chunk, without, stored, draft, &coded)
                                          : compete(chunk, without, stored, draft, &coded);
+    if (status == SWG_OK && swg__splits(chunk))
+        status = compete_split(chunk, without, draft, &coded);
     if (status == SWG_OK && coded && !chunk->grid.pw_h)
         status = swg__mask_write(chunk, chunk->mask, draft);
     if (status == SWG_OK && (!coded || swg__draft_bytes(draft) >= stored)) {

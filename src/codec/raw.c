@@ -235,3 +235,33 @@ const char *swg__planes_decode(swg_context *ctx, swg_element type, swg__span par
     swg__free(ctx, planes);
     return why;
 }
+
+/* ---- low words ---- */
+
+swg_status swg__words_encode(swg_context *ctx, const uint64_t *words, int bytes, int64_t count, swg__text *out) {
+    uint8_t *plane = swg__alloc(ctx, (size_t)count);
+    uint16_t *coded = plane ? swg__alloc(ctx, ((size_t)count + 1) * sizeof *coded) : NULL;
+    for (int b = bytes; b-- > 0 && coded;) {
+        for (int64_t i = 0; i < count; i++)
+            plane[i] = (uint8_t)(words[i] >> 8 * b);
+        plane_encode(plane, count, coded, out);
+    }
+    bool failed = !coded || out->failed;
+    swg__free(ctx, coded);
+    swg__free(ctx, plane);
+    return failed ? swg__fail_memory(ctx, (size_t)count * 3, "low words") : SWG_OK;
+}
+
+const char *swg__words_decode(swg_context *ctx, swg__cursor *in, int bytes, int64_t count, uint64_t *words) {
+    uint8_t *plane = swg__alloc(ctx, (size_t)count), *lookup = plane ? swg__alloc(ctx, TOTAL) : NULL;
+    const char *why = lookup ? NULL : swg__why_memory;
+    memset(words, 0, (size_t)count * sizeof *words);
+    for (int b = bytes; b-- > 0 && !why;) {
+        why = plane_decode(in, plane, count, lookup);
+        for (int64_t i = 0; i < count && !why; i++)
+            words[i] |= (uint64_t)plane[i] << 8 * b;
+    }
+    swg__free(ctx, lookup);
+    swg__free(ctx, plane);
+    return why;
+}

@@ -15,4 +15,8 @@ swg_status swg__planes_encode(swg_context *ctx, swg_element type, const void *va
 /* NULL or the reason. */
 const char *swg__planes_decode(swg_context *ctx, swg_element type, swg__span param, int64_t rows, int64_t n, void *values);
 
+/* The low `bytes` bytes of each word, plane by plane as R1 has them but without differences; and back. */
+swg_status swg__words_encode(swg_context *ctx, const uint64_t *words, int bytes, int64_t count, swg__text *out);
+const char *swg__words_decode(swg_context *ctx, swg__cursor *in, int bytes, int64_t count, uint64_t *words);
+
 #endif

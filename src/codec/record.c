@@ -109,11 +109,11 @@ const char *swg__record_parse(const uint8_t *data, size_t bytes, uint32_t n_valu
     if ((head->sub_shift != 0 && head->sub_shift != 4) ||
         (head->lanes_log2 != 0 && head->lanes_log2 != 2 && head->lanes_log2 != 3 && head->lanes_log2 != 5))
         return "sub-grid shift or number of lanes is impossible";
-    if (head->flags & ~127u)
+    if (head->flags & ~255u)
         return "flags are unknown";
     if (!(head->max_ratio >= 0 && head->max_ratio <= 1))
         return "stored error exceeds the bound";
-    if (streams < 1 || streams >= SWG__STREAM_KINDS || swg__left(&in) < 8 * (size_t)streams)
+    if (streams < 1 || streams > SWG__STREAMS || swg__left(&in) < 8 * (size_t)streams)
         return "number of streams is impossible";
     const uint8_t *directory = swg__take(&in, 8 * (size_t)streams);
     uint32_t previous = 0;
@@ -136,6 +136,8 @@ const char *swg__record_parse(const uint8_t *data, size_t bytes, uint32_t n_valu
         return "mask flags and stream disagree";
     if (!(head->flags & SWG__FLAG_SIGN) != !record->stream[SWG__SIGN].data)
         return "sign flag and stream disagree";
+    if (!(head->flags & SWG__FLAG_LOW) != !record->stream[SWG__LOW].data)
+        return "flag of low words and stream disagree";
     return NULL;
 }
 

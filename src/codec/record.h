@@ -7,7 +7,8 @@
 #include "swage/codec.h"
 
 enum { SWG__MODE_C, SWG__MODE_W, SWG__MODE_G, SWG__MODE_B, SWG__MODE_T, SWG__MODE_R, SWG__MODE_P };
-enum { SWG__PARAM = 1, SWG__RANS, SWG__RAW, SWG__LATENT, SWG__LRAW, SWG__MASK, SWG__OUTLIERS, SWG__SIGN, SWG__STREAM_KINDS };
+enum { SWG__PARAM = 1, SWG__RANS, SWG__RAW, SWG__LATENT, SWG__LRAW, SWG__MASK, SWG__OUTLIERS, SWG__SIGN, SWG__LOW, SWG__STREAM_KINDS };
+enum { SWG__STREAMS = 8 }; /* of one record */
 enum {
     SWG__FLAG_MASK = 1,
     SWG__FLAG_OUTLIERS = 2,
@@ -15,7 +16,8 @@ enum {
     SWG__FLAG_SIGN = 8,
     SWG__FLAG_ROWSIG = 16,
     SWG__FLAG_LOCAL = 32, /* weights in PARAM */
-    SWG__FLAG_ZERO_MASK = 64
+    SWG__FLAG_ZERO_MASK = 64,
+    SWG__FLAG_LOW = 128    /* the mode coded high words */
 };
 enum { SWG__RECORD_HEAD = 36, SWG__NO_MODEL = 0xFFFF };
 

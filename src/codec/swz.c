@@ -12,6 +12,7 @@
 #include "poly.h"
 #include "raw.h"
 #include "relative.h"
+#include "split.h"
 #include "stencil.h"
 #include "swz.h"
 #include "tiles.h"
@@ -493,6 +494,20 @@ static const char *decode_relative(const swg__chunk *chunk, const models *m, con
     return why;
 }
 
+/* A chunk whose mode coded high words. */
+static const char *decode_split(const swg__chunk *chunk, const models *m, const swg__record *record) {
+    swg__chunk inner = *chunk;
+    if (!swg__splits(chunk))
+        return "low words of an array that is not lossless or has no 64 bits";
+    inner.grid = (swg__grid){.type = SWG_ELEMENT_I64};
+    inner.values = swg__alloc(chunk->ctx, (size_t)chunk->count * sizeof(int64_t));
+    const char *why = inner.values ? decode_mode(&inner, m, record) : swg__why_memory;
+    if (!why)
+        why = swg__split_store(chunk, inner.values, record->stream[SWG__LOW]);
+    swg__free(chunk->ctx, inner.values);
+    return why;
+}
+
 /* A record into dense values: mask, mode, outliers, fill values. */
 static const char *decode_record(const swg__chunk *given, const models *m, const swg__record *record) {
     swg__chunk chunk = *given;
@@ -508,7 +523,9 @@ static const char *decode_record(const swg__chunk *given, const models *m, const
         (record->head.mode != SWG__MODE_C || record->head.submode != 0))
         why = "signs of a point-wise relative bound are missing";
     if (!why)
-        why = record->stream[SWG__SIGN].data ? decode_relative(&chunk, m, record) : decode_mode(&chunk, m, record);
+        why = record->stream[SWG__SIGN].data  ? decode_relative(&chunk, m, record)
+              : record->stream[SWG__LOW].data ? decode_split(&chunk, m, record)
+                                              : decode_mode(&chunk, m, record);
     if (!why && record->stream[SWG__OUTLIERS].data)
         why = swg__outliers_read(&chunk, record->stream[SWG__OUTLIERS]);
     if (!why && mask)

@@ -1,5 +1,5 @@
 /* fuzz_chunk.c - libFuzzer target: any bytes as the streams of one chunk record, in a file whose every other part is right.
- * Byte 0: type, lossy or not. Byte 1: shape. Bytes 2..7: mode, submode, sub_shift, lanes, flags. Then per stream u8 kind, u16
+ * Byte 0: type, lossy or not, point-wise relative or not, fill mode. Byte 1: shape. Bytes 2..7: mode, submode, sub_shift, lanes, flags. Then per stream u8 kind, u16
  * length, bytes. SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include "codec/container.h"
@@ -58,6 +58,16 @@ static void build(const uint8_t *data, size_t size, swg__text *out) {
         h.grid.step = swg__is_float(h.type) ? 0.5 : 3;
         h.grid.sig = swg__is_float(h.type) ? 20 : 0;
     }
+    if ((data[0] & 24) == 24 && swg__is_float(h.type)) {
+        h.bound = SWG_BOUND_PW_REL;
+        h.value = h.grid.eb = 1e-3;
+        h.grid.step = 0;
+        h.grid.sig = 0;
+        h.grid.pw_h = 3172517977;
+    }
+    h.fill.mode = data[0] & 32 ? SWG_FILL_VALUE : data[0] & 64 ? SWG_FILL_ABOVE : SWG_FILL_NONE;
+    h.fill.bits = data[0] & 96 ? 7 : 0;
+    h.fill.threshold = h.fill.mode == SWG_FILL_ABOVE ? 1e19 : 0;
     uint32_t values = 1;
     for (int i = 0; i < 4; i++) {
         h.dims[i] = h.chunk[i] = dims[data[1] & 7][i];

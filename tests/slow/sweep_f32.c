@@ -1,6 +1,6 @@
 /* sweep_f32.c - proves, by trying them all: for every one of the 2^32 f32 patterns and several bounds, the restored value is inside the
  * bound, NaN and infinity come back bit for bit, and the hash of all outputs is the one every build must print.
- * Usage: sweep_f32 [bound ...]; without arguments the five bounds of the specification. About three minutes each on two cores.
+ * Usage: sweep_f32 [abs:EB | pw:P ...]; without arguments the eight bounds of the specification. About three minutes each on two cores.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -11,14 +11,23 @@
 
 enum { BLOCK = 1 << 22 };
 
-/* Exact: both values are f32, so their difference fits 113 bits unless they are so far apart that the sign decides. */
-static bool inside(float value, float x, double eb) {
+/* Exact: both values are f32, so their difference fits 113 bits unless they are so far apart that the sign decides, and the product of
+ * an f64 and an f32 fits them, too. */
+static bool inside(swg_bound_mode mode, float value, float x, double eb) {
     __extension__ typedef __float128 wide;
-    wide gap = (wide)value - (wide)x;
-    return (gap < 0 ? -gap : gap) <= (wide)eb;
+    wide gap = (wide)value - (wide)x, bound = mode == SWG_BOUND_PW_REL ? (wide)eb * (wide)fabsf(x) : (wide)eb;
+    return (gap < 0 ? -gap : gap) <= bound;
 }
 
-static int sweep(swg_context *ctx, double eb, float *x, float *back) {
+/* A zero under a point-wise relative bound keeps its sign; NaN and infinities keep everything. */
+static bool right(swg_bound_mode mode, float value, float x, double eb) {
+    if (!isfinite(x) || (mode == SWG_BOUND_PW_REL && x == 0))
+        return memcmp(&x, &value, sizeof x) == 0;
+    return isfinite(value) && inside(mode, value, x, eb);
+}
+
+static int sweep(swg_context *ctx, swg_bound_mode mode, double eb, float *x, float *back) {
+    const char *name = mode == SWG_BOUND_PW_REL ? "pw" : "abs";
     uint32_t hash = 0;
     int64_t outliers = 0, bytes = 0, start = swg__now_ns();
     for (int64_t first = 0; first < (int64_t)1 << 32; first += BLOCK) {
@@ -30,14 +39,14 @@ static int sweep(swg_context *ctx, double eb, float *x, float *back) {
         swg_codec_buffer out;
         swg_codec_stats stats;
         swg_swz *swz;
-        if (swg_codec_compress(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = eb}, &out, &stats) != SWG_OK ||
+        if (swg_codec_compress(ctx, &a, &(swg_codec_opts){.bound = mode, .value = eb}, &out, &stats) != SWG_OK ||
             swg_swz_open_memory(ctx, out.data, out.bytes, &swz) != SWG_OK || swg_swz_read(swz, 0, back, BLOCK * sizeof *back) != SWG_OK) {
-            printf("eb %g at %08llx: %s\n", eb, (unsigned long long)first, swg_context_message(ctx));
+            printf("%s:%g at %08llx: %s\n", name, eb, (unsigned long long)first, swg_context_message(ctx));
             return 1;
         }
         for (int64_t i = 0; i < BLOCK; i++)
-            if (isfinite(x[i]) ? !isfinite(back[i]) || !inside(back[i], x[i], eb) : memcmp(&x[i], &back[i], sizeof *x) != 0) {
-                printf("eb %g: %08llx = %a came back as %a\n", eb, (unsigned long long)(first + i), (double)x[i], (double)back[i]);
+            if (!right(mode, back[i], x[i], eb)) {
+                printf("%s:%g: %08llx = %a came back as %a\n", name, eb, (unsigned long long)(first + i), (double)x[i], (double)back[i]);
                 return 1;
             }
         hash = swg__crc32c(hash, back, BLOCK * sizeof *back);
@@ -46,20 +55,25 @@ static int sweep(swg_context *ctx, double eb, float *x, float *back) {
         swg_swz_close(swz);
         swg_codec_buffer_free(ctx, &out);
     }
-    printf("eb %-12g 0 violations, %lld outliers, ratio %.3f, hash %08x, %.0f s\n", eb, (long long)outliers, 0x1p34 / (double)bytes, hash,
+    printf("%3s:%-12g 0 violations, %lld outliers, ratio %.3f, hash %08x, %.0f s\n", name, eb, (long long)outliers, 0x1p34 / (double)bytes, hash,
            (double)(swg__now_ns() - start) * 1e-9);
     return 0;
 }
 
 int main(int argc, char **argv) {
-    static const double bounds[] = {1e-3, 1.0 / 3, 0x1p-20, 1e-30, 1e30};
+    static const struct { swg_bound_mode mode; double value; } bounds[] = {
+        {SWG_BOUND_ABS, 1e-3},  {SWG_BOUND_ABS, 1.0 / 3},   {SWG_BOUND_ABS, 0x1p-20},   {SWG_BOUND_ABS, 1e-30},
+        {SWG_BOUND_ABS, 1e30},  {SWG_BOUND_PW_REL, 1e-1},   {SWG_BOUND_PW_REL, 1e-3},   {SWG_BOUND_PW_REL, 1e-6}};
     swg_context *ctx;
     if (swg_context_open(NULL, &ctx) != SWG_OK)
         return 1;
     float *x = malloc(BLOCK * sizeof *x), *back = malloc(BLOCK * sizeof *back);
     int failed = !x || !back;
-    for (int i = 0; i < (argc > 1 ? argc - 1 : 5) && !failed; i++) {
-        failed = sweep(ctx, argc > 1 ? atof(argv[i + 1]) : bounds[i], x, back);
+    for (int i = 0; i < (argc > 1 ? argc - 1 : 8) && !failed; i++) {
+        bool relative = argc > 1 && strncmp(argv[i + 1], "pw:", 3) == 0;
+        const char *number = argc > 1 && strchr(argv[i + 1], ':') ? strchr(argv[i + 1], ':') + 1 : argc > 1 ? argv[i + 1] : "";
+        swg_bound_mode mode = argc > 1 ? relative ? SWG_BOUND_PW_REL : SWG_BOUND_ABS : bounds[i].mode;
+        failed = sweep(ctx, mode, argc > 1 ? atof(number) : bounds[i].value, x, back);
         fflush(stdout);
     }
     free(back);

@@ -234,6 +234,40 @@ static void fill_requests(void **state) {
     assert_int_equal(swg_codec_compress(ctx, &a, &(swg_codec_opts){.fill = (swg_fill_mode)7}, &out, NULL), SWG_EINVAL);
 }
 
+/* ---- lossless 64-bit words ---- */
+
+static void split_words(void **state) {
+    swg_context *ctx = *state;
+    enum { N = 24 * 25 * 26 };
+    static uint64_t x[N];
+    static const swg_element types[3] = {SWG_ELEMENT_F64, SWG_ELEMENT_I64, SWG_ELEMENT_U64};
+    for (int t = 0; t < 3; t++) {
+        swg_codec_array a = {.type = types[t], .ndim = 3, .dims = {24, 25, 26}, .data = x};
+        swg_codec_stats stats;
+        fill_smooth(&a, x, 4);
+        for (int i = 0; i < N; i++) {
+            double v;
+            memcpy(&v, &x[i], sizeof v);
+            v += 1000; /* integers: beyond what one level can hold */
+            x[i] = t ? (uint64_t)((int64_t)x[i] * 50000000) : bits64(v);
+        }
+        size_t bytes = round_trip(ctx, &a, NULL, &stats);
+        assert_int_equal(stats.mode_chunks[SWG_MODE_STENCIL], stats.chunks);
+        assert_true(bytes < round_trip(ctx, &a, &(swg_codec_opts){.without = 1u << SWG_MODE_STENCIL}, NULL));
+        /* Values that were f32, or whole numbers: the zeros at their end cost nothing. */
+        for (int i = 0; i < N; i++)
+            x[i] &= ~(uint64_t)0 << 29;
+        size_t short_bytes = round_trip(ctx, &a, NULL, NULL);
+        assert_true(short_bytes + N * 3 / 2 < bytes);
+        /* Every kind of number at once, and both ends of the type. */
+        static const uint64_t special[] = {0, 1, (uint64_t)1 << 63, UINT64_MAX, INT64_MAX, 0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000001};
+        for (int i = 0; i < N; i += 5)
+            x[i] = special[i / 5 % 8];
+        round_trip(ctx, &a, NULL, NULL);
+        round_trip(ctx, &a, &(swg_codec_opts){.fill = SWG_FILL_NONE}, NULL);
+    }
+}
+
 /* ---- targets ---- */
 
 /* A field with structure on all scales, in several chunks. */
@@ -339,6 +373,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(fill_disturbs_nothing, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(fill_payloads, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(fill_requests, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(split_words, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(target_psnr, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(target_ratio, testing_open, testing_close),
     };

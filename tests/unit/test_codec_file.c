@@ -35,11 +35,16 @@ typedef struct sample {
     size_t record, record_bytes, index, footer;
 } sample;
 
-static void make_sample(swg_context *ctx, swg_codec_opts o, sample *s) {
-    static float x[6 * 7 * 8];
-    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {6, 7, 8}, .data = x};
+static void make_sample_of(swg_context *ctx, swg_element type, swg_codec_opts o, sample *s) {
+    static double x[6 * 7 * 8];
+    swg_codec_array a = {.type = type, .ndim = 3, .dims = {6, 7, 8}, .data = x};
     fill_smooth(&a, x, 1);
-    x[100] = INFINITY;
+    for (int i = 0; i < 6 * 7 * 8 && o.bound == SWG_BOUND_PW_REL; i++)
+        ((float *)(void *)x)[i] -= 25; /* both signs in every chunk */
+    for (int i = 0; i < 6 * 7 * 8 && type == SWG_ELEMENT_F64; i++)
+        x[i] = (double)(float)x[i]; /* without zeros at its end a chunk this small is stored */
+    if (type == SWG_ELEMENT_F32)
+        ((float *)(void *)x)[100] = INFINITY;
     o.chunk[0] = 3;
     o.chunk[1] = 7;
     o.chunk[2] = 8;
@@ -53,6 +58,8 @@ static void make_sample(swg_context *ctx, swg_codec_opts o, sample *s) {
     s->footer = s->bytes - 64;
     s->index = (size_t)swg__load64(s->data + s->footer + 8);
 }
+
+static void make_sample(swg_context *ctx, swg_codec_opts o, sample *s) { make_sample_of(ctx, SWG_ELEMENT_F32, o, s); }
 
 /* Makes the checksums right again, so that the reader sees the damage behind them. */
 static void fix_crc(sample *s) {
@@ -69,7 +76,7 @@ static void fix_crc(sample *s) {
 /* Opens and reads; the failure's status, and its message in the context. */
 static swg_status read_all(swg_context *ctx, const uint8_t *data, size_t bytes) {
     swg_swz *swz;
-    float values[6 * 7 * 8];
+    double values[6 * 7 * 8];
     swg_status status = swg_swz_open_memory(ctx, data, bytes, &swz);
     if (status != SWG_OK) {
         assert_null(swz);
@@ -250,6 +257,81 @@ static void expect(swg_context *ctx, sample *s, const char *reason) {
     swg_status status = read_all(ctx, s->data, s->bytes);
     if (status != SWG_ECORRUPT || !strstr(swg_context_message(ctx), reason))
         fail_msg("expected \"%s\", got %s: %s", reason, swg_status_name(status), swg_context_message(ctx));
+}
+
+/* Masks, signs, low words: a byte of a stream or of the head changed, named damage by named damage. */
+typedef struct stream_change {
+    const char *what;
+    int stream, offset;   /* stream 0: the record's flags (offset 26 in record, 38 in index), -1: the header */
+    int width;
+    uint64_t value;
+    const char *reason;
+} stream_change;
+
+static void try_changes(swg_context *ctx, const sample *good, const stream_change *changes_made, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const stream_change *c = &changes_made[i];
+        sample bad = *good;
+        uint32_t bytes = 0;
+        uint8_t *stream = c->stream > 0 ? find_stream(&bad, c->stream, &bytes) : bad.data;
+        if (!stream || (c->stream > 0 && c->offset >= (int)bytes))
+            fail_msg("%s: stream %d has %u bytes", c->what, c->stream, bytes);
+        if (c->stream == 0) {
+            patch(bad.data + bad.record + 26, 2, c->value);
+            patch(bad.data + bad.index + 38, 2, c->value);
+        } else {
+            patch(stream + (c->offset < 0 ? (int)bytes + c->offset : c->offset), c->width, c->value);
+        }
+        fix_crc(&bad);
+        swg_status status = read_all(ctx, bad.data, bad.bytes);
+        if (status != SWG_ECORRUPT || !strstr(swg_context_message(ctx), c->reason))
+            fail_msg("%s: expected \"%s\", got %s: %s", c->what, c->reason, swg_status_name(status), swg_context_message(ctx));
+    }
+}
+#define TRY(good, ...) \
+    try_changes(ctx, &(good), (const stream_change[]){__VA_ARGS__}, sizeof(const stream_change[]){__VA_ARGS__} / sizeof(stream_change))
+
+static void malformed_masks(void **state) {
+    swg_context *ctx = *state;
+    sample good;
+    make_sample(ctx, (swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 0.05, .fill = SWG_FILL_VALUE, .fill_bits = 0x7f800000}, &good);
+    assert_int_equal(read_all(ctx, good.data, good.bytes), SWG_OK);
+    uint16_t flags = swg__load16(good.data + good.record + 26);
+    uint32_t bytes = 0;
+    assert_memory_equal(find_stream(&good, SWG__MASK, &bytes), ((uint8_t[]){1, 100, 1, 67}), 4);
+    TRY(good, {"no kind", SWG__MASK, 0, 1, 0, "kinds of mask"}, {"another kind", SWG__MASK, 0, 1, 2, "kinds of mask"},
+        {"unknown kind", SWG__MASK, 0, 1, 65, "kinds of mask"}, {"runs too long", SWG__MASK, 1, 1, 101, "runs of a mask"},
+        {"runs too short", SWG__MASK, 3, 1, 66, "runs of a mask"}, {"an empty run", SWG__MASK, 2, 1, 0, "runs of a mask"},
+        {"runs end early", SWG__MASK, 2, 1, 68, "left over behind a mask"}, {"a run that is too large", SWG__MASK, 1, 2, 0x7FFF, "runs of a mask"},
+        {"no mask flag", 0, 0, 0, (uint64_t)(flags & ~SWG__FLAG_MASK), "mask flags"},
+        {"zeros of an absolute bound", 0, 0, 0, (uint64_t)flags ^ SWG__FLAG_ZERO_MASK ^ SWG__FLAG_MASK, "kinds of mask"},
+        {"no fill in the header", -1, 29, 1, 0, "array that has none"});
+
+    make_sample(ctx, (swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 0.05, .fill = SWG_FILL_ABOVE, .fill_threshold = 20}, &good);
+    uint8_t *mask = find_stream(&good, SWG__MASK, &bytes);
+    assert_true(mask && bytes > 40); /* values of their own */
+    TRY(good, {"a value less", SWG__MASK, 1, 1, (uint64_t)mask[1] + 1, "mask"}, {"other threshold", -1, 144, 8, 0, "fill threshold"},
+        {"unused bits of the head", SWG__MASK, 0, 1, 0x41, "kinds of mask"});
+
+    make_sample(ctx, (swg_codec_opts){.bound = SWG_BOUND_PW_REL, .value = 1e-4}, &good);
+    flags = swg__load16(good.data + good.record + 26);
+    assert_true(flags & SWG__FLAG_SIGN);
+    assert_non_null(find_stream(&good, SWG__SIGN, &bytes));
+    TRY(good, {"unknown form of signs", SWG__SIGN, 0, 1, 4, "signs are missing or of an unknown form"}, {"one sign for all", SWG__SIGN, 0, 1, 0, "signs are too few or too many"},
+        {"other form", SWG__SIGN, 0, 1, (uint64_t)(find_stream(&good, SWG__SIGN, &bytes)[0] == 2 ? 3 : 2), "signs"},
+        {"no sign flag", 0, 0, 0, (uint64_t)(flags & ~SWG__FLAG_SIGN), "sign flag"}, {"zero mask that is not there", 0, 0, 0, (uint64_t)flags | SWG__FLAG_ZERO_MASK, "mask flags"},
+        {"spacing 0", -1, 128, 8, 0, "point-wise relative"}, {"spacing beyond 2^41", -1, 128, 8, (uint64_t)1 << 42, "point-wise relative"},
+        {"fraction 0.5", -1, 88, 8, 0x3FE0000000000000, "point-wise relative"}, {"a step as well", -1, 96, 8, 0x3FF0000000000000, "point-wise relative"},
+        {"significant bits", -1, 31, 1, 12, "significant bits"}, {"of integers", -1, 24, 1, SWG_ELEMENT_I32, "point-wise relative"},
+        {"another bound mode", -1, 26, 1, 1, "point-wise relative"}, {"indices beyond f64", -1, 128, 8, (uint64_t)1 << 41, "index is beyond"});
+
+    make_sample_of(ctx, SWG_ELEMENT_F64, (swg_codec_opts){.without = 1u << SWG_MODE_PLANES}, &good);
+    flags = swg__load16(good.data + good.record + 26);
+    assert_true(flags & SWG__FLAG_LOW);
+    TRY(good, {"no low bits", SWG__LOW, 0, 1, 0, "number of low bits"}, {"63 low bits", SWG__LOW, 0, 1, 63, "number of low bits"},
+        {"a plane less", SWG__LOW, 0, 1, 9, "left over behind the low words"}, {"a plane more", SWG__LOW, 0, 1, 62, "byte planes are too short"},
+        {"method of a plane", SWG__LOW, 1, 1, 7, "method of a byte plane"}, {"no flag", 0, 0, 0, (uint64_t)(flags & ~SWG__FLAG_LOW), "flag of low words"},
+        {"of f32", -1, 24, 1, SWG_ELEMENT_F32, "low words of an array"});
 }
 
 static void malformed_streams(void **state) {
@@ -456,6 +538,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(worked_example, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(malformed_list, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(newer_modes, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(malformed_masks, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(malformed_streams, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(extensions, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(cut_anywhere, testing_open, testing_close),
