@@ -248,13 +248,13 @@ def work_of(name):
     return TABLE[name]() if name in TABLE else None
 
 
-def error_of(found, expected):
-    """Largest difference over the largest value."""
-    return ((found.detach().double() - expected.detach()).abs().max() / expected.detach().abs().max().clamp_min(1e-300)).item()
+def error_of(found, expected, least=1e-300):
+    """Largest difference over the largest value, or over `least`."""
+    return ((found.detach().double() - expected.detach()).abs().max() / expected.detach().abs().max().clamp_min(least)).item()
 
 
-def agree(what, found, expected, tolerance):
+def agree(what, found, expected, tolerance, least=1e-300):
     """A wrong result has no time."""
-    error = error_of(found, expected)
+    error = error_of(found, expected, least)
     if not error < tolerance:
         raise RuntimeError(f"{what}: {error:.1e} from the float64 result, at most {tolerance:.0e} allowed")
