@@ -121,7 +121,7 @@ static double code_grid(swg__poly_coder *coder, const swg__poly_mirror *mirror, 
     const int64_t *extent = coder->chunk->extent, step[2] = {extent[2] * extent[3], extent[3]};
     swg__poly_before before = {.step = SWG__POLY_FIRST_STEP};
     double bits = 0;
-    int64_t number = every / 2;
+    int64_t number = 0;
     *values = 0;
     for (int64_t w = 0; w < extent[0]; w++)
         for (int64_t z = 0; z < swg__poly_pieces(extent[1]); z++)
@@ -177,7 +177,7 @@ static double code_octants(swg__poly_coder *coder, bool refers, int64_t every, d
     swg__poly_before before = {.step = SWG__POLY_FIRST_STEP};
     shapes seen = {0};
     double bits = 0;
-    int64_t start = 0, last_back = 0, number = every / 2;
+    int64_t start = 0, last_back = 0, number = 0;
     int last_flip = 0;
     *count = *values = 0;
     for (int64_t at = 0; at < octants && bits <= limit;) {
@@ -220,7 +220,7 @@ static double code_octants(swg__poly_coder *coder, bool refers, int64_t every, d
 void swg__poly_find_mirror(const swg__chunk *chunk, swg__poly_mirror *mirror) {
     enum { POINTS = 256, OFF = 3 };
     const int64_t *extent = chunk->extent;
-    double best = 0.02;
+    double best = 0.1; /* of the variance; patches decide one by one */
     *mirror = (swg__poly_mirror){0};
     for (int trial = 1; trial < 8 * OFF * OFF * OFF; trial++) {
         int flips = trial & 7, off[3] = {trial / 8 % OFF, trial / 8 / OFF % OFF, trial / 8 / OFF / OFF};
