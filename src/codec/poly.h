@@ -17,7 +17,7 @@ enum {
     SWG__POLY_SPLIT = 256,              /* values of a box that may be split, at least */
     SWG__POLY_DEPTH = 2,
     SWG__POLY_SHELL = 320,              /* coefficients of one total degree, at most */
-    SWG__POLY_FIXES = 125,              /* 0: no corrections; f: bucket f + 2 */
+    SWG__POLY_FIXES = 126,              /* 0: no corrections; f: bucket f + 2 */
     SWG__POLY_SUM = 1 << 25             /* sum of |q| of a leaf */
 };
 
