@@ -95,11 +95,7 @@ typedef struct swg__writer {
     size_t used;
 } swg__writer;
 swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *path);
-/* The same on the file itself, without a temporary name: what it holds behind `offset` goes, writing continues there. Commit gives no new
- * name, abort leaves the file. */
-swg_status swg__writer_continue(swg__writer *writer, swg_context *ctx, const char *path, uint64_t offset);
 swg_status swg__writer_write(swg__writer *writer, const void *data, size_t bytes);
-swg_status swg__writer_flush(swg__writer *writer);                    /* to the system, not to the disk */
 swg_status swg__writer_commit(swg__writer *writer);
 void swg__writer_abort(swg__writer *writer);                          /* harmless after commit */
 swg_status swg__file_write(swg_context *ctx, const char *path, const void *data, size_t bytes);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "base.h"
+#include "writer.h"
 
 enum { WRITE_BUFFER = 256 << 10 };
 

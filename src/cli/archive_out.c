@@ -97,7 +97,8 @@ void cli_archive_json(const swg_archive_report *report, bool compared) {
 }
 
 static void show(void *user, int64_t done, int64_t total, const char *source, const char *variable) {
-    cli_progress_show(user, "%lld/%lld  %s  %s", (long long)done + 1, (long long)total, source ? source : "", variable);
+    cli_progress_show(user, "%lld/%lld  %.0f%%  %s  %s", (long long)done + 1, (long long)total, 100 * (double)done / (double)total, source ? source : "",
+                      variable);
 }
 
 swg_archive_hooks cli_archive_hooks(cli_progress *progress) {

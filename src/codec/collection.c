@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "collection.h"
 #include "journal.h"
+#include "writer.h"
 
 static const uint8_t magic[8] = {0x89, 'S', 'W', 'C', '\r', '\n', 0x1A, '\n'};
 static const uint8_t end_magic[4] = {0x1A, 'C', 'W', 'S'};
@@ -186,7 +187,7 @@ static swg_status count_good(swg_codec_writer *w, const char *path, int64_t *goo
         swg__piece_free(&input, &piece);
     while (right && *good < w->journal.count) {
         const swg__journal_entry *e = &w->journal.entry[*good];
-        right = e->offset <= input.bytes && e->bytes <= input.bytes - e->offset;
+        right = e->offset <= input.bytes && e->bytes <= input.bytes - e->offset && (w->model || !e->network);
         why = right ? swg__input_take(&input, e->offset, e->bytes, &piece) : NULL;
         right = right && !why && swg__crc32c(0, piece.span.data, piece.span.bytes) == e->crc;
         if (right || piece.owned)

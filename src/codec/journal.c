@@ -44,7 +44,7 @@ static bool take_entry(swg__journal *j, swg__cursor *in, uint64_t expected, swg_
     size_t source = swg__load16(payload + 32), name = swg__load16(payload + 34);
     swg__journal_entry e = {.offset = swg__load64(payload), .bytes = swg__load64(payload + 8), .crc = swg__load32(payload + 16),
                             .network = swg__load32(payload + 20) != 0, .seconds = swg__load_f64(payload + 24)};
-    if (length != FIXED + source + name || e.offset != expected || !(e.seconds >= 0))
+    if (length != FIXED + source + name || e.offset != expected || !e.bytes || !(e.seconds >= 0))
         return false;
     if (j->count == j->capacity) {
         int64_t larger = j->capacity ? 2 * j->capacity : 16;
