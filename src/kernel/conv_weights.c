@@ -1,9 +1,9 @@
 /* conv_weights.c - the gradient of a convolution's weights: for each tap the product of X^T, shifted, with Y, over all positions
  * that the tap joins. In: X and Y channels-last. Out: (O, I / groups, taps).
  *
- * A part is a few input channels (the rows of a tile) by a few panels of output channels, all taps of it. It walks the positions in
- * blocks that stay in the second cache and adds each block's sums for every tap. Few parts are split along the positions too, into
- * shares whose sums are added in order at the end.
+ * A part is some input channels by a few panels of output channels, all taps of it. It walks the positions in blocks that stay in the
+ * second cache, packs a block's Y and adds its sums for every tap. Few parts are split along the positions too, into shares whose sums
+ * are added in order at the end.
  *
  * In bf16 positions go in pairs, and a block's are packed as words: either of two samples at one position, or of two neighbours along
  * x, whichever leaves fewer words half empty. A tap may begin at any neighbour, so X has a word for every position then, and zeros
@@ -13,7 +13,7 @@
 #include "ir/conv.h"
 #include "kernel/kernel.h"
 
-enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16 };
+enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16, ROWS_IN_PLACE = 4 };
 
 typedef struct layout {
     swg__conv c;
@@ -22,7 +22,7 @@ typedef struct layout {
     int64_t shares;
     int64_t chunks;                     /* of a line of positions along x, each up to LINE long */
     int64_t rows, block_rows, blocks;   /* rows: lines of Y of all the batch; blocks of one chunk */
-    int64_t table_bytes, part_elements, tail_elements, area_bytes; /* table of lines; sums; what is left of Y beside whole panels; all of a part's memory */
+    int64_t table_bytes, part_elements, packed_elements, area_bytes; /* table of lines; sums; a block of Y, in bf16 of X, too; all of a part's memory */
     bool pairs, along_x;                /* bf16: of neighbours along x, else of samples; `rows` counts pairs of samples then */
     int64_t depth;                      /* words of Y per column and block */
     int64_t x_line, x_lines;            /* words of X per channel and line; lines of a block */
@@ -65,47 +65,43 @@ static void pair_layout(layout *l) {
     l->depth = l->block_rows * y_line;
 }
 
-/* Of the columns beside whole panels, as packed. */
-static int64_t tail_width(const swg__isa_table *isa, int64_t columns) {
-    return columns % isa->nr > isa->vl ? isa->nr : isa->vl;
-}
-
 static int64_t packed_columns(const swg__isa_table *isa, int64_t columns) {
-    return columns / isa->nr * isa->nr + (columns % isa->nr ? tail_width(isa, columns) : 0);
+    int64_t rest = columns % isa->nr;
+    return columns - rest + (rest > isa->vl ? isa->nr : rest ? isa->vl : 0);
 }
 
 static layout layout_of(const swg__call *call) {
     layout l = {.c = swg__conv_of(call->g, call->node)};
     const swg__conv *c = &l.c;
-    int64_t mr = call->isa->mr, nr = call->isa->nr, vl = call->isa->vl;
+    int64_t mr = call->isa->mr, nr = call->isa->nr;
     l.wide = c->in_channels / c->groups;
     l.narrow = c->out_channels / c->groups;
     l.pairs = call->g->nodes[call->node->in[0]].dtype == SWG_BF16;
-    int64_t rows = l.pairs ? PART_BYTES / (c->taps * nr * 4) : mr; /* packing Y pays for more rows than one tile's */
+    int64_t rows = PART_BYTES / (c->taps * nr * 4); /* packing Y pays for more rows than one tile's */
     l.row_parts = swg__ceil_div(l.wide, rows < mr ? mr : rows);
     l.part_rows = swg__ceil_div(l.wide, l.row_parts);
-    int64_t panels = swg__ceil_div(l.narrow, nr), most = PART_BYTES / (c->taps * (l.pairs ? l.part_rows : mr) * nr * 4);
+    int64_t panels = swg__ceil_div(l.narrow, nr), most = PART_BYTES / (c->taps * l.part_rows * nr * 4);
     l.column_parts = swg__ceil_div(panels, most < 1 ? 1 : most);
     int64_t enough = swg__ceil_div(PARTS_WANTED, c->groups * l.row_parts);
     l.column_parts = swg__min64(panels, l.column_parts > enough ? l.column_parts : enough);
     l.columns = swg__ceil_div(panels, l.column_parts) * nr;
     l.column_parts = swg__ceil_div(l.narrow, l.columns);
     l.chunks = swg__ceil_div(c->out[2], LINE);
-    l.rows = c->batch * c->out[0] * c->out[1];
-    int64_t row_bytes = 4 * (c->out[2] * c->out_channels + c->in[2] * c->in_channels * c->stride[1]);
-    l.block_rows = l.chunks > 1 ? 1 : BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS);
-    if (l.pairs)
+    if (l.pairs) {
         pair_layout(&l);
+    } else {
+        l.rows = c->batch * c->out[0] * c->out[1];
+        int64_t row_bytes = 4 * (c->out[2] * l.columns + c->in[2] * l.part_rows * c->stride[1]);
+        l.block_rows = l.chunks > 1 || BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS), l.rows);
+        l.depth = l.block_rows * swg__min64(c->out[2], LINE);
+    }
     l.blocks = swg__ceil_div(l.rows, l.block_rows);
     l.table_bytes = (l.block_rows * (int64_t)sizeof(swg__tap) + 63) / 64 * 64;
     int64_t parts = c->groups * l.row_parts * l.column_parts;
     l.shares = parts >= PARTS_WANTED ? 1 : swg__min64(swg__ceil_div(PARTS_WANTED, parts), l.blocks * l.chunks);
     l.part_elements = (c->taps * l.part_rows * swg__min64(l.columns, l.narrow) + 15) / 16 * 16;
-    int64_t rest = l.narrow % nr, positions = l.block_rows * swg__min64(c->out[2], LINE);
-    l.tail_elements = rest == 0 ? 0 : positions * (rest > vl ? nr : vl);
-    if (l.pairs)
-        l.tail_elements = l.depth * packed_columns(call->isa, swg__min64(l.columns, l.narrow)) + l.x_lines * l.x_line * (l.part_rows + 1);
-    l.area_bytes = (4 * (l.part_elements + l.tail_elements) + l.table_bytes + 63) / 64 * 64;
+    l.packed_elements = l.depth * packed_columns(call->isa, swg__min64(l.columns, l.narrow)) + l.x_lines * l.x_line * (l.part_rows + 1);
+    l.area_bytes = (4 * (l.part_elements + l.packed_elements) + l.table_bytes + 63) / 64 * 64;
     return l;
 }
 
@@ -150,16 +146,6 @@ static part part_of(const layout *l, int64_t index) {
     return p;
 }
 
-/* The columns beside whole panels, of all positions of a block. */
-static void pack_tail(const swg__call *call, const float *y, int64_t positions, int64_t columns, float *tail) {
-    const layout *l = call->layout;
-    int64_t rest = columns % call->isa->nr, ld = tail_width(call->isa, columns);
-    for (int64_t p = 0; p < positions; p++) {
-        memcpy(tail + p * ld, y + p * l->c.out_channels + columns - rest, (size_t)rest * sizeof *tail);
-        memset(tail + p * ld + rest, 0, (size_t)(ld - rest) * sizeof *tail);
-    }
-}
-
 /* The line of X that line (z, y) of Y meets at tap (tz, ty, .), counted within its sample; -1: padding. */
 static int64_t line_of_x(const swg__conv *c, int64_t tz, int64_t ty, int64_t z, int64_t y) {
     int64_t qz = z * c->stride[0] + tz * c->dilation[0] - c->before[0], qy = y * c->stride[1] + ty * c->dilation[1] - c->before[1];
@@ -185,33 +171,41 @@ static int64_t list_lines(const layout *l, int64_t tz, int64_t ty, int64_t row0,
     return count;
 }
 
-/* Adds block `block` to the sums of a part: every tap, one tile high. */
-static void add_block(const swg__call *call, const part *p, int64_t block, float *sums, float *tail, swg__tap *table) {
+static void shift_table(swg__tap *table, int64_t count, int64_t by) {
+    for (int64_t i = 0; i < count; i++)
+        table[i].b += by;
+}
+
+/* Adds block `block` to the sums of a part. */
+static void add_block(const swg__call *call, const part *p, int64_t block, float *sums, float *packed, swg__tap *table) {
     const layout *l = call->layout;
     const swg__conv *c = &l->c;
     int64_t x0 = block / l->blocks * LINE, x1 = swg__min64(c->out[2], x0 + LINE);
     int64_t row0 = block % l->blocks * l->block_rows, row1 = swg__min64(l->rows, row0 + l->block_rows), pitch = c->out[2];
     const float *y = (const float *)call->in[1] + (row0 * pitch + x0) * c->out_channels + p->group * l->narrow + p->o;
     int64_t positions = l->chunks > 1 ? x1 - x0 : (row1 - row0) * pitch;
-    if (p->columns % call->isa->nr)
-        pack_tail(call, y, positions, p->columns, tail);
-    swg__gemm gemm = {.n = p->columns, .k_stride = c->stride[2] * c->in_channels, .row_stride = 1, .ldb = c->out_channels,
-                      .ldc = p->columns, .taps = table, .accumulate = true};
+    int64_t nr = call->isa->nr, rest = p->columns % nr;
+    bool in_place = p->rows <= ROWS_IN_PLACE && (rest == 0 || rest == call->isa->vl);
+    if (!in_place)
+        call->isa->pack(packed, y, c->out_channels, 1, positions, p->columns, 0, swg__ceil_div(p->columns, nr));
+    swg__gemm gemm = {.n = p->columns, .k_stride = c->stride[2] * c->in_channels, .row_stride = 1, .b = in_place ? y : packed,
+                      .ldb = in_place ? c->out_channels : 0, .depth = positions, .ldc = p->columns, .taps = table, .accumulate = true};
     for (int64_t tz = 0; tz < c->kernel[0]; tz++)
         for (int64_t ty = 0; ty < c->kernel[1]; ty++) {
+            int64_t listed = 0; /* position of a line of Y that the table begins with */
             gemm.tap_count = list_lines(l, tz, ty, row0, row1, 0, c->in[2] * c->in_channels, pitch, table);
             for (int64_t tx = 0; tx < c->kernel[2] && gemm.tap_count; tx++) {
-                int64_t first, end, shift;
+                int64_t first, end;
                 swg__conv_valid(c, 2, tx, &first, &end);
                 first = first > x0 ? first : x0;
                 end = swg__min64(end, x1);
                 if (end <= first)
                     continue;
-                shift = first * c->stride[2] + tx * c->dilation[2] - c->before[2];
                 gemm.k = end - first;
-                gemm.a = (const float *)call->in[0] + shift * c->in_channels + p->group * l->wide + p->i;
-                gemm.b = y + (first - x0) * c->out_channels;
-                gemm.tail = tail + (first - x0) * tail_width(call->isa, p->columns);
+                gemm.a = (const float *)call->in[0] + (first * c->stride[2] + tx * c->dilation[2] - c->before[2]) * c->in_channels +
+                         p->group * l->wide + p->i;
+                shift_table(table, gemm.tap_count, first - x0 - listed);
+                listed = first - x0;
                 gemm.c = sums + ((tz * c->kernel[1] + ty) * c->kernel[2] + tx) * p->rows * p->columns;
                 call->isa->gemm(&gemm, 0, p->rows);
             }
@@ -375,8 +369,7 @@ static void add_pairs(const swg__call *call, const part *p, int64_t block, float
                     continue;
                 gemm.k = 2 * (end - first);
                 gemm.a = x + ((x0 + first * step) * c->stride[2] + tx * c->dilation[2] - c->before[2] - from) * ld;
-                for (int64_t i = 0; i < gemm.tap_count; i++)
-                    table[i].b += first - listed;
+                shift_table(table, gemm.tap_count, first - listed);
                 listed = first;
                 gemm.c = sums + ((tz * c->kernel[1] + ty) * c->kernel[2] + tx) * p->rows * p->columns;
                 call->isa->gemm_bf16(&gemm, 0, p->rows);
@@ -408,16 +401,16 @@ static void weights_run(const swg__call *call, int64_t begin, int64_t end, int w
     for (int64_t unit = begin; unit < end; unit++) {
         char *area = (char *)call->scratch + (l->shares == 1 ? worker * call->worker_bytes : unit * l->area_bytes);
         swg__tap *table = (swg__tap *)area;
-        float *sums = (float *)(area + l->table_bytes), *tail = sums + l->part_elements;
+        float *sums = (float *)(area + l->table_bytes), *packed = sums + l->part_elements;
         part p = part_of(l, unit / l->shares);
         int64_t share = unit % l->shares, blocks = l->blocks * l->chunks;
         bool ends = l->pairs && (p.columns % call->isa->vl || p.rows & 1); /* of packed panels */
-        memset(sums, 0, (size_t)(l->part_elements + (ends ? l->tail_elements : 0)) * sizeof *sums);
+        memset(sums, 0, (size_t)(l->part_elements + (ends ? l->packed_elements : 0)) * sizeof *sums);
         for (int64_t block = blocks * share / l->shares; block < blocks * (share + 1) / l->shares; block++) {
             if (l->pairs)
-                add_pairs(call, &p, block, sums, (uint32_t *)tail, table);
+                add_pairs(call, &p, block, sums, (uint32_t *)packed, table);
             else
-                add_block(call, &p, block, sums, tail, table);
+                add_block(call, &p, block, sums, packed, table);
         }
         if (l->shares == 1)
             write_part(call, &p, sums);
