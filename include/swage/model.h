@@ -25,6 +25,31 @@ const char *swg_model_data(const swg_model *model);           /* digest of the t
 int64_t swg_model_edge(const swg_model *model);               /* blocks are edge^3 */
 int64_t swg_model_epoch(const swg_model *model);              /* epochs it was trained for */
 
+/* ---- precision: of the products with weights; everything else is f32 (inference.precision of the configuration) ---- */
+
+#define SWG_INFERENCE_TABLE(X)                                                                                      \
+    X(F32, "f32")                                                                                                   \
+    X(BF16, "bf16")                         /* activations and products in bf16, sums in f32 */                     \
+    X(INT8, "int8")                         /* SWG_QUANTISE_INT8 */                                                 \
+    X(FP8, "fp8")                           /* SWG_QUANTISE_FP8 */                                                  \
+    X(FP8_ACTIVATIONS, "fp8-activations")   /* SWG_QUANTISE_FP8_BOTH */
+typedef enum swg_inference {
+#define X(id, name) SWG_INFERENCE_##id,
+    SWG_INFERENCE_TABLE(X)
+#undef X
+    SWG_INFERENCES
+} swg_inference;
+const char *swg_inference_name(swg_inference inference);
+bool swg_inference_find(const char *name, swg_inference *out);
+
+swg_inference swg_model_inference(const swg_model *model);
+/* How it computes from now on. keep_f32: layers that stay f32, patterns with commas between ("decoder.*"); NULL: none. Weights stay what they were when
+ * it was opened: those of a quantised file are what its codes stand for. SWG_EINVAL: the list is too long. */
+swg_status swg_model_set_inference(swg_model *model, swg_inference inference, const char *keep_f32);
+
+/* Both halves as one graph of one block, with all its parameters: to look at. The graph is the caller's. */
+swg_status swg_model_graph(swg_model *model, swg_graph **g);
+
 /* blocks: (count, edge^3) normalised f32. latents: (count, latent) f32. Any count; in batches of at most 4096.
  * The result for a block does not depend on its neighbours in the call. */
 swg_status swg_model_encode(swg_model *model, int64_t count, const float *blocks, float *latents);

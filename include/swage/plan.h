@@ -94,7 +94,8 @@ const char *swg_recompute_name(swg_recompute_policy policy);    /* "blocks" */
 typedef enum swg_quantise {
     SWG_QUANTISE_NONE,
     SWG_QUANTISE_INT8,          /* s8 weights with a scale per channel; u8 activations, a scale per row or sample measured in the run; int32 sums */
-    SWG_QUANTISE_FP8,           /* E4M3 weights with a scale per channel, decoded where they are packed: arithmetic is f32, or bf16 */
+    SWG_QUANTISE_FP8,           /* E4M3 weights with a scale per channel, decoded where they are packed: arithmetic is that of a bf16 plan where
+                                 * there is a unit for it, else f32 */
     SWG_QUANTISE_FP8_BOTH,      /* and E4M3 activations, a scale per row or sample: emulated in f32, to see what it costs in accuracy */
 } swg_quantise;
 
@@ -109,7 +110,8 @@ typedef struct swg_plan_opts {
     swg_plan_mode mode;
     const swg_tuning *tuning;   /* NULL: heuristics; else what was measured (tune.h). Same bits */
     bool bf16;                  /* activations in bf16, sums, weights and what is precise in f32 (training.md, section 3) */
-    swg_quantise quantise;      /* of products with weights; SWG_QUANTISE_INT8: not with bf16 */
+    swg_quantise quantise;      /* of products with weights; SWG_QUANTISE_INT8 and _FP8_BOTH: not with bf16 */
+    const char *keep_f32;       /* quantise: layers that stay as they are, patterns with commas between; NULL: none */
     const char *provider;       /* NULL or "swage": own kernels; "onednn": contractions by oneDNN where built in */
     swg_recompute recompute;
 } swg_plan_opts;

@@ -102,6 +102,7 @@ extern "C" {
 #include "swage/config.h"       /* recipes and settings */
 #include "swage/train.h"        /* a whole training run */
 #include "swage/model.h"        /* a trained network */
+#include "swage/quantise_model.h" /* it with weights of 8 bits */
 #include "swage/evaluate.h"     /* its quality */
 #include "swage/search.h"       /* many trained and compared */
 #include "swage/folder.h"       /* a folder of files into latents and back */

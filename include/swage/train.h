@@ -73,7 +73,8 @@ typedef struct swg_train_plan {
     int saved_count;                    /* the largest values kept for the backward pass at that time */
     struct { char name[96]; int64_t bytes; } saved[SWG_TRAIN_PLAN_SAVED];
     char note[256];                     /* how data.batch_size=auto was chosen; "" if it was not */
-    const char *precision;              /* of the training step: "32" or "bf16-mixed"; inference is f32 */
+    const char *precision;              /* of the training step: "32" or "bf16-mixed" */
+    const char *inference_precision;    /* of a model that is used: "f32", "int8" */
 } swg_train_plan;
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
 /* Prints swg_plan_explain of both. */

@@ -203,6 +203,13 @@ void cli_print_help(const cli_command *command) {
     }
 }
 
+swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config) {
+    const char *yaml;
+    SWG__TRY(swg_config_yaml(swg_model_config(model), &yaml));
+    return swg_config_open_text(c->ctx, yaml, swg_model_path(model), &(swg_config_opts){
+        .overrides = (const char *const *)c->overrides, .override_count = c->override_count}, config);
+}
+
 swg_status cli_open_config(cli *c, int index, swg_config **config) {
     const swg_config_opts opts = {.recipes = cli_value(c, "recipes"), .overrides = (const char *const *)c->overrides,
                                   .override_count = c->override_count};

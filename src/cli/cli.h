@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include "swage/config.h"
 #include "swage/context.h"
+#include "swage/model.h"
 
 #if defined(__GNUC__)
 #define CLI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -23,7 +24,7 @@
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
     X(plan) X(diagram) X(costs) X(profile) X(tune) X(bench) \
-    X(info) X(config) X(ops) X(h5args) X(doctor)
+    X(quantise) X(info) X(config) X(ops) X(h5args) X(doctor)
 
 typedef struct cli_option {
     const char *name;          /* "threads": --threads; NULL ends a table */
@@ -92,6 +93,8 @@ swg_status cli_without(cli *c, uint32_t *bits);
 
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);
+/* That of a trained network, with all overrides. */
+swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config);
 /* The same for work that trains: where the recipe asks for threads or an instruction set that no option names, in a context of its own,
  * which becomes c->ctx. *own: that context, to be closed after *config, when c->ctx is the frame's again; NULL if there is none. */
 swg_status cli_open_work(cli *c, int index, swg_config **config, swg_context **own);

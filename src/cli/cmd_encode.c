@@ -16,14 +16,6 @@ static const cli_option options[] = {
 
 #define CHANGEABLE "data.vars data.layout data.missing data.nonfinite data.constant"
 
-static swg_status open_data(cli *c, swg_model *model, swg_config **config) {
-    const char *yaml;
-    SWG__TRY(cli_only_keys(c, CHANGEABLE));
-    SWG__TRY(swg_config_yaml(swg_model_config(model), &yaml));
-    return swg_config_open_text(c->ctx, yaml, swg_model_path(model), &(swg_config_opts){
-        .overrides = (const char *const *)c->overrides, .override_count = c->override_count}, config);
-}
-
 static swg_status encode(cli *c, swg_model *model, swg_config *config) {
     swg_folder_opts opts = {.shell = cli_value(c, "shell"), .latents_only = cli_flag(c, "latents-only"), .stamp = cli_value(c, "name")};
     SWG__TRY(cli_folder_opts(c, &opts));
@@ -52,9 +44,10 @@ static swg_status run(cli *c) {
     swg_config *config = NULL;
     if (!cli_value(c, "model"))
         return cli_fail(c, SWG_EUSAGE, "say which network encodes: -m RUN");
+    SWG__TRY(cli_only_keys(c, CHANGEABLE));
     swg_status status = swg_model_open(c->ctx, cli_value(c, "model"), &model);
     if (status == SWG_OK)
-        status = open_data(c, model, &config);
+        status = cli_open_model_config(c, model, &config);
     if (status == SWG_OK)
         status = encode(c, model, config);
     swg_config_close(config);

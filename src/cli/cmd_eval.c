@@ -22,14 +22,6 @@ static const cli_option options[] = {
 /* What may be changed: which data are read, not what the network is. */
 #define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant"
 
-/* The training run's configuration with the changes of the command line. */
-static swg_status open_data(cli *c, swg_model *model, swg_config **config) {
-    const char *yaml;
-    SWG__TRY(swg_config_yaml(swg_model_config(model), &yaml));
-    return swg_config_open_text(c->ctx, yaml, swg_model_path(model), &(swg_config_opts){
-        .overrides = (const char *const *)c->overrides, .override_count = c->override_count}, config);
-}
-
 static void on_progress(void *user, int64_t done, int64_t total) {
     cli_progress_show(user, "%lld/%lld blocks  %.0f%%", (long long)done, (long long)total, 100.0 * (double)done / (double)total);
 }
@@ -43,7 +35,7 @@ static const char *cell(const swg_metrics *m, swg_metric metric, const char *for
     return out;
 }
 
-static void print_table(const swg_evaluation *e, const swg_speed *speed) {
+static void print_table(const swg_evaluation *e, const swg_speed *speed, const char *dtype) {
     printf("%s\n%lld files, %lld arrays\n\n", e->split, (long long)e->files, (long long)e->arrays);
     printf("%-12s %8s %8s %6s  %10s %8s %10s %9s %10s %9s %7s\n", "", "", "constant", "raw", "", "PSNR", "", "", "relative", "PSNR", "");
     printf("%-12s %8s %8s %6s  %10s %8s %10s %9s %10s %9s %7s\n", "variable", "blocks", "blocks", "blocks", "MSE", "dB", "max |e|", "r", "L2",
@@ -66,7 +58,7 @@ static void print_table(const swg_evaluation *e, const swg_speed *speed) {
     if (all->failed_blocks)
         printf("%lld blocks have no finite reconstruction; they count as raw and are not compared\n", (long long)all->failed_blocks);
     if (speed->batch)
-        printf("f32, cpu, %d threads, batch %lld, copies inside: encode %.3f GB/s, decode %.3f GB/s\n", speed->threads, (long long)speed->batch,
+        printf("%s, cpu, %d threads, batch %lld, copies inside: encode %.3f GB/s, decode %.3f GB/s\n", dtype, speed->threads, (long long)speed->batch,
                speed->encode_gb_s, speed->decode_gb_s);
 }
 
@@ -121,12 +113,12 @@ static cJSON *build_json(const cli *c, swg_model *model, swg_config *config, con
     return NULL;
 }
 
-static bool add_speed(cJSON *root, const swg_speed *speed) {
+static bool add_speed(cJSON *root, const swg_speed *speed, const char *dtype) {
     const struct { const char *key; double value; } numbers[] = {
         {"batch", (double)speed->batch}, {"threads", (double)speed->threads}, {"encode_s", speed->encode_s}, {"decode_s", speed->decode_s},
         {"encode_gb_s", speed->encode_gb_s}, {"decode_gb_s", speed->decode_gb_s}};
     cJSON *object = cJSON_AddObjectToObject(root, "speed");
-    bool good = object && cJSON_AddStringToObject(object, "dtype", "f32") && cJSON_AddStringToObject(object, "device", "cpu") &&
+    bool good = object && cJSON_AddStringToObject(object, "dtype", dtype) && cJSON_AddStringToObject(object, "device", "cpu") &&
                 cJSON_AddBoolToObject(object, "copies_inside", true);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && good; i++)
         good = cJSON_AddNumberToObject(object, numbers[i].key, numbers[i].value) != NULL;
@@ -136,7 +128,7 @@ static bool add_speed(cJSON *root, const swg_speed *speed) {
 /* To the file if there is one, else to stdout. */
 static swg_status give_json(cli *c, swg_model *model, swg_config *config, const swg_evaluation *e, const swg_speed *speed, const char *path) {
     cJSON *root = build_json(c, model, config, e);
-    char *text = root && (!speed->batch || add_speed(root, speed)) ? cJSON_Print(root) : NULL;
+    char *text = root && (!speed->batch || add_speed(root, speed, swg_inference_name(swg_model_inference(model)))) ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (!text)
         return cli_fail(c, SWG_ENOMEM, "out of memory");
@@ -213,7 +205,7 @@ static swg_status evaluate(cli *c, swg_model *model, swg_config *config) {
     if (status == SWG_OK && cli_flag(c, "json"))
         status = give_json(c, model, config, &e, &speed, NULL);
     else if (status == SWG_OK)
-        print_table(&e, &speed);
+        print_table(&e, &speed, swg_inference_name(swg_model_inference(model)));
     swg_evaluation_free(c->ctx, &e);
     return status;
 }
@@ -224,7 +216,7 @@ static swg_status run(cli *c) {
     SWG__TRY(cli_only_keys(c, CHANGEABLE));
     swg_status status = swg_model_open(c->ctx, c->positional[0], &model);
     if (status == SWG_OK)
-        status = open_data(c, model, &config);
+        status = cli_open_model_config(c, model, &config);
     if (status == SWG_OK)
         status = evaluate(c, model, config);
     swg_config_close(config);

@@ -87,6 +87,7 @@ static void print_model(swg_model *model, const swg_layers *layers) {
     printf("checkpoint  %s\nnetwork     %s, %lld values -> %lld latents%s and back\nnormalised  %s\ntrained     %lld epochs\n", swg_model_path(model),
            swg_swae_kind_name(n->kind), (long long)n->input, (long long)n->latent, n->latent_int8 ? " (int8)" : "",
            swg_norm_name(swg_model_norm(model)), (long long)swg_model_epoch(model));
+    printf("computes    %s\n", swg_inference_name(swg_model_inference(model)));
     cli_print_work(layers);
     printf("\n");
     cli_print_layers(layers);
@@ -96,6 +97,7 @@ static void print_model_json(swg_model *model, const swg_layers *layers) {
     const swg_swae *n = swg_model_network(model);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "checkpoint", swg_model_path(model));
+    cJSON_AddStringToObject(root, "precision", swg_inference_name(swg_model_inference(model)));
     cJSON_AddStringToObject(root, "network", swg_swae_kind_name(n->kind));
     cJSON_AddNumberToObject(root, "input", (double)n->input);
     cJSON_AddNumberToObject(root, "latent", (double)n->latent);

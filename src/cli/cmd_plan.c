@@ -38,6 +38,7 @@ static void print_json(const swg_train_plan *p, const swg_layers *layers) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "batch", (double)p->batch);
     cJSON_AddStringToObject(root, "precision", p->precision);
+    cJSON_AddStringToObject(root, "inference_precision", p->inference_precision);
     cJSON_AddStringToObject(root, "network", swg_swae_kind_name(p->network.kind));
     cli_json_layers(root, layers);
     cJSON_AddNumberToObject(root, "training_flops_per_step", (double)p->training_flops);
@@ -78,7 +79,7 @@ static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *
     printf("FLOP / training step  %14lld  (batch %lld)\n\n", (long long)p->training_flops, (long long)p->batch);
     char head[40];
     snprintf(head, sizeof head, "memory, %s, batch %lld", strcmp(p->precision, "32") == 0 ? "f32" : p->precision, (long long)p->batch);
-    printf("%-32s training      inference\n", head);
+    printf("%-32s training      inference, %s\n", head, p->inference_precision);
     for (int i = 0; i < CATEGORIES; i++)
         printf("  %-18s %12.1f KiB %10.1f KiB\n", categories[i].name, (double)bytes_of(&p->training, i) / 1024,
                (double)bytes_of(&p->inference, i) / 1024);
@@ -99,13 +100,24 @@ static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *
     printf("The data set in memory comes on top of a training run.\n");
 }
 
+/* Of a recipe, or what a run was made with. */
+static swg_status open_config(cli *c, swg_config **config) {
+    swg_model *model;
+    if (!cli_names_model(c->positional[0]))
+        return cli_open_config(c, 0, config);
+    SWG__TRY(swg_model_open(c->ctx, c->positional[0], &model));
+    swg_status status = cli_open_model_config(c, model, config);
+    swg_model_close(model);
+    return status;
+}
+
 static swg_status plan(cli *c) {
     swg_config *config;
     swg_train_plan p;
     swg_layers layers = {0};
     int64_t batch = 0;
     SWG__TRY(cli_integer(c, "batch", 1, 1 << 24, &batch));
-    SWG__TRY(cli_open_config(c, 0, &config));
+    SWG__TRY(open_config(c, &config));
     swg_status status = swg_train_plan_of(c->ctx, config, batch, &p);
     if (status == SWG_OK && cli_flag(c, "explain"))
         status = swg_train_explain(c->ctx, config, batch, cli_flag(c, "json") ? stderr : stdout);
@@ -126,7 +138,7 @@ static swg_status plan(cli *c) {
 
 const cli_command cli_cmd_plan = {
     .name = "plan",
-    .usage = "RECIPE [key=value ...] [--explain]",
+    .usage = "RECIPE|RUN [key=value ...] [--explain]",
     .help = "print parameters, work and memory of a recipe without running it",
     .details = "The peak is what a run will use: nothing is measured and nothing is allocated.\n"
                "  swage plan swae/mlp-deep data.batch_size=4096",
@@ -134,6 +146,6 @@ const cli_command cli_cmd_plan = {
     .least = 1,
     .most = 1,
     .overrides = true,
-    .keys = "model.* performance.*",
+    .keys = "model.* performance.* inference.*",
     .run = plan,
 };

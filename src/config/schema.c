@@ -111,6 +111,10 @@ const swg__config_key swg__config_table[] = {
     {"performance.fused_optimizer", SWG__BOOL, "true", "", "", "adam, adamw: the whole update in one pass over the parameters; false: a pass per quantity"},
     {"performance.tune_seconds", SWG__FLOAT, "20", "s", "(0,86400]", "max-autotune: most time to measure a batch size; what is known costs nothing"},
 
+    {"inference.precision", SWG__CHOICE, "f32", "", "f32 32>f32 bf16 int8 fp8 fp8-activations",
+     "arithmetic of a model that is opened to be used: f32; bf16; int8 weights and activations; fp8 weights; fp8 weights and activations (emulated)"},
+    {"inference.keep_f32", SWG__STRING_LIST, "null", "", "", "inference.precision: layers that stay f32, with * and ?: [\"decoder.fc2\"]"},
+
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
 };
 const int64_t swg__config_table_size = (int64_t)(sizeof swg__config_table / sizeof *swg__config_table);

@@ -44,6 +44,10 @@ bool swg__holds_bf16(const swg_graph *g);
 
 /* Why a plan does not quantise this node; NULL: it does. fixed: of swg__mark_fixed. */
 const char *swg__quantise_not(const swg_graph *g, const uint8_t *fixed, const swg__node *n);
+/* The axis of a product's weights that its results run along. */
+int swg__quantise_axis(const swg__node *n);
+/* Products in layers whose names fit one of the patterns (commas between, "decoder.*" or "decoder/fc2") stay f32. */
+void swg__keep_precise(swg_graph *g, const char *patterns);
 /* From one copy into another, after the layout: quantise_dequantise before the operands of products with weights; SWG_CODE_NONE leaves one as it
  * is. */
 swg_status swg__pass_quantise(const swg_graph *from, swg_graph *to, swg_code rows, swg_code weights, swg_value *like);

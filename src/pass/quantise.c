@@ -2,6 +2,7 @@
  * of the codes themselves.
  * In: a graph. Out: a new one, and for each value its like there; or, folding, the same graph changed in place.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 #include "context.h"
 #include "ir/conv.h"
@@ -11,7 +12,7 @@
 
 /* ---- insertion ---- */
 
-static int result_axis(const swg__node *n) {
+int swg__quantise_axis(const swg__node *n) {
     if (n->op == SWG__MATMUL || n->op == SWG__LINEAR)
         return n->attr.trans_b ? 0 : 1;
     return n->op == SWG__CONV ? 0 : 1;
@@ -29,6 +30,27 @@ static const char *conv_not(const swg_graph *g, const swg__node *n) {
     return k * c.taps > SWG__CODES_K ? "a sum too long for 32 bits" : NULL;
 }
 
+/* A parameter, or one that a norm was folded into. */
+static bool is_parameter(const swg_graph *g, swg_value v) {
+    while (g->nodes[v].op == SWG__MUL || g->nodes[v].op == SWG__RESHAPE || g->nodes[v].op == SWG__PERMUTE)
+        v = g->nodes[v].in[0];
+    return g->nodes[v].op == SWG__PARAM;
+}
+
+void swg__keep_precise(swg_graph *g, const char *patterns) {
+    for (const char *at = patterns; at && *at;) {
+        char pattern[256], *dot;
+        size_t length = strcspn(at, ",");
+        snprintf(pattern, sizeof pattern, "%.*s", (int)length, at);
+        while ((dot = strchr(pattern, '.')))
+            *dot = '/';
+        for (int64_t v = 1; v < g->count; v++)
+            if (swg__ops[g->nodes[v].op].class == SWG__CONTRACTION && swg__glob(pattern, g->nodes[v].name))
+                g->nodes[v].precise = 1;
+        at += length + (at[length] == ',');
+    }
+}
+
 static bool is_conv(const swg__node *n) { return n->op == SWG__CONV || n->op == SWG__CONV_TRANSPOSE; }
 
 const char *swg__quantise_not(const swg_graph *g, const uint8_t *fixed, const swg__node *n) {
@@ -37,6 +59,10 @@ const char *swg__quantise_not(const swg_graph *g, const uint8_t *fixed, const sw
     const swg__node *x = &g->nodes[n->in[0]], *w = &g->nodes[n->in[1]];
     if (!fixed[n->in[1]] || fixed[n->in[0]])
         return "its second operand is no weight";
+    if (n->precise)
+        return "asked to stay f32";
+    if (!is_parameter(g, n->in[1]))
+        return "its weights are computed from parameters";
     if (is_conv(n))
         return conv_not(g, n);
     if (n->ndim != 2 || w->ndim != 2 || n->attr.trans_a)
@@ -63,7 +89,7 @@ swg_status swg__pass_quantise(const swg_graph *from, swg_graph *to, swg_code row
             if (rows)
                 in[0] = swg_quantise_dequantise(to, in[0], rows, is_conv(n) ? 0 : SWG_CODE_ROWS);
             if (weights)
-                in[1] = swg_quantise_dequantise(to, in[1], weights, result_axis(n));
+                in[1] = swg_quantise_dequantise(to, in[1], weights, swg__quantise_axis(n));
             products++;
         }
         like[v] = to->status == SWG_OK ? swg__append_like(to, n, (swg__op)n->op, n->dtype, n->ndim, n->shape, n->inputs, in, &n->attr) : SWG_NONE;
@@ -88,7 +114,7 @@ static bool folds(const swg_graph *g, const swg__node *n) {
     if (!is_code(g, n->in[0], SWG_CODE_U8) || !is_code(g, n->in[1], SWG_CODE_S8))
         return false;
     const swg__node *a = &g->nodes[n->in[0]], *b = &g->nodes[n->in[1]];
-    if (b->attr.axis != result_axis(n))
+    if (b->attr.axis != swg__quantise_axis(n))
         return false;
     if (is_conv(n))
         return a->attr.axis == 0 && !conv_not(g, n);

@@ -240,11 +240,14 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
         status = remake(plan, swg__pass_layout);
-    if (status == SWG_OK && g->dtype == SWG_F32 && (opts->bf16 || swg__holds_bf16(plan->g)))
-        status = remake(plan, opts->bf16 ? cast_mixed : cast_as_written);
-    if (status == SWG_OK && opts->quantise && g->dtype == SWG_F32)
+    const bool bf16 = opts->bf16 || (opts->quantise == SWG_QUANTISE_FP8 && swg__isa_table_of(ctx->isa)->peak_bf16);
+    if (status == SWG_OK && g->dtype == SWG_F32 && (bf16 || swg__holds_bf16(plan->g)))
+        status = remake(plan, bf16 ? cast_mixed : cast_as_written);
+    if (status == SWG_OK && opts->quantise && g->dtype == SWG_F32) {
+        swg__keep_precise(plan->g, opts->keep_f32);
         status = remake(plan, quantisers[opts->quantise]);
-    if (status == SWG_OK && opts->bf16 && !opts->no_fusion)
+    }
+    if (status == SWG_OK && bf16 && !opts->no_fusion)
         status = take_biases(plan);
     for (int64_t v = 1; status == SWG_OK && opts->frozen && v < plan->g->count; v++)
         if (plan->g->nodes[v].op == SWG__UPDATE || plan->g->nodes[v].op == SWG__ASSIGN)

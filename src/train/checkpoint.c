@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base.h"
+#include "quant/stored.h"
 
 /* One table for writing and reading. */
 typedef enum kind { INTEGER, REAL } kind;
@@ -86,7 +87,7 @@ swg_status swg__checkpoint_save(swg_context *ctx, const char *path, swg_weights 
 }
 
 static bool same_shape(const swg_tensor *t, const span *s, const swg_weights *w, int i) {
-    if (t->dtype != SWG_STORED_F32 || t->ndim != s->of->ndim(w, i))
+    if (t->ndim != s->of->ndim(w, i) || (t->dtype != SWG_STORED_F32 && (s != &values || !swg__stored_code(t->dtype))))
         return false;
     return memcmp(t->shape, s->of->shape(w, i), (size_t)t->ndim * sizeof t->shape[0]) == 0;
 }
@@ -102,7 +103,10 @@ static swg_status load_span(swg_context *ctx, const swg_safetensors *file, const
         if (!same_shape(t, s, w, i))
             return swg__fail(ctx, SWG_ESHAPE, "%s: tensor \"%s\" has another shape or type than the network the configuration describes",
                              path, name);
-        memcpy(s->at(w, i), t->data, (size_t)t->bytes);
+        if (t->dtype == SWG_STORED_F32)
+            memcpy(s->at(w, i), t->data, (size_t)t->bytes);
+        else
+            SWG__TRY(swg__stored_decode(ctx, file, path, t, s->at(w, i)));
     }
     return SWG_OK;
 }

@@ -1,6 +1,7 @@
 /* model.c - a checkpoint as a network: configuration, weights, normaliser, and plans for a few batch sizes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base.h"
@@ -8,7 +9,7 @@
 #include "train/recipe.h"
 
 /* Batches are cut into these sizes; what is left of the smallest is padded with zeros. */
-static const int64_t sizes[] = {4096, 256, 16};
+static const int64_t sizes[] = {4096, 256, 16, 1};
 enum { SIZES = sizeof sizes / sizeof sizes[0], HALVES = 2 };
 
 typedef struct half {
@@ -104,12 +105,18 @@ swg_status swg_model_open(swg_context *ctx, const char *path, swg_model **out) {
     return SWG_OK;
 }
 
+static void drop_plans(swg_model *m) {
+    for (int h = 0; h < HALVES; h++)
+        for (int s = 0; s < SIZES; s++) {
+            swg_plan_destroy(m->plans[h][s].plan);
+            m->plans[h][s] = (half){0};
+        }
+}
+
 void swg_model_close(swg_model *m) {
     if (!m)
         return;
-    for (int h = 0; h < HALVES; h++)
-        for (int s = 0; s < SIZES; s++)
-            swg_plan_destroy(m->plans[h][s].plan);
+    drop_plans(m);
     swg_weights_destroy(m->weights);
     swg_norm_close(m->norm);
     swg_config_close(m->config);
@@ -127,6 +134,47 @@ swg_weights *swg_model_weights(swg_model *m) { return m->weights; }
 const char *swg_model_data(const swg_model *m) { return m->data; }
 int64_t swg_model_edge(const swg_model *m) { return m->recipe.edge; }
 int64_t swg_model_epoch(const swg_model *m) { return m->epoch; }
+
+const char *swg_inference_name(swg_inference inference) {
+    static const char *const names[] = {
+#define X(id, name) name,
+        SWG_INFERENCE_TABLE(X)
+#undef X
+    };
+    return names[inference];
+}
+
+bool swg_inference_find(const char *name, swg_inference *out) {
+    for (int i = 0; i < SWG_INFERENCES; i++)
+        if (strcmp(name, swg_inference_name((swg_inference)i)) == 0) {
+            *out = (swg_inference)i;
+            return true;
+        }
+    return false;
+}
+
+swg_inference swg_model_inference(const swg_model *m) { return (swg_inference)m->recipe.inference; }
+
+swg_status swg_model_set_inference(swg_model *m, swg_inference inference, const char *keep_f32) {
+    if (keep_f32 && strlen(keep_f32) >= sizeof m->recipe.keep_f32)
+        return swg__fail(m->ctx, SWG_EINVAL, "layers that stay f32: the list is too long");
+    pthread_mutex_lock(&m->lock);
+    m->recipe.inference = inference;
+    snprintf(m->recipe.keep_f32, sizeof m->recipe.keep_f32, "%s", keep_f32 ? keep_f32 : "");
+    drop_plans(m);
+    pthread_mutex_unlock(&m->lock);
+    return SWG_OK;
+}
+
+swg_status swg_model_graph(swg_model *m, swg_graph **g) {
+    half ignored;
+    swg_status status = build_half(m, 0, 1, g, &ignored);
+    if (status != SWG_OK) {
+        swg_graph_destroy(*g);
+        *g = NULL;
+    }
+    return status;
+}
 
 static swg_status plan_of(swg_model *m, int which, int size, half **out) {
     *out = &m->plans[which][size];
@@ -158,6 +206,7 @@ static swg_status run_half(swg_model *m, int which, int64_t count, const float *
         int size = 0;
         while (size < SIZES - 1 && count - done < sizes[size])
             size++;
+        size -= size == SIZES - 1 && count - done > 1; /* a few go together */
         int64_t rows = count - done < sizes[size] ? count - done : sizes[size];
         half *h;
         status = plan_of(m, which, size, &h);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "base.h"
+#include "swage/model.h"
 
 static swg_swae_loss_kind loss_kind(const swg_config *c) {
     static const struct { const char *name, *kind; swg_swae_loss_kind value; } table[] = {
@@ -82,6 +83,29 @@ static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe *r) 
     return SWG_OK;
 }
 
+/* The patterns of a list with commas between. */
+static swg_status join(swg_context *ctx, swg_config *c, const char *key, char *out, size_t capacity) {
+    size_t used = 0;
+    out[0] = 0;
+    for (int64_t i = 0; i < swg_config_count(c, key); i++) {
+        const char *pattern = swg_config_string_at(c, key, i);
+        int n = snprintf(out + used, capacity - used, "%s%s", i ? "," : "", pattern ? pattern : "");
+        if (n < 0 || (size_t)n >= capacity - used)
+            return swg__fail(ctx, SWG_EUSAGE, "%s: the list is too long", key);
+        used += (size_t)n;
+    }
+    return swg_config_status(c);
+}
+
+static swg_status read_inference(swg_context *ctx, swg_config *c, swg__recipe *r) {
+    swg_inference inference;
+    const char *name = swg_config_string(c, "inference.precision");
+    if (!name || !swg_inference_find(name, &inference))
+        return swg__fail(ctx, SWG_EUSAGE, "inference.precision: unknown precision \"%s\"", name ? name : "");
+    r->inference = inference;
+    return swg_config_has(c, "inference.keep_f32") ? join(ctx, c, "inference.keep_f32", r->keep_f32, sizeof r->keep_f32) : SWG_OK;
+}
+
 swg_status swg_train_network_of(swg_context *ctx, swg_config *config, swg_swae *out) {
     swg__recipe r = {0};
     SWG__TRY(read_network(ctx, config, &r));
@@ -138,21 +162,8 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
                                  .min_delta = swg_config_float(c, "early_stopping.min_delta"), .best = HUGE_VAL};
     r->batch_multiple = swg_config_has(c, "data.batch_multiple") ? swg_config_int(c, "data.batch_multiple") : 0;
     SWG__TRY(swg_config_status(c));
+    SWG__TRY(read_inference(ctx, c, r));
     return read_memory(ctx, c, r);
-}
-
-/* The patterns of data.vars with commas between. */
-static swg_status join_vars(swg_context *ctx, swg_config *c, char *out, size_t capacity) {
-    size_t used = 0;
-    out[0] = 0;
-    for (int64_t i = 0; i < swg_config_count(c, "data.vars"); i++) {
-        const char *pattern = swg_config_string_at(c, "data.vars", i);
-        int n = snprintf(out + used, capacity - used, "%s%s", i ? "," : "", pattern ? pattern : "");
-        if (n < 0 || (size_t)n >= capacity - used)
-            return swg__fail(ctx, SWG_EUSAGE, "data.vars: the list is too long");
-        used += (size_t)n;
-    }
-    return swg_config_status(c);
 }
 
 swg_status swg__recipe_source(swg_context *ctx, swg_config *c, swg_source **out) {
@@ -166,7 +177,7 @@ swg_status swg__recipe_source(swg_context *ctx, swg_config *c, swg_source **out)
 swg_status swg__recipe_source_at(swg_context *ctx, swg_config *c, const char *path, swg_source **out) {
     char vars[2048];
     *out = NULL;
-    SWG__TRY(join_vars(ctx, c, vars, sizeof vars));
+    SWG__TRY(join(ctx, c, "data.vars", vars, sizeof vars));
     const swg_source_opts opts = {.layout = swg_config_string(c, "data.layout"), .vars = vars, .missing = swg_config_string(c, "data.missing")};
     SWG__TRY(swg_config_status(c));
     return swg_source_open(ctx, path, &opts, out);
@@ -181,9 +192,17 @@ void swg__recipe_samples(swg_config *c, const swg__recipe *r, swg_samples_opts *
         out->split.test_from = swg_config_float(c, "data.test_from");
 }
 
+static swg_quantise quantised(int inference) {
+    static const swg_quantise words[] = {[SWG_INFERENCE_INT8] = SWG_QUANTISE_INT8, [SWG_INFERENCE_FP8] = SWG_QUANTISE_FP8,
+                                         [SWG_INFERENCE_FP8_ACTIVATIONS] = SWG_QUANTISE_FP8_BOTH};
+    return words[inference];
+}
+
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *r, const swg_value *outputs, int output_count, bool frozen) {
     return (swg_plan_opts){.outputs = outputs, .output_count = output_count, .frozen = frozen, .no_fusion = !r->fusion,
-                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser, .bf16 = r->bf16 && !frozen,
+                           .no_layout = !r->channels_last, .separate_update = !r->fused_optimiser,
+                           .bf16 = frozen ? r->inference == SWG_INFERENCE_BF16 : r->bf16,
+                           .quantise = frozen ? quantised(r->inference) : SWG_QUANTISE_NONE, .keep_f32 = frozen && *r->keep_f32 ? r->keep_f32 : NULL,
                            .mode = r->mode,
                            .provider = r->provider};
 }

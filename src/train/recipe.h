@@ -25,8 +25,10 @@ typedef struct swg__recipe {
     bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite, mirror;
     swg_plan_mode mode;
     double tune_seconds;            /* of max-autotune, per batch size */
-    bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes in f32 */
+    bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes as `inference` says */
     const char *provider;
+    int inference;                  /* swg_inference: of plans with frozen weights */
+    char keep_f32[512];             /* patterns with commas between */
     swg_recompute recompute;
     swg_recompute budget;           /* memory.budget; policy SWG_RECOMPUTE_DEFAULT: none */
     int64_t batch_multiple;         /* 0: powers of two */

@@ -420,6 +420,7 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
         out->network = r.recipe.network;
         out->batch = r.recipe.batch;
         out->precision = swg__recipe_precision(&r.recipe);
+        out->inference_precision = swg_inference_name((swg_inference)r.recipe.inference);
         out->parameters = swg_graph_parameters(r.val.graph.g);
         out->macs_per_block = layers.total.macs;
         out->macs_by_output = layers.total.macs_by_output;
