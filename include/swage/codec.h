@@ -89,6 +89,12 @@ typedef enum swg_codec_mode { /* what a chunk was coded as */
     SWG_MODE_COUNT
 } swg_codec_mode;
 
+/* Parts of the polynomial mode that opts.without may leave out. */
+enum {
+    SWG_WITHOUT_FACES = 1 << 16,   /* octants that share faces are one patch */
+    SWG_WITHOUT_MIRRORS = 1 << 17  /* patches are predicted from mirror images */
+};
+
 const char *swg_codec_mode_name(swg_codec_mode mode); /* "constant" ...; "?" for an unknown one */
 
 typedef struct swg_codec_stats {

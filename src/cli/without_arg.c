@@ -1,4 +1,4 @@
-/* without_arg.c - `--without LIST` of compress and bench codec: every mode that may be left out, by its name.
+/* without_arg.c - `--without LIST` of compress and bench codec: every mode that may be left out, by its name, and parts of mode poly.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "base.h"
@@ -9,13 +9,14 @@
 static bool optional(int mode) { return mode != SWG_MODE_CONSTANT && mode != SWG_MODE_LEVEL && mode != SWG_MODE_STORED; }
 
 swg_status cli_without(cli *c, uint32_t *bits) {
-    const char *names[SWG_MODE_COUNT], *list = cli_value(c, "without");
-    int mode_of[SWG_MODE_COUNT];
-    size_t count = 0;
+    enum { PARTS = 2 };
+    const char *names[SWG_MODE_COUNT + PARTS] = {"faces", "mirrors"}, *list = cli_value(c, "without");
+    uint32_t bit_of[SWG_MODE_COUNT + PARTS] = {SWG_WITHOUT_FACES, SWG_WITHOUT_MIRRORS};
+    size_t count = PARTS;
     *bits = 0;
     for (int m = 0; m < SWG_MODE_COUNT; m++)
         if (optional(m)) {
-            mode_of[count] = m;
+            bit_of[count] = 1u << m;
             names[count++] = swg_codec_mode_name((swg_codec_mode)m);
         }
     for (const char *p = list; p && *p;) {
@@ -23,7 +24,7 @@ swg_status cli_without(cli *c, uint32_t *bits) {
         uint32_t bit = 0;
         for (size_t i = 0; i < count; i++)
             if (strlen(names[i]) == length && strncmp(names[i], p, length) == 0)
-                bit = 1u << mode_of[i];
+                bit = bit_of[i];
         if (!bit) {
             char word[32], near[64], all[160] = "";
             for (size_t i = 0; i < count; i++)

@@ -34,7 +34,7 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
     const bool try_stencil = !(without >> SWG_MODE_STENCIL & 1), try_planes = !(without >> SWG_MODE_PLANES & 1);
     const bool try_poly = !(without >> SWG_MODE_POLY & 1);
     int64_t estimate = try_planes ? swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) : INT64_MAX, smooth = INT64_MAX;
-    swg_status status = try_poly ? swg__poly_estimate(chunk, &swg__poly_built_in, &smooth) : SWG_OK;
+    swg_status status = try_poly ? swg__poly_estimate(chunk, &swg__poly_built_in, without, &smooth) : SWG_OK;
     /* The stencil's own estimate need not be coded out where it is clearly worse than another's. */
     int64_t limit = estimate < (int64_t)raw ? estimate + estimate / 16 : (int64_t)raw;
     limit = smooth < limit ? smooth + smooth / 4 : limit;
@@ -47,7 +47,7 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
         swg__draft poly;
         bool better = false;
         swg__draft_init(&poly, chunk->ctx);
-        status = swg__poly_encode(chunk, &swg__poly_built_in, shortest, &poly, &better);
+        status = swg__poly_encode(chunk, &swg__poly_built_in, without, shortest, &poly, &better);
         better = status == SWG_OK && better && (!coded || swg__draft_bytes(&poly) < swg__draft_bytes(draft));
         replace(draft, &poly, better);
         coded = coded || better;

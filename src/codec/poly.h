@@ -178,11 +178,11 @@ swg__poly_source swg__poly_turned(const double *level, int edge, int flips, bool
 
 /* ---- the mode ---- */
 
-/* Codes the chunk if that takes fewer than `limit` bytes; *coded false: it does not, or cannot; the draft is then empty. */
-swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, int64_t limit, swg__draft *draft, bool *coded);
+/* without: SWG_WITHOUT_... bits. Codes the chunk if that takes fewer than `limit` bytes; *coded false: it does not, or cannot; the draft is then empty. */
+swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t limit, swg__draft *draft, bool *coded);
 
 /* Bytes it would take, from a sample of its patches; INT64_MAX: the mode is not for this chunk. */
-swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law, int64_t *bytes);
+swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t *bytes);
 
 /* NULL or the reason. */
 const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record);

@@ -170,7 +170,7 @@ static void say_shape(swg__poly_coder *coder, shapes *s, const uint8_t corner[8]
 }
 
 /* Octants, joined where they can be. patches, marks: room for all octants. */
-static double code_octants(swg__poly_coder *coder, bool refers, int64_t every, double limit, swg__poly_patch *patches, swg__poly_mark *marks,
+static double code_octants(swg__poly_coder *coder, bool joins, bool refers, int64_t every, double limit, swg__poly_patch *patches, swg__poly_mark *marks,
                            int64_t *count, int64_t *values) {
     const swg__chunk *chunk = coder->chunk;
     const int64_t octants = chunk->extent[0], n = chunk->extent[3], volume = n * n * n, step[2] = {n * n, n};
@@ -183,7 +183,7 @@ static double code_octants(swg__poly_coder *coder, bool refers, int64_t every, d
     for (int64_t at = 0; at < octants && bits <= limit;) {
         swg__poly_patch *p = &patches[*count];
         *p = (swg__poly_patch){.octant = at, .start = start, .count = 1, .edge = (int)n};
-        bool group = octants - at >= 8 && swg__poly_join(chunk, at, (const uint8_t (*)[8])seen.corner, seen.count, p->corner);
+        bool group = joins && octants - at >= 8 && swg__poly_join(chunk, at, (const uint8_t (*)[8])seen.corner, seen.count, p->corner);
         if (group) {
             p->count = 8;
             p->edge = (int)(2 * n - 1);
@@ -389,9 +389,9 @@ static bool possible(const swg__chunk *chunk) {
 }
 
 /* The whole chunk or a sample; *bits of what was coded, *values of it. */
-static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, int64_t every, double limit, swg__poly_counts *counts,
+static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t every, double limit, swg__poly_counts *counts,
                              swg__draft *draft, double *bits, int64_t *values) {
-    const bool octants = swg__poly_octants(chunk->extent) && chunk->extent[0] > 1;
+    const bool octants = swg__poly_octants(chunk->extent) && chunk->extent[0] > 1, refers = every == 1 && !(without & SWG_WITHOUT_MIRRORS);
     swg__poly_mirror mirror = {0};
     swg__poly_coder coder;
     swg__poly_patch *patches = NULL;
@@ -405,13 +405,15 @@ static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, 
         marks = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *marks);
         if (!patches || !marks)
             status = swg__fail_memory(chunk->ctx, (size_t)chunk->extent[0] * sizeof *marks, "octants");
-    } else if (draft) {
+    } else if (refers) {
         swg__poly_find_mirror(chunk, &mirror);
     }
     if (status == SWG_OK && octants)
-        *bits = code_octants(&coder, draft != NULL, every, limit, patches, marks, &count, values);
+        *bits = code_octants(&coder, !(without & SWG_WITHOUT_FACES), refers, every, limit, patches, marks, &count, values);
     else if (status == SWG_OK)
         *bits = code_grid(&coder, &mirror, every, limit, values);
+    if (status == SWG_OK && coder.outliers.failed)
+        status = swg__fail_memory(chunk->ctx, (size_t)coder.outliers.capacity * 8, "outliers");
     if (status == SWG_OK && coder.script.failed)
         status = swg__fail_memory(chunk->ctx, (size_t)coder.script.capacity * 9, "symbols");
     if (status == SWG_OK && draft && *bits <= limit) {
@@ -419,7 +421,7 @@ static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, 
         draft->head.sub_shift = 4;
         draft->head.model_ref = SWG__NO_MODEL;
         draft->head.max_ratio = swg__ratio_up(coder.worst, chunk->grid.eb);
-        status = lay_down(&coder, octants ? SWG__POLY_OCTANTS | SWG__POLY_MIRROR : mirror.flips ? SWG__POLY_MIRROR : 0, &mirror, draft);
+        status = lay_down(&coder, octants ? SWG__POLY_OCTANTS | (refers ? SWG__POLY_MIRROR : 0) : mirror.flips ? SWG__POLY_MIRROR : 0, &mirror, draft);
         if (status == SWG_OK)
             status = place_outliers(&coder, patches, count, draft);
     }
@@ -429,24 +431,24 @@ static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, 
     return status;
 }
 
-swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law, int64_t *bytes) {
+swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t *bytes) {
     double bits = 0;
     int64_t values = 0;
     *bytes = INT64_MAX;
     if (!possible(chunk))
         return SWG_OK;
-    SWG__TRY(code_chunk(chunk, law, chunk->count > 1 << 16 ? SAMPLE_EVERY : 2, INFINITY, NULL, NULL, &bits, &values));
+    SWG__TRY(code_chunk(chunk, law, without, chunk->count > 1 << 16 ? SAMPLE_EVERY : 2, INFINITY, NULL, NULL, &bits, &values));
     *bytes = values ? (int64_t)(bits / 8 * (double)chunk->count / (double)values) + 100 : INT64_MAX;
     return SWG_OK;
 }
 
-swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, int64_t limit, swg__draft *draft, bool *coded) {
+swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t limit, swg__draft *draft, bool *coded) {
     double bits = 0;
     int64_t values = 0;
     *coded = false;
     if (!possible(chunk))
         return SWG_OK;
-    SWG__TRY(code_chunk(chunk, law, 1, 8 * (double)limit, NULL, draft, &bits, &values));
+    SWG__TRY(code_chunk(chunk, law, without, 1, 8 * (double)limit, NULL, draft, &bits, &values));
     *coded = bits <= 8 * (double)limit;
     return SWG_OK;
 }
@@ -454,5 +456,5 @@ swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, i
 swg_status swg__poly_count(const swg__chunk *chunk, const swg__poly_law *law, swg__poly_counts *counts) {
     double bits;
     int64_t values;
-    return possible(chunk) ? code_chunk(chunk, law, 1, INFINITY, counts, NULL, &bits, &values) : SWG_OK;
+    return possible(chunk) ? code_chunk(chunk, law, 0, 1, INFINITY, counts, NULL, &bits, &values) : SWG_OK;
 }
