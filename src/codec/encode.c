@@ -9,6 +9,7 @@
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
+    COARSE_TARGET = 1 << 21,  /* of arrays that take less than half a bit per value */
     BLOCKS_TARGET = 1 << 19,  /* of blocks: the more of them, the more mirror images */
     GROUP_TILES = 1 << 16,    /* tiles whose blocks are held at a time */
     SAMPLE_EVERY = 16         /* every so many tiles are tried before a chunk is given to the network */
@@ -25,14 +26,16 @@ static void slabs(swg__header *h) {
     }
 }
 
-static void choose_chunk(swg__header *h, int edge) {
+static void choose_chunk(swg__header *h, int edge, int64_t usual) {
     int first = h->layout == SWG_CODEC_BLOCKS ? 1 : h->ndim > 3 ? h->ndim - 3 : 0; /* axes cut like space */
-    const int64_t target = h->layout == SWG_CODEC_BLOCKS ? BLOCKS_TARGET : CHUNK_TARGET;
-    int64_t start = h->ndim - first >= 3 ? 64 : h->ndim == 2 ? 512 : CHUNK_TARGET, product = 1, values = 1;
-    for (int i = first; i < h->ndim && values <= CHUNK_TARGET; i++)
+    const int64_t target = h->layout == SWG_CODEC_BLOCKS ? BLOCKS_TARGET : usual;
+    int64_t start = h->ndim - first >= 3 ? 64 : h->ndim == 2 ? 512 : usual, product = 1, values = 1;
+    if (usual == COARSE_TARGET)
+        start *= h->ndim - first >= 3 ? 2 : h->ndim == 2 ? 3 : 1;
+    for (int i = first; i < h->ndim && values <= usual; i++)
         values *= h->dims[i];
-    if (values <= CHUNK_TARGET) /* small enough to stay whole */
-        start = CHUNK_TARGET;
+    if (values <= usual) /* small enough to stay whole */
+        start = usual;
     for (int i = 0; i < 4; i++) {
         h->chunk[i] = i < first || i >= h->ndim || h->layout == SWG_CODEC_BLOCKS ? 1 : h->dims[i] < start ? h->dims[i] : start;
         if (h->layout == SWG_CODEC_BLOCKS && i > 0)
@@ -77,7 +80,7 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
         (a->ndim != 4 || a->dims[1] < 3 || a->dims[1] > 9 || a->dims[2] != a->dims[1] || a->dims[3] != a->dims[1]))
         return swg__fail(ctx, SWG_ESHAPE, "blocks must be (N, n, n, n) with n in 3..9");
     if (!given)
-        choose_chunk(h, opts->model ? opts->model->net.edge : 0);
+        choose_chunk(h, opts->model ? opts->model->net.edge : 0, CHUNK_TARGET);
     for (int i = 0; i < a->ndim; i++)
         if (h->chunk[i] < 1 || h->chunk[i] > h->dims[i] || swg__mul_overflow(chunk, h->chunk[i], &chunk) || chunk > SWG__CHUNK_VALUES ||
             (a->layout == SWG_CODEC_BLOCKS && i && h->chunk[i] != h->dims[i]))
@@ -507,6 +510,22 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
     return SWG_OK;
 }
 
+/* Where so little is left of an array that what each chunk costs by itself counts, larger chunks are tried. The shorter stays. */
+static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__encoded *out) {
+    const swg_codec_opts *o = &r->opts;
+    if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || o->model || out->header.layout != SWG_CODEC_GRID ||
+        out->layout.count == 1 || out->bytes > r->count / 16)
+        return SWG_OK;
+    swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes};
+    choose_chunk(&coarse.header, 0, COARSE_TARGET);
+    swg_status status = code_all(ctx, r, o->without, &coarse);
+    bool better = status == SWG_OK && coarse.bytes < out->bytes;
+    swg__encoded_free(better ? out : &coarse);
+    if (better)
+        *out = coarse;
+    return status;
+}
+
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
                              swg__encoded *out) {
     static const swg_codec_opts none = {0};
@@ -527,7 +546,11 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     h->range_max = r.most;
     if (r.opts.bound == SWG_BOUND_PSNR || r.opts.bound == SWG_BOUND_RATIO)
         return swg__target_encode(ctx, &r, out);
-    return swg__encode_try(ctx, &r, out);
+    SWG__TRY(swg__encode_try(ctx, &r, out));
+    swg_status status = try_coarser(ctx, &r, out);
+    if (status != SWG_OK)
+        swg__encoded_free(out);
+    return status;
 }
 
 /* ---- what a coding reaches ---- */
@@ -558,7 +581,7 @@ double swg__encoded_ratio(const swg__encoded *e) {
     return (double)e->layout.values * swg_element_bytes(e->header.type) / out;
 }
 
-void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edge); }
+void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edge, CHUNK_TARGET); }
 
 /* ---- the stream ---- */
 

@@ -2,6 +2,7 @@
  * In: one chunk. Out: the shortest draft; mode R0 where nothing is shorter.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
+#include "interp.h"
 #include "poly.h"
 #include "raw.h"
 #include "relative.h"
@@ -32,12 +33,15 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
     const void *values = chunk->values;
     const int64_t rows = chunk->count / chunk->extent[3];
     const bool try_stencil = !(without >> SWG_MODE_STENCIL & 1), try_planes = !(without >> SWG_MODE_PLANES & 1);
-    const bool try_poly = !(without >> SWG_MODE_POLY & 1);
-    int64_t estimate = try_planes ? swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) : INT64_MAX, smooth = INT64_MAX;
+    const bool try_poly = !(without >> SWG_MODE_POLY & 1), try_interp = !(without >> SWG_MODE_INTERPOLATION & 1);
+    int64_t estimate = try_planes ? swg__planes_estimate(chunk->grid.type, values, rows, chunk->extent[3]) : INT64_MAX, smooth = INT64_MAX, loose = INT64_MAX;
     swg_status status = try_poly ? swg__poly_estimate(chunk, &swg__poly_built_in, without, &smooth) : SWG_OK;
+    if (status == SWG_OK && try_interp)
+        status = swg__interp_estimate(chunk, &loose);
     /* The stencil's own estimate need not be coded out where it is clearly worse than another's. */
     int64_t limit = estimate < (int64_t)raw ? estimate + estimate / 16 : (int64_t)raw;
     limit = smooth < limit ? smooth + smooth / 4 : limit;
+    limit = loose < limit - limit / 8 ? loose + loose / 8 : limit;
     bool coded = false;
     if (status == SWG_OK && try_stencil)
         status = swg__stencil_encode(chunk, limit, draft, &coded);
@@ -50,6 +54,16 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
         status = swg__poly_encode(chunk, &swg__poly_built_in, without, shortest, &poly, &better);
         better = status == SWG_OK && better && (!coded || swg__draft_bytes(&poly) < swg__draft_bytes(draft));
         replace(draft, &poly, better);
+        coded = coded || better;
+    }
+    shortest = (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);
+    if (status == SWG_OK && loose < shortest + shortest / 16 + 1000) {
+        swg__draft interp;
+        bool better = false;
+        swg__draft_init(&interp, chunk->ctx);
+        status = swg__interp_encode(chunk, &interp, &better);
+        better = status == SWG_OK && better && (!coded || swg__draft_bytes(&interp) < swg__draft_bytes(draft));
+        replace(draft, &interp, better);
         coded = coded || better;
     }
     if (status == SWG_OK && estimate < (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored)) {

@@ -9,6 +9,7 @@
 #include "encode.h"
 #include "filter.h"
 #include "input.h"
+#include "interp.h"
 #include "poly.h"
 #include "raw.h"
 #include "relative.h"
@@ -459,6 +460,7 @@ static const char *decode_mode(const swg__chunk *chunk, const models *m, const s
     switch (head->mode) {
     case SWG__MODE_C: why = decode_constant(chunk, record); break;
     case SWG__MODE_W: why = swg__stencil_decode(chunk, record); break;
+    case SWG__MODE_G: why = swg__interp_decode(chunk, record); break;
     case SWG__MODE_B:
         if (!m || head->model_ref >= m->count)
             return "model is not in the file";

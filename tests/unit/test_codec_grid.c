@@ -168,7 +168,8 @@ static void step_of_spacings(void **state) {
         x[i] = 287.3f + 1.75f * (float)(noise(&seed) >> 40) / 0x1p24f;
     swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {20000}, .data = x};
     swg_codec_stats stats;
-    round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-4}, &stats);
+    /* Interpolation works between the grid's own values, where outliers remain; it weighs them against what it saves. */
+    round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-4, .without = 1u << SWG_MODE_INTERPOLATION}, &stats);
     assert_int_equal(stats.outliers, 0);
 }
 
