@@ -26,6 +26,10 @@ void swg__facts_read(const char *text, swg__member_facts *out);
 /* The part of an array's file path that is kept: below `root`, or the file's name. */
 const char *swg__relative_source(const char *root, const char *file);
 
+/* What of an array is fill: as asked for, else as its attribute says (NULL: it has none), else NaNs. Sets fill, fill_bits, fill_threshold. */
+swg_status swg__archive_fill(swg_context *ctx, const char *variable, swg_element element, const uint64_t *attribute, const swg_archive_opts *opts,
+                             swg_codec_opts *codec);
+
 bool swg__archive_stopped(const swg_archive_hooks *hooks);
 void swg__archive_progress(const swg_archive_hooks *hooks, int64_t done, int64_t total, const char *source, const char *variable);
 

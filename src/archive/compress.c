@@ -30,7 +30,8 @@ static swg_status check_output(swg_context *ctx, const char *path, const swg_sou
 }
 
 /* What of an array is fill: as asked for, else as its attribute says, else NaNs. */
-static swg_status choose_fill(swg_context *ctx, const swg_array *array, const swg_archive_opts *opts, swg_codec_opts *codec) {
+swg_status swg__archive_fill(swg_context *ctx, const char *variable, swg_element element, const uint64_t *attribute, const swg_archive_opts *opts,
+                             swg_codec_opts *codec) {
     if (opts->fill_above > 0) {
         codec->fill = SWG_FILL_ABOVE;
         codec->fill_threshold = opts->fill_above;
@@ -42,14 +43,14 @@ static swg_status choose_fill(swg_context *ctx, const swg_array *array, const sw
         if (end == opts->fill || *end)
             return swg__fail(ctx, SWG_EINVAL, "fill value \"%s\": expected a number or none", opts->fill);
         codec->fill = isnan(number) ? SWG_FILL_AUTO : SWG_FILL_VALUE;
-        if (!isnan(number) && !swg_fill_bits(array->element, number, &codec->fill_bits))
-            return swg__fail(ctx, SWG_EINVAL, "fill value %s: \"%s\" is of type %s, which cannot hold it", opts->fill, array->variable,
-                             swg_element_name(array->element));
-    } else if (array->fill) {
-        bool nan = (array->element == SWG_ELEMENT_F32 && (array->fill_bits & 0x7FFFFFFF) > 0x7F800000) ||
-                   (array->element == SWG_ELEMENT_F64 && (array->fill_bits & INT64_MAX) > 0x7FF0000000000000);
+        if (!isnan(number) && !swg_fill_bits(element, number, &codec->fill_bits))
+            return swg__fail(ctx, SWG_EINVAL, "fill value %s: \"%s\" is of type %s, which cannot hold it", opts->fill, variable,
+                             swg_element_name(element));
+    } else if (attribute) {
+        bool nan = (element == SWG_ELEMENT_F32 && (*attribute & 0x7FFFFFFF) > 0x7F800000) ||
+                   (element == SWG_ELEMENT_F64 && (*attribute & INT64_MAX) > 0x7FF0000000000000);
         codec->fill = nan ? SWG_FILL_AUTO : SWG_FILL_VALUE;
-        codec->fill_bits = array->fill_bits;
+        codec->fill_bits = *attribute;
     }
     return SWG_OK;
 }
@@ -131,7 +132,7 @@ static swg_status code_array(job *j, item *it, double *seconds) {
     swg_codec_array a = swg__codec_array_of(array, it->data);
     swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .has_range = opts->has_range, .range_min = opts->range_min,
                             .range_max = opts->range_max, .without = opts->without, .name = array->variable, .attributes = it->facts.data};
-    SWG__TRY(choose_fill(j->ctx, array, opts, &codec));
+    SWG__TRY(swg__archive_fill(j->ctx, array->variable, array->element, array->fill ? &array->fill_bits : NULL, opts, &codec));
     int64_t before = swg__now_ns();
     status = swg__encode_array(j->ctx, &a, &codec, j->model, &it->coded);
     *seconds = (double)(swg__now_ns() - before) * 1e-9;

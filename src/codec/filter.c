@@ -110,6 +110,8 @@ static swg_status resolve_user(swg_context *ctx, swg__header *h, const swg_codec
     }
     swg_codec_array array = {.type = h->type, .layout = h->layout, .ndim = h->ndim};
     memcpy(array.dims, h->dims, sizeof array.dims);
+    if (swg__is_float(h->type) && o.bound != SWG_BOUND_LOSSLESS) /* NaN as on land and ice; chunks without pay nothing */
+        h->fill = (swg__fill){SWG_FILL_ABOVE, h->type == SWG_ELEMENT_F32 ? 0x7FC00000 : 0x7FF8000000000000, INFINITY};
     SWG__TRY(swg__grid_resolve(ctx, &array, 0, &o, &h->fill, 0, 0, &h->grid));
     h->bound = opts->bound;
     h->value = opts->bound == SWG_BOUND_LOSSLESS ? 0 : opts->value;
@@ -129,6 +131,7 @@ size_t swg__filter_words(swg_context *ctx, const swg__header *header, int effort
     uint8_t last[4] = {0};
     memcpy(h.chunk, h.dims, sizeof h.chunk);
     h.n_chunks = 1;
+    h.psnr = 0; /* an extension has no place */
     h.off_models = h.incompat = 0;
     h.n_models = models.bytes ? swg__load32(models.data) : 0;
     swg__text_init(&bytes, ctx);

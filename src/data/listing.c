@@ -43,8 +43,7 @@ static bool read_time(hid_t object, double *time) {
     return ok;
 }
 
-/* A single number under one of the two usual names, as the dataset's own type holds it. */
-static const char *read_fill(hid_t object, swg_element element, uint64_t *bits) {
+const char *swg__h5_fill(hid_t object, swg_element element, uint64_t *bits) {
     static const char *const names[] = {"_FillValue", "missing_value"};
     for (int i = 0; i < 2; i++) {
         if (H5Aexists(object, names[i]) <= 0)
@@ -133,7 +132,7 @@ static herr_t describe(struct walk *walk, hid_t dataset, const char *path) {
             item->is_float = swg__h5_element(type, &item->element, &item->big_endian);
             item->is_integer = !item->is_float && swg__h5_integer(type, &item->element, &item->big_endian);
             if (item->is_float || item->is_integer)
-                item->fill = read_fill(dataset, item->element, &item->fill_bits);
+                item->fill = swg__h5_fill(dataset, item->element, &item->fill_bits);
             item->has_time = read_time(dataset, &item->time);
             item->type = describe_type(walk, type, item);
         }

@@ -30,6 +30,8 @@ typedef struct swg__listing {
 
 /* Opens an HDF5 file for reading, with the messages of a missing file and of a file that is not HDF5. Inside a session. */
 swg_status swg__h5_open(swg_context *ctx, const char *file, hid_t *out);
+/* A single number under one of the two usual attributes, _FillValue and missing_value, as `element` holds it; returns which, NULL none. */
+const char *swg__h5_fill(hid_t object, swg_element element, uint64_t *bits);
 /* Lists the datasets of an open file. `time` of the file is given to datasets without one of their own. Inside a session. */
 swg_status swg__h5_list(swg_context *ctx, swg__arena *arena, const char *file, hid_t handle, swg__listing *listing);
 /* Reads a 1-D dataset of strings (fixed or variable length) into the arena. */

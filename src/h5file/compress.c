@@ -117,9 +117,16 @@ static swg_status encode(compress_job *j, piece *p) {
     swg__free(j->ctx, p->values);
     p->values = NULL;
     /* Integers come back exactly: an index that is off by one is no index. */
-    bool lossy = swg__is_float(a->type);
     const swg__header *s = &p->cut.shape;
-    swg_codec_opts opts = {.bound = lossy ? j->opts->bound : SWG_BOUND_LOSSLESS, .value = lossy ? j->opts->value : 0, .without = j->opts->without, .keep_chunk = true};
+    swg_codec_opts opts = {.without = j->opts->without, .keep_chunk = true};
+    if (swg__is_float(a->type)) {
+        opts.bound = j->opts->bound;
+        opts.value = j->opts->value;
+        opts.has_range = j->opts->has_range;
+        opts.range_min = j->opts->range_min;
+        opts.range_max = j->opts->range_max;
+        SWG__TRY(swg__archive_fill(j->ctx, item->path, a->type, a->has_fill ? &a->fill_bits : NULL, j->opts, &opts));
+    }
     swg_codec_array bricks = {.type = a->type, .layout = s->layout, .ndim = s->ndim, .data = p->bricks};
     memcpy(bricks.dims, s->dims, sizeof bricks.dims);
     memcpy(opts.chunk, s->dims, sizeof opts.chunk);

@@ -7,6 +7,7 @@
 #include "archive/archive.h"
 #include "codec/filter.h"
 #include "data/hdf5.h"
+#include "data/listing.h"
 #include "data/sink.h"
 
 /* ---- walk.c: the objects of a file ---- */
@@ -27,6 +28,8 @@ typedef struct swg__h5_array {
     int64_t values;
     bool filtered, alone;    /* the filter is in its pipeline; nothing else is */
     bool scale;              /* a dimension scale: what axes are read by */
+    bool has_fill;           /* an attribute names a fill value: */
+    uint64_t fill_bits;
 } swg__h5_array;
 
 typedef struct swg__h5_item {
@@ -96,8 +99,8 @@ swg_status swg__h5_read_plain(swg_context *ctx, const char *path, hid_t file, co
 
 /* What a filtered dataset says of itself. */
 typedef struct swg__h5_facts {
-    swg_bound_mode bound;
-    double eb_abs, max_ratio;
+    swg_swz_info info;                    /* bound, eb_abs and fill values */
+    double max_ratio;
     int64_t stored;                       /* bytes of its chunks */
     int64_t mode_chunks[SWG_MODE_COUNT];  /* of records; of none where other filters stand behind ours */
     int64_t model_bytes;

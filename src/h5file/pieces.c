@@ -389,8 +389,9 @@ swg_status swg__h5_read_filtered(swg_context *ctx, const char *path, hid_t file,
     if (dataset >= 0)
         H5Dclose(dataset);
     swg__h5_leave(&session);
-    facts->bound = r.filter.header.bound;
-    facts->eb_abs = r.filter.header.grid.eb;
+    const swg__header *h = &r.filter.header;
+    facts->info = (swg_swz_info){.bound = h->bound, .eb_abs = h->grid.eb, .fill = h->fill.mode, .fill_bits = h->fill.bits, .fill_threshold = h->fill.threshold,
+                                 .range_min = h->range_min, .range_max = h->range_max};
     int64_t room = r.cut.chunks < BATCH ? r.cut.chunks : BATCH;
     if (status == SWG_OK && array->alone) {
         r.batch = swg__calloc(ctx, (size_t)room, sizeof *r.batch);

@@ -111,10 +111,9 @@ static swg_status compare(swg_context *ctx, const opened *original, const swg__h
     swg_codec_array flat = {.type = a->type, .ndim = 1, .dims = {a->values}, .data = values};
     swg_codec_gap gap;
     if (status == SWG_OK)
-        status = swg_codec_compare(ctx, &flat, restored, facts->eb_abs, &gap);
+        status = swg_codec_audit(ctx, &flat, restored, &facts->info, &gap);
     if (status == SWG_OK) {
-        swg_swz_info info = {.eb_abs = facts->eb_abs};
-        swg__row_compare(row, &gap, &info);
+        swg__row_compare(row, &gap, &facts->info);
         add_range(row, a, values, ctx);
     }
     swg__free(ctx, values);
@@ -132,9 +131,9 @@ static swg_status check_one(swg_context *ctx, const opened *file, const opened *
     int64_t before = swg__now_ns();
     swg_status status = swg__h5_read_filtered(ctx, file->path, file->file, item->path, &item->array, restored, &facts);
     row->decompress_s = (double)(swg__now_ns() - before) * 1e-9;
-    row->bound = facts.eb_abs;
+    row->bound = facts.info.eb_abs;
     row->max_ratio = facts.max_ratio;
-    row->max_abs_error = facts.max_ratio * facts.eb_abs;
+    row->max_abs_error = facts.info.bound == SWG_BOUND_PW_REL && facts.info.eb_abs > 0 ? NAN : facts.max_ratio * facts.info.eb_abs;
     row->bytes_out = facts.stored + 4 * SWG__FILTER_FIXED_WORDS + facts.model_bytes;
     memcpy(row->mode_chunks, facts.mode_chunks, sizeof row->mode_chunks);
     *model_bytes += facts.model_bytes;
@@ -246,7 +245,7 @@ static swg_status restore_item(swg__h5_copier *c, int64_t index, swg_archive_row
         int64_t before = swg__now_ns();
         status = swg__h5_read_filtered(c->ctx, c->from_path, c->from, item->path, &item->array, values, &facts);
         row->decompress_s = (double)(swg__now_ns() - before) * 1e-9;
-        row->bound = facts.eb_abs;
+        row->bound = facts.info.eb_abs;
         row->bytes_out = facts.stored + 4 * SWG__FILTER_FIXED_WORDS + facts.model_bytes;
     }
     swg__h5 session;

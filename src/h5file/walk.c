@@ -95,6 +95,7 @@ static bool describe(hid_t dataset, swg__h5_array *a) {
     }
     a->alone = a->filtered && filters == 1;
     a->scale = good && is_scale(dataset);
+    a->has_fill = good && swg__h5_fill(dataset, a->type, &a->fill_bits);
     if (list >= 0)
         H5Pclose(list);
     if (space >= 0)

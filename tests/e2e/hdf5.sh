@@ -82,7 +82,7 @@ while IFS= read -r line; do
     eval "$line" >log 2>&1 || { fail "docs/hdf5.md: $line"; cat log; }
 done <commands
 check [ $commands -gt 8 ]
-check [ "$(wc -c <small.h5)" -lt 300000 ]
+check [ "$(wc -c <small.h5)" -lt 200000 ]
 expect 0 "every value is within its bound" verify repacked.h5 bbh_q1_uniform_32_t5.h5
 expect 0 "27 arrays" decompress repacked.h5 -o again
 

@@ -35,7 +35,7 @@ static void writes_the_documented_form(void **state) {
     assert_int_equal(w[4], 0x5A575389); /* the header's magic */
     assert_int_equal(w[7], 196);
     assert_int_equal(w[10], 0x00010301); /* f32, three axes, absolute, grid */
-    assert_int_equal(w[11], 0x0C0100E4); /* identity, no fill, big endian, 12 bits */
+    assert_int_equal(w[11], 0x0C0102E4); /* identity, NaN is fill, big endian, 12 bits */
     const uint32_t dims[] = {32, 0, 16, 0, 8, 0, 1, 0, 32, 16, 8, 1};
     assert_memory_equal(w + 12, dims, sizeof dims);
     assert_int_equal(w[53], 0);
@@ -134,7 +134,7 @@ static void refuses_malformed_forms(void **state) {
     static const struct { size_t at; uint32_t value; const char *word; } cases[] = {
         {2, 54, "words"}, {4, 0, "not a .swz"}, {6, 2, "major version"}, {7, 192, "length"}, {7, 200, "length"}, {8, 1u << 7, "does not know"},
         {8, SWG__INCOMPAT_ENCLOSED, "single chunk"}, {9, SWG__COMPAT_APPEND, "single chunk"}, {10, 0x00010200, "element type"},
-        {10, 0x00010001, "dimensions"}, {10, 0x00010501, "dimensions"}, {11, 0x18000000, "permutation"}, {11, 0x0C0200E4, "single chunk"},
+        {10, 0x00010001, "dimensions"}, {10, 0x00010501, "dimensions"}, {11, 0x18000000, "permutation"}, {11, 0x0C0202E4, "single chunk"}, {11, 0x0C0000E4, "fill threshold"},
         {12, 9, "single chunk"}, {20, 0, "chunk is empty"}, {20, 9, "larger than the array"}, {28, 0xFFFFFFFF, "significant bits"}, {29, 0x7FF00000, "finite"},
         {42, 2, "single chunk"}, {44, 196, "single chunk"}, {46, 1, "other models"}, {53, 4, "models"}, {53, 60001, "models"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

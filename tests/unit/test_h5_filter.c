@@ -87,7 +87,7 @@ static void every_kind_of_data(void **state) {
     float x[N], back[N];
     static const hsize_t dims[4] = {6, 7, 7, 7}, chunk[4] = {4, 7, 7, 7};
     static const struct { swg_bound_mode mode; double value, range, eb; } bounds[] = {
-        {SWG_BOUND_ABS, 1e-3, 0, 1e-3}, {SWG_BOUND_REL, 1e-3, 2, 2e-3}, {SWG_BOUND_PSNR, 60, 2, 2e-3}, {SWG_BOUND_LOSSLESS, 0, 0, 0}};
+        {SWG_BOUND_ABS, 1e-3, 0, 1e-3}, {SWG_BOUND_REL, 1e-3, 2, 2e-3}, {SWG_BOUND_PSNR, 60, 2, 2e-3}, {SWG_BOUND_PW_REL, 1e-3, 0, 1e-3}, {SWG_BOUND_LOSSLESS, 0, 0, 0}};
     hid_t file = open_file();
     for (int kind = 0; kind < 4; kind++)
         for (size_t b = 0; b < sizeof bounds / sizeof *bounds; b++) {
@@ -109,7 +109,8 @@ static void every_kind_of_data(void **state) {
             assert_true(read_back(file, name, H5T_NATIVE_FLOAT, back) >= 0);
             swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 1, .dims = {N}, .data = x};
             swg_codec_gap gap;
-            assert_ok(ctx, swg_codec_compare(ctx, &a, back, bounds[b].eb, &gap));
+            const swg_swz_info info = {.bound = bounds[b].mode, .eb_abs = bounds[b].eb, .fill = SWG_FILL_NONE};
+            assert_ok(ctx, swg_codec_audit(ctx, &a, back, &info, &gap));
             assert_int_equal(gap.violations, 0);
             set = H5Dopen2(file, name, H5P_DEFAULT);
             hsize_t stored = H5Dget_storage_size(set);
