@@ -40,6 +40,7 @@ typedef struct stream_case {
 
 #define PLANES_OFF (1u << SWG_MODE_PLANES)
 #define STENCIL_OFF (1u << SWG_MODE_STENCIL)
+#define INTERP_ONLY (~(1u << SWG_MODE_INTERPOLATION))
 #define LOSSLESS .opts = {.bound = SWG_BOUND_LOSSLESS}
 #define ABS(v) .opts = {.bound = SWG_BOUND_ABS, .value = (v)}
 #define REL(v) .opts = {.bound = SWG_BOUND_REL, .value = (v)}
@@ -83,6 +84,12 @@ static const stream_case cases[] = {
     {"stencil_u32", SWG_ELEMENT_U32, SMOOTH, CLEAN, GRID3, .opts = {.without = PLANES_OFF}},
     {"stencil_i64_abs", SWG_ELEMENT_I64, SMOOTH, CLEAN, GRID3, ABS(1e6)},
     {"stencil_u64_abs", SWG_ELEMENT_U64, SMOOTH, CLEAN, GRID4, ABS(1e6)},
+    /* mode G */
+    {"interp_f32_3d", SWG_ELEMENT_F32, SMOOTH, CLEAN, {10, 18, 21}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = INTERP_ONLY}},
+    {"interp_f64_2d", SWG_ELEMENT_F64, SMOOTH, CLEAN, {40, 70}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = INTERP_ONLY}},
+    {"interp_f32_1d", SWG_ELEMENT_F32, SMOOTH, SPECIALS, {900}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = INTERP_ONLY, .fill = SWG_FILL_NONE}},
+    {"interp_f64_4d_fill", SWG_ELEMENT_F64, SMOOTH, HOLES, {3, 7, 8, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = INTERP_ONLY, .fill = SWG_FILL_VALUE}},
+    {"interp_f32_rough", SWG_ELEMENT_F32, ROUGH, CLEAN, GRID3, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = INTERP_ONLY}},
     /* masks */
     {"fill_f32", SWG_ELEMENT_F32, SMOOTH, HOLES, GRID3, .opts = {.bound = SWG_BOUND_ABS, .value = 0.5, .fill = SWG_FILL_VALUE}},
     {"fill_f64_4d", SWG_ELEMENT_F64, SMOOTH, HOLES, GRID4, .opts = {.bound = SWG_BOUND_ABS, .value = 0.5, .fill = SWG_FILL_VALUE}},
@@ -256,6 +263,8 @@ static uint32_t value_crc(swg_element type, const void *values, int64_t count, u
 static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_model *model, swg_codec_buffer *out, swg_codec_stats *stats) {
     swg_codec_array a;
     swg_codec_opts o = c->opts;
+    if (o.without != INTERP_ONLY) /* what the stencil's streams are for is not to be left to better modes */
+        o.without |= 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION;
     bool is_float = c->type == SWG_ELEMENT_F32 || c->type == SWG_ELEMENT_F64;
     if (!swg_fill_bits(c->type, is_float ? 1e20 : 99, &o.fill_bits))
         return complain(ctx, c->name, "fill");
