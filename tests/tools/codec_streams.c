@@ -263,8 +263,6 @@ static uint32_t value_crc(swg_element type, const void *values, int64_t count, u
 static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_model *model, swg_codec_buffer *out, swg_codec_stats *stats) {
     swg_codec_array a;
     swg_codec_opts o = c->opts;
-    if (o.without != INTERP_ONLY) /* what the stencil's streams are for is not to be left to better modes */
-        o.without |= 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION;
     bool is_float = c->type == SWG_ELEMENT_F32 || c->type == SWG_ELEMENT_F64;
     if (!swg_fill_bits(c->type, is_float ? 1e20 : 99, &o.fill_bits))
         return complain(ctx, c->name, "fill");
@@ -273,6 +271,8 @@ static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_m
     o.model = c->network ? model : NULL;
     if (strncmp(c->name, "poly", 4) != 0)
         o.without |= 1u << SWG_MODE_POLY;
+    if (strncmp(c->name, "interp", 6) != 0)
+        o.without |= 1u << SWG_MODE_INTERPOLATION;
     return swg_codec_compress(ctx, &a, &o, out, stats) == SWG_OK ? 0 : complain(ctx, c->name, "compress");
 }
 
