@@ -40,6 +40,7 @@ typedef struct stream_case {
 
 #define PLANES_OFF (1u << SWG_MODE_PLANES)
 #define STENCIL_OFF (1u << SWG_MODE_STENCIL)
+#define INTERP_ONLY (~(1u << SWG_MODE_INTERPOLATION))
 #define LOSSLESS .opts = {.bound = SWG_BOUND_LOSSLESS}
 #define ABS(v) .opts = {.bound = SWG_BOUND_ABS, .value = (v)}
 #define REL(v) .opts = {.bound = SWG_BOUND_REL, .value = (v)}
@@ -83,6 +84,12 @@ static const stream_case cases[] = {
     {"stencil_u32", SWG_ELEMENT_U32, SMOOTH, CLEAN, GRID3, .opts = {.without = PLANES_OFF}},
     {"stencil_i64_abs", SWG_ELEMENT_I64, SMOOTH, CLEAN, GRID3, ABS(1e6)},
     {"stencil_u64_abs", SWG_ELEMENT_U64, SMOOTH, CLEAN, GRID4, ABS(1e6)},
+    /* mode G */
+    {"interp_f32_3d", SWG_ELEMENT_F32, SMOOTH, CLEAN, {10, 18, 21}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = INTERP_ONLY}},
+    {"interp_f64_2d", SWG_ELEMENT_F64, SMOOTH, CLEAN, {40, 70}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = INTERP_ONLY}},
+    {"interp_f32_1d", SWG_ELEMENT_F32, SMOOTH, SPECIALS, {900}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = INTERP_ONLY, .fill = SWG_FILL_NONE}},
+    {"interp_f64_4d_fill", SWG_ELEMENT_F64, SMOOTH, HOLES, {3, 7, 8, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = INTERP_ONLY, .fill = SWG_FILL_VALUE}},
+    {"interp_f32_rough", SWG_ELEMENT_F32, ROUGH, CLEAN, GRID3, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = INTERP_ONLY}},
     /* masks */
     {"fill_f32", SWG_ELEMENT_F32, SMOOTH, HOLES, GRID3, .opts = {.bound = SWG_BOUND_ABS, .value = 0.5, .fill = SWG_FILL_VALUE}},
     {"fill_f64_4d", SWG_ELEMENT_F64, SMOOTH, HOLES, GRID4, .opts = {.bound = SWG_BOUND_ABS, .value = 0.5, .fill = SWG_FILL_VALUE}},
@@ -264,6 +271,8 @@ static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_m
     o.model = c->network ? model : NULL;
     if (strncmp(c->name, "poly", 4) != 0)
         o.without |= 1u << SWG_MODE_POLY;
+    if (strncmp(c->name, "interp", 6) != 0)
+        o.without |= 1u << SWG_MODE_INTERPOLATION;
     return swg_codec_compress(ctx, &a, &o, out, stats) == SWG_OK ? 0 : complain(ctx, c->name, "compress");
 }
 
