@@ -110,6 +110,10 @@ static const stream_case cases[] = {
     {"poly_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}},
     {"poly_f64_blocks", SWG_ELEMENT_F64, SMOOTH, CLEAN, {8, 7, 7, 7}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}, .blocks = true},
     {"poly_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF, .fill = SWG_FILL_VALUE}},
+    /* mode G */
+    {"interpolation_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}},
+    {"interpolation_f64_2d", SWG_ELEMENT_F64, SMOOTH, CLEAN, {60, 50}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}},
+    {"interpolation_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF, .fill = SWG_FILL_VALUE}},
     /* mode B-SWAE */
     {"network_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .network = true},
     {"network_f64_blocks", SWG_ELEMENT_F64, SMOOTH, CLEAN, {20, 5, 5, 5}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .blocks = true, .network = true},
@@ -269,10 +273,9 @@ static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_m
     make_array(c, &a, data, o.fill_bits);
     o.fill_bits = o.fill == SWG_FILL_VALUE ? o.fill_bits : 0;
     o.model = c->network ? model : NULL;
-    if (strncmp(c->name, "poly", 4) != 0)
+    if (strncmp(c->name, "poly", 4) != 0) /* a name says which mode the case is about */
         o.without |= 1u << SWG_MODE_POLY;
-    if (strncmp(c->name, "interp", 6) != 0)
-        o.without |= 1u << SWG_MODE_INTERPOLATION;
+    o.without |= strncmp(c->name, "interp", 6) != 0 ? 1u << SWG_MODE_INTERPOLATION : 1u << SWG_MODE_POLY;
     return swg_codec_compress(ctx, &a, &o, out, stats) == SWG_OK ? 0 : complain(ctx, c->name, "compress");
 }
 

@@ -24,6 +24,10 @@ static void every_small_shape(void **state) {
             round_trip(ctx, &a, NULL, NULL);
             round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = round % 4 ? 0.01 : 3}, NULL);
             round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-4}, NULL);
+            bool is_float = a.type == SWG_ELEMENT_F32 || a.type == SWG_ELEMENT_F64;
+            swg_codec_opts o = {.bound = is_float ? SWG_BOUND_PW_REL : SWG_BOUND_PSNR, .value = is_float ? 1e-3 : 40, .fill = SWG_FILL_VALUE};
+            memcpy(&o.fill_bits, (const char *)data + (size_t)(array_values(&a) / 2) * (size_t)swg_element_bytes(a.type), (size_t)swg_element_bytes(a.type));
+            round_trip(ctx, &a, &o, NULL); /* a value in the middle stands for no data; all little endian */
         }
 }
 
@@ -77,7 +81,11 @@ static void specials_everywhere(void **state) {
     double y[N];
     swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {4, 5, 6}, .data = x};
     swg_codec_array b = {.type = SWG_ELEMENT_F64, .ndim = 3, .dims = {4, 5, 6}, .data = y};
-    static const swg_codec_opts opts[] = {{.bound = SWG_BOUND_ABS, .value = 1e-2}, {.bound = SWG_BOUND_LOSSLESS}, {.bound = SWG_BOUND_ABS, .value = 1e-40}};
+    static const swg_codec_opts opts[] = {{.bound = SWG_BOUND_ABS, .value = 1e-2}, {.bound = SWG_BOUND_LOSSLESS}, {.bound = SWG_BOUND_ABS, .value = 1e-40},
+                                          {.bound = SWG_BOUND_PW_REL, .value = 1e-3}, {.bound = SWG_BOUND_PW_REL, .value = 1e-2, .fill = SWG_FILL_NONE},
+                                          {.bound = SWG_BOUND_ABS, .value = 1e-2, .fill = SWG_FILL_ABOVE, .fill_threshold = 1e30},
+                                          {.bound = SWG_BOUND_ABS, .value = 1e-2, .fill = SWG_FILL_NONE}};
+    enum { OPTS = sizeof opts / sizeof opts[0] };
     for (int i = 0; i < N; i++)
         for (int s = 0; s < 11; s++) {
             fill_smooth(&a, x, 1);
@@ -88,15 +96,15 @@ static void specials_everywhere(void **state) {
                 memcpy(&x[(i + 1) % N], &odd32[s], 4);
                 memcpy(&y[(i + 7) % N], &odd64[(s + 1) % 11], 8);
             }
-            round_trip(ctx, &a, &opts[(i + s) % 3], NULL);
-            round_trip(ctx, &b, &opts[(i + s) % 3], NULL);
+            round_trip(ctx, &a, &opts[(i + s) % OPTS], NULL);
+            round_trip(ctx, &b, &opts[(i + s) % OPTS], NULL);
         }
     for (int s = 0; s < 11; s++) { /* nothing else */
         for (int i = 0; i < N; i++) {
             memcpy(&x[i], &odd32[i % 7 == 3 ? (s + 1) % 11 : s], 4);
             memcpy(&y[i], &odd64[i % 7 == 3 ? (s + 1) % 11 : s], 8);
         }
-        for (int o = 0; o < 3; o++) {
+        for (int o = 0; o < OPTS; o++) {
             round_trip(ctx, &a, &opts[o], NULL);
             round_trip(ctx, &b, &opts[o], NULL);
         }
