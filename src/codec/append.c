@@ -129,6 +129,8 @@ static swg_status create(swg_codec_appender *a, const swg_codec_array *step, con
         return swg__fail(a->ctx, SWG_ENOTFOUND, "%s: is not there, and without a shape and a bound it cannot be made", a->path);
     if (opts->model)
         return swg__fail(a->ctx, SWG_EUNSUPPORTED, "%s: a growing stream takes no network", a->path);
+    if (opts->bound != SWG_BOUND_LOSSLESS && opts->bound != SWG_BOUND_ABS && opts->bound != SWG_BOUND_REL)
+        return swg__fail(a->ctx, SWG_EUNSUPPORTED, "%s: a growing stream has an absolute bound, one relative to a range, or none", a->path);
     if (opts->bound == SWG_BOUND_REL && !opts->has_range)
         return swg__fail(a->ctx, SWG_EINVAL, "%s: a bound relative to the range needs the range of the whole series before its first step", a->path);
     if (opts->has_range && !(opts->range_min <= opts->range_max && isfinite(opts->range_min) && isfinite(opts->range_max)))
