@@ -63,7 +63,7 @@ static double number_bits(double v) { return 2 + 2 * log2(1 + fabs(v)); }
 
 /* The corrections' class for this many of them and this sum, and what they take. */
 static double fix_bits(const leaf *l, double some, double sum, int *fix) {
-    enum { LAST = 24 };
+    enum { LAST = 25 }; /* bucket 27: without raw bits */
     if (some == 0) {
         *fix = 0;
         return 0;
@@ -73,7 +73,7 @@ static double fix_bits(const leaf *l, double some, double sum, int *fix) {
     *fix = centre;
     if (centre > LAST) /* low bits go raw */
         return (double)l->nodes * (3.2 + log2(sum / (double)l->nodes));
-    int from = centre - 3 < 1 ? 1 : centre - 3, to = centre < 4 ? 8 : centre + 3;
+    int from = centre - 3 < 1 ? 1 : centre - 3, to = centre < 4 ? 8 : centre + 3 < LAST ? centre + 3 : LAST;
     for (int f = from; f <= to; f++) {
         const uint16_t *cost = swg__cost[9 * (f + 2)];
         double bits = none * cost[15] + some * cost[16] + (sum - some) * (cost[17] - cost[16]);
