@@ -7,7 +7,7 @@
 #include "codec/encode.h"
 #include "h5file/h5file.h"
 
-enum { CHUNK_LEAST = 1 << 15, CHUNK_MOST = 1 << 22, BATCH_BYTES = 64 << 20 };
+enum { CHUNK_LEAST = 1 << 17, CHUNK_MOST = 1 << 22, BATCH_BYTES = 64 << 20 };
 
 /* ---- cutting ---- */
 
