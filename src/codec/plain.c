@@ -41,7 +41,7 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
     /* The stencil's own estimate need not be coded out where it is clearly worse than another's. */
     int64_t limit = estimate < (int64_t)raw ? estimate + estimate / 16 : (int64_t)raw;
     limit = smooth < limit ? smooth + smooth / 4 : limit;
-    limit = loose < limit - limit / 8 ? loose + loose / 8 : limit;
+    limit = loose < limit - limit / 4 ? loose + loose / 4 : limit;
     bool coded = false;
     if (status == SWG_OK && try_stencil)
         status = swg__stencil_encode(chunk, limit, draft, &coded);
@@ -57,7 +57,8 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
         coded = coded || better;
     }
     shortest = (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);
-    if (status == SWG_OK && loose < shortest + shortest / 16 + 1000) {
+    /* A small part of a chunk has more borders: it promises too little by about a tenth. */
+    if (status == SWG_OK && loose - loose / 10 < shortest + 1000) {
         swg__draft interp;
         bool better = false;
         swg__draft_init(&interp, chunk->ctx);
