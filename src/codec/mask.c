@@ -227,7 +227,7 @@ const char *swg__mask_read(const swg__chunk *chunk, const swg__record *record, u
 
 const char *swg__mask_apply(const swg__chunk *chunk, const uint8_t *mask, swg__span values) {
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
-    swg__cursor in = {.at = values.data, .end = values.data + values.bytes};
+    swg__cursor in = {.at = values.data, .end = values.data ? values.data + values.bytes : NULL};
     for (int64_t i = 0; i < chunk->count; i++) {
         if (mask[i] != SWG__MASK_FILL)
             continue;
