@@ -38,7 +38,7 @@ def evaluate(arguments, name):
     """Figures of the test part, from the file beside the run if it is there."""
     path = os.path.join(arguments.runs, name, "test.json")
     if not os.path.exists(path):
-        words = ["eval", os.path.join(arguments.runs, name), f"data.path={arguments.data}", "--part", "test", "--json"]
+        words = ["eval", os.path.join(arguments.runs, name), f"data.path={arguments.data}", "--part", "test", "--percentiles", "--json"]
         text = subprocess.run(command(arguments, *words), check=True, stdout=subprocess.PIPE).stdout
         with open(path + ".part", "wb") as out:
             out.write(text)
