@@ -64,7 +64,7 @@ void swg__poly_load(swg__poly_coder *coder, int64_t first, const int64_t step[2]
             if (beyond) /* these become outliers: a neighbour's level disturbs least */
                 for (int x = 0; x < n[2]; x++)
                     if (!(fabs(level[x]) <= reach))
-                        level[x] = x ? level[x - 1] : to && !at[2] ? level[-1] : 0;
+                        level[x] = x ? level[x - 1] : y ? level[-whole[2]] : z ? level[-whole[1] * whole[2]] : 0;
         }
 }
 
