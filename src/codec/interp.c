@@ -347,7 +347,7 @@ static int64_t code_value(coder *c, int64_t at, int64_t guess, int64_t step) {
     const swg__grid *grid = &c->f.chunk->grid;
     const double x = swg__load_value(grid->type, c->f.chunk->values, at), level = level_of(c, at);
     bool good = !isnan(level), usable;
-    int64_t k = good ? (int64_t)rint((level - (double)guess) / (double)step) : 0, u = guess + k * step;
+    int64_t k = good ? llrint((level - (double)guess) / (double)step) : 0, u = guess + k * step;
     if (good) {
         double error = fabs(swg__typed_value(grid, 4, u, &usable) - x);
         if (!(usable && error < grid->eb)) {
@@ -476,8 +476,8 @@ static int64_t sample_cost(const sample *s, const pass *p, const int16_t *w) {
     const double step = 1.0 / (FINE >> p->level->t);
     int64_t cost = 0;
     for (int64_t i = 0; i < s->count; i++) {
-        double k = fabs(rint((s->target[i] - (double)swg__interp_predict(s->g[i], p->shape.features, w)) * step));
-        uint64_t v = k < 0x1p45 ? (uint64_t)k + 1 : (uint64_t)1 << 45;
+        int64_t k = llrint((s->target[i] - (double)swg__interp_predict(s->g[i], p->shape.features, w)) * step);
+        uint64_t v = (uint64_t)(k < 0 ? -k : k) + 1;
         int e = 63 - __builtin_clzll(v);
         cost += 256 * e + (int64_t)(((v << 8) >> e) - 256);
     }
