@@ -159,7 +159,7 @@ swg_status swg_model_set_inference(swg_model *m, swg_inference inference, const 
     if (keep_f32 && strlen(keep_f32) >= sizeof m->recipe.keep_f32)
         return swg__fail(m->ctx, SWG_EINVAL, "layers that stay f32: the list is too long");
     pthread_mutex_lock(&m->lock);
-    m->recipe.inference = inference;
+    m->recipe.inference = (int)inference;
     snprintf(m->recipe.keep_f32, sizeof m->recipe.keep_f32, "%s", keep_f32 ? keep_f32 : "");
     drop_plans(m);
     pthread_mutex_unlock(&m->lock);

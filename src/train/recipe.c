@@ -102,7 +102,7 @@ static swg_status read_inference(swg_context *ctx, swg_config *c, swg__recipe *r
     const char *name = swg_config_string(c, "inference.precision");
     if (!name || !swg_inference_find(name, &inference))
         return swg__fail(ctx, SWG_EUSAGE, "inference.precision: unknown precision \"%s\"", name ? name : "");
-    r->inference = inference;
+    r->inference = (int)inference;
     return swg_config_has(c, "inference.keep_f32") ? join(ctx, c, "inference.keep_f32", r->keep_f32, sizeof r->keep_f32) : SWG_OK;
 }
 
