@@ -28,7 +28,8 @@ static bool reserve(swg__text *text, size_t extra) {
 void swg__text_add(swg__text *text, const char *bytes, size_t length) {
     if (!reserve(text, length))
         return;
-    memcpy(text->data + text->length, bytes, length);
+    if (length) /* bytes may be NULL then */
+        memcpy(text->data + text->length, bytes, length);
     text->length += length;
     text->data[text->length] = 0;
 }

@@ -6,6 +6,7 @@
 
 typedef double vf64 __attribute__((vector_size(8 * LANES)));
 typedef int64_t vi64 __attribute__((vector_size(8 * LANES)));
+typedef uint64_t vu64 __attribute__((vector_size(8 * LANES)));
 typedef float vf32 __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi32h __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi32 __attribute__((vector_size(8 * LANES)));
@@ -72,7 +73,7 @@ static inline void store_32(int32_t *u, vf64 sum) {
     memcpy(u, &v, sizeof v);
 }
 static inline void store_64(int64_t *u, vf64 sum) {
-    vi64 v = (vi64)sum - ROUNDER_BITS;
+    vi64 v = (vi64)((vu64)sum - (uint64_t)ROUNDER_BITS); /* unsigned: the sums of a row that is given up may be anything */
     memcpy(u, &v, sizeof v);
 }
 

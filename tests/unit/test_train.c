@@ -193,10 +193,10 @@ static void stopped_and_resumed_is_the_same(void **state) {
     write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
     char data[320];
     strcpy(data, s.path);
-    static const char *const variants[][2] = {{NULL}, {"trainer.max_steps=8"}, {"data.norm=zscore"}, {"early_stopping.patience=1", "optimizer.lr=1e-9"},
+    static const char *const variants[][3] = {{NULL}, {"trainer.max_steps=8"}, {"data.norm=zscore"}, {"early_stopping.patience=1", "optimizer.lr=1e-9"},
                                               {"scheduler.name=onecycle", "scheduler.interval=step"}, {"scheduler.name=plateau", "scheduler.patience=0"},
                                               {"trainer.accumulate=2", "data.workers=2"}, {"ema.momentum=0.9", "ema.validate=true"},
-                                              {"optimizer.name=sgd", "data.workers=1"}, {"data.augment=flip"}, {"optimizer.amsgrad=true", "optimizer.groups=[\"*.bias wd=0\"]"}};
+                                              {"optimizer.name=sgd", "data.workers=1", "data.augment=flip"}, {"optimizer.amsgrad=true", "optimizer.groups=[\"*.bias wd=0\"]"}};
     static const int64_t stops[][8] = {
         {0, -1}, {1, -1}, {4, -1}, {5, -1}, {7, -1}, {10, -1}, {16, -1}, {0, 0, 0, 0, 0, 0, -1}, {2, 1, 4, -1}, {4, 0, -1}, {3, 3, 3, 3, -1}};
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
