@@ -88,8 +88,8 @@ static void rows(void **state) {
     swg_context *ctx = *state;
     static const char *const patterns[] = {"mlp-b16", "mlp1-train-*", "adamw-4*", "matmul-4096x16x256", "win", "layer-norm-train"};
     swg__bench b;
-    assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = patterns, .pattern_count = 6, .threads = 2, .quick = true}, &b));
-    assert_int_equal(b.row_count, 14);
+    assert_ok(ctx, swg__bench_run(ctx, &(swg__bench_opts){.patterns = patterns, .pattern_count = TESTING_SLOW ? 3 : 6, .threads = 2, .quick = true}, &b));
+    assert_true(b.row_count == 14 || TESTING_SLOW);
     assert_int_equal(b.team_count, 2);
     for (int i = 0; i < b.row_count; i++) {
         const swg__row *row = &b.rows[i];
