@@ -246,7 +246,7 @@ static void allocation_failures(void **state) {
     cosine_open(&n, 3, 3, SWG_CODEC_GELU, &network);
     swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {400, 3, 3, 3}, .data = sample};
     int64_t fail_at = 0;
-    for (bool done = false; !done; fail_at += TESTING_SLOW ? 7 : 1) {
+    for (bool done = false; !done; fail_at += TESTING_SLOW ? 23 : 1) {
         testing_allocator t = {.fail_at = -1};
         swg_context *ctx;
         swg_codec_model *model;

@@ -238,7 +238,7 @@ static void a_copy_keeps_the_bound(void **state) {
 
 /* ---- the callbacks themselves, from many threads: nothing is shared ---- */
 
-enum { THREADS = 8, VALUES = 32 * 32 * 8 };
+enum { THREADS = TESTING_SLOW ? 4 : 8, VALUES = 32 * 32 * 8 };
 
 typedef struct worker {
     H5Z_func_t filter;
@@ -250,7 +250,7 @@ typedef struct worker {
 
 static void *work(void *arg) {
     worker *w = arg;
-    for (int round = 0; round < (TESTING_SLOW ? 3 : 20); round++) {
+    for (int round = 0; round < (TESTING_SLOW ? 1 : 20); round++) {
         size_t capacity = VALUES * sizeof(float);
         float *x = malloc(capacity);
         void *buffer = malloc(capacity);
