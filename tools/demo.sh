@@ -24,9 +24,11 @@ echo "== decompress, and check every restored value against the original files"
 
 echo
 echo "== what each way of coding reaches alone (the default takes the shortest, chunk by chunk)"
-for alone in "stencil network,planes" "network stencil,planes" "planes stencil,network"; do
-    "$swage" compress samples/bssn -e "$bound" -m "$out/run" --without "${alone#* }" -o "$out/alone.swz" --json > "$out/alone.json"
-    awk -v m="${alone% *}" '/"ratio":/ { gsub(/[",]/, ""); printf "   %-10s %6.2f : 1\n", m, $2; exit }' "$out/alone.json"
+modes="poly interpolation stencil network planes"
+for alone in $modes; do
+    others=$(for mode in $modes; do [ "$mode" = "$alone" ] || printf '%s,' "$mode"; done)
+    "$swage" compress samples/bssn -e "$bound" -m "$out/run" --without "${others%,}" -o "$out/alone.swz" --json > "$out/alone.json"
+    awk -v m="$alone" '/"ratio":/ { gsub(/[",]/, ""); printf "   %-13s %6.2f : 1\n", m, $2; exit }' "$out/alone.json"
 done
 rm -f "$out/alone.swz" "$out/alone.json"
 
