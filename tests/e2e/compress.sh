@@ -3,38 +3,14 @@
 # files, on full disks and when they are interrupted; their JSON has the keys of docs/cli.md; threads do not change a byte.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-source=$2
-tools=$(dirname "$swage")
-work=$(mktemp -d)
+. "$(dirname "$0")/common.sh"
 mounted=
 cleanup() {
     [ -z "$mounted" ] || umount "$mounted"
     rm -rf "$work"
 }
 trap cleanup EXIT
-failures=0
-cd "$work" || exit 1
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-check() { "$@" || fail "$*"; }
-# expect STATUS TEXT ARGUMENTS...: exit status of swage, and the text in stdout or stderr.
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$swage" "$@" >out 2>err
-    got=$?
-    if [ $got != "$status" ] || ! cat out err | grep -qF -- "$text"; then
-        fail "swage $*: exit $got, expected $status with: $text"
-        cat out err
-    fi
-}
 json() { "$tools/json" "$@"; }
-make() { "$tools/make_h5" "$@" || fail "make_h5 $*"; }
 bytes() { wc -c <"$1" | tr -d ' '; }
 # holds EXPRESSION: an awk condition
 holds() { awk "BEGIN { exit !($1) }" || fail "$1"; }

@@ -3,31 +3,8 @@
 # four axes and either byte order come back as promised, as judged by verify and, where it is installed, by h5diff.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-tools=$(dirname "$swage")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-check() { "$@" || fail "$*"; }
-expect() { # STATUS TEXT ARGUMENTS...
-    status=$1 text=$2
-    shift 2
-    "$swage" "$@" >out 2>err
-    got=$?
-    if [ $got != "$status" ] || ! cat out err | grep -qF -- "$text"; then
-        fail "swage $*: exit $got, expected $status with: $text"
-        cat out err
-    fi
-}
+. "$(dirname "$0")/common.sh"
 json() { "$tools/json" "$@"; }
-make() { "$tools/make_h5" "$@" || fail "make_h5 $*"; }
 holds() { awk "BEGIN { exit !($1) }" || fail "$1"; }
 # round FILE ARGUMENTS...: compress, restore, verify; leaves x.swz and back/.
 round() {

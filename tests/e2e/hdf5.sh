@@ -3,34 +3,10 @@
 # within the bound, and the other way round; swage doctor and h5args say what is wrong.
 # Arguments: path of swage, source folder. SWAGE_PYTHON: a Python with h5py; without one that part is left out, visibly.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-source=$2
-tools=$(dirname "$swage")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
+. "$(dirname "$0")/common.sh"
 PATH=$tools:$PATH
 export PATH
 unset HDF5_PLUGIN_PATH HDF5_PLUGIN_PRELOAD
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-check() { "$@" || fail "$*"; }
-# expect STATUS TEXT ARGUMENTS...: exit status of swage, and the text in stdout or stderr.
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$swage" "$@" >out 2>err
-    got=$?
-    if [ $got != "$status" ] || ! cat out err | grep -qF -- "$text"; then
-        fail "swage $*: exit $got, expected $status with: $text"
-        cat out err
-    fi
-}
 value() { "$tools/json" "$@"; }
 
 # An installation elsewhere.

@@ -3,31 +3,7 @@
 # other options, changed inputs and damaged leftovers begin anew; how many arrays are worked on at a time does not change a byte.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-source=$2
-tools=$(dirname "$swage")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-check() { "$@" || fail "$*"; }
-expect() { # expect STATUS TEXT ARGUMENTS...: exit status of swage, and the text in stdout or stderr
-    status=$1 text=$2
-    shift 2
-    "$swage" "$@" >out 2>err
-    got=$?
-    if [ $got != "$status" ] || ! cat out err | grep -qF -- "$text"; then
-        fail "swage $*: exit $got, expected $status with: $text"
-        cat out err
-    fi
-}
-make() { "$tools/make_h5" "$@" || fail "make_h5 $*"; }
+. "$(dirname "$0")/common.sh"
 
 mkdir in
 specs=

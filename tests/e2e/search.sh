@@ -3,30 +3,9 @@
 # on, a wider one adds only what is new; a run that fails is told and does not stop the others; the Slurm scripts do the same work.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-source=$2
-json=$(dirname "$1")/json
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-check() { "$@" || fail "$*"; }
+. "$(dirname "$0")/common.sh"
+json=$tools/json
 equal() { [ "$1" = "$2" ] || fail "$3: $1, expected $2"; }
-expect() { # STATUS TEXT ARGUMENTS...
-    status=$1 text=$2
-    shift 2
-    "$swage" "$@" >out 2>err
-    got=$?
-    if [ $got != "$status" ] || ! cat out err | grep -qF -- "$text"; then
-        fail "swage $*: exit $got, expected $status with: $text"
-        cat out err
-    fi
-}
 data=$source/samples/bssn/bbh_q1_blocks_64_t5.h5
 small="data.path=$data data.vars=U_CHI epochs=1 model.hidden=[16]"
 

@@ -3,30 +3,7 @@
 # within the bound; a file cut off while it grew is recovered, a damaged one salvaged.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-tools=$(dirname "$swage")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-check() { "$@" || fail "$*"; }
-expect() { # expect STATUS TEXT ARGUMENTS...: exit status of swage, and the text in stdout or stderr
-    status=$1 text=$2
-    shift 2
-    "$swage" "$@" >out 2>err
-    got=$?
-    if [ $got != "$status" ] || ! cat out err | grep -qF -- "$text"; then
-        fail "swage $*: exit $got, expected $status with: $text"
-        cat out err
-    fi
-}
-make() { "$tools/make_h5" "$@" || fail "make_h5 $*"; }
+. "$(dirname "$0")/common.sh"
 bytes() { wc -c <"$1" | tr -d ' '; }
 # part FILE FROM COUNT: bytes of a file
 part() { tail -c +$(($2 + 1)) "$1" | head -c "$3"; }
