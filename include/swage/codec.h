@@ -229,8 +229,9 @@ swg_status swg_codec_model_make(swg_context *ctx, const swg_codec_network *netwo
                                 swg_codec_model **model, swg_codec_model_report *report);
 void swg_codec_model_free(swg_context *ctx, swg_codec_model *model);
 
-/* The blob as it stands in files, owned by the model, and its SHA-256 (may be NULL). */
-const uint8_t *swg_codec_model_blob(const swg_codec_model *model, size_t *bytes, uint8_t sha256[32]);
+/* The models of a set. The blob as it stands in files, owned by the set, and its SHA-256 (may be NULL). */
+int swg_codec_model_count(const swg_codec_model *model);
+const uint8_t *swg_codec_model_blob(const swg_codec_model *model, int index, size_t *bytes, uint8_t sha256[32]);
 
 /* ---- reading ---- */
 

@@ -5,7 +5,9 @@
 #include "encode.h"
 #include "mask.h"
 #include "swz.h"
+#include "swae.h"
 #include "target.h"
+#include "tiles.h"
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
@@ -58,6 +60,14 @@ static void choose_chunk(swg__header *h, int edge, int64_t usual) {
     }
 }
 
+/* Edge of an autoencoder's tiles, 0: there is none. */
+static int edge_of(const swg_codec_model *model) {
+    for (int i = 0; model && i < model->count; i++)
+        if (model->blob[i].kind && model->blob[i].kind->code == SWG__KIND_SWAE)
+            return ((const swg__swae *)model->blob[i].parsed)->net.edge;
+    return 0;
+}
+
 static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const swg_codec_opts *opts, swg__header *h) {
     if (!swg_element_bytes(a->type))
         return swg__fail(ctx, SWG_EDTYPE, "element type %d is not one the codec knows", (int)a->type);
@@ -80,7 +90,7 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
         (a->ndim != 4 || a->dims[1] < 3 || a->dims[1] > 9 || a->dims[2] != a->dims[1] || a->dims[3] != a->dims[1]))
         return swg__fail(ctx, SWG_ESHAPE, "blocks must be (N, n, n, n) with n in 3..9");
     if (!given)
-        choose_chunk(h, opts->model ? opts->model->net.edge : 0, CHUNK_TARGET);
+        choose_chunk(h, edge_of(opts->model), CHUNK_TARGET);
     for (int i = 0; i < a->ndim; i++)
         if (h->chunk[i] < 1 || h->chunk[i] > h->dims[i] || swg__mul_overflow(chunk, h->chunk[i], &chunk) || chunk > SWG__CHUNK_VALUES ||
             (a->layout == SWG_CODEC_BLOCKS && i && h->chunk[i] != h->dims[i]))
@@ -142,6 +152,10 @@ typedef struct job {
     uint32_t without;         /* modes not tried, bits 1 << SWG_MODE_... */
     int64_t first, chunks;    /* the group; tasks count from `first` */
     int64_t stride;           /* of the chunks that are coded */
+    const int *candidate;     /* blobs that code a chunk by themselves */
+    int candidates;
+    const swg__swae *swae;    /* the autoencoder at work, blob swae_blob of the set; NULL: none */
+    int swae_blob;
     bool measure;
     swg_status *status;       /* of each chunk */
     batch sample, all;        /* sample: a few tiles of every chunk; all: of the chunks where those promise a gain */
@@ -192,6 +206,53 @@ static void close_chunk(swg__chunk *chunk) {
     swg__free(chunk->ctx, chunk->values);
 }
 
+/* A finished draft as a form. */
+static swg_status finish_form(const job *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft, swg__form *form) {
+    draft->head.chunk_index = (uint64_t)index;
+    draft->head.n_values = (uint32_t)chunk->count;
+    if (blob >= 0)
+        draft->head.model_ref = (uint16_t)blob;
+    swg__text_init(&form->record, j->ctx);
+    swg_status status = swg__draft_write(draft, j->ctx, &form->record);
+    form->head = draft->head;
+    form->outliers = draft->outliers;
+    form->blob = blob;
+    return status;
+}
+
+/* One more form of a chunk. */
+static swg_status add_form(const job *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft) {
+    swg__coded *coded = &j->out->chunk[index];
+    swg__form *grown = swg__grow(j->ctx, coded->other, (size_t)(coded->others + 1) * sizeof *grown);
+    if (!grown)
+        return swg__fail_memory(j->ctx, sizeof *grown, "a chunk");
+    coded->other = grown;
+    grown[coded->others] = (swg__form){0};
+    return finish_form(j, chunk, index, blob, draft, &grown[coded->others++]);
+}
+
+/* A learned mode must win by more than half a per cent. */
+static int64_t limit_of(const swg__coded *coded) { return (int64_t)(0.995 * (double)coded->plain.record.length); }
+
+/* The models that code a chunk by themselves. */
+static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t index) {
+    const swg__coded *coded = &j->out->chunk[index];
+    swg_status status = SWG_OK;
+    for (int c = 0; c < j->candidates && status == SWG_OK && coded->plain.head.mode != SWG__MODE_C && !chunk->grid.pw_h; c++) {
+        const swg__blob *b = &j->out->model->blob[j->candidate[c]];
+        swg__draft draft;
+        bool done = false;
+        swg__draft_init(&draft, j->ctx);
+        status = b->kind->encode(chunk, b->parsed, limit_of(coded), &draft, &done);
+        if (status == SWG_OK && done)
+            status = swg__mask_write(chunk, chunk->mask, &draft);
+        if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < limit_of(coded))
+            status = add_form(j, chunk, index, j->candidate[c], &draft);
+        swg__draft_free(&draft);
+    }
+    return status;
+}
+
 static void code_plain(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
@@ -203,19 +264,11 @@ static void code_plain(void *arg, int64_t task, int worker) {
     swg_status status = open_chunk(j, index, &chunk);
     if (status == SWG_OK)
         status = swg__plain_encode(&chunk, j->without, &draft);
-    if (status == SWG_OK) {
-        draft.head.chunk_index = (uint64_t)index;
-        draft.head.n_values = (uint32_t)chunk.count;
-        status = swg__draft_write(&draft, j->ctx, &coded->plain);
-        coded->plain_head = draft.head;
-        coded->plain_outliers = draft.outliers;
-        coded->filled = chunk.masked;
-    }
-    if (status == SWG_OK && j->sample.set && j->sample.set[task].count) {
-        swg__tiling tiling;
-        swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
-        swg__tiles_normalise(&chunk, &tiling, &j->sample.set[task]);
-    }
+    if (status == SWG_OK)
+        status = finish_form(j, &chunk, index, -1, &draft, &coded->plain);
+    coded->filled = chunk.masked;
+    if (status == SWG_OK)
+        status = code_candidates(j, &chunk, index);
     swg__draft_free(&draft);
     close_chunk(&chunk);
     j->status[task] = status;
@@ -230,13 +283,13 @@ static int64_t tiles_of(const job *j, int64_t index) {
     int64_t origin[4];
     swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk.extent);
     chunk.count = chunk.extent[0] * chunk.extent[1] * chunk.extent[2] * chunk.extent[3];
-    swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
+    swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
     return swg__tiling_allowed(&tiling, chunk.count) ? tiling.count : 0;
 }
 
 /* Room for tiles first, first + step, ... of the chunks for which `wanted` (NULL: all) is set. */
 static swg_status open_batch(const job *j, const bool *wanted, int64_t every, batch *out) {
-    const swg__net *net = &j->out->model->net;
+    const swg__net *net = &j->swae->net;
     const size_t values = (size_t)net->edge * (size_t)net->edge * (size_t)net->edge;
     out->set = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *out->set);
     if (!out->set)
@@ -269,7 +322,7 @@ static void close_batch(swg_context *ctx, batch *b) {
 }
 
 /* Float encoder on a batch, in calls of bounded size. */
-static swg_status run_encoder(const swg_codec_model *model, const batch *b) {
+static swg_status run_encoder(const swg__swae *model, const batch *b) {
     const int64_t values = (int64_t)model->net.edge * model->net.edge * model->net.edge;
     for (int64_t i = 0; i < b->count; i += GROUP_TILES) {
         int64_t n = b->count - i < GROUP_TILES ? b->count - i : GROUP_TILES;
@@ -285,67 +338,69 @@ static void estimate_network(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
     const swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
-    if (!j->sample.set[task].count || coded->plain_head.mode == SWG__MODE_C)
+    if (!j->sample.set[task].count || coded->plain.head.mode == SWG__MODE_C)
         return;
     swg__chunk chunk;
     int64_t bytes = 0;
     swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
     if (status == SWG_OK)
-        status = swg__tiles_estimate(&chunk, j->out->model, &j->sample.set[task], &bytes);
-    j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.length;
+        status = swg__tiles_estimate(&chunk, j->swae, &j->sample.set[task], &bytes);
+    j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.record.length;
     close_chunk(&chunk);
     j->status[task] = status;
 }
 
-static void normalise_all(void *arg, int64_t task, int worker) {
-    (void)worker;
-    job *j = arg;
-    if (!j->all.set[task].count)
+static void normalise(job *j, const batch *b, int64_t task) {
+    if (!b->set[task].count)
         return;
     swg__chunk chunk;
     swg__tiling tiling;
     j->status[task] = open_chunk(j, chunk_of(j, task), &chunk);
     if (j->status[task] == SWG_OK) {
-        swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
-        swg__tiles_normalise(&chunk, &tiling, &j->all.set[task]);
+        swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
+        swg__tiles_normalise(&chunk, &tiling, &b->set[task]);
     }
     close_chunk(&chunk);
+}
+
+static void normalise_sample(void *arg, int64_t task, int worker) {
+    (void)worker;
+    normalise(arg, &((job *)arg)->sample, task);
+}
+
+static void normalise_all(void *arg, int64_t task, int worker) {
+    (void)worker;
+    normalise(arg, &((job *)arg)->all, task);
 }
 
 static void code_network(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
-    swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
+    int64_t index = chunk_of(j, task);
     if (!j->all.set[task].count)
         return;
     swg__chunk chunk;
     swg__draft draft;
     swg__draft_init(&draft, j->ctx);
-    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
+    swg_status status = open_chunk(j, index, &chunk);
     if (status == SWG_OK)
-        status = swg__tiles_encode(&chunk, j->out->model, &j->all.set[task], &draft);
+        status = swg__tiles_encode(&chunk, j->swae, &j->all.set[task], &draft);
     if (status == SWG_OK)
         status = swg__mask_write(&chunk, chunk.mask, &draft);
-    /* A learned mode must win by more than half a per cent. */
-    if (status == SWG_OK && (double)swg__draft_bytes(&draft) < 0.995 * (double)coded->plain.length) {
-        draft.head.chunk_index = coded->plain_head.chunk_index;
-        draft.head.n_values = coded->plain_head.n_values;
-        status = swg__draft_write(&draft, j->ctx, &coded->network);
-        coded->network_head = draft.head;
-        coded->network_outliers = draft.outliers;
-    }
+    if (status == SWG_OK && (int64_t)swg__draft_bytes(&draft) < limit_of(&j->out->chunk[index]))
+        status = add_form(j, &chunk, index, j->swae_blob, &draft);
     swg__draft_free(&draft);
     close_chunk(&chunk);
     j->status[task] = status;
 }
 
 /* Sum of squared errors of a record over the finite values of a chunk that are no fill. */
-static swg_status measure_record(const swg__chunk *chunk, const swg__net *net, const swg__text *bytes, const void *original, double *squares,
+static swg_status measure_record(const swg__chunk *chunk, const swg_codec_model *model, const swg__text *bytes, const void *original, double *squares,
                                  int64_t *count) {
     const swg_element type = chunk->grid.type;
     swg__record record;
     const char *why = swg__record_parse((const uint8_t *)bytes->data, bytes->length, (uint32_t)chunk->count, swg__load64((const uint8_t *)bytes->data + 8), &record);
-    why = why ? why : swg__record_decode(chunk, net, &record);
+    why = why ? why : swg__record_decode(chunk, model, &record);
     if (why)
         return swg__fail(chunk->ctx, why == swg__why_memory ? SWG_ENOMEM : SWG_ECORRUPT, "a chunk just coded: %s", why);
     *squares = 0;
@@ -373,9 +428,9 @@ static void measure_chunk(void *arg, int64_t task, int worker) {
         back.values = swg__alloc(j->ctx, (size_t)chunk.count * (size_t)swg_element_bytes(chunk.grid.type));
         status = back.values ? SWG_OK : swg__fail_memory(j->ctx, (size_t)chunk.count * 8, "a chunk");
         if (status == SWG_OK)
-            status = measure_record(&back, NULL, &coded->plain, swg__original(&chunk), &coded->plain_squares, &coded->measured);
-        if (status == SWG_OK && coded->network.length)
-            status = measure_record(&back, &j->out->model->net, &coded->network, swg__original(&chunk), &coded->network_squares, &coded->measured);
+            status = measure_record(&back, NULL, &coded->plain.record, swg__original(&chunk), &coded->plain.squares, &coded->measured);
+        for (int i = 0; i < coded->others && status == SWG_OK; i++)
+            status = measure_record(&back, j->out->model, &coded->other[i].record, swg__original(&chunk), &coded->other[i].squares, &coded->measured);
         swg__free(j->ctx, back.values);
     }
     close_chunk(&chunk);
@@ -391,33 +446,38 @@ static swg_status step(job *j, swg__task_fn fn) {
     return SWG_OK;
 }
 
-static swg_status try_network(job *j) {
-    SWG__TRY(run_encoder(j->out->model, &j->sample));
+static swg_status run_network(job *j) {
+    SWG__TRY(open_batch(j, NULL, SAMPLE_EVERY, &j->sample));
+    SWG__TRY(step(j, normalise_sample));
+    SWG__TRY(run_encoder(j->swae, &j->sample));
     SWG__TRY(step(j, estimate_network));
     SWG__TRY(open_batch(j, j->wanted, 1, &j->all));
     SWG__TRY(step(j, normalise_all));
-    SWG__TRY(run_encoder(j->out->model, &j->all));
+    SWG__TRY(run_encoder(j->swae, &j->all));
     return step(j, code_network);
 }
 
-/* Codes the chunks of a group: plain everywhere, network where it pays. */
-static swg_status code_group(job *j, bool network) {
-    swg_status status = SWG_OK;
+static swg_status try_network(job *j) {
     j->sample = j->all = (batch){0};
+    swg_status status = run_network(j);
+    close_batch(j->ctx, &j->all);
+    close_batch(j->ctx, &j->sample);
+    return status;
+}
+
+/* Codes the chunks of a group: plain everywhere, the autoencoder where it pays. */
+static swg_status code_group(job *j) {
+    swg_status status = SWG_OK;
     j->status = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->status);
     j->wanted = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->wanted);
     if (!j->status || !j->wanted)
         status = swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *j->status, "a group of chunks");
-    if (status == SWG_OK && network)
-        status = open_batch(j, NULL, SAMPLE_EVERY, &j->sample);
     if (status == SWG_OK)
         status = step(j, code_plain);
-    if (status == SWG_OK && network)
+    if (status == SWG_OK && j->swae)
         status = try_network(j);
     if (status == SWG_OK && j->measure)
         status = step(j, measure_chunk);
-    close_batch(j->ctx, &j->all);
-    close_batch(j->ctx, &j->sample);
     swg__free(j->ctx, j->wanted);
     swg__free(j->ctx, j->status);
     return status;
@@ -427,8 +487,10 @@ static swg_status code_group(job *j, bool network) {
 
 void swg__encoded_free(swg__encoded *e) {
     for (int64_t i = 0; e->chunk && i < e->layout.count; i++) {
-        swg__text_free(&e->chunk[i].plain);
-        swg__text_free(&e->chunk[i].network);
+        swg__text_free(&e->chunk[i].plain.record);
+        for (int k = 0; k < e->chunk[i].others; k++)
+            swg__text_free(&e->chunk[i].other[k].record);
+        swg__free(e->ctx, e->chunk[i].other);
     }
     if (e->ctx)
         swg__free(e->ctx, e->chunk);
@@ -442,31 +504,34 @@ static swg_status code_all(swg_context *ctx, const swg__request *request, uint32
     if (!out->chunk)
         return swg__fail_memory(ctx, (size_t)out->layout.count * sizeof *out->chunk, "chunks");
     for (int64_t i = 0; i < out->layout.count; i++) {
-        swg__text_init(&out->chunk[i].plain, ctx);
-        swg__text_init(&out->chunk[i].network, ctx);
+        swg__text_init(&out->chunk[i].plain.record, ctx);
     }
     job j = {.ctx = ctx, .out = out, .data = request->array->data, .without = without, .stride = request->stride, .measure = request->measure};
     out->stride = request->stride;
     const int64_t tasks = (out->layout.count - j.stride / 2 + j.stride - 1) / j.stride;
-    bool network = out->model && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1);
+    int candidate[SWG__MODELS];
+    const double range = out->header.range_max - out->header.range_min;
+    j.candidate = candidate;
+    j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, without, candidate);
+    for (int i = 0; out->model && i < out->model->count && !j.swae && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1); i++) {
+        const swg__blob *b = &out->model->blob[i]; /* the first one that can encode */
+        j.swae = b->kind && b->kind->code == SWG__KIND_SWAE && ((const swg__swae *)b->parsed)->encode ? b->parsed : NULL;
+        j.swae_blob = i;
+    }
     swg_status status = SWG_OK;
     for (; j.first < tasks && status == SWG_OK; j.first += j.chunks) {
         j.chunks = tasks - j.first;
-        if (network) {
+        if (j.swae) {
             int64_t tiles = 0, chunks = 0;
             for (; j.first + chunks < tasks && tiles < GROUP_TILES; chunks++)
                 tiles += tiles_of(&j, chunk_of(&j, chunks));
             j.chunks = chunks;
         }
-        status = code_group(&j, network);
+        status = code_group(&j);
     }
     out->bytes = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES;
-    out->saving = 0;
-    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
-        out->bytes += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
-        if (out->chunk[i].network.length)
-            out->saving += (int64_t)(out->chunk[i].plain.length - out->chunk[i].network.length);
-    }
+    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++)
+        out->bytes += (int64_t)out->chunk[i].plain.record.length + SWG__INDEX_ENTRY;
     return status;
 }
 
@@ -553,27 +618,128 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     return status;
 }
 
+/* ---- which models pay ---- */
+
+static bool used(int blob, const int *in, int count) {
+    for (int i = 0; i < count; i++)
+        if (in[i] == blob)
+            return true;
+    return false;
+}
+
+/* Bytes of a chunk with some models. */
+static int64_t least_bytes(const swg__coded *c, const int *in, int count) {
+    size_t least = c->plain.record.length;
+    for (int k = 0; k < c->others; k++)
+        if (c->other[k].record.length < least && used(c->other[k].blob, in, count))
+            least = c->other[k].record.length;
+    return (int64_t)least;
+}
+
+/* What some models save, less their own bytes. */
+static int64_t saving(const swg__encoded *e, const int *in, int count) {
+    int64_t bytes = count ? -(int64_t)swg__models_bytes(e->model, in, count) : 0;
+    for (int64_t i = 0; i < e->layout.count && count; i++)
+        bytes += (int64_t)e->chunk[i].plain.record.length - least_bytes(&e->chunk[i], in, count);
+    return bytes;
+}
+
+bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t gain[SWG__MODELS]) {
+    bool any = false;
+    for (int64_t i = 0; i < e->layout.count; i++) {
+        const swg__coded *c = &e->chunk[i];
+        int64_t now = c->others ? least_bytes(c, in, count) : 0;
+        for (int k = 0; k < c->others; k++) {
+            int64_t less = now - (int64_t)c->other[k].record.length;
+            if (less > 0)
+                gain[c->other[k].blob] += less;
+            any = any || less > 0;
+        }
+    }
+    return any;
+}
+
+bool swg__encoded_uses(const swg__encoded *e, const int *blob, int count) {
+    for (int64_t i = 0; i < e->layout.count && count; i++)
+        if (least_bytes(&e->chunk[i], blob, count) < (int64_t)e->chunk[i].plain.record.length)
+            return true;
+    return false;
+}
+
+int64_t swg__encoded_held(const swg__encoded *e) {
+    int64_t bytes = e->bytes + e->layout.count * (int64_t)sizeof *e->chunk;
+    for (int64_t i = 0; i < e->layout.count; i++)
+        for (int k = 0; k < e->chunk[i].others; k++)
+            bytes += (int64_t)(e->chunk[i].other[k].record.length + sizeof *e->chunk[i].other);
+    return bytes;
+}
+
+int swg__encoded_choose(const swg__encoded *e, int blob[SWG__MODELS]) {
+    int64_t gain[SWG__MODELS] = {0};
+    int count = 0;
+    if (!e->model || !swg__encoded_gain(e, NULL, 0, gain))
+        return 0;
+    for (int i = 0; i < e->model->count; i++)
+        if (gain[i] > (int64_t)swg__blob_cost(e->model, i))
+            blob[count++] = i;
+    /* From all of them, the one without which the stream becomes shortest goes, as long as there is such a one. */
+    for (int worst = 0; worst >= 0 && count;) {
+        int64_t best = saving(e, blob, count);
+        int rest[SWG__MODELS];
+        worst = -1;
+        for (int i = 0; i < count; i++) {
+            for (int k = 0, n = 0; k < count; k++)
+                if (k != i)
+                    rest[n++] = blob[k];
+            int64_t bytes = saving(e, rest, count - 1);
+            if (bytes >= best) {
+                best = bytes;
+                worst = i;
+            }
+        }
+        for (int k = worst; worst >= 0 && k + 1 < count; k++)
+            blob[k] = blob[k + 1];
+        count -= worst >= 0;
+    }
+    return count;
+}
+
+const swg__form *swg__coded_form(swg__coded *c, const swg__model_use *use) {
+    swg__form *form = &c->plain;
+    for (int k = 0; k < c->others; k++)
+        if (c->other[k].record.length < form->record.length && used(c->other[k].blob, use->blob, use->count))
+            form = &c->other[k];
+    for (int i = 0; form->blob >= 0 && i < use->count; i++)
+        if (use->blob[i] == form->blob) {
+            form->head.model_ref = (uint16_t)i;
+            form->head.crc = swg__record_refer((uint8_t *)form->record.data, form->record.length, (uint16_t)i);
+        }
+    return form;
+}
+
 /* ---- what a coding reaches ---- */
 
 double swg__encoded_psnr(const swg__encoded *e, double width) {
-    double plain = 0, network = 0;
+    double squares = 0;
     int64_t count = 0;
     for (int64_t i = 0; i < e->layout.count; i++) {
         const swg__coded *c = &e->chunk[i];
-        plain += c->plain_squares;
-        network += c->network.length ? c->network_squares : c->plain_squares;
+        double worst = c->plain.squares;
+        for (int k = 0; k < c->others; k++)
+            worst = c->other[k].squares > worst ? c->other[k].squares : worst;
+        squares += worst;
         count += c->measured;
     }
-    double squares = plain > network ? plain : network;
     return squares > 0 ? 20 * log10(width) - 10 * log10(squares / (double)count) : INFINITY;
 }
 
 double swg__encoded_ratio(const swg__encoded *e) {
-    int64_t in = 0, network = e->saving > 0 ? e->saving - (int64_t)swg__models_bytes(e->model) : 0;
-    double out = (double)(e->bytes - (network > 0 ? network : 0));
+    int blob[SWG__MODELS];
+    int64_t in = 0;
+    double out = (double)(e->bytes - saving(e, blob, swg__encoded_choose(e, blob)));
     for (int64_t i = 0; i < e->layout.count; i++)
-        if (e->chunk[i].plain.length)
-            in += e->chunk[i].plain_head.n_values;
+        if (e->chunk[i].plain.record.length)
+            in += e->chunk[i].plain.head.n_values;
     if (e->stride > 1) { /* the index is whole, the records are not */
         double around = (double)(SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES) + (double)e->layout.count * SWG__INDEX_ENTRY;
         out = around + (out - around) * (double)e->layout.values / (double)(in ? in : 1);
@@ -585,22 +751,7 @@ void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edg
 
 /* ---- the stream ---- */
 
-size_t swg__models_bytes(const swg_codec_model *model) { return SWG__FRAME_BYTES + 4 + 40 + (model->blob.length + 3) / 4 * 4; }
-
-void swg__models_write(const swg_codec_model *model, swg__text *out) {
-    size_t start = out->length;
-    swg__section_begin(out, "MODL", swg__models_bytes(model) - SWG__FRAME_BYTES);
-    swg__put32(out, 1);
-    swg__put(out, model->sha256, 32);
-    swg__put16(out, SWG__KIND_SWAE);
-    swg__put16(out, 0);
-    swg__put32(out, (uint32_t)model->blob.length);
-    swg__put(out, model->blob.data, model->blob.length);
-    swg__put_padding(out, out->length - model->blob.length);
-    swg__section_end(out, start);
-}
-
-swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text *out, swg_codec_stats *stats) {
+swg_status swg__encoded_write(swg__encoded *e, swg__model_use use, swg__text *out, swg_codec_stats *stats) {
     const size_t start = out->length;
     const swg__grid *grid = &e->header.grid;
     swg_codec_stats s = {.values = e->layout.values, .chunks = e->layout.count, .eb_abs = grid->eb, .step = grid->step,
@@ -610,38 +761,36 @@ swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text
     double squares = 0;
     int64_t measured = 0;
     for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        squares += place != SWG__MODEL_NONE && c->network.length ? c->network_squares : c->plain_squares;
-        measured += c->measured;
+        squares += swg__coded_form(&e->chunk[i], &use)->squares;
+        measured += e->chunk[i].measured;
     }
     if (e->header.bound == SWG_BOUND_PSNR)
         s.psnr_db = e->header.psnr = squares > 0 ? 20 * log10(e->header.range_max - e->header.range_min) - 10 * log10(squares / (double)measured) : INFINITY;
-    e->header.n_models = place != SWG__MODEL_NONE;
-    e->header.incompat = place == SWG__MODEL_ENCLOSING ? SWG__INCOMPAT_ENCLOSED : 0;
+    const bool inside = use.count && !use.enclosing;
+    e->header.n_models = (uint32_t)use.count;
+    e->header.incompat = use.count && use.enclosing ? SWG__INCOMPAT_ENCLOSED : 0;
     e->header.off_models = 0;
-    if (place == SWG__MODEL_INSIDE) { /* the header's length is known once it is written */
+    if (inside) { /* the header's length is known once it is written */
         swg__header_write(&e->header, e->name, e->attributes, out);
         e->header.off_models = out->length - start;
         out->length = start;
     }
     swg__header_write(&e->header, e->name, e->attributes, out);
-    if (place == SWG__MODEL_INSIDE)
-        swg__models_write(e->model, out);
+    if (inside)
+        swg__models_write(e->model, use.blob, use.count, out);
     swg__text index;
     swg__text_init(&index, e->ctx);
     swg__section_begin(&index, "INDX", 8 + (uint64_t)e->layout.count * SWG__INDEX_ENTRY);
     swg__put64(&index, (uint64_t)e->layout.count);
     for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        bool network = place != SWG__MODEL_NONE && c->network.length;
-        const swg__text *record = network ? &c->network : &c->plain;
-        const swg__record_head *head = network ? &c->network_head : &c->plain_head;
+        const swg__form *form = swg__coded_form(&e->chunk[i], &use);
+        const swg__record_head *head = &form->head;
         swg__index_write(&(swg__index_entry){out->length - start, head->record_bytes, head->crc, head->mode, head->submode, head->flags,
                                              head->max_ratio}, &index);
-        swg__put(out, record->data, record->length);
+        swg__put(out, form->record.data, form->record.length);
         s.mode_chunks[swg__mode_of(head->mode, head->submode)]++;
-        s.filled += c->filled;
-        s.outliers += network ? c->network_outliers : c->plain_outliers;
+        s.filled += e->chunk[i].filled;
+        s.outliers += form->outliers;
         s.max_ratio = (double)head->max_ratio > s.max_ratio ? (double)head->max_ratio : s.max_ratio;
     }
     swg__section_end(&index, 0);
