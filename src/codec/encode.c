@@ -165,12 +165,9 @@ typedef struct job {
 /* Number of the chunk of a task. */
 static int64_t chunk_of(const job *j, int64_t task) { return (j->first + task) * j->stride + j->stride / 2; }
 
-/* Copies between the dataset and a dense chunk. */
-static void gather(const job *j, int64_t index, swg__chunk *chunk) {
-    const swg__layout *l = &j->out->layout;
-    const size_t bytes = (size_t)swg_element_bytes(j->out->header.type);
-    int64_t origin[4];
-    swg__layout_chunk(l, &j->out->header, index, origin, chunk->extent);
+/* Copies from the dataset into a dense chunk. */
+static void gather(const char *data, const swg__layout *l, const int64_t origin[4], swg__chunk *chunk) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
     char *to = chunk->values;
     for (int64_t w = 0; w < chunk->extent[0]; w++)
         for (int64_t z = 0; z < chunk->extent[1]; z++)
@@ -178,32 +175,35 @@ static void gather(const job *j, int64_t index, swg__chunk *chunk) {
                 int64_t at = (origin[0] + w) * l->stride[0] + (origin[1] + z) * l->stride[1] + (origin[2] + y) * l->stride[2] +
                              origin[3] * l->stride[3];
                 if (l->stride[3] == 1) {
-                    memcpy(to, j->data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
+                    memcpy(to, data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
                     to += (size_t)chunk->extent[3] * bytes;
                     continue;
                 }
                 for (int64_t x = 0; x < chunk->extent[3]; x++, to += bytes)
-                    memcpy(to, j->data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
+                    memcpy(to, data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
             }
 }
 
-static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
-    *chunk = (swg__chunk){.ctx = j->ctx, .kernels = swg__codec_kernels_for(j->ctx->isa), .grid = j->out->header.grid,
-                          .fill = j->out->header.fill};
+swg_status swg__chunk_take(swg_context *ctx, const void *data, const swg__header *header, const swg__layout *layout, int64_t index, swg__chunk *chunk) {
+    *chunk = (swg__chunk){.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .grid = header->grid, .fill = header->fill};
     int64_t origin[4];
-    swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk->extent);
+    swg__layout_chunk(layout, header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
     size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
-    chunk->values = swg__alloc(j->ctx, bytes);
+    chunk->values = swg__alloc(ctx, bytes);
     if (!chunk->values)
-        return swg__fail_memory(j->ctx, bytes, "a chunk");
-    gather(j, index, chunk);
+        return swg__fail_memory(ctx, bytes, "a chunk");
+    gather(data, layout, origin, chunk);
     return swg__mask_open(chunk, chunk->values);
 }
 
-static void close_chunk(swg__chunk *chunk) {
+void swg__chunk_drop(swg__chunk *chunk) {
     swg__mask_free(chunk);
     swg__free(chunk->ctx, chunk->values);
+}
+
+static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
+    return swg__chunk_take(j->ctx, j->data, &j->out->header, &j->out->layout, index, chunk);
 }
 
 /* A finished draft as a form. */
@@ -243,7 +243,7 @@ static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t
         swg__draft draft;
         bool done = false;
         swg__draft_init(&draft, j->ctx);
-        status = b->kind->encode(chunk, b->parsed, limit_of(coded), &draft, &done);
+        status = b->kind->encode(chunk, b->parsed, j->without, limit_of(coded), &draft, &done);
         if (status == SWG_OK && done)
             status = swg__mask_write(chunk, chunk->mask, &draft);
         if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < limit_of(coded))
@@ -270,7 +270,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
     if (status == SWG_OK)
         status = code_candidates(j, &chunk, index);
     swg__draft_free(&draft);
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -346,7 +346,7 @@ static void estimate_network(void *arg, int64_t task, int worker) {
     if (status == SWG_OK)
         status = swg__tiles_estimate(&chunk, j->swae, &j->sample.set[task], &bytes);
     j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.record.length;
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -360,7 +360,7 @@ static void normalise(job *j, const batch *b, int64_t task) {
         swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
         swg__tiles_normalise(&chunk, &tiling, &b->set[task]);
     }
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
 }
 
 static void normalise_sample(void *arg, int64_t task, int worker) {
@@ -390,7 +390,7 @@ static void code_network(void *arg, int64_t task, int worker) {
     if (status == SWG_OK && (int64_t)swg__draft_bytes(&draft) < limit_of(&j->out->chunk[index]))
         status = add_form(j, &chunk, index, j->swae_blob, &draft);
     swg__draft_free(&draft);
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -433,7 +433,7 @@ static void measure_chunk(void *arg, int64_t task, int worker) {
             status = measure_record(&back, j->out->model, &coded->other[i].record, swg__original(&chunk), &coded->other[i].squares, &coded->measured);
         swg__free(j->ctx, back.values);
     }
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -591,24 +591,39 @@ static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__enco
     return status;
 }
 
+/* Header without bound and grid, and what the request says of the values. */
+static swg_status look(swg_context *ctx, swg__request *r, swg__header *h) {
+    const swg_codec_array *array = r->array;
+    bool any;
+    int64_t nan;
+    SWG__TRY(swg__encode_shape(ctx, array, &r->opts, h));
+    r->count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
+    SWG__TRY(resolve_fill(ctx, array, r->count, &r->opts, &h->fill));
+    swg__range(ctx, array->type, array->data, r->count, &h->fill, &r->least, &r->most, &any, &nan);
+    if (r->opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
+        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
+    h->compat = any ? SWG__COMPAT_RANGE : 0;
+    h->range_min = r->least;
+    h->range_max = r->most;
+    return SWG_OK;
+}
+
+swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *h, swg__layout *layout) {
+    swg__request r = {.array = array, .opts = *opts, .stride = 1};
+    SWG__TRY(look(ctx, &r, h));
+    if (opts->bound == SWG_BOUND_PSNR || opts->bound == SWG_BOUND_RATIO)
+        return swg__fail(ctx, SWG_EINVAL, "a model is trained for a bound, not for a target of quality or size");
+    SWG__TRY(swg__grid_resolve(ctx, array, r.count, opts, &h->fill, r.least, r.most, &h->grid));
+    return swg__layout_make(h, layout) ? SWG_OK : swg__fail(ctx, SWG_ESHAPE, "the array is too large");
+}
+
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
                              swg__encoded *out) {
     static const swg_codec_opts none = {0};
     swg__request r = {.array = array, .opts = opts ? *opts : none, .stride = 1};
     r.opts.model = model;
     *out = (swg__encoded){.ctx = ctx, .name = r.opts.name, .attributes = r.opts.attributes, .model = model};
-    swg__header *h = &out->header;
-    bool any;
-    int64_t nan;
-    SWG__TRY(swg__encode_shape(ctx, array, &r.opts, h));
-    r.count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
-    SWG__TRY(resolve_fill(ctx, array, r.count, &r.opts, &h->fill));
-    swg__range(ctx, array->type, array->data, r.count, &h->fill, &r.least, &r.most, &any, &nan);
-    if (r.opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
-        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
-    h->compat = any ? SWG__COMPAT_RANGE : 0;
-    h->range_min = r.least;
-    h->range_max = r.most;
+    SWG__TRY(look(ctx, &r, &out->header));
     if (r.opts.bound == SWG_BOUND_PSNR || r.opts.bound == SWG_BOUND_RATIO)
         return swg__target_encode(ctx, &r, out);
     SWG__TRY(swg__encode_try(ctx, &r, out));

@@ -62,6 +62,11 @@ void swg__encoded_free(swg__encoded *encoded);
 swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header);
 /* Codes an array as a complete header says (bound, grid, extents); no network is tried. On failure *out is empty. */
 swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out);
+/* Header with grid, and layout, of an array as it would be coded; the bound must be no target. */
+swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header, swg__layout *layout);
+/* One chunk of an array as the modes see it, fill values masked. Drop it in any case. */
+swg_status swg__chunk_take(swg_context *ctx, const void *data, const swg__header *header, const swg__layout *layout, int64_t index, swg__chunk *chunk);
+void swg__chunk_drop(swg__chunk *chunk);
 /* Usual chunks for the dims, layout and ndim of a header. edge: of the network's tiles, 0 none. */
 void swg__chunk_choose(swg__header *header, int edge);
 
