@@ -52,6 +52,7 @@ swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__e
  * out, extrapolated where not every chunk was coded. */
 double swg__encoded_psnr(const swg__encoded *encoded, double width);
 double swg__encoded_ratio(const swg__encoded *encoded);
+int64_t swg__encoded_bytes(const swg__encoded *encoded); /* of the stream with the models that pay, texts not counted */
 
 /* Codes every chunk. On failure *out is empty. */
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,

@@ -5,6 +5,7 @@
 #include "fit.h"
 
 const swg__trainer swg__trainers[] = {
+    {"stencil", SWG__KIND_STENCIL, swg__fit_stencil, "weights and buckets of the stencil, shared by all chunks"},
     {"law", SWG__KIND_LAW, swg__fit_law, "scales of the polynomial mode's coefficients"},
 };
 const int swg__trainer_count = sizeof swg__trainers / sizeof swg__trainers[0];

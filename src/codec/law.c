@@ -66,4 +66,6 @@ swg_status swg__law_encode(const swg__chunk *chunk, const void *parsed, uint32_t
     return estimate < 3 * limit ? swg__poly_encode(chunk, parsed, without, limit, draft, coded) : SWG_OK;
 }
 
-const char *swg__law_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record) { return swg__poly_decode(chunk, parsed, record); }
+const char *swg__law_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record) {
+    return record->stream[SWG__PARAM].data ? swg__poly_decode(chunk, parsed, record) : "parameters are missing";
+}
