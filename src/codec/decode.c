@@ -55,13 +55,13 @@ static const char *decode_mode(const swg__chunk *chunk, const swg_codec_model *m
     const int64_t nx = chunk->extent[3], rows = chunk->count / nx;
     const swg__span param = record->stream[SWG__PARAM];
     const char *why = NULL;
-    if (!param.data)
-        return "parameters are missing";
     if (head->model_ref != SWG__NO_MODEL)
         return decode_with_model(chunk, m, record);
+    if (!param.data)
+        return "parameters are missing";
     switch (head->mode) {
     case SWG__MODE_C: why = decode_constant(chunk, record); break;
-    case SWG__MODE_W: why = swg__stencil_decode(chunk, record); break;
+    case SWG__MODE_W: why = swg__stencil_decode(chunk, NULL, record); break;
     case SWG__MODE_G: why = swg__interp_decode(chunk, record); break;
     case SWG__MODE_B: why = "model is not in the file"; break;
     case SWG__MODE_P: why = swg__poly_decode(chunk, &swg__poly_built_in, record); break;

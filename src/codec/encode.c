@@ -1,5 +1,5 @@
-/* encode.c - an array to coded chunks: grid, cutting, competition between network and everything else, the stream's bytes.
- * In: array, options, model. Out: swg__encoded, then a .swz stream. Chunks are coded in parallel; the bytes do not depend on it.
+/* encode.c - an array to coded chunks: grid, cutting, competition between models and everything else.
+ * In: array, options, models. Out: swg__encoded. Chunks are coded in parallel; the bytes do not depend on it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "context.h"
 #include "encode.h"
@@ -165,12 +165,9 @@ typedef struct job {
 /* Number of the chunk of a task. */
 static int64_t chunk_of(const job *j, int64_t task) { return (j->first + task) * j->stride + j->stride / 2; }
 
-/* Copies between the dataset and a dense chunk. */
-static void gather(const job *j, int64_t index, swg__chunk *chunk) {
-    const swg__layout *l = &j->out->layout;
-    const size_t bytes = (size_t)swg_element_bytes(j->out->header.type);
-    int64_t origin[4];
-    swg__layout_chunk(l, &j->out->header, index, origin, chunk->extent);
+/* Copies from the dataset into a dense chunk. */
+static void gather(const char *data, const swg__layout *l, const int64_t origin[4], swg__chunk *chunk) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
     char *to = chunk->values;
     for (int64_t w = 0; w < chunk->extent[0]; w++)
         for (int64_t z = 0; z < chunk->extent[1]; z++)
@@ -178,32 +175,35 @@ static void gather(const job *j, int64_t index, swg__chunk *chunk) {
                 int64_t at = (origin[0] + w) * l->stride[0] + (origin[1] + z) * l->stride[1] + (origin[2] + y) * l->stride[2] +
                              origin[3] * l->stride[3];
                 if (l->stride[3] == 1) {
-                    memcpy(to, j->data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
+                    memcpy(to, data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
                     to += (size_t)chunk->extent[3] * bytes;
                     continue;
                 }
                 for (int64_t x = 0; x < chunk->extent[3]; x++, to += bytes)
-                    memcpy(to, j->data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
+                    memcpy(to, data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
             }
 }
 
-static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
-    *chunk = (swg__chunk){.ctx = j->ctx, .kernels = swg__codec_kernels_for(j->ctx->isa), .grid = j->out->header.grid,
-                          .fill = j->out->header.fill};
+swg_status swg__chunk_take(swg_context *ctx, const void *data, const swg__header *header, const swg__layout *layout, int64_t index, swg__chunk *chunk) {
+    *chunk = (swg__chunk){.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .grid = header->grid, .fill = header->fill};
     int64_t origin[4];
-    swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk->extent);
+    swg__layout_chunk(layout, header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
     size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
-    chunk->values = swg__alloc(j->ctx, bytes);
+    chunk->values = swg__alloc(ctx, bytes);
     if (!chunk->values)
-        return swg__fail_memory(j->ctx, bytes, "a chunk");
-    gather(j, index, chunk);
+        return swg__fail_memory(ctx, bytes, "a chunk");
+    gather(data, layout, origin, chunk);
     return swg__mask_open(chunk, chunk->values);
 }
 
-static void close_chunk(swg__chunk *chunk) {
+void swg__chunk_drop(swg__chunk *chunk) {
     swg__mask_free(chunk);
     swg__free(chunk->ctx, chunk->values);
+}
+
+static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
+    return swg__chunk_take(j->ctx, j->data, &j->out->header, &j->out->layout, index, chunk);
 }
 
 /* A finished draft as a form. */
@@ -243,7 +243,7 @@ static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t
         swg__draft draft;
         bool done = false;
         swg__draft_init(&draft, j->ctx);
-        status = b->kind->encode(chunk, b->parsed, limit_of(coded), &draft, &done);
+        status = b->kind->encode(chunk, b->parsed, j->without, limit_of(coded), &draft, &done);
         if (status == SWG_OK && done)
             status = swg__mask_write(chunk, chunk->mask, &draft);
         if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < limit_of(coded))
@@ -270,7 +270,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
     if (status == SWG_OK)
         status = code_candidates(j, &chunk, index);
     swg__draft_free(&draft);
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -346,7 +346,7 @@ static void estimate_network(void *arg, int64_t task, int worker) {
     if (status == SWG_OK)
         status = swg__tiles_estimate(&chunk, j->swae, &j->sample.set[task], &bytes);
     j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.record.length;
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -360,7 +360,7 @@ static void normalise(job *j, const batch *b, int64_t task) {
         swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
         swg__tiles_normalise(&chunk, &tiling, &b->set[task]);
     }
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
 }
 
 static void normalise_sample(void *arg, int64_t task, int worker) {
@@ -390,7 +390,7 @@ static void code_network(void *arg, int64_t task, int worker) {
     if (status == SWG_OK && (int64_t)swg__draft_bytes(&draft) < limit_of(&j->out->chunk[index]))
         status = add_form(j, &chunk, index, j->swae_blob, &draft);
     swg__draft_free(&draft);
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -433,7 +433,7 @@ static void measure_chunk(void *arg, int64_t task, int worker) {
             status = measure_record(&back, j->out->model, &coded->other[i].record, swg__original(&chunk), &coded->other[i].squares, &coded->measured);
         swg__free(j->ctx, back.values);
     }
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -484,18 +484,6 @@ static swg_status code_group(job *j) {
 }
 
 /* ---- the array ---- */
-
-void swg__encoded_free(swg__encoded *e) {
-    for (int64_t i = 0; e->chunk && i < e->layout.count; i++) {
-        swg__text_free(&e->chunk[i].plain.record);
-        for (int k = 0; k < e->chunk[i].others; k++)
-            swg__text_free(&e->chunk[i].other[k].record);
-        swg__free(e->ctx, e->chunk[i].other);
-    }
-    if (e->ctx)
-        swg__free(e->ctx, e->chunk);
-    *e = (swg__encoded){0};
-}
 
 static swg_status code_all(swg_context *ctx, const swg__request *request, uint32_t without, swg__encoded *out) {
     if (!swg__layout_make(&out->header, &out->layout))
@@ -578,17 +566,43 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
 /* Where so little is left of an array that what each chunk costs by itself counts, larger chunks are tried. The shorter stays. */
 static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__encoded *out) {
     const swg_codec_opts *o = &r->opts;
-    if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || o->model || out->header.layout != SWG_CODEC_GRID ||
-        out->layout.count == 1 || out->bytes > r->count / 16)
+    if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || out->header.layout != SWG_CODEC_GRID ||
+        out->layout.count == 1 || swg__encoded_bytes(out) > r->count / 16)
         return SWG_OK;
-    swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes};
-    choose_chunk(&coarse.header, 0, COARSE_TARGET);
+    swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes, .model = o->model};
+    choose_chunk(&coarse.header, edge_of(o->model), COARSE_TARGET);
     swg_status status = code_all(ctx, r, o->without, &coarse);
-    bool better = status == SWG_OK && coarse.bytes < out->bytes;
+    bool better = status == SWG_OK && swg__encoded_bytes(&coarse) < swg__encoded_bytes(out);
     swg__encoded_free(better ? out : &coarse);
     if (better)
         *out = coarse;
     return status;
+}
+
+/* Header without bound and grid, and what the request says of the values. */
+static swg_status look(swg_context *ctx, swg__request *r, swg__header *h) {
+    const swg_codec_array *array = r->array;
+    bool any;
+    int64_t nan;
+    SWG__TRY(swg__encode_shape(ctx, array, &r->opts, h));
+    r->count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
+    SWG__TRY(resolve_fill(ctx, array, r->count, &r->opts, &h->fill));
+    swg__range(ctx, array->type, array->data, r->count, &h->fill, &r->least, &r->most, &any, &nan);
+    if (r->opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
+        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
+    h->compat = any ? SWG__COMPAT_RANGE : 0;
+    h->range_min = r->least;
+    h->range_max = r->most;
+    return SWG_OK;
+}
+
+swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *h, swg__layout *layout) {
+    swg__request r = {.array = array, .opts = *opts, .stride = 1};
+    SWG__TRY(look(ctx, &r, h));
+    if (opts->bound == SWG_BOUND_PSNR || opts->bound == SWG_BOUND_RATIO)
+        return swg__fail(ctx, SWG_EINVAL, "a model is trained for a bound, not for a target of quality or size");
+    SWG__TRY(swg__grid_resolve(ctx, array, r.count, opts, &h->fill, r.least, r.most, &h->grid));
+    return swg__layout_make(h, layout) ? SWG_OK : swg__fail(ctx, SWG_ESHAPE, "the array is too large");
 }
 
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
@@ -597,18 +611,7 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     swg__request r = {.array = array, .opts = opts ? *opts : none, .stride = 1};
     r.opts.model = model;
     *out = (swg__encoded){.ctx = ctx, .name = r.opts.name, .attributes = r.opts.attributes, .model = model};
-    swg__header *h = &out->header;
-    bool any;
-    int64_t nan;
-    SWG__TRY(swg__encode_shape(ctx, array, &r.opts, h));
-    r.count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
-    SWG__TRY(resolve_fill(ctx, array, r.count, &r.opts, &h->fill));
-    swg__range(ctx, array->type, array->data, r.count, &h->fill, &r.least, &r.most, &any, &nan);
-    if (r.opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
-        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
-    h->compat = any ? SWG__COMPAT_RANGE : 0;
-    h->range_min = r.least;
-    h->range_max = r.most;
+    SWG__TRY(look(ctx, &r, &out->header));
     if (r.opts.bound == SWG_BOUND_PSNR || r.opts.bound == SWG_BOUND_RATIO)
         return swg__target_encode(ctx, &r, out);
     SWG__TRY(swg__encode_try(ctx, &r, out));
@@ -618,192 +621,4 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     return status;
 }
 
-/* ---- which models pay ---- */
-
-static bool used(int blob, const int *in, int count) {
-    for (int i = 0; i < count; i++)
-        if (in[i] == blob)
-            return true;
-    return false;
-}
-
-/* Bytes of a chunk with some models. */
-static int64_t least_bytes(const swg__coded *c, const int *in, int count) {
-    size_t least = c->plain.record.length;
-    for (int k = 0; k < c->others; k++)
-        if (c->other[k].record.length < least && used(c->other[k].blob, in, count))
-            least = c->other[k].record.length;
-    return (int64_t)least;
-}
-
-/* What some models save, less their own bytes. */
-static int64_t saving(const swg__encoded *e, const int *in, int count) {
-    int64_t bytes = count ? -(int64_t)swg__models_bytes(e->model, in, count) : 0;
-    for (int64_t i = 0; i < e->layout.count && count; i++)
-        bytes += (int64_t)e->chunk[i].plain.record.length - least_bytes(&e->chunk[i], in, count);
-    return bytes;
-}
-
-bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t gain[SWG__MODELS]) {
-    bool any = false;
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        int64_t now = c->others ? least_bytes(c, in, count) : 0;
-        for (int k = 0; k < c->others; k++) {
-            int64_t less = now - (int64_t)c->other[k].record.length;
-            if (less > 0)
-                gain[c->other[k].blob] += less;
-            any = any || less > 0;
-        }
-    }
-    return any;
-}
-
-bool swg__encoded_uses(const swg__encoded *e, const int *blob, int count) {
-    for (int64_t i = 0; i < e->layout.count && count; i++)
-        if (least_bytes(&e->chunk[i], blob, count) < (int64_t)e->chunk[i].plain.record.length)
-            return true;
-    return false;
-}
-
-int64_t swg__encoded_held(const swg__encoded *e) {
-    int64_t bytes = e->bytes + e->layout.count * (int64_t)sizeof *e->chunk;
-    for (int64_t i = 0; i < e->layout.count; i++)
-        for (int k = 0; k < e->chunk[i].others; k++)
-            bytes += (int64_t)(e->chunk[i].other[k].record.length + sizeof *e->chunk[i].other);
-    return bytes;
-}
-
-int swg__encoded_choose(const swg__encoded *e, int blob[SWG__MODELS]) {
-    int64_t gain[SWG__MODELS] = {0};
-    int count = 0;
-    if (!e->model || !swg__encoded_gain(e, NULL, 0, gain))
-        return 0;
-    for (int i = 0; i < e->model->count; i++)
-        if (gain[i] > (int64_t)swg__blob_cost(e->model, i))
-            blob[count++] = i;
-    /* From all of them, the one without which the stream becomes shortest goes, as long as there is such a one. */
-    for (int worst = 0; worst >= 0 && count;) {
-        int64_t best = saving(e, blob, count);
-        int rest[SWG__MODELS];
-        worst = -1;
-        for (int i = 0; i < count; i++) {
-            for (int k = 0, n = 0; k < count; k++)
-                if (k != i)
-                    rest[n++] = blob[k];
-            int64_t bytes = saving(e, rest, count - 1);
-            if (bytes >= best) {
-                best = bytes;
-                worst = i;
-            }
-        }
-        for (int k = worst; worst >= 0 && k + 1 < count; k++)
-            blob[k] = blob[k + 1];
-        count -= worst >= 0;
-    }
-    return count;
-}
-
-const swg__form *swg__coded_form(swg__coded *c, const swg__model_use *use) {
-    swg__form *form = &c->plain;
-    for (int k = 0; k < c->others; k++)
-        if (c->other[k].record.length < form->record.length && used(c->other[k].blob, use->blob, use->count))
-            form = &c->other[k];
-    for (int i = 0; form->blob >= 0 && i < use->count; i++)
-        if (use->blob[i] == form->blob) {
-            form->head.model_ref = (uint16_t)i;
-            form->head.crc = swg__record_refer((uint8_t *)form->record.data, form->record.length, (uint16_t)i);
-        }
-    return form;
-}
-
-/* ---- what a coding reaches ---- */
-
-double swg__encoded_psnr(const swg__encoded *e, double width) {
-    double squares = 0;
-    int64_t count = 0;
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        double worst = c->plain.squares;
-        for (int k = 0; k < c->others; k++)
-            worst = c->other[k].squares > worst ? c->other[k].squares : worst;
-        squares += worst;
-        count += c->measured;
-    }
-    return squares > 0 ? 20 * log10(width) - 10 * log10(squares / (double)count) : INFINITY;
-}
-
-double swg__encoded_ratio(const swg__encoded *e) {
-    int blob[SWG__MODELS];
-    int64_t in = 0;
-    double out = (double)(e->bytes - saving(e, blob, swg__encoded_choose(e, blob)));
-    for (int64_t i = 0; i < e->layout.count; i++)
-        if (e->chunk[i].plain.record.length)
-            in += e->chunk[i].plain.head.n_values;
-    if (e->stride > 1) { /* the index is whole, the records are not */
-        double around = (double)(SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES) + (double)e->layout.count * SWG__INDEX_ENTRY;
-        out = around + (out - around) * (double)e->layout.values / (double)(in ? in : 1);
-    }
-    return (double)e->layout.values * swg_element_bytes(e->header.type) / out;
-}
-
 void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edge, CHUNK_TARGET); }
-
-/* ---- the stream ---- */
-
-swg_status swg__encoded_write(swg__encoded *e, swg__model_use use, swg__text *out, swg_codec_stats *stats) {
-    const size_t start = out->length;
-    const swg__grid *grid = &e->header.grid;
-    swg_codec_stats s = {.values = e->layout.values, .chunks = e->layout.count, .eb_abs = grid->eb, .step = grid->step,
-                         .range_min = e->header.range_min, .range_max = e->header.range_max};
-    s.bytes_in = s.values * swg_element_bytes(e->header.type);
-    e->header.n_chunks = (uint64_t)e->layout.count;
-    double squares = 0;
-    int64_t measured = 0;
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        squares += swg__coded_form(&e->chunk[i], &use)->squares;
-        measured += e->chunk[i].measured;
-    }
-    if (e->header.bound == SWG_BOUND_PSNR)
-        s.psnr_db = e->header.psnr = squares > 0 ? 20 * log10(e->header.range_max - e->header.range_min) - 10 * log10(squares / (double)measured) : INFINITY;
-    const bool inside = use.count && !use.enclosing;
-    e->header.n_models = (uint32_t)use.count;
-    e->header.incompat = use.count && use.enclosing ? SWG__INCOMPAT_ENCLOSED : 0;
-    e->header.off_models = 0;
-    if (inside) { /* the header's length is known once it is written */
-        swg__header_write(&e->header, e->name, e->attributes, out);
-        e->header.off_models = out->length - start;
-        out->length = start;
-    }
-    swg__header_write(&e->header, e->name, e->attributes, out);
-    if (inside)
-        swg__models_write(e->model, use.blob, use.count, out);
-    swg__text index;
-    swg__text_init(&index, e->ctx);
-    swg__section_begin(&index, "INDX", 8 + (uint64_t)e->layout.count * SWG__INDEX_ENTRY);
-    swg__put64(&index, (uint64_t)e->layout.count);
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__form *form = swg__coded_form(&e->chunk[i], &use);
-        const swg__record_head *head = &form->head;
-        swg__index_write(&(swg__index_entry){out->length - start, head->record_bytes, head->crc, head->mode, head->submode, head->flags,
-                                             head->max_ratio}, &index);
-        swg__put(out, form->record.data, form->record.length);
-        s.mode_chunks[swg__mode_of(head->mode, head->submode)]++;
-        s.filled += e->chunk[i].filled;
-        s.outliers += form->outliers;
-        s.max_ratio = (double)head->max_ratio > s.max_ratio ? (double)head->max_ratio : s.max_ratio;
-    }
-    swg__section_end(&index, 0);
-    swg__footer footer = {.off_index = out->length - start, .index_bytes = index.length, .n_chunks = (uint64_t)e->layout.count,
-                          .dims0 = (uint64_t)e->header.dims[0]};
-    if (!index.failed)
-        swg__put(out, index.data, index.length);
-    footer.file_bytes = out->length - start + SWG__FOOTER_BYTES;
-    swg__footer_write(&footer, out);
-    bool failed = index.failed || out->failed;
-    swg__text_free(&index);
-    s.bytes_out = (int64_t)(out->length - start);
-    if (stats)
-        *stats = s;
-    return failed ? swg__fail_memory(e->ctx, out->length, "a compressed stream") : SWG_OK;
-}

@@ -52,6 +52,7 @@ swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__e
  * out, extrapolated where not every chunk was coded. */
 double swg__encoded_psnr(const swg__encoded *encoded, double width);
 double swg__encoded_ratio(const swg__encoded *encoded);
+int64_t swg__encoded_bytes(const swg__encoded *encoded); /* of the stream with the models that pay, texts not counted */
 
 /* Codes every chunk. On failure *out is empty. */
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
@@ -62,6 +63,11 @@ void swg__encoded_free(swg__encoded *encoded);
 swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header);
 /* Codes an array as a complete header says (bound, grid, extents); no network is tried. On failure *out is empty. */
 swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out);
+/* Header with grid, and layout, of an array as it would be coded; the bound must be no target. */
+swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header, swg__layout *layout);
+/* One chunk of an array as the modes see it, fill values masked. Drop it in any case. */
+swg_status swg__chunk_take(swg_context *ctx, const void *data, const swg__header *header, const swg__layout *layout, int64_t index, swg__chunk *chunk);
+void swg__chunk_drop(swg__chunk *chunk);
 /* Usual chunks for the dims, layout and ndim of a header. edge: of the network's tiles, 0 none. */
 void swg__chunk_choose(swg__header *header, int edge);
 
@@ -72,6 +78,7 @@ bool swg__encoded_gain(const swg__encoded *encoded, const int *in, int count, in
 /* The blobs that save more than they take, in the set's order. Returns how many. */
 int swg__encoded_choose(const swg__encoded *encoded, int blob[SWG__MODELS]);
 
+int64_t swg__encoded_with(const swg__encoded *encoded, const int *blob, int count); /* bytes of the stream with these models, theirs not counted */
 /* Whether any of these models shortens a chunk. */
 bool swg__encoded_uses(const swg__encoded *encoded, const int *blob, int count);
 int64_t swg__encoded_held(const swg__encoded *encoded); /* bytes of memory of all forms */

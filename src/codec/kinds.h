@@ -28,9 +28,10 @@ typedef struct swg__kind {
     const char *(*parse)(swg_context *ctx, const uint8_t *blob, size_t bytes, void *parsed);
     void (*close)(swg_context *ctx, void *parsed); /* NULL: nothing to free but the struct */
 
-    /* Codes the chunk (mode, submode, streams, max_ratio; not model_ref, not the mask) if that can take fewer than `limit` bytes; *coded false: it cannot, or the kind is not
-     * for such chunks; the draft is then empty. Deterministic, and safe from several threads at a time. NULL: encode.c has a way of its own. */
-    swg_status (*encode)(const swg__chunk *chunk, const void *parsed, int64_t limit, swg__draft *draft, bool *coded);
+    /* Codes the chunk (mode, submode, streams, max_ratio; neither model_ref nor the mask) if that can take fewer than `limit` bytes. *coded
+     * false: it cannot, or the kind is not for such chunks; the draft is then empty. without: of the options. Deterministic, and safe from
+     * several threads at a time. NULL: encode.c has a way of its own. */
+    swg_status (*encode)(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded);
     /* NULL or the reason. */
     const char *(*decode)(const swg__chunk *chunk, const void *parsed, const swg__record *record);
 } swg__kind;

@@ -192,7 +192,7 @@ static void levels_free(swg_context *ctx, levels *l) {
 
 /* ---- training ---- */
 
-static void training_close(swg_context *ctx, swg__training *t) {
+void swg__training_close(swg_context *ctx, swg__training *t) {
     swg__free(ctx, t->point);
     swg__free(ctx, t->mark);
     swg__free(ctx, t->target);
@@ -200,8 +200,8 @@ static void training_close(swg_context *ctx, swg__training *t) {
 }
 
 /* Samples the levels. Returns SWG_ENOMEM; close in any case. */
-static swg_status training_open(const swg__chunk *chunk, const levels *l, swg__training *t) {
-    const int64_t most = chunk->count < SAMPLES ? chunk->count : SAMPLES;
+static swg_status training_open(const swg__chunk *chunk, const levels *l, int64_t most, swg__training *t) {
+    most = chunk->count < most ? chunk->count : most;
     t->d = swg__alloc(chunk->ctx, (size_t)most * (SWG__TAPS - 1) * sizeof *t->d);
     t->target = swg__alloc(chunk->ctx, (size_t)most * sizeof *t->target);
     t->mark = swg__alloc(chunk->ctx, (size_t)most);
@@ -213,7 +213,7 @@ static swg_status training_open(const swg__chunk *chunk, const levels *l, swg__t
     return SWG_OK;
 }
 
-static bool any_saturates(const swg__training *t) {
+bool swg__training_wide(const swg__training *t) {
     for (int64_t i = 0; i < t->count * (SWG__TAPS - 1); i++)
         if (t->d[i] < -8192 || t->d[i] > 8191)
             return true;
@@ -273,14 +273,16 @@ const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model) {
 
 /* ---- encoder ---- */
 
-static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, swg__symbols *symbols, swg__draft *draft) {
+/* local: the model goes into the record. */
+static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__symbols *symbols, swg__draft *draft) {
     swg__bits_finish(&symbols->bits);
-    swg__stencil_write(model, &draft->stream[SWG__PARAM]);
+    if (local)
+        swg__stencil_write(model, &draft->stream[SWG__PARAM]);
     if (symbols->raw.length)
         swg__put(&draft->stream[SWG__RAW], symbols->raw.data, symbols->raw.length);
     swg__record_head *head = &draft->head;
     head->mode = SWG__MODE_W;
-    head->flags = (uint16_t)(SWG__FLAG_LOCAL | (model->wide ? SWG__FLAG_WIDE : 0));
+    head->flags = (uint16_t)((local ? SWG__FLAG_LOCAL : 0) | (model->wide ? SWG__FLAG_WIDE : 0));
     head->max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l->extent.error, chunk->grid.eb) : 0;
     int64_t estimate = swg__rans_estimate(symbols->code, symbols->count);
     head->lanes_log2 = (uint8_t)swg__lanes_for(estimate + (int64_t)(symbols->raw.length + draft->stream[SWG__PARAM].length));
@@ -293,7 +295,7 @@ static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__st
 }
 
 /* Predicts and codes everything. *outside: a difference saturated although the model is not wide; nothing is coded then. */
-static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__stencil *model, swg__draft *draft, bool *outside) {
+static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__draft *draft, bool *outside) {
     const int64_t slice = chunk->count / l->slices, nx = chunk->extent[3];
     const size_t size = l->full.data ? sizeof(int64_t) : sizeof(int32_t);
     swg__symbols symbols;
@@ -320,7 +322,7 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
         }
     }
     if (status == SWG_OK && !*outside)
-        status = write_record(chunk, l, model, &symbols, draft);
+        status = write_record(chunk, l, model, local, &symbols, draft);
     swg__free(chunk->ctx, context);
     swg__free(chunk->ctx, sums);
     swg__free(chunk->ctx, e);
@@ -333,40 +335,92 @@ static swg_status encode_levels(const swg__chunk *chunk, levels *l, int64_t limi
     swg__stencil model = {.wide = l->full.data != NULL};
     swg__training t = {0};
     bool outside = true;
-    swg_status status = training_open(chunk, l, &t);
+    swg_status status = training_open(chunk, l, SAMPLES, &t);
     if (status == SWG_OK)
         status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, model.w);
-    model.wide = model.wide || any_saturates(&t);
+    model.wide = model.wide || swg__training_wide(&t);
     while (status == SWG_OK && outside && finish_training(chunk, l, &t, &model) <= limit) {
-        status = code_levels(chunk, l, &model, draft, &outside);
+        status = code_levels(chunk, l, &model, true, draft, &outside);
         model.wide = model.wide || outside; /* the sample missed a large difference: once more */
     }
     *coded = status == SWG_OK && !outside;
-    training_close(chunk->ctx, &t);
+    swg__training_close(chunk->ctx, &t);
     return status;
 }
 
-swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
-    *coded = false;
-    const swg__grid *grid = &chunk->grid;
-    if (grid->step == 0 && grid->type == SWG_ELEMENT_F64)
-        return SWG_OK;
-    levels l = {.slices = chunk->extent[0]};
-    bool possible = false;
+/* All levels of a chunk. *possible false: too large. Free them in any case. */
+static swg_status open_levels(const swg__chunk *chunk, levels *l, bool *possible) {
     swg_status status = SWG_OK;
-    for (int full = 0; full < 2 && status == SWG_OK && !possible; full++) {
-        levels_free(chunk->ctx, &l);
-        status = quantise(chunk, full, &l, &possible);
+    *possible = false;
+    *l = (levels){.slices = chunk->extent[0]};
+    if (chunk->grid.step == 0 && chunk->grid.type == SWG_ELEMENT_F64)
+        return SWG_OK;
+    for (int full = 0; full < 2 && status == SWG_OK && !*possible; full++) {
+        levels_free(chunk->ctx, l);
+        status = quantise(chunk, full, l, possible);
     }
-    if (status == SWG_OK && possible && l.extent.lowest == l.extent.highest && !l.outliers.count) {
+    return status;
+}
+
+static bool one_level(const levels *l) { return l->extent.lowest == l->extent.highest && !l->outliers.count; }
+
+swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
+    levels l;
+    bool possible;
+    swg_status status = open_levels(chunk, &l, &possible);
+    *coded = false;
+    if (status == SWG_OK && possible && one_level(&l)) {
         swg__put64(&draft->stream[SWG__PARAM], (uint64_t)(int64_t)l.extent.lowest);
         draft->head.mode = SWG__MODE_C;
         draft->head.submode = 1;
-        draft->head.max_ratio = grid->step > 0 ? swg__ratio_up(l.extent.error, grid->eb) : 0;
+        draft->head.max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l.extent.error, chunk->grid.eb) : 0;
         *coded = true;
     } else if (status == SWG_OK && possible) {
         status = encode_levels(chunk, &l, limit, draft, coded);
     }
+    levels_free(chunk->ctx, &l);
+    return status;
+}
+
+/* ---- with a trained model ---- */
+
+swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__training *t) {
+    levels l;
+    bool possible;
+    swg_status status = open_levels(chunk, &l, &possible);
+    *t = (swg__training){0};
+    if (status == SWG_OK && possible && !one_level(&l))
+        status = training_open(chunk, &l, most, t);
+    levels_free(chunk->ctx, &l);
+    return status;
+}
+
+/* About the bytes of the chunk under a model, from a sample of it. */
+static swg_status price(const swg__chunk *chunk, const levels *l, swg__stencil *model, int64_t *bytes) {
+    swg__training t = {0};
+    swg_status status = training_open(chunk, l, SAMPLES / 4, &t);
+    model->wide = model->wide || swg__training_wide(&t);
+    *bytes = 0;
+    if (status == SWG_OK && t.count)
+        *bytes = (int64_t)((double)swg__stencil_price(&t, model) * (double)chunk->count / (double)t.count / 2048) + l->outliers.count * 5;
+    swg__training_close(chunk->ctx, &t);
+    return status;
+}
+
+swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *trained, int64_t limit, swg__draft *draft, bool *coded) {
+    levels l;
+    bool possible, outside = true;
+    int64_t bytes = INT64_MAX;
+    swg_status status = open_levels(chunk, &l, &possible);
+    swg__stencil model = *trained;
+    model.wide = l.full.data != NULL;
+    if (status == SWG_OK && possible)
+        status = price(chunk, &l, &model, &bytes);
+    for (int tries = 0; tries < 2 && status == SWG_OK && outside && bytes < limit + limit / 16; tries++) {
+        status = code_levels(chunk, &l, &model, false, draft, &outside);
+        model.wide = true;
+    }
+    *coded = status == SWG_OK && !outside;
     levels_free(chunk->ctx, &l);
     return status;
 }
@@ -414,15 +468,21 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     return why;
 }
 
-const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record) {
+const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *trained, const swg__record *record) {
+    const bool local = record->head.flags & SWG__FLAG_LOCAL;
     swg__stencil model;
-    if (!(record->head.flags & SWG__FLAG_LOCAL))
-        return swg__why_unsupported; /* weights from a model of kind 1 */
-    if (!record->stream[SWG__PARAM].data || !record->stream[SWG__RANS].data)
+    if (!local && !trained)
+        return "weights are neither in the record nor in a model";
+    if (!record->stream[SWG__RANS].data || local != (record->stream[SWG__PARAM].data != NULL))
         return "stencil parameters or symbols are missing";
     if (chunk->grid.type == SWG_ELEMENT_F64 && chunk->grid.step == 0)
         return "lossless f64 cannot be in mode W";
-    const char *why = swg__stencil_read(record->stream[SWG__PARAM], (record->head.flags & SWG__FLAG_WIDE) != 0, &model);
+    const char *why = NULL;
+    if (local)
+        why = swg__stencil_read(record->stream[SWG__PARAM], false, &model);
+    else
+        model = *trained;
+    model.wide = record->head.flags & SWG__FLAG_WIDE;
     if (!why)
         why = decode_width(chunk, record, &model, false);
     return why == beyond ? decode_width(chunk, record, &model, true) : why;

@@ -25,8 +25,11 @@ static inline int swg__activity_class(int64_t s, bool wide) {
  * limit bytes); the draft is then empty. */
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
 
-/* NULL or the reason. */
-const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record);
+/* The same with a trained model, whose `wide` does not count: it is the chunk's. */
+swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *model, int64_t limit, swg__draft *draft, bool *coded);
+
+/* trained: the weights and buckets of a record without LOCAL; NULL none. NULL or the reason. */
+const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *trained, const swg__record *record);
 
 /* i16 w[27], u16 0, BTAB. */
 void swg__stencil_write(const swg__stencil *model, swg__text *out);
@@ -46,11 +49,19 @@ typedef struct swg__training {
 enum { SWG__SAMPLE_START = 1, SWG__SAMPLE_MASKED = 4 }; /* masked: BORDER as well, and of no cost */
 #define SWG__WIDE_LIMIT ((int64_t)1 << 30)
 
+/* At most `most` points of a chunk; count 0: its levels are too large, or it has one level only. Close it in any case. SWG_ENOMEM. */
+swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__training *t);
+void swg__training_close(swg_context *ctx, swg__training *t);
+bool swg__training_wide(const swg__training *t); /* a difference saturates without WIDE */
+
 /* Weighted least squares, rounded to Q13; all 0 where there is nothing to learn. SWG_ENOMEM. */
 swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]);
 
 /* Buckets of least code length for the model's weights; total: values of the chunk. Returns the sample's cost in 1/256 bit. */
 uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model);
+
+/* The sample's cost in 1/256 bit under a model. */
+uint64_t swg__stencil_price(swg__training *t, const swg__stencil *model);
 
 /* Classes beyond the stored ones use the nearest end. */
 void swg__stencil_spread(swg__stencil *model);

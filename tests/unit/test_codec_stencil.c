@@ -153,7 +153,7 @@ static void both_decoders(swg_context *ctx, swg_element type, double step, const
         for (int isa = 0; isa <= (int)ctx->isa; isa++) {
             swg__chunk d = make_chunk(ctx, (swg__isa)isa, type, step, extent, fast);
             memset(fast, 0x77, bytes);
-            const char *why = swg__stencil_decode(&d, &record);
+            const char *why = swg__stencil_decode(&d, NULL, &record);
             if (why)
                 fail_msg("%lldx%lldx%lldx%lld: %s", (long long)extent[0], (long long)extent[1], (long long)extent[2], (long long)extent[3], why);
             if (record.stream[SWG__OUTLIERS].data)
