@@ -1,6 +1,7 @@
-/* stencil.c - mode W-LS: quantises a chunk, trains 27 weights and a bucket table on it, codes residuals front by front.
+/* stencil.c - mode W: quantises a chunk, trains 27 weights and a bucket table on it or takes a model's, codes residuals front by front.
  * In: dense values. Out: PARAM, RANS, RAW and OUTLIERS of a record; and back. Slices of a 4-D chunk follow each other.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "causal.h"
 #include "stencil.h"
 
 const int8_t swg__tap_offset[SWG__TAPS][3] = {
@@ -24,9 +25,58 @@ static int64_t first_at_least(int64_t v, int64_t step) { return v <= 0 ? 0 : (v 
 /* Levels that span less are kept as int32: their differences fit, those to the first one stay below 2^29. */
 #define SHORT_SPAN ((int64_t)1 << 29)
 
+/* Points on their way to a prediction. x (words, stride): inputs of the network. */
+typedef struct batch {
+    int64_t *sums, *sizes, stride;
+    uint32_t *x;
+    int32_t *sum0, *sum1; /* what the network says */
+    void *scratch;
+} batch;
+
+/* Room for n points. SWG_ENOMEM. */
+static swg_status batch_open(swg_context *ctx, const swg__causal *net, int64_t n, batch *b) {
+    int64_t stride = net ? swg__causal_stride(net, n) : 0, words = net ? (swg__causal_words(net) + 2) * stride : 0;
+    size_t bytes = 2 * (size_t)n * sizeof *b->sums + (size_t)words * sizeof *b->x + (net ? swg__causal_scratch(net) : 0);
+    *b = (batch){.sums = swg__alloc(ctx, bytes), .stride = stride};
+    if (!b->sums)
+        return swg__fail_memory(ctx, bytes, "predictions");
+    b->sizes = b->sums + n;
+    b->x = (uint32_t *)(b->sizes + n);
+    b->sum0 = (int32_t *)(b->x + (words - 2 * stride));
+    b->sum1 = b->sum0 + stride;
+    b->scratch = b->sum1 + stride;
+    return SWG_OK;
+}
+
+/* Place 0 for the first point of a slice. */
+static void no_neighbours(const swg__stencil *model, const batch *b) {
+    b->sums[0] = 0;
+    b->sizes[0] = 27;
+    for (int64_t k = 0; model->net && k < swg__causal_words(model->net); k++)
+        b->x[k * b->stride] = 0;
+}
+
+static void lay_features(const swg__stencil *model, const int64_t d[SWG__TAPS], const batch *b, int64_t i) {
+    int8_t features[SWG__FEATURES];
+    swg__causal_features(d, b->sizes[i], model->wide, features);
+    swg__causal_lay(model->net, features, b->x + i, b->stride);
+}
+
+/* first: place 0 is the first point of a slice, of which the network says nothing. */
+static void run_network(const swg__stencil *model, const batch *b, int64_t n, bool first) {
+    if (!model->net)
+        return;
+    model->net->kernels->run(model->net, b->x, b->stride, n, b->scratch, b->sum0, b->sum1);
+    if (first)
+        b->sum0[0] = b->sum1[0] = 0;
+}
+
+static int residual_class(int64_t e) { return e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2; }
+
 /* The points of one front of the decoder. */
 typedef struct fronts {
-    int64_t *sums, *sizes, *guess; /* guess: the anchor, then the whole prediction */
+    batch points;
+    int64_t *guess; /* the anchor, then the whole prediction */
     uint8_t *bucket;
     int8_t *phase;
     int64_t *e;
@@ -36,12 +86,14 @@ typedef struct fronts {
 #define LEVEL_MOST (SHORT_SPAN - 1)
 #define NAME(x) x##_short
 #define DIFFERENCE(a, b) ((int64_t)(int32_t)((uint32_t)(a) - (uint32_t)(b)))
-#define ROW_SUMS(tap, n, sums, sizes, least, most, outside)                            \
-    do {                                                                               \
-        if (model->wide)                                                               \
-            chunk->kernels->stencil_middle(tap, model->w, n, sums, sizes);             \
-        else                                                                           \
-            outside |= chunk->kernels->stencil_narrow(tap, model->w, n, sums, sizes);  \
+#define ROW_SUMS(tap, n, b, i, least, most, outside)                                                                              \
+    do {                                                                                                                           \
+        if (model->wide)                                                                                                           \
+            chunk->kernels->stencil_middle(tap, model->w, n, b->sums + i, b->sizes + i);                                           \
+        else if (model->net)                                                                                                       \
+            outside |= model->net->kernels->features(tap, model->w, n, b->sums + i, b->sizes + i, b->x + i, b->stride);            \
+        else                                                                                                                       \
+            outside |= chunk->kernels->stencil_narrow(tap, model->w, n, b->sums + i, b->sizes + i);                                \
     } while (0)
 #include "stencil.inc.h"
 #undef LEVEL
@@ -54,7 +106,7 @@ typedef struct fronts {
 #define LEVEL_MOST ((int64_t)1 << 47)
 #define NAME(x) x##_long
 #define DIFFERENCE(a, b) ((a) - (b))
-#define ROW_SUMS(tap, n, sums, sizes, least, most, outside) chunk->kernels->stencil_wide(tap, model->w, least, most, n, sums, sizes)
+#define ROW_SUMS(tap, n, b, i, least, most, outside) chunk->kernels->stencil_wide(tap, model->w, least, most, n, b->sums + i, b->sizes + i)
 #include "stencil.inc.h"
 
 /* ---- quantising into the padded field ---- */
@@ -273,14 +325,18 @@ const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model) {
 
 /* ---- encoder ---- */
 
-static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, swg__symbols *symbols, swg__draft *draft) {
+/* local: the weights are the chunk's own. */
+static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__symbols *symbols,
+                               swg__draft *draft) {
     swg__bits_finish(&symbols->bits);
-    swg__stencil_write(model, &draft->stream[SWG__PARAM]);
+    if (local)
+        swg__stencil_write(model, &draft->stream[SWG__PARAM]);
     if (symbols->raw.length)
         swg__put(&draft->stream[SWG__RAW], symbols->raw.data, symbols->raw.length);
     swg__record_head *head = &draft->head;
     head->mode = SWG__MODE_W;
-    head->flags = (uint16_t)(SWG__FLAG_LOCAL | (model->wide ? SWG__FLAG_WIDE : 0));
+    head->submode = model->net != NULL;
+    head->flags = (uint16_t)((local ? SWG__FLAG_LOCAL : 0) | (model->wide ? SWG__FLAG_WIDE : 0));
     head->max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l->extent.error, chunk->grid.eb) : 0;
     int64_t estimate = swg__rans_estimate(symbols->code, symbols->count);
     head->lanes_log2 = (uint8_t)swg__lanes_for(estimate + (int64_t)(symbols->raw.length + draft->stream[SWG__PARAM].length));
@@ -293,15 +349,17 @@ static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__st
 }
 
 /* Predicts and codes everything. *outside: a difference saturated although the model is not wide; nothing is coded then. */
-static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__stencil *model, swg__draft *draft, bool *outside) {
-    const int64_t slice = chunk->count / l->slices, nx = chunk->extent[3];
+static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__draft *draft, bool *outside) {
+    const int64_t slice = chunk->count / l->slices;
     const size_t size = l->full.data ? sizeof(int64_t) : sizeof(int32_t);
     swg__symbols symbols;
     swg_status status = swg__symbols_open(&symbols, chunk->ctx, chunk->count);
     void *e = swg__alloc(chunk->ctx, (size_t)slice * size);
-    int64_t *sums = swg__alloc(chunk->ctx, 2 * (size_t)nx * sizeof *sums);
+    batch b = {0};
     uint16_t *context = swg__alloc(chunk->ctx, (size_t)slice * sizeof *context);
-    if (status == SWG_OK && !(e && sums && context))
+    if (status == SWG_OK)
+        status = batch_open(chunk->ctx, model->net, chunk->extent[3], &b);
+    if (status == SWG_OK && !(e && context))
         status = swg__fail_memory(chunk->ctx, (size_t)slice * size, "residuals");
     *outside = false;
     for (int64_t s = 0; status == SWG_OK && !*outside && s < l->slices; s++) {
@@ -309,44 +367,139 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
         if (l->full.data) {
             field_long f = l->full;
             f.data += s * l->slice_step;
-            (void)predict_long(chunk, &f, model, mask, sums, sums + nx, e, context);
+            (void)predict_long(chunk, &f, model, mask, l->first[s], &b, e, context);
             emit_long(&f, e, context, l->first[s], &symbols);
         } else {
             field_short f = l->brief;
             f.data += s * l->slice_step;
-            *outside = predict_short(chunk, &f, model, mask, sums, sums + nx, e, context) && !model->wide;
+            *outside = predict_short(chunk, &f, model, mask, l->first[s], &b, e, context) && !model->wide;
             if (!*outside)
                 emit_short(&f, e, context, l->first[s], &symbols);
         }
     }
     if (status == SWG_OK && !*outside)
-        status = write_record(chunk, l, model, &symbols, draft);
+        status = write_record(chunk, l, model, local, &symbols, draft);
     swg__free(chunk->ctx, context);
-    swg__free(chunk->ctx, sums);
+    swg__free(chunk->ctx, b.sums);
     swg__free(chunk->ctx, e);
     swg__symbols_close(&symbols);
     return status;
 }
 
-/* Trains and codes quantised levels; *coded false: hopeless. */
-static swg_status encode_levels(const swg__chunk *chunk, levels *l, int64_t limit, swg__draft *draft, bool *coded) {
-    swg__stencil model = {.wide = l->full.data != NULL};
-    swg__training t = {0};
+/* Estimated bytes of the coded chunk, from 1/16 of its rows. */
+static swg_status estimate(const swg__chunk *chunk, const levels *l, const swg__stencil *model, int64_t *bytes) {
+    const int64_t nx = chunk->extent[3], rows = chunk->count / nx, wanted = rows / 16 + 16, step = rows > wanted ? rows / wanted : 1;
+    batch b;
+    uint64_t cost = 0;
+    int64_t values = 0;
+    SWG__TRY(batch_open(chunk->ctx, model->net, nx, &b));
+    void *e = swg__alloc(chunk->ctx, (size_t)nx * (sizeof(int64_t) + sizeof(uint16_t)));
+    for (int64_t s = 0; e && s < l->slices; s++) {
+        const uint8_t *mask = chunk->mask ? chunk->mask + s * (chunk->count / l->slices) : NULL;
+        field_short brief = l->brief;
+        field_long full = l->full;
+        uint16_t *context = (uint16_t *)((int64_t *)e + nx);
+        if (full.data)
+            full.data += s * l->slice_step;
+        else
+            brief.data += s * l->slice_step;
+        cost += full.data ? sample_cost_long(chunk, &full, model, mask, l->first[s], step, &b, e, context, &values)
+                          : sample_cost_short(chunk, &brief, model, mask, l->first[s], step, &b, e, context, &values);
+    }
+    *bytes = values ? (int64_t)((double)cost * (double)chunk->count / (double)values / 2048) + l->outliers.count * 5 : INT64_MAX;
+    swg__free(chunk->ctx, b.sums);
+    swg__free(chunk->ctx, e);
+    return e ? SWG_OK : swg__fail_memory(chunk->ctx, (size_t)nx * 10, "residuals");
+}
+
+/* Codes with a model or local weights; once more where the sample missed a large difference. */
+static swg_status code_model(const swg__chunk *chunk, levels *l, const swg__stencil *given, bool local, swg__draft *draft) {
+    swg__stencil model = *given;
     bool outside = true;
-    swg_status status = training_open(chunk, l, &t);
-    if (status == SWG_OK)
-        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, model.w);
-    model.wide = model.wide || any_saturates(&t);
-    while (status == SWG_OK && outside && finish_training(chunk, l, &t, &model) <= limit) {
-        status = code_levels(chunk, l, &model, draft, &outside);
-        model.wide = model.wide || outside; /* the sample missed a large difference: once more */
+    swg_status status = SWG_OK;
+    while (status == SWG_OK && outside) {
+        status = code_levels(chunk, l, &model, local, draft, &outside);
+        model.wide = model.wide || outside;
+    }
+    return status;
+}
+
+/* Codes with weights of the chunk's own; *coded false: hopeless. */
+static swg_status encode_local(const swg__chunk *chunk, levels *l, const swg__training *t, swg__stencil *model, int64_t limit,
+                               swg__draft *draft, bool *coded) {
+    bool outside = true;
+    swg_status status = SWG_OK;
+    swg__training sample = *t;
+    while (status == SWG_OK && outside && finish_training(chunk, l, &sample, model) <= limit) {
+        status = code_levels(chunk, l, model, true, draft, &outside);
+        model->wide = model->wide || outside; /* the sample missed a large difference: once more */
     }
     *coded = status == SWG_OK && !outside;
+    return status;
+}
+
+/* The model of least estimated length for the chunk: its place, or -1 if none promises less than `most`. */
+static swg_status choose_model(const swg__chunk *chunk, const levels *l, const swg__stencil *const *models, int64_t count, bool wide,
+                               int64_t most, int64_t *chosen, int64_t *bytes) {
+    *chosen = -1;
+    *bytes = most;
+    for (int64_t i = 0; i < count; i++) {
+        swg__stencil model = *models[i];
+        int64_t found = 0;
+        model.wide = wide;
+        SWG__TRY(estimate(chunk, l, &model, &found));
+        if (found < *bytes) {
+            *chosen = i;
+            *bytes = found;
+        }
+    }
+    return SWG_OK;
+}
+
+/* Codes quantised levels, with weights of their own or the best of the models; *coded false: hopeless. Where the estimates are near
+ * each other, both are coded. */
+static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__stencil *const *models, int64_t count, int64_t limit,
+                                swg__draft *draft, bool *coded) {
+    swg__stencil own = {.wide = l->full.data != NULL};
+    swg__training t = {0};
+    swg__draft other;
+    int64_t chosen = -1, length = INT64_MAX, promise = 0;
+    swg_status status = training_open(chunk, l, &t);
+    if (status == SWG_OK)
+        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, own.w);
+    own.wide = own.wide || any_saturates(&t);
+    if (status == SWG_OK && count) {
+        int64_t first = finish_training(chunk, l, &t, &own);
+        status = estimate(chunk, l, &own, &length);
+        length += 60 + 3 * (own.c_max - own.c_min + 1);
+        if (status == SWG_OK)
+            status = choose_model(chunk, l, models, count, own.wide, length + length / 50, &chosen, &promise);
+        if (chosen >= 0 && promise > limit && first > limit)
+            chosen = -1;
+    }
+    *coded = false;
+    if (status == SWG_OK && (chosen < 0 || promise > length - length / 32))
+        status = encode_local(chunk, l, &t, &own, limit, draft, coded);
+    swg__draft_init(&other, chunk->ctx);
+    if (status == SWG_OK && chosen >= 0) {
+        swg__stencil model = *models[chosen];
+        model.wide = own.wide;
+        status = code_model(chunk, l, &model, false, &other);
+        if (status == SWG_OK && (!*coded || swg__draft_bytes(&other) < swg__draft_bytes(draft) - swg__draft_bytes(draft) / 200)) {
+            swg__draft loser = *draft;
+            *draft = other;
+            other = loser;
+            draft->head.model_ref = (uint16_t)chosen;
+            *coded = true;
+        }
+    }
+    swg__draft_free(&other);
     training_close(chunk->ctx, &t);
     return status;
 }
 
-swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
+swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, int64_t limit,
+                                swg__draft *draft, bool *coded) {
     *coded = false;
     const swg__grid *grid = &chunk->grid;
     if (grid->step == 0 && grid->type == SWG_ELEMENT_F64)
@@ -365,10 +518,14 @@ swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draf
         draft->head.max_ratio = grid->step > 0 ? swg__ratio_up(l.extent.error, grid->eb) : 0;
         *coded = true;
     } else if (status == SWG_OK && possible) {
-        status = encode_levels(chunk, &l, limit, draft, coded);
+        status = encode_levels(chunk, &l, models, count, limit, draft, coded);
     }
     levels_free(chunk->ctx, &l);
     return status;
+}
+
+swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
+    return swg__stencil_compete(chunk, NULL, 0, limit, draft, coded);
 }
 
 /* ---- decoder ---- */
@@ -385,12 +542,13 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
         return why;
     void *cells = swg__calloc(chunk->ctx, front / (size_t)ny * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
     void *u = swg__alloc(chunk->ctx, (size_t)slice * size);
-    int64_t *sums = swg__alloc(chunk->ctx, 4 * front * sizeof *sums), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
+    int64_t *guess = swg__alloc(chunk->ctx, 2 * front * sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
     uint8_t *bucket = swg__alloc(chunk->ctx, 3 * front);
-    const fronts at = {sums, sums + front, sums + 2 * front, bucket, (int8_t *)bucket + front, sums + 3 * front};
+    fronts at = {.guess = guess, .bucket = bucket, .phase = (int8_t *)bucket + front, .e = guess + front};
     rings_short brief = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? NULL : cells};
     rings_long whole = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? cells : NULL};
-    why = cells && u && sums && bucket && row ? NULL : swg__why_memory;
+    bool room = batch_open(chunk->ctx, model->net, (int64_t)front, &at.points) == SWG_OK;
+    why = cells && u && room && guess && bucket && row ? NULL : swg__why_memory;
     offsets_short(&brief);
     offsets_long(&whole);
     for (int64_t s = 0; !why && s < chunk->extent[0]; s++) {
@@ -408,22 +566,95 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
         why = swg__rans_finish(&in);
     swg__free(chunk->ctx, bucket);
     swg__free(chunk->ctx, row);
-    swg__free(chunk->ctx, sums);
+    swg__free(chunk->ctx, at.points.sums);
+    swg__free(chunk->ctx, guess);
     swg__free(chunk->ctx, u);
     swg__free(chunk->ctx, cells);
     return why;
 }
 
-const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record) {
+const char *swg__stencil_decode_with(const swg__chunk *chunk, const swg__stencil *given, const swg__record *record) {
+    const bool local = (record->head.flags & SWG__FLAG_LOCAL) != 0, wide = (record->head.flags & SWG__FLAG_WIDE) != 0;
+    const char *why = NULL;
     swg__stencil model;
-    if (!(record->head.flags & SWG__FLAG_LOCAL))
-        return swg__why_unsupported; /* weights from a model of kind 1 */
-    if (!record->stream[SWG__PARAM].data || !record->stream[SWG__RANS].data)
+    if (!record->stream[SWG__RANS].data || local != (record->stream[SWG__PARAM].data != NULL))
         return "stencil parameters or symbols are missing";
     if (chunk->grid.type == SWG_ELEMENT_F64 && chunk->grid.step == 0)
         return "lossless f64 cannot be in mode W";
-    const char *why = swg__stencil_read(record->stream[SWG__PARAM], (record->head.flags & SWG__FLAG_WIDE) != 0, &model);
+    if (local) {
+        if (record->head.submode)
+            return "a network cannot have weights of the chunk's own";
+        why = swg__stencil_read(record->stream[SWG__PARAM], wide, &model);
+    } else {
+        if (!given || !given->net != !record->head.submode)
+            return "model is not in the file or not of the mode's kind";
+        model = *given;
+        model.wide = wide;
+    }
     if (!why)
         why = decode_width(chunk, record, &model, false);
     return why == beyond ? decode_width(chunk, record, &model, true) : why;
+}
+
+const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record) { return swg__stencil_decode_with(chunk, NULL, record); }
+
+/* ---- models ---- */
+
+void swg__stencil_free(swg_context *ctx, swg__stencil *model) {
+    swg__free(ctx, model->net);
+    *model = (swg__stencil){0};
+}
+
+/* Whether half of 2^shift, and of the last layer's 2^5, may be added to any sum: then nothing overflows. */
+static bool room_to_round(const swg__net *net) {
+    for (int i = 0; i < net->layers; i++) {
+        const swg__net_layer *l = &net->layer[i];
+        const int64_t half = i == net->layers - 1 ? 16 : l->shift ? (int64_t)1 << (l->shift - 1) : 0;
+        for (int o = 0; o < l->out; o++) {
+            int64_t size = l->bias[o] < 0 ? -(int64_t)l->bias[o] : l->bias[o];
+            for (const int16_t *w = l->weight + o * l->stride; w < l->weight + o * l->stride + l->in; w++)
+                size += 255 * (*w < 0 ? -*w : *w);
+            if (size + half >= (int64_t)1 << 31)
+                return false;
+        }
+    }
+    return true;
+}
+
+static const char *parse_network(swg_context *ctx, swg__cursor *in, swg__stencil *model) {
+    swg__net *net = swg__calloc(ctx, 1, sizeof *net);
+    const char *why = net ? swg__net_layers(ctx, in, SWG__FEATURES, 2, net) : swg__why_memory;
+    for (int i = 0; !why && i < net->layers; i++)
+        if (net->layer[i].activation == SWG__NET_TABLE || (net->layer[i].activation == SWG__NET_NONE && net->layer[i].shift))
+            why = "activation or shift of a causal network is impossible";
+    if (!why && !room_to_round(net))
+        why = "accumulator of a network could overflow";
+    if (!why)
+        why = swg__causal_pack(ctx, net, &model->net);
+    if (net)
+        swg__net_free(net);
+    swg__free(ctx, net);
+    return why;
+}
+
+const char *swg__stencil_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, swg__stencil *model) {
+    enum { HEAD = 16, WEIGHTS = 2 * SWG__TAPS };
+    *model = (swg__stencil){0};
+    swg__cursor in = {.at = blob, .end = blob + bytes};
+    uint32_t magic = swg__take32(&in), kind = swg__take16(&in);
+    (void)swg__take16(&in);
+    uint32_t length = swg__take32(&in), flags = swg__take32(&in);
+    if (in.bad || magic != 0x444D5753 || (kind != SWG__KIND_STENCIL && kind != SWG__KIND_CAUSAL) || length != bytes || flags)
+        return "head of a model is malformed";
+    if (swg__left(&in) < WEIGHTS + 4)
+        return "stencil parameters are too short or their classes impossible";
+    size_t least = in.at[WEIGHTS], most = in.at[WEIGHTS + 1], table = most >= least ? (WEIGHTS + 4 + 3 * (most - least + 1) + 3) / 4 * 4 : 0;
+    swg__span body = {in.at, kind == SWG__KIND_CAUSAL && table < swg__left(&in) ? table : swg__left(&in)};
+    const char *why = swg__stencil_read(body, false, model);
+    (void)swg__take(&in, body.bytes);
+    if (!why && kind == SWG__KIND_CAUSAL)
+        why = parse_network(ctx, &in, model);
+    if (why)
+        *model = (swg__stencil){0};
+    return why;
 }

@@ -1,4 +1,5 @@
-/* stencil.h - mode W-LS: a causal 27-tap least-squares predictor on the integer grid (docs/format.md, "Mode W").
+/* stencil.h - mode W: a causal 27-tap least-squares predictor on the integer grid (docs/format.md, "Mode W"), its weights fitted to
+ * the chunk or from a model, which may bring a network that corrects it (W-MLP, causal.h).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_CODEC_STENCIL_H
 #define SWAGE_CODEC_STENCIL_H
@@ -10,6 +11,7 @@ typedef struct swg__stencil {
     uint8_t bucket[128][3];    /* by activity class and class of the residual before */
     int c_min, c_max;          /* classes stored; others use the nearest end */
     bool wide;
+    struct swg__causal *net;   /* of mode W-MLP, or NULL; owned by models */
 } swg__stencil;
 
 /* Offsets (dz, dy, dx) of the taps; tap 0 is the anchor. */
@@ -25,8 +27,18 @@ static inline int swg__activity_class(int64_t s, bool wide) {
  * limit bytes); the draft is then empty. */
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
 
-/* NULL or the reason. */
+/* The same with models that were made by swg__stencil_parse: each is estimated on a part of the rows, the best one is taken where it
+ * codes the chunk more than 0.5 % shorter than weights of the chunk's own. head.model_ref: its place in the list. */
+swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, int64_t limit,
+                                swg__draft *draft, bool *coded);
+
+/* model: that of the record, NULL if it has none. NULL or the reason. */
 const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record);
+const char *swg__stencil_decode_with(const swg__chunk *chunk, const swg__stencil *model, const swg__record *record);
+
+/* A model of kind 1 (weights and buckets) or 2 (with a network). NULL, or why it is refused; *model is then empty. */
+const char *swg__stencil_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, swg__stencil *model);
+void swg__stencil_free(swg_context *ctx, swg__stencil *model);
 
 /* i16 w[27], u16 0, BTAB. */
 void swg__stencil_write(const swg__stencil *model, swg__text *out);

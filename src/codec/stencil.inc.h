@@ -1,6 +1,6 @@
 /* stencil.inc.h - mode W on one type of level, included twice by stencil.c.
  * LEVEL: int32_t (levels of a chunk span less than SHORT_SPAN) or int64_t. LEVEL_MOST: largest |level - first|.
- * NAME(x): suffix. DIFFERENCE, ROW_SUMS(tap, n, sums, sizes, least, most, outside): arithmetic and kernel.
+ * NAME(x): suffix. DIFFERENCE, ROW_SUMS(tap, n, b, i, least, most, outside): arithmetic and kernel.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* ---- encoder: all levels of a slice are known; rows padded by two copies of their end values ---- */
@@ -35,61 +35,100 @@ static bool NAME(taps)(const NAME(field) *f, int64_t z, int64_t y, bool first, c
     return anchor != NULL;
 }
 
-/* Sums of one point, for the ends of rows. */
-static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const int32_t w[SWG__TAPS], int64_t least, int64_t most,
-                        int64_t *sum, int64_t *size, bool *outside) {
-    int64_t total = 0, activity = 0, anchor = tap[0][x];
+/* Sums of one point into place i of a batch. */
+static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const swg__stencil *model, const batch *b, int64_t i, bool *outside) {
+    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+    int64_t total = 0, activity = 0, anchor = tap[0][x], d[SWG__TAPS];
     for (int k = 1; k < SWG__TAPS; k++) {
-        int64_t d = DIFFERENCE(tap[k][x], anchor);
-        *outside |= d < least || d > most;
-        d = d < least ? least : d > most ? most : d;
-        total += w[k] * d;
-        activity += d < 0 ? -d : d;
+        d[k] = DIFFERENCE(tap[k][x], anchor);
+        *outside |= d[k] < least || d[k] > most;
+        d[k] = d[k] < least ? least : d[k] > most ? most : d[k];
+        total += model->w[k] * d[k];
+        activity += d[k] < 0 ? -d[k] : d[k];
     }
-    *sum = total;
-    *size = 4 * activity + 27;
+    b->sums[i] = total;
+    b->sizes[i] = 4 * activity + 27;
+    if (model->net)
+        lay_features(model, d, b, i);
 }
 
-/* Residuals and contexts (bucket + 128 * (phase + 8), NO_SYMBOL where masked) of a slice, row-major. Returns whether a difference was
- * out of range. mask: of the slice, or NULL; the first value has a symbol in any case. */
-static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t *sums,
-                          int64_t *sizes, LEVEL *e, uint16_t *context) {
-    const uint16_t *const start = context;
-    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+/* The same of n points in a row of memory. Returns whether a difference was out of range. */
+static bool NAME(run)(const swg__chunk *chunk, const LEVEL *const tap[SWG__TAPS], const swg__stencil *model, int64_t n, const batch *b,
+                      int64_t i) {
+    bool outside = false;
+    if (model->net && (model->wide || sizeof(LEVEL) == 8)) { /* rare: no kernel of its own */
+        for (int64_t x = 0; x < n; x++)
+            NAME(point)(tap, x, model, b, i + x, &outside);
+        return outside;
+    }
+    ROW_SUMS(tap, n, b, i, model->wide ? -WIDE_LIMIT : -8192, model->wide ? WIDE_LIMIT : 8191, outside);
+    return outside;
+}
+
+/* Residuals and contexts (bucket + 128 * (phase + 8), NO_SYMBOL where masked) of a row. first: level of the slice's first value.
+ * Returns whether a difference was out of range. mask: of the slice, or NULL; the first value has a symbol in any case. */
+static bool NAME(predict_row)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t first,
+                              int64_t z, int64_t y, const batch *b, LEVEL *e, uint16_t *context) {
+    const int64_t at = (z * f->ny + y) * f->nx;
+    const LEVEL *tap[SWG__TAPS], *row = NAME(row)(f, z, y);
+    LEVEL anchor = 0;
+    bool outside = false;
+    if (NAME(taps)(f, z, y, true, tap)) {
+        NAME(point)(tap, 0, model, b, 0, &outside);
+        anchor = tap[0][0];
+    } else {
+        no_neighbours(model, b);
+    }
+    if (f->nx > 1) {
+        NAME(taps)(f, z, y, false, tap);
+        for (int k = 0; k < SWG__TAPS; k++)
+            tap[k]++;
+        outside |= NAME(run)(chunk, tap, model, f->nx - 1, b, 1);
+    }
+    run_network(model, b, f->nx, at == 0);
+    int before = 2;
+    for (int64_t x = 0; x < f->nx; x++) {
+        int bucket = model->bucket[swg__activity_class(b->sizes[x], model->wide)][before];
+        int64_t mu = (b->sums[x] + 256) >> 9;
+        if (model->net)
+            mu += swg__causal_apply(b->sum0[x], b->sum1[x], model->wide, &bucket);
+        int64_t half = (mu + 8) >> 4, residual = DIFFERENCE(row[x], anchor) - half;
+        e[x] = (LEVEL)residual;
+        before = residual_class(at + x ? residual : first);
+        anchor = row[x];
+        if (mask && at + x && mask[at + x]) {
+            context[x] = NO_SYMBOL;
+            before = 2;
+            continue;
+        }
+        context[x] = (uint16_t)(bucket | (int)(mu - 16 * half + 8) << 7);
+    }
+    return outside;
+}
+
+/* All rows of a slice. */
+static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t first,
+                          const batch *b, LEVEL *e, uint16_t *context) {
     bool outside = false;
     for (int64_t z = 0; z < f->nz; z++)
         for (int64_t y = 0; y < f->ny; y++) {
-            const LEVEL *tap[SWG__TAPS], *row = NAME(row)(f, z, y);
-            LEVEL anchor = 0;
-            sums[0] = 0;
-            sizes[0] = 27;
-            if (NAME(taps)(f, z, y, true, tap)) {
-                NAME(point)(tap, 0, model->w, least, most, sums, sizes, &outside);
-                anchor = tap[0][0];
-            }
-            if (f->nx > 1) {
-                NAME(taps)(f, z, y, false, tap);
-                for (int k = 0; k < SWG__TAPS; k++)
-                    tap[k]++;
-                ROW_SUMS(tap, f->nx - 1, sums + 1, sizes + 1, least, most, outside);
-            }
-            int before = 2;
-            for (int64_t x = 0; x < f->nx; x++) {
-                int64_t mu = (sums[x] + 256) >> 9, half = (mu + 8) >> 4;
-                int64_t residual = DIFFERENCE(row[x], anchor) - half;
-                int b = model->bucket[swg__activity_class(sizes[x], model->wide)][before];
-                *e++ = (LEVEL)residual;
-                before = residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
-                anchor = row[x];
-                if (mask && context != start && mask[context - start]) {
-                    *context++ = NO_SYMBOL;
-                    before = 2;
-                    continue;
-                }
-                *context++ = (uint16_t)(b | (int)(mu - 16 * half + 8) << 7);
-            }
+            const int64_t at = (z * f->ny + y) * f->nx;
+            outside |= NAME(predict_row)(chunk, f, model, mask, first, z, y, b, e + at, context + at);
         }
     return outside;
+}
+
+/* Code length in 1/256 bit of every step-th row of a slice; e, context: of one row. *values: adds how many are in them. */
+static uint64_t NAME(sample_cost)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask,
+                                  int64_t first, int64_t step, const batch *b, LEVEL *e, uint16_t *context, int64_t *values) {
+    uint64_t cost = 0;
+    for (int64_t r = step / 2; r < f->nz * f->ny; r += step, *values += f->nx) {
+        (void)NAME(predict_row)(chunk, f, model, mask, first, r / f->ny, r % f->ny, b, e, context);
+        for (int64_t x = 0; x < f->nx; x++)
+            if (context[x] != NO_SYMBOL)
+                cost += swg__residual_cost(context[x] & 127, (context[x] >> 7) - 8, r + x ? e[x] : first);
+    }
+    return cost;
 }
 
 /* Appends the residuals of a slice in the order of the wavefront t = x + 3y + 7z, ties by z, then y. */
@@ -192,21 +231,20 @@ static void NAME(place)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x, L
             *NAME(cell)(r, z, yy, xx) = value;
 }
 
-/* Sums and anchors of the points (y0..y1, z) of a front, y rising; s = t - 7z. Returns whether a difference was out of range. */
+/* Sums and anchors of the points (y0..y1, z) of a front, y rising, from place n of the batch on; s = t - 7z. Returns whether a
+ * difference was out of range. */
 static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, const swg__stencil *model, int64_t z, int64_t s,
-                              int64_t y0, int64_t y1, const fronts *at) {
-    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+                              int64_t y0, int64_t y1, const fronts *at, int64_t n) {
     const LEVEL *tap[SWG__TAPS];
     bool outside = false;
-    int64_t n = 0;
     for (int64_t y = y0; y <= y1;) {
         if (y == 0 || s == 3 * y) { /* y = 0 or x = 0 */
-            at->sums[n] = 0;
-            at->sizes[n] = 27;
             at->guess[n] = 0;
             if (NAME(border_taps)(r, z, y, s - 3 * y, tap)) {
-                NAME(point)(tap, 0, model->w, least, most, at->sums + n, at->sizes + n, &outside);
+                NAME(point)(tap, 0, model, &at->points, n, &outside);
                 at->guess[n] = tap[0][0];
+            } else {
+                no_neighbours(model, &at->points);
             }
             n++;
             y++;
@@ -218,7 +256,7 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
             const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
             tap[k] = r->data + (zz < 0 ? 0 : zz) * RING * r->width + offset[k] + y;
         }
-        ROW_SUMS(tap, length, at->sums + n, at->sizes + n, least, most, outside);
+        outside |= NAME(run)(chunk, tap, model, length, &at->points, n);
         for (int64_t i = 0; i < length; i++)
             at->guess[n + i] = tap[0][i];
         n += length;
@@ -236,28 +274,37 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
     for (int64_t t = 0; t <= last; t++) {
         const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
         const uint8_t *const skip = t ? mask : NULL;
+        int64_t *const sums = f->points.sums, *const sizes = f->points.sizes;
         int64_t n = 0, symbols = 0;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
-            const fronts at = {f->sums + n, f->sizes + n, f->guess + n, NULL, NULL, NULL};
-            if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, &at) && sizeof(LEVEL) == 4)
+            if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, f, n) && sizeof(LEVEL) == 4)
                 return beyond; /* 64-bit levels saturate as the format says */
-            for (int64_t i = 0; i <= y1 - y0; i++) {
-                int64_t mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4, y = y0 + i;
+            n += y1 - y0 + 1;
+        }
+        run_network(model, &f->points, n, t == 0);
+        n = 0;
+        for (int64_t z = z0; z <= z1; z++) {
+            int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
+            for (int64_t y = y0; y <= y1; y++, n++) {
+                int64_t mu = (sums[n] + 256) >> 9;
                 if (skip) { /* sums have done their work: now they say which points have no symbol and stay at their anchor */
-                    at.sums[i] = skip[(z * ny + y) * nx + s - 3 * y];
-                    if (at.sums[i])
+                    sums[n] = skip[(z * ny + y) * nx + s - 3 * y];
+                    if (sums[n])
                         continue;
                 }
-                f->bucket[symbols] = model->bucket[swg__activity_class(at.sizes[i], model->wide)][before[z * ny + y]];
+                int bucket = model->bucket[swg__activity_class(sizes[n], model->wide)][before[z * ny + y]];
+                if (model->net)
+                    mu += swg__causal_apply(f->points.sum0[n], f->points.sum1[n], model->wide, &bucket);
+                int64_t half = (mu + 8) >> 4;
+                f->bucket[symbols] = (uint8_t)bucket;
                 f->phase[symbols++] = (int8_t)(mu - 16 * half);
-                at.guess[i] += half;
+                f->guess[n] += half;
             }
-            n += y1 - y0 + 1;
         }
         chunk->kernels->residuals(in, f->bucket, f->phase, symbols, f->e);
         for (int64_t i = n - 1; i >= 0 && skip; i--)
-            f->e[i] = f->sums[i] ? 0 : f->e[--symbols];
+            f->e[i] = sums[i] ? 0 : f->e[--symbols];
         if (t == 0) {
             *first = f->e[0];
             f->e[0] = 0;
@@ -271,10 +318,10 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
                 if (value > LEVEL_MOST || value < -LEVEL_MOST)
                     return beyond;
                 *out = *cell = (LEVEL)value;
-                before[z * ny + y] = skip && f->sums[n] ? 2 : e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
+                before[z * ny + y] = (uint8_t)(skip && sums[n] ? 2 : residual_class(e));
             }
             if (t == 0)
-                before[0] = (uint8_t)(*first == 0 ? 0 : *first == 1 || *first == -1 ? 1 : 2);
+                before[0] = (uint8_t)residual_class(*first);
             for (int64_t y = y0; y <= y1; y++) {
                 int64_t x = s - 3 * y;
                 if (y == 0 || y == ny - 1 || x == 0 || x == nx - 1)
