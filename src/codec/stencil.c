@@ -456,10 +456,10 @@ static swg_status choose_model(const swg__chunk *chunk, const levels *l, const s
     return SWG_OK;
 }
 
-/* Codes quantised levels, with weights of their own or the best of the models; *coded false: hopeless. Where the estimates are near
+/* Codes quantised levels, with weights of their own (local) or the best of the models; *coded false: hopeless. Where the estimates are near
  * each other, both are coded. */
-static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__stencil *const *models, int64_t count, int64_t limit,
-                                swg__draft *draft, bool *coded) {
+static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__stencil *const *models, int64_t count, bool local,
+                                int64_t limit, swg__draft *draft, bool *coded) {
     swg__stencil own = {.wide = l->full.data != NULL};
     swg__training t = {0};
     swg__draft other;
@@ -469,16 +469,17 @@ static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__s
         status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, own.w);
     own.wide = own.wide || any_saturates(&t);
     if (status == SWG_OK && count) {
-        int64_t first = finish_training(chunk, l, &t, &own);
-        status = estimate(chunk, l, &own, &length);
-        length += 60 + 3 * (own.c_max - own.c_min + 1);
+        if (local) {
+            (void)finish_training(chunk, l, &t, &own);
+            status = estimate(chunk, l, &own, &length);
+            length += 60 + 3 * (own.c_max - own.c_min + 1);
+        }
+        int64_t most = length < limit ? length + length / 50 : limit;
         if (status == SWG_OK)
-            status = choose_model(chunk, l, models, count, own.wide, length + length / 50, &chosen, &promise);
-        if (chosen >= 0 && promise > limit && first > limit)
-            chosen = -1;
+            status = choose_model(chunk, l, models, count, own.wide, most, &chosen, &promise);
     }
     *coded = false;
-    if (status == SWG_OK && (chosen < 0 || promise > length - length / 32))
+    if (status == SWG_OK && local && (chosen < 0 || promise > length - length / 32))
         status = encode_local(chunk, l, &t, &own, limit, draft, coded);
     swg__draft_init(&other, chunk->ctx);
     if (status == SWG_OK && chosen >= 0) {
@@ -498,7 +499,7 @@ static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__s
     return status;
 }
 
-swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, int64_t limit,
+swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, bool local, int64_t limit,
                                 swg__draft *draft, bool *coded) {
     *coded = false;
     const swg__grid *grid = &chunk->grid;
@@ -518,14 +519,14 @@ swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *con
         draft->head.max_ratio = grid->step > 0 ? swg__ratio_up(l.extent.error, grid->eb) : 0;
         *coded = true;
     } else if (status == SWG_OK && possible) {
-        status = encode_levels(chunk, &l, models, count, limit, draft, coded);
+        status = encode_levels(chunk, &l, models, count, local, limit, draft, coded);
     }
     levels_free(chunk->ctx, &l);
     return status;
 }
 
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
-    return swg__stencil_compete(chunk, NULL, 0, limit, draft, coded);
+    return swg__stencil_compete(chunk, NULL, 0, true, limit, draft, coded);
 }
 
 /* ---- decoder ---- */

@@ -28,8 +28,9 @@ static inline int swg__activity_class(int64_t s, bool wide) {
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
 
 /* The same with models that were made by swg__stencil_parse: each is estimated on a part of the rows, the best one is taken where it
- * codes the chunk more than 0.5 % shorter than weights of the chunk's own. head.model_ref: its place in the list. */
-swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, int64_t limit,
+ * codes the chunk more than 0.5 % shorter than weights of the chunk's own, or always if those may not be used (local false).
+ * head.model_ref: its place in the list. */
+swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, bool local, int64_t limit,
                                 swg__draft *draft, bool *coded);
 
 /* model: that of the record, NULL if it has none. NULL or the reason. */
