@@ -465,19 +465,16 @@ static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__s
     swg__draft other;
     int64_t chosen = -1, length = INT64_MAX, promise = 0;
     swg_status status = training_open(chunk, l, &t);
-    if (status == SWG_OK)
-        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, own.w);
     own.wide = own.wide || any_saturates(&t);
-    if (status == SWG_OK && count) {
-        if (local) {
-            (void)finish_training(chunk, l, &t, &own);
-            status = estimate(chunk, l, &own, &length);
-            length += 60 + 3 * (own.c_max - own.c_min + 1);
-        }
-        int64_t most = length < limit ? length + length / 50 : limit;
-        if (status == SWG_OK)
-            status = choose_model(chunk, l, models, count, own.wide, most, &chosen, &promise);
+    if (status == SWG_OK && local)
+        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, own.w);
+    if (status == SWG_OK && local && count) {
+        (void)finish_training(chunk, l, &t, &own);
+        status = estimate(chunk, l, &own, &length);
+        length += 60 + 3 * (own.c_max - own.c_min + 1);
     }
+    if (status == SWG_OK && count)
+        status = choose_model(chunk, l, models, count, own.wide, length < limit ? length + length / 50 : limit, &chosen, &promise);
     *coded = false;
     if (status == SWG_OK && local && (chosen < 0 || promise > length - length / 32))
         status = encode_local(chunk, l, &t, &own, limit, draft, coded);
