@@ -5,6 +5,8 @@
 
 #include "codec/bytes.h"
 #include "codec/causal.h"
+#include "codec/stencil.h"
+#include "context.h"
 
 enum { CAUSAL_C_MIN = 3, CAUSAL_C_MAX = 40, CAUSAL_BODY = 16, CAUSAL_NET = CAUSAL_BODY + 56 + 4 + 3 * (CAUSAL_C_MAX - CAUSAL_C_MIN + 1) + 2 };
 
@@ -49,6 +51,16 @@ static inline void causal_blob(swg__text *out, const int *width, int layers) {
     if (layers)
         causal_put_net(out, width, layers, false);
     swg__store32((uint8_t *)out->data + start + 8, (uint32_t)(out->length - start));
+}
+
+/* The blob's model for an instruction set; NULL or why it is refused. */
+static inline const char *causal_open(swg_context *ctx, swg__isa isa, const void *blob, size_t bytes, swg__stencil *model) {
+    const swg__isa own = ctx->isa;
+    *model = (swg__stencil){0};
+    ctx->isa = isa;
+    const char *why = swg__kind_of(swg__load16((const uint8_t *)blob + 4))->parse(ctx, blob, bytes, model);
+    ctx->isa = own;
+    return why;
 }
 
 #endif

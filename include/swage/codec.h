@@ -17,6 +17,7 @@
 #ifndef SWAGE_CODEC_H
 #define SWAGE_CODEC_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include "swage/context.h"
 #include "swage/element.h"
@@ -230,8 +231,36 @@ swg_status swg_codec_model_make(swg_context *ctx, const swg_codec_network *netwo
                                 swg_codec_model **model, swg_codec_model_report *report);
 void swg_codec_model_free(swg_context *ctx, swg_codec_model *model);
 
-/* The blob as it stands in files, owned by the model, and its SHA-256 (may be NULL). */
-const uint8_t *swg_codec_model_blob(const swg_codec_model *model, size_t *bytes, uint8_t sha256[32]);
+/* ---- sets of models ---- */
+
+/* An empty set, of up to 64 models. Of each array those are candidates that were trained for a variable of its name (opts.name), or for any,
+ * and at a bound within a factor of 2; each chunk takes the best of them if that is by more than half a per cent shorter, and only models that save more than their own size
+ * go into the file. */
+swg_status swg_codec_model_new(swg_context *ctx, swg_codec_model **model);
+
+/* What training needs beside the arrays. Zero is the default everywhere. */
+typedef struct swg_codec_fit_opts {
+    const char *kinds;          /* names with commas between them, as swg_codec_trainer lists them; NULL: all */
+    uint64_t seed;
+    double seconds;             /* of one kind; 0: a number of steps instead, and then the models depend on arrays and seed only */
+    void (*progress)(void *user, double done, double bits); /* of the kind at work; done: 0..1, bits: per value at present, NaN unknown */
+    void *user;
+    const volatile sig_atomic_t *stop; /* not 0 ends the work with SWG_EINTERRUPTED; NULL: never */
+} swg_codec_fit_opts;
+
+/* Trains models on arrays of one variable, earlier steps of a series, say, and adds them to a set.
+ * bound: the bound they are for, resolved array by array, name of the variable (NULL: any), fill values; no target
+ * Kinds that are not for such arrays are left out; so are arrays that would be coded without loss.
+ * SWG_EINVAL: an unknown kind, more than 64 models. SWG_EINTERRUPTED: the set has what was ready. SWG_ENOMEM, and what is wrong with an array. */
+swg_status swg_codec_fit(swg_context *ctx, const swg_codec_array *arrays, int64_t count, const swg_codec_opts *bound,
+                         const swg_codec_fit_opts *opts, swg_codec_model *model);
+
+/* Kinds that can be trained, in the order of the table; one name may stand there twice. NULL behind the last. */
+const char *swg_codec_trainer(int index, const char **help);
+
+/* The blob as it stands in files, owned by the set, and its SHA-256 (may be NULL). */
+int swg_codec_model_count(const swg_codec_model *model);
+const uint8_t *swg_codec_model_blob(const swg_codec_model *model, int index, size_t *bytes, uint8_t sha256[32]);
 
 /* ---- reading ---- */
 

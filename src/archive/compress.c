@@ -90,11 +90,12 @@ static swg_status job_key(const job *j, uint64_t *key) {
     size_t blob;
     struct stat info;
     swg__text_init(&text, j->ctx);
-    if (j->model)
-        (void)swg_codec_model_blob(j->model, &blob, digest);
     swg__text_printf(&text, "%s %d %a %d %a %a %u %s %a ", swg_version(), (int)j->opts->bound, j->opts->value, j->opts->has_range, j->opts->range_min,
                      j->opts->range_max, (unsigned)j->opts->without, j->opts->fill ? j->opts->fill : "", j->opts->fill_above);
-    swg__text_add(&text, (const char *)digest, sizeof digest);
+    for (int i = 0; j->model && i < swg_codec_model_count(j->model); i++) {
+        (void)swg_codec_model_blob(j->model, i, &blob, digest);
+        swg__text_add(&text, (const char *)digest, sizeof digest);
+    }
     for (int64_t i = 0; i < swg_source_files(j->source); i++) {
         const bool known = stat(swg_source_file(j->source, i), &info) == 0;
         swg__text_printf(&text, "%s %lld %lld.%09ld\n", swg__relative_source(j->root, swg_source_file(j->source, i)), known ? (long long)info.st_size : -1LL,

@@ -266,9 +266,9 @@ static swg_status write_row(swg_codec_appender *a, bool unfinished, swg__text *i
     SWG__TRY(swg__encode_chunks(a->ctx, &row, &h, a->opts.without | (unfinished || a->restored ? EXACT_ONLY : 0), &coded));
     swg_status status = start_file(a);
     for (int64_t i = 0; status == SWG_OK && i < a->per_row; i++) {
-        swg__record_head *head = &coded.chunk[i].plain_head;
-        uint8_t *record = (uint8_t *)coded.chunk[i].plain.data;
-        const size_t bytes = coded.chunk[i].plain.length;
+        swg__record_head *head = &coded.chunk[i].plain.head;
+        uint8_t *record = (uint8_t *)coded.chunk[i].plain.record.data;
+        const size_t bytes = coded.chunk[i].plain.record.length;
         /* Coded as chunks of a row on its own: number, error of what was restored, checksum. */
         head->max_ratio = head->max_ratio > a->ratio[i] ? head->max_ratio : a->ratio[i];
         swg__store64(record + 8, (uint64_t)(first + i));

@@ -1,4 +1,4 @@
-/* causal.c - packs the network of mode W-MLP for an instruction set; its inputs for one point.
+/* causal.c - models of mode W-MLP: checked, packed for an instruction set; the inputs of one point.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "causal.h"
 #include "context.h"
@@ -59,7 +59,7 @@ static uint32_t weight_word(const swg__net_layer *l, int output, int step, int i
     return word;
 }
 
-const char *swg__causal_pack(swg_context *ctx, const swg__net *net, swg__causal **packed) {
+static const char *pack(swg_context *ctx, const swg__net *net, swg__causal **packed) {
     const swg__causal_kernels *k = swg__causal_kernels_for(ctx->isa);
     size_t words = 0;
     *packed = NULL;
@@ -93,3 +93,51 @@ const char *swg__causal_pack(swg_context *ctx, const swg__net *net, swg__causal 
     *packed = out;
     return NULL;
 }
+
+/* Whether half of 2^shift, and of the last layer's 2^5, may be added to any sum: then nothing overflows. */
+static bool room_to_round(const swg__net *net) {
+    for (int i = 0; i < net->layers; i++) {
+        const swg__net_layer *l = &net->layer[i];
+        const int64_t half = i == net->layers - 1 ? 16 : l->shift ? (int64_t)1 << (l->shift - 1) : 0;
+        for (int o = 0; o < l->out; o++) {
+            int64_t size = l->bias[o] < 0 ? -(int64_t)l->bias[o] : l->bias[o];
+            for (const int16_t *w = l->weight + o * l->stride; w < l->weight + o * l->stride + l->in; w++)
+                size += 255 * (*w < 0 ? -*w : *w);
+            if (size + half >= (int64_t)1 << 31)
+                return false;
+        }
+    }
+    return true;
+}
+
+static const char *parse_network(swg_context *ctx, swg__cursor *in, swg__causal **packed) {
+    swg__net *net = swg__calloc(ctx, 1, sizeof *net);
+    const char *why = net ? swg__net_layers(ctx, in, SWG__FEATURES, 2, net) : swg__why_memory;
+    for (int i = 0; !why && i < net->layers; i++)
+        if (net->layer[i].activation == SWG__NET_TABLE || (net->layer[i].activation == SWG__NET_NONE && net->layer[i].shift))
+            why = "activation or shift of a causal network is impossible";
+    if (!why && !room_to_round(net))
+        why = "accumulator of a network could overflow";
+    if (!why)
+        why = pack(ctx, net, packed);
+    if (net)
+        swg__net_free(net);
+    swg__free(ctx, net);
+    return why;
+}
+
+const char *swg__causal_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, void *parsed) {
+    enum { WEIGHTS = 2 * SWG__TAPS };
+    swg__stencil *model = parsed;
+    swg__cursor in = {.at = blob + SWG__BLOB_HEAD, .end = blob + bytes};
+    if (swg__left(&in) < WEIGHTS + 4)
+        return "stencil parameters are too short or their classes impossible";
+    const size_t least = in.at[WEIGHTS], most = in.at[WEIGHTS + 1];
+    const size_t table = most >= least ? (WEIGHTS + 4 + 3 * (most - least + 1) + 3) / 4 * 4 : WEIGHTS + 4;
+    const swg__span body = {in.at, table < swg__left(&in) ? table : swg__left(&in)};
+    const char *why = swg__stencil_read(body, false, model);
+    (void)swg__take(&in, body.bytes);
+    return why ? why : parse_network(ctx, &in, &model->net);
+}
+
+void swg__causal_close(swg_context *ctx, void *parsed) { swg__free(ctx, ((swg__stencil *)parsed)->net); }

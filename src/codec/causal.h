@@ -6,9 +6,10 @@
 #define SWAGE_CODEC_CAUSAL_H
 
 #include "kernels.h"
+#include "kinds.h"
 #include "net.h"
 
-enum { SWG__KIND_STENCIL = 1, SWG__KIND_CAUSAL = 2, SWG__FEATURES = 28 };
+enum { SWG__FEATURES = 28 };
 
 typedef struct swg__causal_layer {
     int words, groups, shift; /* words of inputs; groups of four outputs; of the last layer only the first two outputs count */
@@ -36,8 +37,9 @@ typedef struct swg__causal_kernels {
 
 const swg__causal_kernels *swg__causal_kernels_for(swg__isa isa);
 
-/* Packs the layers of a parsed NET for the kernels. NULL or the reason; free with swg__free. */
-const char *swg__causal_pack(swg_context *ctx, const swg__net *net, swg__causal **packed);
+/* As struct swg__kind has them; parsed: swg__stencil with a network. It is coded and decoded as one without (trained_stencil.h). */
+const char *swg__causal_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, void *parsed);
+void swg__causal_close(swg_context *ctx, void *parsed);
 
 static inline size_t swg__causal_scratch(const swg__causal *net) { return (size_t)(2 * net->widest * net->kernels->points) * sizeof(uint32_t); }
 static inline int64_t swg__causal_words(const swg__causal *net) { return SWG__FEATURES / net->kernels->inputs; }

@@ -12,8 +12,8 @@ static swg_status compress(swg_context *ctx, const swg_codec_array *array, const
     swg__encoded coded;
     const swg_codec_model *model = opts ? opts->model : NULL;
     SWG__TRY(swg__encode_array(ctx, array, opts, model, &coded));
-    bool pays = coded.saving > 0 && coded.saving > (int64_t)swg__models_bytes(model);
-    swg_status status = swg__encoded_write(&coded, pays ? SWG__MODEL_INSIDE : SWG__MODEL_NONE, out, stats);
+    int blob[SWG__MODELS];
+    swg_status status = swg__encoded_write(&coded, (swg__model_use){blob, swg__encoded_choose(&coded, blob), false}, out, stats);
     swg__encoded_free(&coded);
     return status;
 }

@@ -1,5 +1,5 @@
 /* collection.c - writes and parses the directory around several .swz streams.
- * In: arrays one after the other. Out: head, members, MODL if any member uses the network, DIRY, footer.
+ * In: arrays one after the other. Out: head, members, MODL with the models that members use, DIRY, footer.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <unistd.h>
@@ -105,12 +105,15 @@ typedef struct written {
     double seconds;        /* that coding it took */
 } written;
 
-/* A member that the network makes smaller, held in both forms until all of them together pay for the network. */
+/* A member that models which are not in the file yet would make shorter, held until they pay for themselves. */
 typedef struct pending {
-    swg__text plain, network;
-    int64_t entry;
-    int64_t saving;
+    swg__encoded coded;
+    char *name, *attributes;            /* what coded refers to */
+    int64_t entry, bytes;               /* bytes: of all its forms */
+    int64_t gain[SWG__MODELS];          /* of each blob, given those in the file */
 } pending;
+
+enum { HELD_BYTES = 256 << 20 };        /* of members held; beyond, the oldest is written as it is */
 
 struct swg_codec_writer {
     swg_context *ctx;
@@ -120,10 +123,17 @@ struct swg_codec_writer {
     written *entry;
     pending *held;
     int64_t count, capacity, held_count, held_capacity;
-    int64_t saving;        /* of the members held */
-    bool networked;        /* the network has paid for itself: members use it from here on */
+    int64_t held_bytes;
+    int in[SWG__MODELS];   /* blobs that have paid for themselves: members use them from here on, by their place in this list */
+    int in_count;
     swg_status broken;     /* a write failed: no commit */
 };
+
+static void pending_free(swg_context *ctx, pending *p) {
+    swg__encoded_free(&p->coded);
+    swg__free(ctx, p->attributes);
+    swg__free(ctx, p->name);
+}
 
 static void writer_free(swg_codec_writer *w) {
     for (int64_t i = 0; i < w->count; i++) {
@@ -131,8 +141,7 @@ static void writer_free(swg_codec_writer *w) {
         swg__free(w->ctx, w->entry[i].name);
     }
     for (int64_t i = 0; i < w->held_count; i++) {
-        swg__text_free(&w->held[i].plain);
-        swg__text_free(&w->held[i].network);
+        pending_free(w->ctx, &w->held[i]);
     }
     swg__free(w->ctx, w->entry);
     swg__free(w->ctx, w->held);
@@ -171,6 +180,15 @@ swg_status swg_codec_writer_open(swg_context *ctx, const char *path, const swg_c
     return status;
 }
 
+/* Whether an entry's models are some of the set, the same in the same places as before. */
+static bool known_models(const swg_codec_writer *w, const swg__journal_entry *e) {
+    const int most = w->model ? w->model->count : 0;
+    bool known = e->models <= most;
+    for (int i = 0; i < e->models && known; i++)
+        known = e->model[i] < most;
+    return known;
+}
+
 /* How many members of the journal stand in the file as it says. */
 static swg_status count_good(swg_codec_writer *w, const char *path, int64_t *good) {
     uint8_t head[SWG__COLLECTION_HEAD];
@@ -187,7 +205,7 @@ static swg_status count_good(swg_codec_writer *w, const char *path, int64_t *goo
         swg__piece_free(&input, &piece);
     while (right && *good < w->journal.count) {
         const swg__journal_entry *e = &w->journal.entry[*good];
-        right = e->offset <= input.bytes && e->bytes <= input.bytes - e->offset && (w->model || !e->network);
+        right = e->offset <= input.bytes && e->bytes <= input.bytes - e->offset && known_models(w, e);
         why = right ? swg__input_take(&input, e->offset, e->bytes, &piece) : NULL;
         right = right && !why && swg__crc32c(0, piece.span.data, piece.span.bytes) == e->crc;
         if (right || piece.owned)
@@ -211,7 +229,8 @@ static swg_status continue_at(swg_codec_writer *w, const char *path, int64_t goo
     for (; w->count < good; w->count++) {
         const swg__journal_entry *e = &w->journal.entry[w->count];
         w->entry[w->count] = (written){swg__strdup(w->ctx, e->source), swg__strdup(w->ctx, e->name), e->offset, e->bytes, e->seconds};
-        w->networked = w->networked || e->network;
+        for (; w->in_count < e->models; w->in_count++)
+            w->in[w->in_count] = e->model[w->in_count];
         if (!w->entry[w->count].source || !w->entry[w->count].name) {
             w->count++;
             return swg__fail_memory(w->ctx, 64, "a name");
@@ -260,29 +279,73 @@ bool swg__codec_writer_has(const swg_codec_writer *w, const char *source, const 
     return i >= 0;
 }
 
-static swg_status write_member(swg_codec_writer *w, int64_t entry, const swg__text *stream, bool network) {
+static swg_status write_member(swg_codec_writer *w, int64_t entry, swg__encoded *coded, swg_codec_stats *stats) {
     written *e = &w->entry[entry];
+    swg__text stream;
+    swg__text_init(&stream, w->ctx);
+    const bool uses = swg__encoded_uses(coded, w->in, w->in_count);
+    swg_status status = swg__encoded_write(coded, (swg__model_use){w->in, uses ? w->in_count : 0, true}, &stream, stats);
     e->offset = w->file.offset;
-    e->bytes = stream->length;
-    w->broken = swg__writer_write(&w->file, stream->data, stream->length);
-    if (w->broken == SWG_OK && w->journal.ctx)
-        w->broken = swg__writer_flush(&w->file);
-    if (w->broken == SWG_OK && w->journal.ctx)
-        w->broken = swg__journal_add(&w->journal, &(swg__journal_entry){e->offset, e->bytes, swg__crc32c(0, stream->data, stream->length), network,
-                                                                        e->seconds, e->source, e->name});
-    return w->broken;
+    e->bytes = stream.length;
+    if (status == SWG_OK)
+        status = w->broken = swg__writer_write(&w->file, stream.data, stream.length);
+    if (status == SWG_OK && w->journal.ctx)
+        status = w->broken = swg__writer_flush(&w->file);
+    if (status == SWG_OK && w->journal.ctx) {
+        swg__journal_entry note = {e->offset, e->bytes, swg__crc32c(0, stream.data, stream.length), w->in_count, {0}, e->seconds, e->source, e->name};
+        for (int i = 0; i < w->in_count; i++)
+            note.model[i] = (uint8_t)w->in[i];
+        status = w->broken = swg__journal_add(&w->journal, &note);
+    }
+    swg__text_free(&stream);
+    return status;
 }
 
-/* Writes everything held, in one form or the other. */
-static swg_status release(swg_codec_writer *w, bool network) {
+/* Writes a held member and forgets it. */
+static swg_status release(swg_codec_writer *w, int64_t held) {
+    swg_status status = write_member(w, w->held[held].entry, &w->held[held].coded, NULL);
+    w->held_bytes -= w->held[held].bytes;
+    pending_free(w->ctx, &w->held[held]);
+    memmove(w->held + held, w->held + held + 1, (size_t)(w->held_count - held - 1) * sizeof *w->held);
+    w->held_count--;
+    return status;
+}
+
+/* Lets the models in that pay by now, and writes the members that wait for nothing else. */
+static swg_status settle(swg_codec_writer *w) {
     swg_status status = SWG_OK;
-    for (int64_t i = 0; i < w->held_count; i++) {
-        if (status == SWG_OK)
-            status = write_member(w, w->held[i].entry, network ? &w->held[i].network : &w->held[i].plain, network);
-        swg__text_free(&w->held[i].plain);
-        swg__text_free(&w->held[i].network);
+    for (bool more = true; more;) {
+        int64_t gain[SWG__MODELS] = {0}, most = 0;
+        int best = -1;
+        for (int64_t i = 0; i < w->held_count; i++)
+            for (int b = 0; b < w->model->count; b++)
+                gain[b] += w->held[i].gain[b];
+        for (int b = 0; b < w->model->count; b++) {
+            int64_t net = gain[b] - (int64_t)swg__blob_cost(w->model, b) - (w->in_count ? 0 : SWG__FRAME_BYTES + 4);
+            if (gain[b] && net > most) {
+                most = net;
+                best = b;
+            }
+        }
+        more = best >= 0;
+        if (more)
+            w->in[w->in_count++] = best;
+        for (int64_t i = 0; i < w->held_count && more; i++) {
+            memset(w->held[i].gain, 0, sizeof w->held[i].gain);
+            (void)swg__encoded_gain(&w->held[i].coded, w->in, w->in_count, w->held[i].gain);
+        }
     }
-    w->held_count = 0;
+    for (int64_t i = 0; i < w->held_count && status == SWG_OK;) {
+        bool waits = false;
+        for (int b = 0; b < w->model->count; b++)
+            waits = waits || w->held[i].gain[b] > 0;
+        if (waits)
+            i++;
+        else
+            status = release(w, i);
+    }
+    while (w->held_count && w->held_bytes > HELD_BYTES && status == SWG_OK)
+        status = release(w, 0);
     return status;
 }
 
@@ -299,32 +362,43 @@ static bool reserve(swg_context *ctx, void **list, int64_t count, int64_t *capac
     return grown != NULL;
 }
 
-static swg_status add_coded(swg_codec_writer *w, swg__encoded *coded, int64_t entry, swg_codec_stats *stats) {
-    pending p = {.entry = entry, .saving = coded->saving};
-    swg__text_init(&p.plain, w->ctx);
-    swg__text_init(&p.network, w->ctx);
-    bool useful = coded->saving > 0;
-    swg_status status = SWG_OK;
-    if (useful)
-        status = swg__encoded_write(coded, SWG__MODEL_ENCLOSING, &p.network, stats);
-    if (status == SWG_OK && !(useful && w->networked))
-        status = swg__encoded_write(coded, SWG__MODEL_NONE, &p.plain, useful ? NULL : stats);
-    if (status == SWG_OK && !useful)
-        status = write_member(w, entry, &p.plain, false);
-    else if (status == SWG_OK && w->networked)
-        status = write_member(w, entry, &p.network, true);
-    if (status != SWG_OK || !useful || w->networked) {
-        swg__text_free(&p.plain);
-        swg__text_free(&p.network);
-        return status;
-    }
-    w->held[w->held_count++] = p;
-    w->saving += p.saving;
-    if (w->saving > (int64_t)swg__models_bytes(w->model)) {
-        w->networked = true;
-        status = release(w, true);
-    }
+/* What a member would be like with all models that shorten it. */
+static swg_status foresee(swg_codec_writer *w, const pending *p, swg__encoded *coded, swg_codec_stats *stats) {
+    swg__model_use use = {w->in, w->in_count, true};
+    int all[SWG__MODELS];
+    swg__text stream;
+    memcpy(all, w->in, sizeof all);
+    use.blob = all;
+    for (int b = 0; b < w->model->count; b++)
+        if (p->gain[b] > 0)
+            all[use.count++] = b;
+    swg__text_init(&stream, w->ctx);
+    swg_status status = swg__encoded_write(coded, use, &stream, stats);
+    swg__text_free(&stream);
     return status;
+}
+
+/* Writes a coded member, or takes it over and holds it. */
+static swg_status add_coded(swg_codec_writer *w, swg__encoded *coded, int64_t entry, swg_codec_stats *stats) {
+    pending p = {.entry = entry};
+    if (!w->model || !swg__encoded_gain(coded, w->in, w->in_count, p.gain))
+        return write_member(w, entry, coded, stats);
+    if (stats)
+        SWG__TRY(foresee(w, &p, coded, stats));
+    p.name = swg__strdup(w->ctx, coded->name ? coded->name : "");
+    p.attributes = swg__strdup(w->ctx, coded->attributes ? coded->attributes : "");
+    if (!p.name || !p.attributes) {
+        pending_free(w->ctx, &p);
+        return swg__fail_memory(w->ctx, 64, "a name");
+    }
+    p.bytes = swg__encoded_held(coded);
+    p.coded = *coded;
+    p.coded.name = p.name;
+    p.coded.attributes = p.attributes;
+    *coded = (swg__encoded){0};
+    w->held[w->held_count++] = p;
+    w->held_bytes += p.bytes;
+    return SWG_OK;
 }
 
 /* Texts of a new member that the directory can hold and does not hold yet. */
@@ -348,10 +422,10 @@ swg_status swg__codec_writer_put(swg_codec_writer *w, const char *source, const 
         status = add_coded(w, coded, w->count, stats);
     if (status == SWG_OK) {
         w->count++;
-    } else {
-        swg__free(w->ctx, entry->source);
-        swg__free(w->ctx, entry->name);
+        return w->held_count ? settle(w) : SWG_OK;
     }
+    swg__free(w->ctx, entry->source);
+    swg__free(w->ctx, entry->name);
     return status;
 }
 
@@ -378,8 +452,8 @@ static swg_status write_tail(swg_codec_writer *w) {
     swg__text_init(&tail, w->ctx);
     const uint64_t begin = w->file.offset;
     uint64_t models = 0, models_bytes = 0;
-    if (w->networked) {
-        swg__models_write(w->model, &tail);
+    if (w->in_count) {
+        swg__models_write(w->model, w->in, w->in_count, &tail);
         models = begin;
         models_bytes = tail.length;
     }
@@ -418,7 +492,9 @@ static swg_status write_tail(swg_codec_writer *w) {
 }
 
 swg_status swg_codec_writer_commit(swg_codec_writer *w, int64_t *bytes_out) {
-    swg_status status = w->broken != SWG_OK ? w->broken : release(w, false); /* together they did not pay for the network */
+    swg_status status = w->broken;
+    while (w->held_count && status == SWG_OK) /* what they wait for does not pay */
+        status = release(w, 0);
     if (w->count && status == SWG_OK)
         qsort(w->entry, (size_t)w->count, sizeof *w->entry, by_offset);
     if (status == SWG_OK)

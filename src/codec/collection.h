@@ -1,4 +1,4 @@
-/* collection.h - many streams in one file with one copy of the network (docs/format.md, "Collection").
+/* collection.h - many streams in one file with one copy of the models (docs/format.md, "Collection").
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_CODEC_COLLECTION_H
 #define SWAGE_CODEC_COLLECTION_H
@@ -39,7 +39,7 @@ swg_status swg__codec_writer_resume(swg_context *ctx, const char *path, const ch
 int64_t swg__codec_writer_count(const swg_codec_writer *writer);
 bool swg__codec_writer_broken(const swg_codec_writer *writer); /* a write failed */
 bool swg__codec_writer_has(const swg_codec_writer *writer, const char *source, const char *name, double *seconds);
-/* As swg_codec_writer_add, of an array that is coded already. */
+/* As swg_codec_writer_add, of an array that is coded already; it may take the coding over and leave *coded empty. */
 swg_status swg__codec_writer_put(swg_codec_writer *writer, const char *source, const char *name, swg__encoded *coded, double seconds, swg_codec_stats *stats);
 
 #endif

@@ -1,11 +1,13 @@
-/* encode.c - an array to coded chunks: grid, cutting, competition between network and everything else, the stream's bytes.
- * In: array, options, model. Out: swg__encoded, then a .swz stream. Chunks are coded in parallel; the bytes do not depend on it.
+/* encode.c - an array to coded chunks: grid, cutting, competition between models and everything else.
+ * In: array, options, models. Out: swg__encoded. Chunks are coded in parallel; the bytes do not depend on it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "context.h"
 #include "encode.h"
 #include "mask.h"
 #include "swz.h"
+#include "swae.h"
 #include "target.h"
+#include "tiles.h"
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
@@ -58,6 +60,14 @@ static void choose_chunk(swg__header *h, int edge, int64_t usual) {
     }
 }
 
+/* Edge of an autoencoder's tiles, 0: there is none. */
+static int edge_of(const swg_codec_model *model) {
+    for (int i = 0; model && i < model->count; i++)
+        if (model->blob[i].kind && model->blob[i].kind->code == SWG__KIND_SWAE)
+            return ((const swg__swae *)model->blob[i].parsed)->net.edge;
+    return 0;
+}
+
 static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const swg_codec_opts *opts, swg__header *h) {
     if (!swg_element_bytes(a->type))
         return swg__fail(ctx, SWG_EDTYPE, "element type %d is not one the codec knows", (int)a->type);
@@ -80,7 +90,7 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
         (a->ndim != 4 || a->dims[1] < 3 || a->dims[1] > 9 || a->dims[2] != a->dims[1] || a->dims[3] != a->dims[1]))
         return swg__fail(ctx, SWG_ESHAPE, "blocks must be (N, n, n, n) with n in 3..9");
     if (!given)
-        choose_chunk(h, opts->model ? opts->model->net.edge : 0, CHUNK_TARGET);
+        choose_chunk(h, edge_of(opts->model), CHUNK_TARGET);
     for (int i = 0; i < a->ndim; i++)
         if (h->chunk[i] < 1 || h->chunk[i] > h->dims[i] || swg__mul_overflow(chunk, h->chunk[i], &chunk) || chunk > SWG__CHUNK_VALUES ||
             (a->layout == SWG_CODEC_BLOCKS && i && h->chunk[i] != h->dims[i]))
@@ -142,6 +152,10 @@ typedef struct job {
     uint32_t without;         /* modes not tried, bits 1 << SWG_MODE_... */
     int64_t first, chunks;    /* the group; tasks count from `first` */
     int64_t stride;           /* of the chunks that are coded */
+    const int *candidate;     /* blobs that code a chunk by themselves */
+    int candidates;
+    const swg__swae *swae;    /* the autoencoder at work, blob swae_blob of the set; NULL: none */
+    int swae_blob;
     bool measure;
     swg_status *status;       /* of each chunk */
     batch sample, all;        /* sample: a few tiles of every chunk; all: of the chunks where those promise a gain */
@@ -151,12 +165,9 @@ typedef struct job {
 /* Number of the chunk of a task. */
 static int64_t chunk_of(const job *j, int64_t task) { return (j->first + task) * j->stride + j->stride / 2; }
 
-/* Copies between the dataset and a dense chunk. */
-static void gather(const job *j, int64_t index, swg__chunk *chunk) {
-    const swg__layout *l = &j->out->layout;
-    const size_t bytes = (size_t)swg_element_bytes(j->out->header.type);
-    int64_t origin[4];
-    swg__layout_chunk(l, &j->out->header, index, origin, chunk->extent);
+/* Copies from the dataset into a dense chunk. */
+static void gather(const char *data, const swg__layout *l, const int64_t origin[4], swg__chunk *chunk) {
+    const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
     char *to = chunk->values;
     for (int64_t w = 0; w < chunk->extent[0]; w++)
         for (int64_t z = 0; z < chunk->extent[1]; z++)
@@ -164,32 +175,82 @@ static void gather(const job *j, int64_t index, swg__chunk *chunk) {
                 int64_t at = (origin[0] + w) * l->stride[0] + (origin[1] + z) * l->stride[1] + (origin[2] + y) * l->stride[2] +
                              origin[3] * l->stride[3];
                 if (l->stride[3] == 1) {
-                    memcpy(to, j->data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
+                    memcpy(to, data + (size_t)at * bytes, (size_t)chunk->extent[3] * bytes);
                     to += (size_t)chunk->extent[3] * bytes;
                     continue;
                 }
                 for (int64_t x = 0; x < chunk->extent[3]; x++, to += bytes)
-                    memcpy(to, j->data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
+                    memcpy(to, data + (size_t)(at + x * l->stride[3]) * bytes, bytes);
             }
 }
 
-static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
-    *chunk = (swg__chunk){.ctx = j->ctx, .kernels = swg__codec_kernels_for(j->ctx->isa), .grid = j->out->header.grid,
-                          .fill = j->out->header.fill};
+swg_status swg__chunk_take(swg_context *ctx, const void *data, const swg__header *header, const swg__layout *layout, int64_t index, swg__chunk *chunk) {
+    *chunk = (swg__chunk){.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .grid = header->grid, .fill = header->fill};
     int64_t origin[4];
-    swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk->extent);
+    swg__layout_chunk(layout, header, index, origin, chunk->extent);
     chunk->count = chunk->extent[0] * chunk->extent[1] * chunk->extent[2] * chunk->extent[3];
     size_t bytes = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
-    chunk->values = swg__alloc(j->ctx, bytes);
+    chunk->values = swg__alloc(ctx, bytes);
     if (!chunk->values)
-        return swg__fail_memory(j->ctx, bytes, "a chunk");
-    gather(j, index, chunk);
+        return swg__fail_memory(ctx, bytes, "a chunk");
+    gather(data, layout, origin, chunk);
     return swg__mask_open(chunk, chunk->values);
 }
 
-static void close_chunk(swg__chunk *chunk) {
+void swg__chunk_drop(swg__chunk *chunk) {
     swg__mask_free(chunk);
     swg__free(chunk->ctx, chunk->values);
+}
+
+static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
+    return swg__chunk_take(j->ctx, j->data, &j->out->header, &j->out->layout, index, chunk);
+}
+
+/* A finished draft as a form. */
+static swg_status finish_form(const job *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft, swg__form *form) {
+    draft->head.chunk_index = (uint64_t)index;
+    draft->head.n_values = (uint32_t)chunk->count;
+    if (blob >= 0)
+        draft->head.model_ref = (uint16_t)blob;
+    swg__text_init(&form->record, j->ctx);
+    swg_status status = swg__draft_write(draft, j->ctx, &form->record);
+    form->head = draft->head;
+    form->outliers = draft->outliers;
+    form->blob = blob;
+    return status;
+}
+
+/* One more form of a chunk. */
+static swg_status add_form(const job *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft) {
+    swg__coded *coded = &j->out->chunk[index];
+    swg__form *grown = swg__grow(j->ctx, coded->other, (size_t)(coded->others + 1) * sizeof *grown);
+    if (!grown)
+        return swg__fail_memory(j->ctx, sizeof *grown, "a chunk");
+    coded->other = grown;
+    grown[coded->others] = (swg__form){0};
+    return finish_form(j, chunk, index, blob, draft, &grown[coded->others++]);
+}
+
+/* A learned mode must win by more than half a per cent. */
+static int64_t limit_of(const swg__coded *coded) { return (int64_t)(0.995 * (double)coded->plain.record.length); }
+
+/* The models that code a chunk by themselves. */
+static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t index) {
+    const swg__coded *coded = &j->out->chunk[index];
+    swg_status status = SWG_OK;
+    for (int c = 0; c < j->candidates && status == SWG_OK && coded->plain.head.mode != SWG__MODE_C && !chunk->grid.pw_h; c++) {
+        const swg__blob *b = &j->out->model->blob[j->candidate[c]];
+        swg__draft draft;
+        bool done = false;
+        swg__draft_init(&draft, j->ctx);
+        status = b->kind->encode(chunk, b->parsed, j->without, limit_of(coded), &draft, &done);
+        if (status == SWG_OK && done)
+            status = swg__mask_write(chunk, chunk->mask, &draft);
+        if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < limit_of(coded))
+            status = add_form(j, chunk, index, j->candidate[c], &draft);
+        swg__draft_free(&draft);
+    }
+    return status;
 }
 
 static void code_plain(void *arg, int64_t task, int worker) {
@@ -203,21 +264,13 @@ static void code_plain(void *arg, int64_t task, int worker) {
     swg_status status = open_chunk(j, index, &chunk);
     if (status == SWG_OK)
         status = swg__plain_encode(&chunk, j->without, &draft);
-    if (status == SWG_OK) {
-        draft.head.chunk_index = (uint64_t)index;
-        draft.head.n_values = (uint32_t)chunk.count;
-        status = swg__draft_write(&draft, j->ctx, &coded->plain);
-        coded->plain_head = draft.head;
-        coded->plain_outliers = draft.outliers;
-        coded->filled = chunk.masked;
-    }
-    if (status == SWG_OK && j->sample.set && j->sample.set[task].count) {
-        swg__tiling tiling;
-        swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
-        swg__tiles_normalise(&chunk, &tiling, &j->sample.set[task]);
-    }
+    if (status == SWG_OK)
+        status = finish_form(j, &chunk, index, -1, &draft, &coded->plain);
+    coded->filled = chunk.masked;
+    if (status == SWG_OK)
+        status = code_candidates(j, &chunk, index);
     swg__draft_free(&draft);
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -230,13 +283,13 @@ static int64_t tiles_of(const job *j, int64_t index) {
     int64_t origin[4];
     swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk.extent);
     chunk.count = chunk.extent[0] * chunk.extent[1] * chunk.extent[2] * chunk.extent[3];
-    swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
+    swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
     return swg__tiling_allowed(&tiling, chunk.count) ? tiling.count : 0;
 }
 
 /* Room for tiles first, first + step, ... of the chunks for which `wanted` (NULL: all) is set. */
 static swg_status open_batch(const job *j, const bool *wanted, int64_t every, batch *out) {
-    const swg__net *net = &j->out->model->net;
+    const swg__net *net = &j->swae->net;
     const size_t values = (size_t)net->edge * (size_t)net->edge * (size_t)net->edge;
     out->set = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *out->set);
     if (!out->set)
@@ -269,7 +322,7 @@ static void close_batch(swg_context *ctx, batch *b) {
 }
 
 /* Float encoder on a batch, in calls of bounded size. */
-static swg_status run_encoder(const swg_codec_model *model, const batch *b) {
+static swg_status run_encoder(const swg__swae *model, const batch *b) {
     const int64_t values = (int64_t)model->net.edge * model->net.edge * model->net.edge;
     for (int64_t i = 0; i < b->count; i += GROUP_TILES) {
         int64_t n = b->count - i < GROUP_TILES ? b->count - i : GROUP_TILES;
@@ -285,67 +338,69 @@ static void estimate_network(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
     const swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
-    if (!j->sample.set[task].count || coded->plain_head.mode == SWG__MODE_C)
+    if (!j->sample.set[task].count || coded->plain.head.mode == SWG__MODE_C)
         return;
     swg__chunk chunk;
     int64_t bytes = 0;
     swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
     if (status == SWG_OK)
-        status = swg__tiles_estimate(&chunk, j->out->model, &j->sample.set[task], &bytes);
-    j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.length;
-    close_chunk(&chunk);
+        status = swg__tiles_estimate(&chunk, j->swae, &j->sample.set[task], &bytes);
+    j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.record.length;
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
-static void normalise_all(void *arg, int64_t task, int worker) {
-    (void)worker;
-    job *j = arg;
-    if (!j->all.set[task].count)
+static void normalise(job *j, const batch *b, int64_t task) {
+    if (!b->set[task].count)
         return;
     swg__chunk chunk;
     swg__tiling tiling;
     j->status[task] = open_chunk(j, chunk_of(j, task), &chunk);
     if (j->status[task] == SWG_OK) {
-        swg__tiling_make(&chunk, j->out->model->net.edge, &tiling);
-        swg__tiles_normalise(&chunk, &tiling, &j->all.set[task]);
+        swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
+        swg__tiles_normalise(&chunk, &tiling, &b->set[task]);
     }
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
+}
+
+static void normalise_sample(void *arg, int64_t task, int worker) {
+    (void)worker;
+    normalise(arg, &((job *)arg)->sample, task);
+}
+
+static void normalise_all(void *arg, int64_t task, int worker) {
+    (void)worker;
+    normalise(arg, &((job *)arg)->all, task);
 }
 
 static void code_network(void *arg, int64_t task, int worker) {
     (void)worker;
     job *j = arg;
-    swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
+    int64_t index = chunk_of(j, task);
     if (!j->all.set[task].count)
         return;
     swg__chunk chunk;
     swg__draft draft;
     swg__draft_init(&draft, j->ctx);
-    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
+    swg_status status = open_chunk(j, index, &chunk);
     if (status == SWG_OK)
-        status = swg__tiles_encode(&chunk, j->out->model, &j->all.set[task], &draft);
+        status = swg__tiles_encode(&chunk, j->swae, &j->all.set[task], &draft);
     if (status == SWG_OK)
         status = swg__mask_write(&chunk, chunk.mask, &draft);
-    /* A learned mode must win by more than half a per cent. */
-    if (status == SWG_OK && (double)swg__draft_bytes(&draft) < 0.995 * (double)coded->plain.length) {
-        draft.head.chunk_index = coded->plain_head.chunk_index;
-        draft.head.n_values = coded->plain_head.n_values;
-        status = swg__draft_write(&draft, j->ctx, &coded->network);
-        coded->network_head = draft.head;
-        coded->network_outliers = draft.outliers;
-    }
+    if (status == SWG_OK && (int64_t)swg__draft_bytes(&draft) < limit_of(&j->out->chunk[index]))
+        status = add_form(j, &chunk, index, j->swae_blob, &draft);
     swg__draft_free(&draft);
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
 /* Sum of squared errors of a record over the finite values of a chunk that are no fill. */
-static swg_status measure_record(const swg__chunk *chunk, const swg__net *net, const swg__text *bytes, const void *original, double *squares,
+static swg_status measure_record(const swg__chunk *chunk, const swg_codec_model *model, const swg__text *bytes, const void *original, double *squares,
                                  int64_t *count) {
     const swg_element type = chunk->grid.type;
     swg__record record;
     const char *why = swg__record_parse((const uint8_t *)bytes->data, bytes->length, (uint32_t)chunk->count, swg__load64((const uint8_t *)bytes->data + 8), &record);
-    why = why ? why : swg__record_decode(chunk, net, &record);
+    why = why ? why : swg__record_decode(chunk, model, &record);
     if (why)
         return swg__fail(chunk->ctx, why == swg__why_memory ? SWG_ENOMEM : SWG_ECORRUPT, "a chunk just coded: %s", why);
     *squares = 0;
@@ -373,12 +428,12 @@ static void measure_chunk(void *arg, int64_t task, int worker) {
         back.values = swg__alloc(j->ctx, (size_t)chunk.count * (size_t)swg_element_bytes(chunk.grid.type));
         status = back.values ? SWG_OK : swg__fail_memory(j->ctx, (size_t)chunk.count * 8, "a chunk");
         if (status == SWG_OK)
-            status = measure_record(&back, NULL, &coded->plain, swg__original(&chunk), &coded->plain_squares, &coded->measured);
-        if (status == SWG_OK && coded->network.length)
-            status = measure_record(&back, &j->out->model->net, &coded->network, swg__original(&chunk), &coded->network_squares, &coded->measured);
+            status = measure_record(&back, NULL, &coded->plain.record, swg__original(&chunk), &coded->plain.squares, &coded->measured);
+        for (int i = 0; i < coded->others && status == SWG_OK; i++)
+            status = measure_record(&back, j->out->model, &coded->other[i].record, swg__original(&chunk), &coded->other[i].squares, &coded->measured);
         swg__free(j->ctx, back.values);
     }
-    close_chunk(&chunk);
+    swg__chunk_drop(&chunk);
     j->status[task] = status;
 }
 
@@ -391,49 +446,44 @@ static swg_status step(job *j, swg__task_fn fn) {
     return SWG_OK;
 }
 
-static swg_status try_network(job *j) {
-    SWG__TRY(run_encoder(j->out->model, &j->sample));
+static swg_status run_network(job *j) {
+    SWG__TRY(open_batch(j, NULL, SAMPLE_EVERY, &j->sample));
+    SWG__TRY(step(j, normalise_sample));
+    SWG__TRY(run_encoder(j->swae, &j->sample));
     SWG__TRY(step(j, estimate_network));
     SWG__TRY(open_batch(j, j->wanted, 1, &j->all));
     SWG__TRY(step(j, normalise_all));
-    SWG__TRY(run_encoder(j->out->model, &j->all));
+    SWG__TRY(run_encoder(j->swae, &j->all));
     return step(j, code_network);
 }
 
-/* Codes the chunks of a group: plain everywhere, network where it pays. */
-static swg_status code_group(job *j, bool network) {
-    swg_status status = SWG_OK;
+static swg_status try_network(job *j) {
     j->sample = j->all = (batch){0};
+    swg_status status = run_network(j);
+    close_batch(j->ctx, &j->all);
+    close_batch(j->ctx, &j->sample);
+    return status;
+}
+
+/* Codes the chunks of a group: plain everywhere, the autoencoder where it pays. */
+static swg_status code_group(job *j) {
+    swg_status status = SWG_OK;
     j->status = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->status);
     j->wanted = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->wanted);
     if (!j->status || !j->wanted)
         status = swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *j->status, "a group of chunks");
-    if (status == SWG_OK && network)
-        status = open_batch(j, NULL, SAMPLE_EVERY, &j->sample);
     if (status == SWG_OK)
         status = step(j, code_plain);
-    if (status == SWG_OK && network)
+    if (status == SWG_OK && j->swae)
         status = try_network(j);
     if (status == SWG_OK && j->measure)
         status = step(j, measure_chunk);
-    close_batch(j->ctx, &j->all);
-    close_batch(j->ctx, &j->sample);
     swg__free(j->ctx, j->wanted);
     swg__free(j->ctx, j->status);
     return status;
 }
 
 /* ---- the array ---- */
-
-void swg__encoded_free(swg__encoded *e) {
-    for (int64_t i = 0; e->chunk && i < e->layout.count; i++) {
-        swg__text_free(&e->chunk[i].plain);
-        swg__text_free(&e->chunk[i].network);
-    }
-    if (e->ctx)
-        swg__free(e->ctx, e->chunk);
-    *e = (swg__encoded){0};
-}
 
 static swg_status code_all(swg_context *ctx, const swg__request *request, uint32_t without, swg__encoded *out) {
     if (!swg__layout_make(&out->header, &out->layout))
@@ -442,31 +492,34 @@ static swg_status code_all(swg_context *ctx, const swg__request *request, uint32
     if (!out->chunk)
         return swg__fail_memory(ctx, (size_t)out->layout.count * sizeof *out->chunk, "chunks");
     for (int64_t i = 0; i < out->layout.count; i++) {
-        swg__text_init(&out->chunk[i].plain, ctx);
-        swg__text_init(&out->chunk[i].network, ctx);
+        swg__text_init(&out->chunk[i].plain.record, ctx);
     }
     job j = {.ctx = ctx, .out = out, .data = request->array->data, .without = without, .stride = request->stride, .measure = request->measure};
     out->stride = request->stride;
     const int64_t tasks = (out->layout.count - j.stride / 2 + j.stride - 1) / j.stride;
-    bool network = out->model && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1);
+    int candidate[SWG__MODELS];
+    const double range = out->header.range_max - out->header.range_min;
+    j.candidate = candidate;
+    j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, without, candidate);
+    for (int i = 0; out->model && i < out->model->count && !j.swae && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1); i++) {
+        const swg__blob *b = &out->model->blob[i]; /* the first one that can encode */
+        j.swae = b->kind && b->kind->code == SWG__KIND_SWAE && ((const swg__swae *)b->parsed)->encode ? b->parsed : NULL;
+        j.swae_blob = i;
+    }
     swg_status status = SWG_OK;
     for (; j.first < tasks && status == SWG_OK; j.first += j.chunks) {
         j.chunks = tasks - j.first;
-        if (network) {
+        if (j.swae) {
             int64_t tiles = 0, chunks = 0;
             for (; j.first + chunks < tasks && tiles < GROUP_TILES; chunks++)
                 tiles += tiles_of(&j, chunk_of(&j, chunks));
             j.chunks = chunks;
         }
-        status = code_group(&j, network);
+        status = code_group(&j);
     }
     out->bytes = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES;
-    out->saving = 0;
-    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++) {
-        out->bytes += (int64_t)out->chunk[i].plain.length + SWG__INDEX_ENTRY;
-        if (out->chunk[i].network.length)
-            out->saving += (int64_t)(out->chunk[i].plain.length - out->chunk[i].network.length);
-    }
+    for (int64_t i = 0; status == SWG_OK && i < out->layout.count; i++)
+        out->bytes += (int64_t)out->chunk[i].plain.record.length + SWG__INDEX_ENTRY;
     return status;
 }
 
@@ -513,17 +566,43 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
 /* Where so little is left of an array that what each chunk costs by itself counts, larger chunks are tried. The shorter stays. */
 static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__encoded *out) {
     const swg_codec_opts *o = &r->opts;
-    if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || o->model || out->header.layout != SWG_CODEC_GRID ||
-        out->layout.count == 1 || out->bytes > r->count / 16)
+    if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || out->header.layout != SWG_CODEC_GRID ||
+        out->layout.count == 1 || swg__encoded_bytes(out) > r->count / 16)
         return SWG_OK;
-    swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes};
-    choose_chunk(&coarse.header, 0, COARSE_TARGET);
+    swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes, .model = o->model};
+    choose_chunk(&coarse.header, edge_of(o->model), COARSE_TARGET);
     swg_status status = code_all(ctx, r, o->without, &coarse);
-    bool better = status == SWG_OK && coarse.bytes < out->bytes;
+    bool better = status == SWG_OK && swg__encoded_bytes(&coarse) < swg__encoded_bytes(out);
     swg__encoded_free(better ? out : &coarse);
     if (better)
         *out = coarse;
     return status;
+}
+
+/* Header without bound and grid, and what the request says of the values. */
+static swg_status look(swg_context *ctx, swg__request *r, swg__header *h) {
+    const swg_codec_array *array = r->array;
+    bool any;
+    int64_t nan;
+    SWG__TRY(swg__encode_shape(ctx, array, &r->opts, h));
+    r->count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
+    SWG__TRY(resolve_fill(ctx, array, r->count, &r->opts, &h->fill));
+    swg__range(ctx, array->type, array->data, r->count, &h->fill, &r->least, &r->most, &any, &nan);
+    if (r->opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
+        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
+    h->compat = any ? SWG__COMPAT_RANGE : 0;
+    h->range_min = r->least;
+    h->range_max = r->most;
+    return SWG_OK;
+}
+
+swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *h, swg__layout *layout) {
+    swg__request r = {.array = array, .opts = *opts, .stride = 1};
+    SWG__TRY(look(ctx, &r, h));
+    if (opts->bound == SWG_BOUND_PSNR || opts->bound == SWG_BOUND_RATIO)
+        return swg__fail(ctx, SWG_EINVAL, "a model is trained for a bound, not for a target of quality or size");
+    SWG__TRY(swg__grid_resolve(ctx, array, r.count, opts, &h->fill, r.least, r.most, &h->grid));
+    return swg__layout_make(h, layout) ? SWG_OK : swg__fail(ctx, SWG_ESHAPE, "the array is too large");
 }
 
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
@@ -532,18 +611,7 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     swg__request r = {.array = array, .opts = opts ? *opts : none, .stride = 1};
     r.opts.model = model;
     *out = (swg__encoded){.ctx = ctx, .name = r.opts.name, .attributes = r.opts.attributes, .model = model};
-    swg__header *h = &out->header;
-    bool any;
-    int64_t nan;
-    SWG__TRY(swg__encode_shape(ctx, array, &r.opts, h));
-    r.count = h->dims[0] * h->dims[1] * h->dims[2] * h->dims[3];
-    SWG__TRY(resolve_fill(ctx, array, r.count, &r.opts, &h->fill));
-    swg__range(ctx, array->type, array->data, r.count, &h->fill, &r.least, &r.most, &any, &nan);
-    if (r.opts.fill == SWG_FILL_AUTO && nan >= 0) /* NaNs are in no range: it stands */
-        h->fill = (swg__fill){SWG_FILL_ABOVE, swg__bits_of(array->type, array->data, nan), INFINITY};
-    h->compat = any ? SWG__COMPAT_RANGE : 0;
-    h->range_min = r.least;
-    h->range_max = r.most;
+    SWG__TRY(look(ctx, &r, &out->header));
     if (r.opts.bound == SWG_BOUND_PSNR || r.opts.bound == SWG_BOUND_RATIO)
         return swg__target_encode(ctx, &r, out);
     SWG__TRY(swg__encode_try(ctx, &r, out));
@@ -553,108 +621,4 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
     return status;
 }
 
-/* ---- what a coding reaches ---- */
-
-double swg__encoded_psnr(const swg__encoded *e, double width) {
-    double plain = 0, network = 0;
-    int64_t count = 0;
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        plain += c->plain_squares;
-        network += c->network.length ? c->network_squares : c->plain_squares;
-        count += c->measured;
-    }
-    double squares = plain > network ? plain : network;
-    return squares > 0 ? 20 * log10(width) - 10 * log10(squares / (double)count) : INFINITY;
-}
-
-double swg__encoded_ratio(const swg__encoded *e) {
-    int64_t in = 0, network = e->saving > 0 ? e->saving - (int64_t)swg__models_bytes(e->model) : 0;
-    double out = (double)(e->bytes - (network > 0 ? network : 0));
-    for (int64_t i = 0; i < e->layout.count; i++)
-        if (e->chunk[i].plain.length)
-            in += e->chunk[i].plain_head.n_values;
-    if (e->stride > 1) { /* the index is whole, the records are not */
-        double around = (double)(SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES) + (double)e->layout.count * SWG__INDEX_ENTRY;
-        out = around + (out - around) * (double)e->layout.values / (double)(in ? in : 1);
-    }
-    return (double)e->layout.values * swg_element_bytes(e->header.type) / out;
-}
-
 void swg__chunk_choose(swg__header *header, int edge) { choose_chunk(header, edge, CHUNK_TARGET); }
-
-/* ---- the stream ---- */
-
-size_t swg__models_bytes(const swg_codec_model *model) { return SWG__FRAME_BYTES + 4 + 40 + (model->blob.length + 3) / 4 * 4; }
-
-void swg__models_write(const swg_codec_model *model, swg__text *out) {
-    size_t start = out->length;
-    swg__section_begin(out, "MODL", swg__models_bytes(model) - SWG__FRAME_BYTES);
-    swg__put32(out, 1);
-    swg__put(out, model->sha256, 32);
-    swg__put16(out, SWG__KIND_SWAE);
-    swg__put16(out, 0);
-    swg__put32(out, (uint32_t)model->blob.length);
-    swg__put(out, model->blob.data, model->blob.length);
-    swg__put_padding(out, out->length - model->blob.length);
-    swg__section_end(out, start);
-}
-
-swg_status swg__encoded_write(swg__encoded *e, swg__model_place place, swg__text *out, swg_codec_stats *stats) {
-    const size_t start = out->length;
-    const swg__grid *grid = &e->header.grid;
-    swg_codec_stats s = {.values = e->layout.values, .chunks = e->layout.count, .eb_abs = grid->eb, .step = grid->step,
-                         .range_min = e->header.range_min, .range_max = e->header.range_max};
-    s.bytes_in = s.values * swg_element_bytes(e->header.type);
-    e->header.n_chunks = (uint64_t)e->layout.count;
-    double squares = 0;
-    int64_t measured = 0;
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        squares += place != SWG__MODEL_NONE && c->network.length ? c->network_squares : c->plain_squares;
-        measured += c->measured;
-    }
-    if (e->header.bound == SWG_BOUND_PSNR)
-        s.psnr_db = e->header.psnr = squares > 0 ? 20 * log10(e->header.range_max - e->header.range_min) - 10 * log10(squares / (double)measured) : INFINITY;
-    e->header.n_models = place != SWG__MODEL_NONE;
-    e->header.incompat = place == SWG__MODEL_ENCLOSING ? SWG__INCOMPAT_ENCLOSED : 0;
-    e->header.off_models = 0;
-    if (place == SWG__MODEL_INSIDE) { /* the header's length is known once it is written */
-        swg__header_write(&e->header, e->name, e->attributes, out);
-        e->header.off_models = out->length - start;
-        out->length = start;
-    }
-    swg__header_write(&e->header, e->name, e->attributes, out);
-    if (place == SWG__MODEL_INSIDE)
-        swg__models_write(e->model, out);
-    swg__text index;
-    swg__text_init(&index, e->ctx);
-    swg__section_begin(&index, "INDX", 8 + (uint64_t)e->layout.count * SWG__INDEX_ENTRY);
-    swg__put64(&index, (uint64_t)e->layout.count);
-    for (int64_t i = 0; i < e->layout.count; i++) {
-        const swg__coded *c = &e->chunk[i];
-        bool network = place != SWG__MODEL_NONE && c->network.length;
-        const swg__text *record = network ? &c->network : &c->plain;
-        const swg__record_head *head = network ? &c->network_head : &c->plain_head;
-        swg__index_write(&(swg__index_entry){out->length - start, head->record_bytes, head->crc, head->mode, head->submode, head->flags,
-                                             head->max_ratio}, &index);
-        swg__put(out, record->data, record->length);
-        s.mode_chunks[swg__mode_of(head->mode, head->submode)]++;
-        s.filled += c->filled;
-        s.outliers += network ? c->network_outliers : c->plain_outliers;
-        s.max_ratio = (double)head->max_ratio > s.max_ratio ? (double)head->max_ratio : s.max_ratio;
-    }
-    swg__section_end(&index, 0);
-    swg__footer footer = {.off_index = out->length - start, .index_bytes = index.length, .n_chunks = (uint64_t)e->layout.count,
-                          .dims0 = (uint64_t)e->header.dims[0]};
-    if (!index.failed)
-        swg__put(out, index.data, index.length);
-    footer.file_bytes = out->length - start + SWG__FOOTER_BYTES;
-    swg__footer_write(&footer, out);
-    bool failed = index.failed || out->failed;
-    swg__text_free(&index);
-    s.bytes_out = (int64_t)(out->length - start);
-    if (stats)
-        *stats = s;
-    return failed ? swg__fail_memory(e->ctx, out->length, "a compressed stream") : SWG_OK;
-}

@@ -4,15 +4,23 @@
 #define SWAGE_CODEC_ENCODE_H
 
 #include "container.h"
-#include "tiles.h"
+#include "model.h"
 
-/* One chunk in up to two forms. */
+/* One coding of a chunk. */
+typedef struct swg__form {
+    swg__text record;
+    swg__record_head head;
+    int64_t outliers;
+    double squares;                       /* of errors over finite values that are no fill, where measured */
+    int blob;                             /* of the set that it needs; -1: none */
+} swg__form;
+
+/* One chunk in several forms. */
 typedef struct swg__coded {
-    swg__text plain, network;             /* records; network empty: not better */
-    swg__record_head plain_head, network_head;
-    int64_t plain_outliers, network_outliers, filled;
-    double plain_squares, network_squares; /* sums of squared errors over finite values that are no fill, where measured */
-    int64_t measured;                     /* such values */
+    swg__form plain;
+    swg__form *other;                     /* with a model, each by more than 0.5 % shorter than plain */
+    int others;
+    int64_t filled, measured;             /* fill values; values that squares are of */
 } swg__coded;
 
 typedef struct swg__encoded {
@@ -20,10 +28,9 @@ typedef struct swg__encoded {
     swg__header header;
     swg__layout layout;
     const char *name, *attributes;        /* borrowed from the options */
-    const swg_codec_model *model;
+    const swg_codec_model *model;         /* what the forms' blobs are numbers in */
     swg__coded *chunk;
-    int64_t saving;                       /* bytes the network saves, its own size not counted */
-    int64_t bytes;                        /* of the stream without the network, texts not counted */
+    int64_t bytes;                        /* of the stream without models, texts not counted */
     int64_t stride;                       /* 1: every chunk was coded */
 } swg__encoded;
 
@@ -41,10 +48,11 @@ typedef struct swg__request {
  * zero. On failure *out is empty. */
 swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__encoded *out);
 
-/* Of a measured coding: PSNR for a value range of `width` dB, the worse one of with and without the network. Of any: values in / bytes
+/* Of a measured coding: PSNR for a value range of `width` dB, of the worst of all forms. Of any: values in / bytes
  * out, extrapolated where not every chunk was coded. */
 double swg__encoded_psnr(const swg__encoded *encoded, double width);
 double swg__encoded_ratio(const swg__encoded *encoded);
+int64_t swg__encoded_bytes(const swg__encoded *encoded); /* of the stream with the models that pay, texts not counted */
 
 /* Codes every chunk. On failure *out is empty. */
 swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model,
@@ -55,18 +63,37 @@ void swg__encoded_free(swg__encoded *encoded);
 swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header);
 /* Codes an array as a complete header says (bound, grid, extents); no network is tried. On failure *out is empty. */
 swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out);
+/* Header with grid, and layout, of an array as it would be coded; the bound must be no target. */
+swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header, swg__layout *layout);
+/* One chunk of an array as the modes see it, fill values masked. Drop it in any case. */
+swg_status swg__chunk_take(swg_context *ctx, const void *data, const swg__header *header, const swg__layout *layout, int64_t index, swg__chunk *chunk);
+void swg__chunk_drop(swg__chunk *chunk);
 /* Usual chunks for the dims, layout and ndim of a header. edge: of the network's tiles, 0 none. */
 void swg__chunk_choose(swg__header *header, int edge);
 
-/* How the stream refers to the network. */
-typedef enum swg__model_place { SWG__MODEL_NONE, SWG__MODEL_INSIDE, SWG__MODEL_ENCLOSING } swg__model_place;
+/* ---- models ---- */
+
+/* Adds the bytes that each blob would save if it came to those in `in`; false: none would save any. */
+bool swg__encoded_gain(const swg__encoded *encoded, const int *in, int count, int64_t gain[SWG__MODELS]);
+/* The blobs that save more than they take, in the set's order. Returns how many. */
+int swg__encoded_choose(const swg__encoded *encoded, int blob[SWG__MODELS]);
+
+/* Whether any of these models shortens a chunk. */
+bool swg__encoded_uses(const swg__encoded *encoded, const int *blob, int count);
+int64_t swg__encoded_held(const swg__encoded *encoded); /* bytes of memory of all forms */
+
+/* The models a stream may use: blobs of encoded->model; model_ref is the position in this list. */
+typedef struct swg__model_use {
+    const int *blob;
+    int count;
+    bool enclosing;                       /* they stand in the collection, not in the stream */
+} swg__model_use;
+
+/* The shortest form of a chunk with some models, its model_ref set. */
+const swg__form *swg__coded_form(swg__coded *coded, const swg__model_use *use);
 
 /* Appends the whole stream. */
-swg_status swg__encoded_write(swg__encoded *encoded, swg__model_place place, swg__text *out, swg_codec_stats *stats);
-
-/* The MODL section of one model, and its length. */
-void swg__models_write(const swg_codec_model *model, swg__text *out);
-size_t swg__models_bytes(const swg_codec_model *model);
+swg_status swg__encoded_write(swg__encoded *encoded, swg__model_use use, swg__text *out, swg_codec_stats *stats);
 
 /* The best coding of one chunk without a network. */
 swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft);

@@ -189,7 +189,7 @@ static const char *open_bytes(swg_context *ctx, const uint8_t *bytes, size_t siz
         return swg__why_memory;
     memcpy(copy, bytes + 4 * AT_MODELS, models);
     f->payload = (swg__span){copy, models};
-    return swg__models_open(ctx, f->payload, h->n_models, &f->models);
+    return swg__models_read(ctx, f->payload, h->n_models, &f->models);
 }
 
 swg_status swg__filter_open(swg_context *ctx, const uint32_t *words, size_t count, swg__filter *filter) {
@@ -211,7 +211,7 @@ swg_status swg__filter_open(swg_context *ctx, const uint32_t *words, size_t coun
 }
 
 void swg__filter_close(swg_context *ctx, swg__filter *filter) {
-    swg__models_close(ctx, filter->models);
+    swg_codec_model_free(ctx, filter->models);
     swg__free(ctx, (void *)(uintptr_t)filter->payload.data);
     *filter = (swg__filter){0};
 }
@@ -306,8 +306,8 @@ swg_status swg__filter_encode(swg_context *ctx, const swg__filter *f, const void
     swg__encoded coded;
     swg_status status = swg__encode_chunks(ctx, &array, h, 0, &coded);
     if (status == SWG_OK) {
-        swg__put(record, coded.chunk[0].plain.data, coded.chunk[0].plain.length);
-        status = record->failed ? swg__fail_memory(ctx, coded.chunk[0].plain.length, "a chunk record") : SWG_OK;
+        swg__put(record, coded.chunk[0].plain.record.data, coded.chunk[0].plain.record.length);
+        status = record->failed ? swg__fail_memory(ctx, coded.chunk[0].plain.record.length, "a chunk record") : SWG_OK;
     }
     swg__encoded_free(&coded);
     swg__free(ctx, swapped);

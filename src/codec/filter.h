@@ -16,8 +16,6 @@ enum {
     SWG__FILTER_AXES = 32               /* HDF5's limit */
 };
 
-typedef struct swg__models swg__models;
-
 /* What HDF5 says of a dataset. Extents slowest first. */
 typedef struct swg__filter_shape {
     swg_element type;
@@ -31,7 +29,7 @@ typedef struct swg__filter {
     swg__layout layout;
     int effort;           /* 1..9; of the encoder only */
     swg__span payload;    /* of MODL; data NULL: none */
-    swg__models *models;
+    swg_codec_model *models;
 } swg__filter;
 
 /* Element type, byte order, extents and layout of a header: axes on which the chunk has one index are dropped; a chunk of whole
@@ -66,11 +64,8 @@ void swg__swap_bytes(void *values, int64_t count, int bytes);
 
 /* ---- swz.c: what reading a file and reading a chunk have in common ---- */
 
-/* Payload of a MODL section. NULL, or why it is refused. */
-const char *swg__models_open(swg_context *ctx, swg__span payload, uint32_t expected, swg__models **out);
-void swg__models_close(swg_context *ctx, swg__models *models);
 /* A record that is a dataset of its own. out: layout->values values in the dataset's order, zeroed on failure. NULL or the reason. */
-const char *swg__decode_alone(swg_context *ctx, const swg__header *header, const swg__layout *layout, const swg__models *models,
+const char *swg__decode_alone(swg_context *ctx, const swg__header *header, const swg__layout *layout, const swg_codec_model *models,
                               swg__span record, void *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* journal.c - a file of entries, each with a checksum, appended one by one.
- * Head, 24 bytes: "SWGJ", u32 1, u64 key, u32 0, u32 CRC32C of bytes 0..19. Entry: u32 bytes of the payload, u32 CRC32C of the payload; payload: u64 offset, u64
- * bytes, u32 crc, u32 network, f64 seconds, u16 and u16 bytes of source and name, source, name.
+ * Head, 24 bytes: "SWGJ", u32 2, u64 key, u32 0, u32 CRC32C of bytes 0..19. Entry: u32 bytes of the payload, u32 CRC32C of the payload; payload: u64 offset, u64
+ * bytes, u32 crc, u32 models, f64 seconds, u16 and u16 bytes of source and name, u8 model[64], source, name.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "journal.h"
 
-enum { HEAD = 24, FRAME = 8, FIXED = 36 };
+enum { HEAD = 24, FRAME = 8, FIXED = 100 };
 
 static swg_status fail_errno(const swg__journal *j, const char *what) {
     return swg__fail(j->ctx, SWG_EIO, "%s: cannot %s: %s", j->path, what, strerror(errno));
@@ -43,8 +43,9 @@ static bool take_entry(swg__journal *j, swg__cursor *in, uint64_t expected, swg_
         return false;
     size_t source = swg__load16(payload + 32), name = swg__load16(payload + 34);
     swg__journal_entry e = {.offset = swg__load64(payload), .bytes = swg__load64(payload + 8), .crc = swg__load32(payload + 16),
-                            .network = swg__load32(payload + 20) != 0, .seconds = swg__load_f64(payload + 24)};
-    if (length != FIXED + source + name || e.offset != expected || !e.bytes || !(e.seconds >= 0))
+                            .models = (int)(swg__load32(payload + 20) & 127), .seconds = swg__load_f64(payload + 24)};
+    memcpy(e.model, payload + 36, sizeof e.model);
+    if (e.models > (int)sizeof e.model || length != FIXED + source + name || e.offset != expected || !e.bytes || !(e.seconds >= 0))
         return false;
     if (j->count == j->capacity) {
         int64_t larger = j->capacity ? 2 * j->capacity : 16;
@@ -70,7 +71,7 @@ static swg_status load(swg__journal *j, uint64_t key, uint64_t first) {
     size_t bytes;
     swg_status status = SWG_OK;
     SWG__TRY(swg__file_read(j->ctx, j->path, &data, &bytes));
-    if (bytes >= HEAD && memcmp(data, "SWGJ", 4) == 0 && swg__load32(data + 4) == 1 && swg__load64(data + 8) == key &&
+    if (bytes >= HEAD && memcmp(data, "SWGJ", 4) == 0 && swg__load32(data + 4) == 2 && swg__load64(data + 8) == key &&
         swg__load32(data + 20) == swg__crc32c(0, data, 20)) {
         swg__cursor in = {.at = data + HEAD, .end = data + bytes};
         j->end = HEAD;
@@ -84,7 +85,7 @@ static swg_status load(swg__journal *j, uint64_t key, uint64_t first) {
 }
 
 static swg_status start(swg__journal *j, uint64_t key) {
-    uint8_t head[HEAD] = {'S', 'W', 'G', 'J', 1};
+    uint8_t head[HEAD] = {'S', 'W', 'G', 'J', 2};
     swg__store64(head + 8, key);
     swg__store32(head + 20, swg__crc32c(0, head, 20));
     return put_bytes(j, head, HEAD);
@@ -136,11 +137,12 @@ swg_status swg__journal_add(swg__journal *j, const swg__journal_entry *e) {
     swg__put64(&out, e->offset);
     swg__put64(&out, e->bytes);
     swg__put32(&out, e->crc);
-    swg__put32(&out, e->network);
+    swg__put32(&out, (uint32_t)e->models);
     swg__store_f64(number, e->seconds);
     swg__put(&out, number, 8);
     swg__put16(&out, (uint32_t)source);
     swg__put16(&out, (uint32_t)name);
+    swg__put(&out, e->model, sizeof e->model);
     swg__put(&out, e->source, source);
     swg__put(&out, e->name, name);
     swg_status status = SWG_OK;

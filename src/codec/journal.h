@@ -9,7 +9,8 @@
 typedef struct swg__journal_entry {
     uint64_t offset, bytes;
     uint32_t crc;            /* CRC32C of its bytes */
-    bool network;            /* in the form that refers to the collection's network */
+    int models;              /* of the collection's list when it was written ... */
+    uint8_t model[64];       /* ... and which ones of the set they are */
     double seconds;          /* that coding it took */
     char *source, *name;     /* of the context */
 } swg__journal_entry;

@@ -4,10 +4,10 @@
 #define SWAGE_CODEC_NET_H
 
 #include "bytes.h"
-#include "kernels.h"
+#include "kinds.h"
 
 enum { SWG__NET_NONE, SWG__NET_RELU, SWG__NET_TABLE };   /* activations in the blob */
-enum { SWG__NET_LAYERS = 8, SWG__NET_WIDTH = 1024, SWG__NET_LATENTS = 64, SWG__NET_ROWS = 32, SWG__KIND_SWAE = 6 };
+enum { SWG__NET_LAYERS = 8, SWG__NET_WIDTH = 1024, SWG__NET_LATENTS = 64, SWG__NET_ROWS = 32 };
 
 typedef struct swg__net_layer {
     int in, out, shift, activation;

@@ -69,6 +69,13 @@ void swg__record_number(uint8_t *record, size_t bytes, uint64_t chunk_index) {
     swg__store32(record + bytes - 4, swg__crc32c(0, record, bytes - 4));
 }
 
+uint32_t swg__record_refer(uint8_t *record, size_t bytes, uint16_t model_ref) {
+    swg__store16(record + 24, model_ref);
+    uint32_t crc = swg__crc32c(0, record, bytes - 4);
+    swg__store32(record + bytes - 4, crc);
+    return crc;
+}
+
 /* Submodes of each mode, and how many of them this version decodes: bit i is submode i. */
 static const struct { uint8_t known, decoded; } submodes[] = {
     [SWG__MODE_C] = {3, 3}, [SWG__MODE_W] = {3, 3}, [SWG__MODE_G] = {1, 1}, [SWG__MODE_B] = {7, 4},

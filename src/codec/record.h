@@ -47,6 +47,9 @@ swg_status swg__draft_write(swg__draft *draft, swg_context *ctx, swg__text *out)
 /* Gives a finished record another chunk_index. */
 void swg__record_number(uint8_t *record, size_t bytes, uint64_t chunk_index);
 
+/* Gives a finished record another model_ref. Returns its new CRC. */
+uint32_t swg__record_refer(uint8_t *record, size_t bytes, uint16_t model_ref);
+
 /* ---- reading ---- */
 
 typedef struct swg__span {

@@ -244,7 +244,7 @@ static void levels_free(swg_context *ctx, levels *l) {
 
 /* ---- training ---- */
 
-static void training_close(swg_context *ctx, swg__training *t) {
+void swg__training_close(swg_context *ctx, swg__training *t) {
     swg__free(ctx, t->point);
     swg__free(ctx, t->mark);
     swg__free(ctx, t->target);
@@ -252,8 +252,8 @@ static void training_close(swg_context *ctx, swg__training *t) {
 }
 
 /* Samples the levels. Returns SWG_ENOMEM; close in any case. */
-static swg_status training_open(const swg__chunk *chunk, const levels *l, swg__training *t) {
-    const int64_t most = chunk->count < SAMPLES ? chunk->count : SAMPLES;
+static swg_status training_open(const swg__chunk *chunk, const levels *l, int64_t most, swg__training *t) {
+    most = chunk->count < most ? chunk->count : most;
     t->d = swg__alloc(chunk->ctx, (size_t)most * (SWG__TAPS - 1) * sizeof *t->d);
     t->target = swg__alloc(chunk->ctx, (size_t)most * sizeof *t->target);
     t->mark = swg__alloc(chunk->ctx, (size_t)most);
@@ -265,7 +265,7 @@ static swg_status training_open(const swg__chunk *chunk, const levels *l, swg__t
     return SWG_OK;
 }
 
-static bool any_saturates(const swg__training *t) {
+bool swg__training_wide(const swg__training *t) {
     for (int64_t i = 0; i < t->count * (SWG__TAPS - 1); i++)
         if (t->d[i] < -8192 || t->d[i] > 8191)
             return true;
@@ -412,118 +412,87 @@ static swg_status estimate(const swg__chunk *chunk, const levels *l, const swg__
     return e ? SWG_OK : swg__fail_memory(chunk->ctx, (size_t)nx * 10, "residuals");
 }
 
-/* Codes with a model or local weights; once more where the sample missed a large difference. */
-static swg_status code_model(const swg__chunk *chunk, levels *l, const swg__stencil *given, bool local, swg__draft *draft) {
-    swg__stencil model = *given;
+/* Trains and codes quantised levels; *coded false: hopeless. */
+static swg_status encode_levels(const swg__chunk *chunk, levels *l, int64_t limit, swg__draft *draft, bool *coded) {
+    swg__stencil model = {.wide = l->full.data != NULL};
+    swg__training t = {0};
     bool outside = true;
-    swg_status status = SWG_OK;
-    while (status == SWG_OK && outside) {
-        status = code_levels(chunk, l, &model, local, draft, &outside);
-        model.wide = model.wide || outside;
-    }
-    return status;
-}
-
-/* Codes with weights of the chunk's own; *coded false: hopeless. */
-static swg_status encode_local(const swg__chunk *chunk, levels *l, const swg__training *t, swg__stencil *model, int64_t limit,
-                               swg__draft *draft, bool *coded) {
-    bool outside = true;
-    swg_status status = SWG_OK;
-    swg__training sample = *t;
-    while (status == SWG_OK && outside && finish_training(chunk, l, &sample, model) <= limit) {
-        status = code_levels(chunk, l, model, true, draft, &outside);
-        model->wide = model->wide || outside; /* the sample missed a large difference: once more */
+    swg_status status = training_open(chunk, l, SAMPLES, &t);
+    if (status == SWG_OK)
+        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, model.w);
+    model.wide = model.wide || swg__training_wide(&t);
+    while (status == SWG_OK && outside && finish_training(chunk, l, &t, &model) <= limit) {
+        status = code_levels(chunk, l, &model, true, draft, &outside);
+        model.wide = model.wide || outside; /* the sample missed a large difference: once more */
     }
     *coded = status == SWG_OK && !outside;
+    swg__training_close(chunk->ctx, &t);
     return status;
 }
 
-/* The model of least estimated length for the chunk: its place, or -1 if none promises less than `most`. */
-static swg_status choose_model(const swg__chunk *chunk, const levels *l, const swg__stencil *const *models, int64_t count, bool wide,
-                               int64_t most, int64_t *chosen, int64_t *bytes) {
-    *chosen = -1;
-    *bytes = most;
-    for (int64_t i = 0; i < count; i++) {
-        swg__stencil model = *models[i];
-        int64_t found = 0;
-        model.wide = wide;
-        SWG__TRY(estimate(chunk, l, &model, &found));
-        if (found < *bytes) {
-            *chosen = i;
-            *bytes = found;
-        }
-    }
-    return SWG_OK;
-}
-
-/* Codes quantised levels, with weights of their own (local) or the best of the models; *coded false: hopeless. Where the estimates are near
- * each other, both are coded. */
-static swg_status encode_levels(const swg__chunk *chunk, levels *l, const swg__stencil *const *models, int64_t count, bool local,
-                                int64_t limit, swg__draft *draft, bool *coded) {
-    swg__stencil own = {.wide = l->full.data != NULL};
-    swg__training t = {0};
-    swg__draft other;
-    int64_t chosen = -1, length = INT64_MAX, promise = 0;
-    swg_status status = training_open(chunk, l, &t);
-    own.wide = own.wide || any_saturates(&t);
-    if (status == SWG_OK && local)
-        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, own.w);
-    if (status == SWG_OK && local && count) {
-        (void)finish_training(chunk, l, &t, &own);
-        status = estimate(chunk, l, &own, &length);
-        length += 60 + 3 * (own.c_max - own.c_min + 1);
-    }
-    if (status == SWG_OK && count)
-        status = choose_model(chunk, l, models, count, own.wide, length < limit ? length + length / 50 : limit, &chosen, &promise);
-    *coded = false;
-    if (status == SWG_OK && local && (chosen < 0 || promise > length - length / 32))
-        status = encode_local(chunk, l, &t, &own, limit, draft, coded);
-    swg__draft_init(&other, chunk->ctx);
-    if (status == SWG_OK && chosen >= 0) {
-        swg__stencil model = *models[chosen];
-        model.wide = own.wide;
-        status = code_model(chunk, l, &model, false, &other);
-        if (status == SWG_OK && (!*coded || swg__draft_bytes(&other) < swg__draft_bytes(draft) - swg__draft_bytes(draft) / 200)) {
-            swg__draft loser = *draft;
-            *draft = other;
-            other = loser;
-            draft->head.model_ref = (uint16_t)chosen;
-            *coded = true;
-        }
-    }
-    swg__draft_free(&other);
-    training_close(chunk->ctx, &t);
-    return status;
-}
-
-swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, bool local, int64_t limit,
-                                swg__draft *draft, bool *coded) {
-    *coded = false;
-    const swg__grid *grid = &chunk->grid;
-    if (grid->step == 0 && grid->type == SWG_ELEMENT_F64)
-        return SWG_OK;
-    levels l = {.slices = chunk->extent[0]};
-    bool possible = false;
+/* All levels of a chunk. *possible false: too large. Free them in any case. */
+static swg_status open_levels(const swg__chunk *chunk, levels *l, bool *possible) {
     swg_status status = SWG_OK;
-    for (int full = 0; full < 2 && status == SWG_OK && !possible; full++) {
-        levels_free(chunk->ctx, &l);
-        status = quantise(chunk, full, &l, &possible);
+    *possible = false;
+    *l = (levels){.slices = chunk->extent[0]};
+    if (chunk->grid.step == 0 && chunk->grid.type == SWG_ELEMENT_F64)
+        return SWG_OK;
+    for (int full = 0; full < 2 && status == SWG_OK && !*possible; full++) {
+        levels_free(chunk->ctx, l);
+        status = quantise(chunk, full, l, possible);
     }
-    if (status == SWG_OK && possible && l.extent.lowest == l.extent.highest && !l.outliers.count) {
+    return status;
+}
+
+static bool one_level(const levels *l) { return l->extent.lowest == l->extent.highest && !l->outliers.count; }
+
+swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
+    levels l;
+    bool possible;
+    swg_status status = open_levels(chunk, &l, &possible);
+    *coded = false;
+    if (status == SWG_OK && possible && one_level(&l)) {
         swg__put64(&draft->stream[SWG__PARAM], (uint64_t)(int64_t)l.extent.lowest);
         draft->head.mode = SWG__MODE_C;
         draft->head.submode = 1;
-        draft->head.max_ratio = grid->step > 0 ? swg__ratio_up(l.extent.error, grid->eb) : 0;
+        draft->head.max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l.extent.error, chunk->grid.eb) : 0;
         *coded = true;
     } else if (status == SWG_OK && possible) {
-        status = encode_levels(chunk, &l, models, count, local, limit, draft, coded);
+        status = encode_levels(chunk, &l, limit, draft, coded);
     }
     levels_free(chunk->ctx, &l);
     return status;
 }
 
-swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
-    return swg__stencil_compete(chunk, NULL, 0, true, limit, draft, coded);
+/* ---- with a trained model ---- */
+
+swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__training *t) {
+    levels l;
+    bool possible;
+    swg_status status = open_levels(chunk, &l, &possible);
+    *t = (swg__training){0};
+    if (status == SWG_OK && possible && !one_level(&l))
+        status = training_open(chunk, &l, most, t);
+    levels_free(chunk->ctx, &l);
+    return status;
+}
+
+swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *trained, int64_t limit, swg__draft *draft, bool *coded) {
+    levels l;
+    bool possible, outside = true;
+    int64_t bytes = INT64_MAX;
+    swg_status status = open_levels(chunk, &l, &possible);
+    swg__stencil model = *trained;
+    model.wide = l.full.data != NULL;
+    if (status == SWG_OK && possible)
+        status = estimate(chunk, &l, &model, &bytes);
+    for (int tries = 0; tries < 2 && status == SWG_OK && outside && bytes < limit + limit / 32; tries++) {
+        status = code_levels(chunk, &l, &model, false, draft, &outside);
+        model.wide = true;
+    }
+    *coded = status == SWG_OK && !outside;
+    levels_free(chunk->ctx, &l);
+    return status;
 }
 
 /* ---- decoder ---- */
@@ -571,88 +540,24 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     return why;
 }
 
-const char *swg__stencil_decode_with(const swg__chunk *chunk, const swg__stencil *given, const swg__record *record) {
-    const bool local = (record->head.flags & SWG__FLAG_LOCAL) != 0, wide = (record->head.flags & SWG__FLAG_WIDE) != 0;
-    const char *why = NULL;
+const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *trained, const swg__record *record) {
+    const bool local = record->head.flags & SWG__FLAG_LOCAL;
     swg__stencil model;
+    if (!local && !trained)
+        return "weights are neither in the record nor in a model";
     if (!record->stream[SWG__RANS].data || local != (record->stream[SWG__PARAM].data != NULL))
         return "stencil parameters or symbols are missing";
     if (chunk->grid.type == SWG_ELEMENT_F64 && chunk->grid.step == 0)
         return "lossless f64 cannot be in mode W";
-    if (local) {
-        if (record->head.submode)
-            return "a network cannot have weights of the chunk's own";
-        why = swg__stencil_read(record->stream[SWG__PARAM], wide, &model);
-    } else {
-        if (!given || !given->net != !record->head.submode)
-            return "model is not in the file or not of the mode's kind";
-        model = *given;
-        model.wide = wide;
-    }
+    const char *why = NULL;
+    if (local)
+        why = swg__stencil_read(record->stream[SWG__PARAM], false, &model);
+    else
+        model = *trained;
+    model.wide = record->head.flags & SWG__FLAG_WIDE;
+    if (!why && (record->head.submode == 1) != (model.net != NULL))
+        return "chunk and model disagree about a network";
     if (!why)
         why = decode_width(chunk, record, &model, false);
     return why == beyond ? decode_width(chunk, record, &model, true) : why;
-}
-
-const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record) { return swg__stencil_decode_with(chunk, NULL, record); }
-
-/* ---- models ---- */
-
-void swg__stencil_free(swg_context *ctx, swg__stencil *model) {
-    swg__free(ctx, model->net);
-    *model = (swg__stencil){0};
-}
-
-/* Whether half of 2^shift, and of the last layer's 2^5, may be added to any sum: then nothing overflows. */
-static bool room_to_round(const swg__net *net) {
-    for (int i = 0; i < net->layers; i++) {
-        const swg__net_layer *l = &net->layer[i];
-        const int64_t half = i == net->layers - 1 ? 16 : l->shift ? (int64_t)1 << (l->shift - 1) : 0;
-        for (int o = 0; o < l->out; o++) {
-            int64_t size = l->bias[o] < 0 ? -(int64_t)l->bias[o] : l->bias[o];
-            for (const int16_t *w = l->weight + o * l->stride; w < l->weight + o * l->stride + l->in; w++)
-                size += 255 * (*w < 0 ? -*w : *w);
-            if (size + half >= (int64_t)1 << 31)
-                return false;
-        }
-    }
-    return true;
-}
-
-static const char *parse_network(swg_context *ctx, swg__cursor *in, swg__stencil *model) {
-    swg__net *net = swg__calloc(ctx, 1, sizeof *net);
-    const char *why = net ? swg__net_layers(ctx, in, SWG__FEATURES, 2, net) : swg__why_memory;
-    for (int i = 0; !why && i < net->layers; i++)
-        if (net->layer[i].activation == SWG__NET_TABLE || (net->layer[i].activation == SWG__NET_NONE && net->layer[i].shift))
-            why = "activation or shift of a causal network is impossible";
-    if (!why && !room_to_round(net))
-        why = "accumulator of a network could overflow";
-    if (!why)
-        why = swg__causal_pack(ctx, net, &model->net);
-    if (net)
-        swg__net_free(net);
-    swg__free(ctx, net);
-    return why;
-}
-
-const char *swg__stencil_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, swg__stencil *model) {
-    enum { HEAD = 16, WEIGHTS = 2 * SWG__TAPS };
-    *model = (swg__stencil){0};
-    swg__cursor in = {.at = blob, .end = blob + bytes};
-    uint32_t magic = swg__take32(&in), kind = swg__take16(&in);
-    (void)swg__take16(&in);
-    uint32_t length = swg__take32(&in), flags = swg__take32(&in);
-    if (in.bad || magic != 0x444D5753 || (kind != SWG__KIND_STENCIL && kind != SWG__KIND_CAUSAL) || length != bytes || flags)
-        return "head of a model is malformed";
-    if (swg__left(&in) < WEIGHTS + 4)
-        return "stencil parameters are too short or their classes impossible";
-    size_t least = in.at[WEIGHTS], most = in.at[WEIGHTS + 1], table = most >= least ? (WEIGHTS + 4 + 3 * (most - least + 1) + 3) / 4 * 4 : 0;
-    swg__span body = {in.at, kind == SWG__KIND_CAUSAL && table < swg__left(&in) ? table : swg__left(&in)};
-    const char *why = swg__stencil_read(body, false, model);
-    (void)swg__take(&in, body.bytes);
-    if (!why && kind == SWG__KIND_CAUSAL)
-        why = parse_network(ctx, &in, model);
-    if (why)
-        *model = (swg__stencil){0};
-    return why;
 }

@@ -27,19 +27,11 @@ static inline int swg__activity_class(int64_t s, bool wide) {
  * limit bytes); the draft is then empty. */
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
 
-/* The same with models that were made by swg__stencil_parse: each is estimated on a part of the rows, the best one is taken where it
- * codes the chunk more than 0.5 % shorter than weights of the chunk's own, or always if those may not be used (local false).
- * head.model_ref: its place in the list. */
-swg_status swg__stencil_compete(const swg__chunk *chunk, const swg__stencil *const *models, int64_t count, bool local, int64_t limit,
-                                swg__draft *draft, bool *coded);
+/* The same with a trained model (trained_stencil.h, causal.h), whose `wide` does not count: it is the chunk's. */
+swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *model, int64_t limit, swg__draft *draft, bool *coded);
 
-/* model: that of the record, NULL if it has none. NULL or the reason. */
-const char *swg__stencil_decode(const swg__chunk *chunk, const swg__record *record);
-const char *swg__stencil_decode_with(const swg__chunk *chunk, const swg__stencil *model, const swg__record *record);
-
-/* A model of kind 1 (weights and buckets) or 2 (with a network). NULL, or why it is refused; *model is then empty. */
-const char *swg__stencil_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, swg__stencil *model);
-void swg__stencil_free(swg_context *ctx, swg__stencil *model);
+/* trained: the model of a record without LOCAL; NULL none. NULL or the reason. */
+const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *trained, const swg__record *record);
 
 /* i16 w[27], u16 0, BTAB. */
 void swg__stencil_write(const swg__stencil *model, swg__text *out);
@@ -58,6 +50,11 @@ typedef struct swg__training {
 } swg__training;
 enum { SWG__SAMPLE_START = 1, SWG__SAMPLE_MASKED = 4 }; /* masked: BORDER as well, and of no cost */
 #define SWG__WIDE_LIMIT ((int64_t)1 << 30)
+
+/* At most `most` points of a chunk; count 0: its levels are too large, or it has one level only. Close it in any case. SWG_ENOMEM. */
+swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__training *t);
+void swg__training_close(swg_context *ctx, swg__training *t);
+bool swg__training_wide(const swg__training *t); /* a difference saturates without WIDE */
 
 /* Weighted least squares, rounded to Q13; all 0 where there is nothing to learn. SWG_ENOMEM. */
 swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]);

@@ -16,13 +16,6 @@
 #include "split.h"
 #include "stencil.h"
 #include "swz.h"
-#include "tiles.h"
-
-/* Models of one MODL section. */
-typedef struct swg__models {
-    int count;
-    swg__net net[SWG__MODELS];   /* layers 0: of a kind this version does not run */
-} models;
 
 typedef struct swz_member {
     uint64_t offset, bytes;      /* of the stream in the input */
@@ -30,7 +23,7 @@ typedef struct swz_member {
     swg__span index;             /* its payload */
     swg__header header;
     swg__layout layout;
-    models *own;                 /* NULL: none, or those of the collection */
+    swg_codec_model *own;                 /* NULL: none, or those of the collection */
     char *source, *name, *attributes;
     swg_swz_info info;
 } swz_member;
@@ -38,72 +31,24 @@ typedef struct swz_member {
 struct swg_swz {
     swg_context *ctx;
     swg__input here, *input;     /* input: &here, whose count of bytes read changes in a file that does not */
-    models *shared;              /* of a collection */
+    swg_codec_model *shared;              /* of a collection */
     swz_member *members;
     int64_t count, model_bytes;
 };
 
 /* ---- models ---- */
 
-static void models_free(swg_context *ctx, models *m) {
-    for (int i = 0; m && i < m->count; i++)
-        swg__net_free(&m->net[i]);
-    swg__free(ctx, m);
-}
-
-/* The payload of a MODL section. *out NULL after a failure. */
-static const char *models_payload(swg_context *ctx, swg__span payload, uint32_t expected, models **out) {
-    const char *why = NULL;
-    *out = NULL;
-    swg__cursor in = {.at = payload.data, .end = payload.data + payload.bytes};
-    uint32_t count = swg__take32(&in);
-    if (in.bad || count != expected || count < 1 || count > SWG__MODELS)
-        return "number of models differs from the header";
-    models *m = swg__calloc(ctx, 1, sizeof *m);
-    if (!m)
-        return swg__why_memory;
-    for (; !why && m->count < (int)count; m->count += !why) {
-        const uint8_t *sha = swg__take(&in, 32);
-        uint32_t kind = swg__take16(&in), version = swg__take16(&in), length = swg__take32(&in);
-        const uint8_t *blob = swg__take(&in, length);
-        (void)swg__take(&in, (4 - (length & 3)) & 3);
-        uint8_t digest[32];
-        if (in.bad || length < 16 || length > SWG__BLOB_BYTES) {
-            why = "model passes the end of its section";
-            break;
-        }
-        swg__sha256(blob, length, digest);
-        if (memcmp(digest, sha, 32) != 0 || swg__load16(blob + 4) != kind)
-            why = "hash or kind of a model is wrong";
-        else if (kind == SWG__KIND_SWAE && version == 0)
-            why = swg__net_parse(ctx, blob, length, &m->net[m->count]);
-    }
-    if (!why && swg__left(&in))
-        why = "bytes left over behind the models";
-    if (why)
-        models_free(ctx, m);
-    else
-        *out = m;
-    return why;
-}
-
-static const char *models_parse(swg_context *ctx, const uint8_t *data, size_t bytes, uint32_t expected, models **out) {
+static const char *models_parse(swg_context *ctx, const uint8_t *data, size_t bytes, uint32_t expected, swg_codec_model **out) {
     swg__span payload;
     *out = NULL;
     const char *why = swg__section_parse(data, bytes, "MODL", &payload);
-    return why ? why : models_payload(ctx, payload, expected, out);
+    return why ? why : swg__models_read(ctx, payload, expected, out);
 }
-
-const char *swg__models_open(swg_context *ctx, swg__span payload, uint32_t expected, swg__models **out) {
-    return models_payload(ctx, payload, expected, out);
-}
-
-void swg__models_close(swg_context *ctx, swg__models *m) { models_free(ctx, m); }
 
 /* ---- opening ---- */
 
 static void member_free(swg_swz *swz, swz_member *m) {
-    models_free(swz->ctx, m->own);
+    swg_codec_model_free(swz->ctx, m->own);
     swg__piece_free(swz->input, &m->table);
     swg__free(swz->ctx, m->source);
     swg__free(swz->ctx, m->name);
@@ -116,7 +61,7 @@ void swg_swz_close(swg_swz *swz) {
     for (int64_t i = 0; i < swz->count; i++)
         member_free(swz, &swz->members[i]);
     swg__free(swz->ctx, swz->members);
-    models_free(swz->ctx, swz->shared);
+    swg_codec_model_free(swz->ctx, swz->shared);
     swg__input_close(swz->input);
     swg__free(swz->ctx, swz);
 }
@@ -304,7 +249,7 @@ static swg_status open_members(swg_swz *swz, swg__directory *directory, const ch
     swg_status status = SWG_ECORRUPT;
     const char *why = NULL;
     if (directory->models.span.data)
-        why = models_parse(swz->ctx, directory->models.span.data, directory->models.span.bytes, 1, &swz->shared);
+        why = models_parse(swz->ctx, directory->models.span.data, directory->models.span.bytes, 0, &swz->shared);
     if (why)
         return fail_open(swz->ctx, status, path, "", why);
     swz->model_bytes = (int64_t)directory->models.span.bytes;
@@ -449,25 +394,33 @@ static const char *decode_constant(const swg__chunk *chunk, const swg__record *r
     return NULL;
 }
 
+static const char *decode_with_model(const swg__chunk *chunk, const swg_codec_model *m, const swg__record *record) {
+    const swg__record_head *head = &record->head;
+    if (!m || head->model_ref >= m->count)
+        return "model is not in the file";
+    const swg__blob *b = &m->blob[head->model_ref];
+    if (!b->kind)
+        return swg__why_unsupported;
+    if (b->kind->mode != head->mode || b->kind->submode != head->submode)
+        return "model is of another mode than its chunk";
+    return b->kind->decode(chunk, b->parsed, record);
+}
+
 /* What the mode of a record coded, into dense values. */
-static const char *decode_mode(const swg__chunk *chunk, const models *m, const swg__record *record) {
+static const char *decode_mode(const swg__chunk *chunk, const swg_codec_model *m, const swg__record *record) {
     const swg__record_head *head = &record->head;
     const int64_t nx = chunk->extent[3], rows = chunk->count / nx;
     const swg__span param = record->stream[SWG__PARAM];
     const char *why = NULL;
+    if (head->model_ref != SWG__NO_MODEL)
+        return decode_with_model(chunk, m, record);
     if (!param.data)
         return "parameters are missing";
     switch (head->mode) {
     case SWG__MODE_C: why = decode_constant(chunk, record); break;
-    case SWG__MODE_W: why = swg__stencil_decode(chunk, record); break;
+    case SWG__MODE_W: why = swg__stencil_decode(chunk, NULL, record); break;
     case SWG__MODE_G: why = swg__interp_decode(chunk, record); break;
-    case SWG__MODE_B:
-        if (!m || head->model_ref >= m->count)
-            return "model is not in the file";
-        if (!m->net[head->model_ref].layers)
-            return swg__why_unsupported;
-        why = swg__tiles_decode(chunk, &m->net[head->model_ref], record);
-        break;
+    case SWG__MODE_B: why = "model is not in the file"; break;
     case SWG__MODE_P: why = swg__poly_decode(chunk, &swg__poly_built_in, record); break;
     default:
         if (head->submode == 1) {
@@ -483,7 +436,7 @@ static const char *decode_mode(const swg__chunk *chunk, const models *m, const s
 }
 
 /* A chunk whose mode coded the indices of a point-wise relative bound. */
-static const char *decode_relative(const swg__chunk *chunk, const models *m, const swg__record *record) {
+static const char *decode_relative(const swg__chunk *chunk, const swg_codec_model *m, const swg__record *record) {
     swg__chunk inner = *chunk;
     if (!chunk->grid.pw_h)
         return "signs without a point-wise relative bound";
@@ -497,7 +450,7 @@ static const char *decode_relative(const swg__chunk *chunk, const models *m, con
 }
 
 /* A chunk whose mode coded high words. */
-static const char *decode_split(const swg__chunk *chunk, const models *m, const swg__record *record) {
+static const char *decode_split(const swg__chunk *chunk, const swg_codec_model *m, const swg__record *record) {
     swg__chunk inner = *chunk;
     if (!swg__splits(chunk))
         return "low words of an array that is not lossless or has no 64 bits";
@@ -511,7 +464,7 @@ static const char *decode_split(const swg__chunk *chunk, const models *m, const 
 }
 
 /* A record into dense values: mask, mode, outliers, fill values. */
-static const char *decode_record(const swg__chunk *given, const models *m, const swg__record *record) {
+static const char *decode_record(const swg__chunk *given, const swg_codec_model *m, const swg__record *record) {
     swg__chunk chunk = *given;
     swg__span filled = {0};
     uint8_t *mask = NULL;
@@ -536,17 +489,8 @@ static const char *decode_record(const swg__chunk *given, const models *m, const
     return why;
 }
 
-const char *swg__record_decode(const swg__chunk *chunk, const swg__net *net, const swg__record *record) {
-    if (!net)
-        return decode_record(chunk, NULL, record);
-    models *m = swg__calloc(chunk->ctx, 1, sizeof *m);
-    if (!m)
-        return swg__why_memory;
-    m->count = 1;
-    m->net[0] = *net;
-    const char *why = decode_record(chunk, m, record);
-    swg__free(chunk->ctx, m);
-    return why;
+const char *swg__record_decode(const swg__chunk *chunk, const swg_codec_model *model, const swg__record *record) {
+    return decode_record(chunk, model, record);
 }
 
 /* Decodes chunk `index` of a member into chunk->values, zeroed on failure. extent and count are set by the caller. */
@@ -748,7 +692,7 @@ swg_status swg_swz_read_chunk(const swg_swz *swz, int64_t index, int64_t number,
     return swg_swz_read_box(swz, index, corner, extents, out, bytes);
 }
 
-const char *swg__decode_alone(swg_context *ctx, const swg__header *header, const swg__layout *layout, const swg__models *m, swg__span bytes,
+const char *swg__decode_alone(swg_context *ctx, const swg__header *header, const swg__layout *layout, const swg_codec_model *m, swg__span bytes,
                               void *out) {
     static const int64_t corner[4] = {0, 0, 0, 0};
     const size_t size = (size_t)layout->values * (size_t)swg_element_bytes(header->type);

@@ -142,7 +142,7 @@ static inline int64_t predicted(int64_t mean, int exponent, int32_t o) {
 /* Scratch for running tiles through the network. */
 typedef struct runner {
     const swg__chunk *chunk;
-    const swg_codec_model *model;
+    const swg__swae *model;
     swg__tiling tiling;
     int64_t values;
     int8_t *codes;    /* (SWG__NET_ROWS, latents) */
@@ -152,7 +152,7 @@ typedef struct runner {
     double *k[2], *prediction;
 } runner;
 
-static swg_status runner_open(runner *r, const swg__chunk *chunk, const swg_codec_model *model) {
+static swg_status runner_open(runner *r, const swg__chunk *chunk, const swg__swae *model) {
     *r = (runner){.chunk = chunk, .model = model};
     swg__tiling_make(chunk, model->net.edge, &r->tiling);
     r->values = (int64_t)r->tiling.n * r->tiling.n * r->tiling.n;
@@ -206,13 +206,13 @@ static double *choose(runner *r, int64_t index, const int8_t *codes, const int32
     return r->k[0];
 }
 
-swg_status swg__tiles_estimate(const swg__chunk *chunk, const swg_codec_model *model, const swg__tile_set *set, int64_t *bytes) {
+swg_status swg__tiles_estimate(const swg__chunk *chunk, const swg__swae *model, const swg__tile_set *set, int64_t *bytes) {
     runner r;
     swg_status status = runner_open(&r, chunk, model);
     double cost = 0;
     for (int64_t i = 0; i < set->count && status == SWG_OK; i += SWG__NET_ROWS) {
         int64_t rows = set->count - i < SWG__NET_ROWS ? set->count - i : SWG__NET_ROWS;
-        swg__model_codes(model, rows, set->latents + i * model->net.latents, r.codes);
+        swg__swae_codes(model, rows, set->latents + i * model->net.latents, r.codes);
         swg__net_run(&model->net, chunk->kernels, r.codes, rows, r.scratch, r.o);
         for (int64_t j = 0; j < rows; j++) {
             choice c;
@@ -324,7 +324,7 @@ static swg_status finish_streams(const swg__chunk *chunk, swg__symbols *residual
     return SWG_OK;
 }
 
-swg_status swg__tiles_encode(const swg__chunk *chunk, const swg_codec_model *model, const swg__tile_set *set, swg__draft *draft) {
+swg_status swg__tiles_encode(const swg__chunk *chunk, const swg__swae *model, const swg__tile_set *set, swg__draft *draft) {
     const swg__net *net = &model->net;
     runner r;
     swg_status status = runner_open(&r, chunk, model);
@@ -345,7 +345,7 @@ swg_status swg__tiles_encode(const swg__chunk *chunk, const swg_codec_model *mod
     double worst = 0;
     for (int64_t i = 0; i < count && status == SWG_OK; i += SWG__NET_ROWS) {
         int64_t rows = count - i < SWG__NET_ROWS ? count - i : SWG__NET_ROWS;
-        swg__model_codes(model, rows, set->latents + i * net->latents, codes + i * net->latents);
+        swg__swae_codes(model, rows, set->latents + i * net->latents, codes + i * net->latents);
         swg__net_run(net, chunk->kernels, codes + i * net->latents, rows, r.scratch, r.o);
         for (int64_t j = i; j < i + rows; j++) {
             double *chosen = choose(&r, j, codes + j * net->latents, r.o + (j - i) * values, &tiles[j]);
@@ -371,7 +371,6 @@ swg_status swg__tiles_encode(const swg__chunk *chunk, const swg_codec_model *mod
     draft->head.mode = SWG__MODE_B;
     draft->head.submode = 2;
     draft->head.sub_shift = 4;
-    draft->head.model_ref = 0;
     draft->head.max_ratio = swg__ratio_up(worst, chunk->grid.eb);
     if (status == SWG_OK)
         status = swg__outliers_write(&outliers, chunk, draft);

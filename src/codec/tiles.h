@@ -4,7 +4,7 @@
 #define SWAGE_CODEC_TILES_H
 
 #include "chunk.h"
-#include "model.h"
+#include "swae.h"
 
 /* How a chunk is cut: per slice z-major, clipped at the high ends. */
 typedef struct swg__tiling {
@@ -28,10 +28,10 @@ typedef struct swg__tile_set {
 void swg__tiles_normalise(const swg__chunk *chunk, const swg__tiling *tiling, const swg__tile_set *set);
 
 /* Code length of the chunk in bytes, from a set of its tiles. SWG_ENOMEM. */
-swg_status swg__tiles_estimate(const swg__chunk *chunk, const swg_codec_model *model, const swg__tile_set *set, int64_t *bytes);
+swg_status swg__tiles_estimate(const swg__chunk *chunk, const swg__swae *model, const swg__tile_set *set, int64_t *bytes);
 
 /* Codes the chunk; the set holds all tiles. */
-swg_status swg__tiles_encode(const swg__chunk *chunk, const swg_codec_model *model, const swg__tile_set *set, swg__draft *draft);
+swg_status swg__tiles_encode(const swg__chunk *chunk, const swg__swae *model, const swg__tile_set *set, swg__draft *draft);
 
 /* NULL or the reason. */
 const char *swg__tiles_decode(const swg__chunk *chunk, const swg__net *net, const swg__record *record);

@@ -19,6 +19,7 @@ typedef struct piece {
     swg__encoded coded;
     uint32_t *words;
     size_t word_count;
+    int blob[SWG__MODELS], blobs;   /* models that are in the words */
     double seconds;
     swg_status status;
 } piece;
@@ -80,15 +81,24 @@ static void piece_free(swg_context *ctx, piece *p) {
     *p = (piece){0};
 }
 
-/* The payload of the MODL section that holds the network; data NULL: none. */
+/* The filter's words, with the models that pay and find room there: the largest goes first. */
 static swg_status filter_words(compress_job *j, piece *p, const swg__h5_array *a) {
     swg__header h = p->coded.header;
     swg__text section;
     swg__span payload = {0};
     swg__text_init(&section, j->ctx);
     const swg_codec_model *model = p->coded.model;
-    if (model && p->coded.saving > (int64_t)swg__models_bytes(model) && model->blob.length + 64 <= SWG__FILTER_MODEL_BYTES) {
-        swg__models_write(model, &section);
+    p->blobs = swg__encoded_choose(&p->coded, p->blob);
+    while (p->blobs && swg__models_bytes(model, p->blob, p->blobs) - SWG__FRAME_BYTES > SWG__FILTER_MODEL_BYTES) {
+        int largest = 0;
+        for (int i = 1; i < p->blobs; i++)
+            largest = swg__blob_cost(model, p->blob[i]) > swg__blob_cost(model, p->blob[largest]) ? i : largest;
+        for (int i = largest; i + 1 < p->blobs; i++)
+            p->blob[i] = p->blob[i + 1];
+        p->blobs--;
+    }
+    if (p->blobs) {
+        swg__models_write(model, p->blob, p->blobs, &section);
         payload = (swg__span){(const uint8_t *)section.data + SWG__FRAME_BYTES - 4, section.length - SWG__FRAME_BYTES};
     }
     h.ndim = p->cut.shape.ndim;
@@ -215,13 +225,11 @@ static swg_status write_chunks(compress_job *j, piece *p, hid_t dataset, swg_arc
     const swg__h5_item *item = &j->tree.items[p->item];
     const int bytes = swg_element_bytes(item->array.type);
     const size_t plain = (size_t)p->cut.chunk_values * (size_t)bytes;
-    const bool network = p->word_count > SWG__FILTER_FIXED_WORDS;
     hsize_t origin[SWG__FILTER_AXES];
     for (int64_t i = 0; i < p->cut.chunks; i++) {
-        swg__coded *c = &p->coded.chunk[i];
-        bool learned = network && c->network.length;
-        swg__text *record = learned ? &c->network : &c->plain;
-        const swg__record_head *head = learned ? &c->network_head : &c->plain_head;
+        const swg__form *form = swg__coded_form(&p->coded.chunk[i], &(swg__model_use){p->blob, p->blobs, false});
+        const swg__text *record = &form->record;
+        const swg__record_head *head = &form->head;
         char *brick = p->bricks + (size_t)i * plain;
         bool stored = record->length >= plain;
         if (stored && item->array.big_endian)

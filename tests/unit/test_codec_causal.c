@@ -107,13 +107,9 @@ static void published_features(void **state) {
     assert_int_equal(swg__crc32c(0, words, 1024), 0xBB521D69);
 }
 
-/* A parsed model for an instruction set. */
 static swg__stencil open_model(swg_context *ctx, swg__isa isa, const swg__text *blob) {
-    const swg__isa own = ctx->isa;
     swg__stencil model;
-    ctx->isa = isa;
-    const char *why = swg__stencil_parse(ctx, (const uint8_t *)blob->data, blob->length, &model);
-    ctx->isa = own;
+    const char *why = causal_open(ctx, isa, blob->data, blob->length, &model);
     if (why)
         fail_msg("%s", why);
     return model;
@@ -148,7 +144,7 @@ static void published_sums(void **state) {
         swg__free(ctx, scratch);
         swg__free(ctx, sums);
         swg__free(ctx, x);
-        swg__stencil_free(ctx, &model);
+        swg__causal_close(ctx, &model);
     }
     swg__text_free(&blob);
 }
@@ -222,7 +218,7 @@ static void same_bits_everywhere(void **state) {
                 for (int kind = 0; kind < 5; kind++)
                     for (int64_t n = 1; n <= MOST_POINTS; n += n < 4 ? 1 : 13)
                         check_points(ctx, &model, (const uint8_t *)blob.data + CAUSAL_NET, n, kind, &seed);
-                swg__stencil_free(ctx, &model);
+                swg__causal_close(ctx, &model);
             }
             swg__text_free(&blob);
         }
@@ -260,7 +256,7 @@ static void refuse(swg_context *ctx, const swg__text *blob, size_t at, uint32_t 
         swg__store32(copy + at, value);
     else
         copy[at] = (uint8_t)value;
-    const char *why = swg__stencil_parse(ctx, copy, blob->length, &model);
+    const char *why = causal_open(ctx, ctx->isa, copy, blob->length, &model);
     if (!why || strcmp(why, reason) != 0)
         fail_msg("byte %zu = %u: expected \"%s\", found \"%s\"", at, (unsigned)value, reason, why ? why : "accepted");
     assert_null(model.net);
@@ -275,22 +271,16 @@ static void malformed_models(void **state) {
         swg__text blob;
         swg__text_init(&blob, ctx);
         causal_blob(&blob, light, layers);
-        assert_null(swg__stencil_parse(ctx, (const uint8_t *)blob.data, blob.length, &model));
+        assert_null(causal_open(ctx, ctx->isa, blob.data, blob.length, &model));
         assert_true((model.net != NULL) == (layers > 0));
-        swg__stencil_free(ctx, &model);
-        refuse(ctx, &blob, 0, 0, "head of a model is malformed");
-        refuse(ctx, &blob, 4, 6, "head of a model is malformed");
-        refuse(ctx, &blob, 8, 7, "head of a model is malformed");
-        refuse(ctx, &blob, 12, 1, "head of a model is malformed");
+        swg__causal_close(ctx, &model);
         refuse(ctx, &blob, CAUSAL_BODY + 56, CAUSAL_C_MAX + 1, "stencil parameters are too short or their classes impossible");
         refuse(ctx, &blob, CAUSAL_BODY + 57, 128, "stencil parameters are too short or their classes impossible");
         refuse(ctx, &blob, CAUSAL_BODY + 60, 128, "bucket above 127");
-        for (size_t n = 0; n + (layers ? 0 : 3) < blob.length; n++) { /* truncated everywhere, the length field corrected */
+        for (size_t n = SWG__BLOB_HEAD; n + (layers ? 0 : 3) < blob.length; n++) { /* truncated everywhere */
             uint8_t *cut = malloc(n ? n : 1);
             memcpy(cut, blob.data, n);
-            if (n >= 12)
-                swg__store32(cut + 8, (uint32_t)n);
-            assert_non_null(swg__stencil_parse(ctx, cut, n, &model));
+            assert_non_null(causal_open(ctx, ctx->isa, cut, n, &model));
             free(cut);
         }
         if (layers) {
@@ -312,8 +302,8 @@ static void malformed_models(void **state) {
                 size += abs((int8_t)blob.data[LAST + 8 + 8 + i]);
             refuse(ctx, &blob, LAST + 8, (uint32_t)(INT32_MAX - 255 * size - 15), "accumulator of a network could overflow");
             swg__store32((uint8_t *)blob.data + LAST + 8, (uint32_t)(INT32_MAX - 255 * size - 16));
-            assert_null(swg__stencil_parse(ctx, (const uint8_t *)blob.data, blob.length, &model));
-            swg__stencil_free(ctx, &model);
+            assert_null(causal_open(ctx, ctx->isa, blob.data, blob.length, &model));
+            swg__causal_close(ctx, &model);
         }
         swg__text_free(&blob);
     }

@@ -3,6 +3,7 @@
  * outliers, and costs nothing where the network does not fit.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "codec/encode.h"
+#include "codec/tiles.h"
 #include "codec_testing.h"
 #include "context.h"
 
@@ -190,7 +191,7 @@ static void quantises_well(void **state) {
         uint8_t sha[32], digest[32];
         cosine_open(&n, 5, 16, kinds[i], &network);
         assert_ok(ctx, swg_codec_model_make(ctx, &network, sample, 700, &model, &report));
-        const uint8_t *blob = swg_codec_model_blob(model, &bytes, sha);
+        const uint8_t *blob = swg_codec_model_blob(model, 0, &bytes, sha);
         swg__sha256(blob, bytes, digest);
         assert_memory_equal(sha, digest, 32);
         assert_int_equal(bytes, report.blob_bytes);
@@ -199,7 +200,7 @@ static void quantises_well(void **state) {
             fail_msg("activation %d: rms %g, float error %g, integer error %g", i, report.rms, report.rms_error_float, report.rms_error);
         assert_true(report.latent_bits > 16 && report.latent_bits < 16 * 8);
         assert_ok(ctx, swg_codec_model_make(ctx, &network, sample, 700, &again, &second));
-        assert_memory_equal(blob, swg_codec_model_blob(again, &bytes2, NULL), bytes);
+        assert_memory_equal(blob, swg_codec_model_blob(again, 0, &bytes2, NULL), bytes);
         /* Weights so large that the last layer cannot be 256 per unit: the block exponent takes the rest. */
         for (int j = 0; j < 125 * 32; j++)
             n.weight[1][j] *= 4096;
@@ -315,7 +316,7 @@ static int64_t forced_round_trip(swg_context *ctx, const swg_codec_array *a, dou
     swg__text out;
     swg__text_init(&out, ctx);
     assert_ok(ctx, swg__encode_array(ctx, a, &o, model, &coded));
-    assert_ok(ctx, swg__encoded_write(&coded, SWG__MODEL_INSIDE, &out, &stats));
+    assert_ok(ctx, swg__encoded_write(&coded, (swg__model_use){&(int){0}, 1, false}, &out, &stats));
     assert_ok(ctx, swg_swz_open_memory(ctx, out.data, out.length, &swz));
     const swg_swz_info *info = swg_swz_member(swz, 0);
     void *restored = malloc((size_t)info->bytes_raw);
@@ -346,7 +347,7 @@ static int64_t forced_round_trip(swg_context *ctx, const swg_codec_array *a, dou
 }
 
 /* One chunk through mode B and back, by every instruction set; every value inside the bound. */
-static void chunk_round_trip(swg_context *ctx, swg_codec_model *model, const int64_t extent[4], swg_element type, void *values, double eb) {
+static void chunk_round_trip(swg_context *ctx, swg_codec_model *set_of_one, const int64_t extent[4], swg_element type, void *values, double eb) {
     const size_t size = (size_t)swg_element_bytes(type);
     swg__chunk c = {.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .values = values, .count = 1};
     c.grid = (swg__grid){.type = type, .eb = eb, .step = swg__short_step(eb, 18), .sig = 18, .fine = true, .reach = 0x1p28};
@@ -354,6 +355,7 @@ static void chunk_round_trip(swg_context *ctx, swg_codec_model *model, const int
         c.extent[i] = extent[i];
         c.count *= extent[i];
     }
+    const swg__swae *model = set_of_one->blob[0].parsed;
     swg__tiling tiling;
     swg__tiling_make(&c, model->net.edge, &tiling);
     assert_true(swg__tiling_allowed(&tiling, c.count));

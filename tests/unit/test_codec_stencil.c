@@ -162,15 +162,6 @@ static swg__chunk make_chunk(swg_context *ctx, swg__isa isa, swg_element type, d
     return c;
 }
 
-/* A model for the instruction set. */
-static const char *parse_for(swg_context *ctx, swg__isa isa, const swg__text *blob, swg__stencil *model) {
-    const swg__isa own = ctx->isa;
-    ctx->isa = isa;
-    const char *why = swg__stencil_parse(ctx, (const uint8_t *)blob->data, blob->length, model);
-    ctx->isa = own;
-    return why;
-}
-
 /* Codes the chunk, decodes it by both decoders and by every instruction set; every one codes it alike. blob: the model to code it with,
  * NULL: weights of its own. */
 static void both_decoders_of(swg_context *ctx, swg_element type, double step, const int64_t extent[4], void *values, bool wide,
@@ -181,11 +172,10 @@ static void both_decoders_of(swg_context *ctx, swg_element type, double step, co
     swg__record record;
     bool coded;
     swg__stencil model = {0};
-    const swg__stencil *models[] = {&model};
     if (blob)
-        assert_null(swg__stencil_parse(ctx, (const uint8_t *)blob->data, blob->length, &model));
+        assert_null(causal_open(ctx, ctx->isa, blob->data, blob->length, &model));
     swg__draft_init(&draft, ctx);
-    assert_ok(ctx, swg__stencil_compete(&c, models, blob != NULL, !blob, INT64_MAX, &draft, &coded));
+    assert_ok(ctx, blob ? swg__stencil_encode_trained(&c, &model, INT64_MAX / 2, &draft, &coded) : swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
     assert_true(coded);
     if (draft.head.mode == SWG__MODE_W) {
         assert_int_equal((draft.head.flags & SWG__FLAG_LOCAL) == 0, blob != NULL);
@@ -208,8 +198,8 @@ static void both_decoders_of(swg_context *ctx, swg_element type, double step, co
             swg__stencil other = {0};
             memset(fast, 0x77, bytes);
             if (blob)
-                assert_null(parse_for(ctx, (swg__isa)isa, blob, &other));
-            const char *why = swg__stencil_decode_with(&d, blob ? &other : NULL, &record);
+                assert_null(causal_open(ctx, (swg__isa)isa, blob->data, blob->length, &other));
+            const char *why = swg__stencil_decode(&d, blob ? &other : NULL, &record);
             if (why)
                 fail_msg("%lldx%lldx%lldx%lld: %s", (long long)extent[0], (long long)extent[1], (long long)extent[2], (long long)extent[3], why);
             if (record.stream[SWG__OUTLIERS].data)
@@ -217,28 +207,32 @@ static void both_decoders_of(swg_context *ctx, swg_element type, double step, co
             assert_memory_equal(slow, fast, bytes);
             if (blob) {
                 swg__draft again;
-                const swg__stencil *others[] = {&other};
                 d.values = values;
                 swg__draft_init(&again, ctx);
-                assert_ok(ctx, swg__stencil_compete(&d, others, 1, false, INT64_MAX, &again, &coded));
+                assert_ok(ctx, swg__stencil_encode_trained(&d, &other, INT64_MAX / 2, &again, &coded));
                 for (int k = 1; k < SWG__STREAM_KINDS; k++) {
                     assert_int_equal(again.stream[k].length, draft.stream[k].length);
                     if (again.stream[k].length)
                         assert_memory_equal(again.stream[k].data, draft.stream[k].data, draft.stream[k].length);
                 }
                 swg__draft_free(&again);
-                swg__stencil_free(ctx, &other);
+                swg__causal_close(ctx, &other);
             }
         }
         if (step == 0)
             assert_memory_equal(values, fast, bytes);
+        if (blob) {
+            assert_string_equal(swg__stencil_decode(&c, NULL, &record), "weights are neither in the record nor in a model");
+            record.head.submode ^= 1;
+            assert_string_equal(swg__stencil_decode(&c, &model, &record), "chunk and model disagree about a network");
+        }
         free(fast);
         free(slow);
         free(u);
         swg__text_free(&out);
     }
     swg__draft_free(&draft);
-    swg__stencil_free(ctx, &model);
+    swg__causal_close(ctx, &model);
 }
 
 static void both_decoders(swg_context *ctx, swg_element type, double step, const int64_t extent[4], void *values, bool wide) {
