@@ -258,8 +258,22 @@ swg_status swg_codec_fit(swg_context *ctx, const swg_codec_array *arrays, int64_
 /* Kinds that can be trained, in the order of the table; one name may stand there twice. NULL behind the last. */
 const char *swg_codec_trainer(int index, const char **help);
 
-/* The blob as it stands in files, owned by the set, and its SHA-256 (may be NULL). */
+/* A set as a file (.swm), with names and bounds; it has its name only when it is complete. Encoders of autoencoders stay behind: such a model
+ * only decodes when it comes back. SWG_EFORMAT, SWG_EUNSUPPORTED, SWG_ECORRUPT: not a file to trust. SWG_EIO, SWG_ENOTFOUND, SWG_ENOMEM. */
+swg_status swg_codec_model_save(swg_context *ctx, const swg_codec_model *model, const char *path);
+swg_status swg_codec_model_load(swg_context *ctx, const char *path, swg_codec_model **out);
+
+/* What model `index` of 0 .. count - 1 is; the texts are owned by the set. */
+typedef struct swg_codec_model_info {
+    const char *kind;           /* "stencil", "autoencoder" ...; "?" of a newer version */
+    const char *name;           /* of the variable; "": any */
+    double bound;               /* relative bound it was trained at; 0: any */
+    size_t bytes;               /* of the blob */
+} swg_codec_model_info;
 int swg_codec_model_count(const swg_codec_model *model);
+void swg_codec_model_describe(const swg_codec_model *model, int index, swg_codec_model_info *info);
+
+/* The blob as it stands in files, owned by the set, and its SHA-256 (may be NULL). */
 const uint8_t *swg_codec_model_blob(const swg_codec_model *model, int index, size_t *bytes, uint8_t sha256[32]);
 
 /* ---- reading ---- */

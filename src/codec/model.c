@@ -145,6 +145,11 @@ swg_status swg_codec_model_new(swg_context *ctx, swg_codec_model **model) { retu
 
 int swg_codec_model_count(const swg_codec_model *model) { return model->count; }
 
+void swg_codec_model_describe(const swg_codec_model *model, int index, swg_codec_model_info *info) {
+    const swg__blob *b = &model->blob[index];
+    *info = (swg_codec_model_info){b->kind ? b->kind->title : "?", b->name, b->bound, b->bytes.length};
+}
+
 const uint8_t *swg_codec_model_blob(const swg_codec_model *model, int index, size_t *bytes, uint8_t sha256[32]) {
     const swg__blob *b = &model->blob[index];
     *bytes = b->bytes.length;

@@ -40,4 +40,7 @@ size_t swg__blob_cost(const swg_codec_model *model, int blob);
 /* Payload of a MODL section as a set. expected: the number that the header says. NULL or the reason; *out is then NULL. */
 const char *swg__models_read(swg_context *ctx, swg__span payload, uint32_t expected, swg_codec_model **out);
 
+/* A .swm file in memory; path: for messages. */
+swg_status swg__model_read(swg_context *ctx, const uint8_t *data, size_t bytes, const char *path, swg_codec_model **out);
+
 #endif

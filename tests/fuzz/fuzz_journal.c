@@ -35,7 +35,7 @@ static swg_context *open_once(void) {
 static void repair(uint8_t *d, size_t size) {
     if (size < 24)
         return;
-    memcpy(d, "SWGJ\1\0\0\0", 8);
+    memcpy(d, "SWGJ\2\0\0\0", 8);
     swg__store64(d + 8, KEY);
     swg__store32(d + 20, swg__crc32c(0, d, 20));
     for (size_t at = 24; at + 8 <= size && swg__load32(d + at) <= size - at - 8; at += 8 + swg__load32(d + at))
