@@ -42,6 +42,7 @@ typedef struct swg_archive_report {
     swg_archive_row *variables;
     swg_archive_row total;
     int64_t model_bytes, file_bytes;
+    int64_t model_saved;            /* bytes that chunks are shorter by for the models in the file; after a compression */
     char *names;                    /* storage of the names */
 } swg_archive_report;
 void swg_archive_report_free(swg_archive_report *report); /* NULL is allowed */
@@ -53,6 +54,8 @@ typedef struct swg_archive_opts {
                                        or missing_value of a dataset says, and NaNs */
     double fill_above;              /* > 0: NaN and |x| >= fill_above are fill, whatever the attributes say */
     swg_model *model;               /* trained with data.norm=block_scale; NULL: no network */
+    const swg_codec_model *models;  /* in place of a network: a set of codec models; NULL none */
+    const char *train;              /* kinds of codec models to train on the arrays themselves first, "" all; NULL none. Not with the two above */
     swg_source_opts source;
     uint32_t without;               /* modes not tried, bits 1 << SWG_MODE_... */
     bool no_check;                  /* do not restore and compare after writing */
@@ -147,5 +150,38 @@ swg_status swg_bound_parse(swg_context *ctx, const char *text, swg_bound_mode *m
  * report: of swg_archive_compress or swg_archive_verify on the same file */
 swg_status swg_archive_html(swg_context *ctx, const char *where, const char *path, const char *original, const char *run,
                             const swg_archive_report *report, int slices);
+
+/* ---- codec models of a series ---- */
+
+typedef struct swg_archive_training_row {
+    const char *variable;           /* owned by the training */
+    int64_t trained, tested;        /* arrays */
+    bool held_out;                  /* those tested were not trained on */
+    int64_t values;                 /* tested */
+    int64_t bytes_without, bytes_with; /* of the tested arrays, each a stream of its own, models not counted */
+    int64_t model_bytes;            /* of the variable's models */
+    double seconds;                 /* of training */
+} swg_archive_training_row;
+
+typedef struct swg_archive_training {
+    swg_context *ctx;
+    int64_t count;                  /* variables */
+    swg_archive_training_row *rows;
+    char *names;
+} swg_archive_training;
+void swg_archive_training_free(swg_archive_training *training); /* NULL is allowed */
+
+typedef struct swg_archive_train_opts {
+    const char *kinds;              /* as swg_codec_fit_opts has them */
+    uint64_t seed;
+    double seconds;                 /* of each kind and variable; 0: a number of steps */
+    const char *save;               /* path the set is saved to after each variable; NULL: nowhere */
+} swg_archive_train_opts;
+
+/* Trains codec models of every variable and adds them to a set. Of each variable with more than one array the last quarter, by time, is
+ * held out and compressed with and without the models; variables that the set has models of already are left alone.
+ * opts: bound, range, fill, without, source count. training: may be NULL. SWG_EINTERRUPTED: what was ready is in the set, and saved. */
+swg_status swg_archive_train(swg_context *ctx, const char *input, const swg_archive_opts *opts, const swg_archive_train_opts *how,
+                             const swg_archive_hooks *hooks, swg_codec_model *model, swg_archive_training **training);
 
 #endif

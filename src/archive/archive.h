@@ -79,6 +79,16 @@ void swg__batch_run(swg_context *ctx, int64_t count, swg__task_fn fn, void *arg,
 /* From a trained network to the codec's integer predictor, calibrated on blocks of `source`; NULL if those are all constant. */
 swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source *source, swg_codec_model **out);
 
+/* ---- train.c ---- */
+
+/* As swg_archive_train, of an open source. training: NULL, or rows by variable; without it nothing is held out or tested. */
+swg_status swg__archive_learn(swg_context *ctx, swg_source *source, const swg_archive_opts *opts, const swg_archive_train_opts *how,
+                              const swg_archive_hooks *hooks, swg_codec_model *model, swg_archive_training *training);
+
+/* The models that options ask for: those given, trained on the source, or made of a network. *model is not NULL only if it is `own`, to be freed. */
+swg_status swg__archive_models(swg_context *ctx, swg_source *source, const swg_archive_opts *opts, const swg_archive_hooks *hooks,
+                               swg_codec_model **own, const swg_codec_model **model);
+
 /* ---- slices.c ---- */
 
 struct cJSON;

@@ -73,6 +73,7 @@ typedef struct job {
     const swg_codec_model *model;
     const swg_archive_hooks *hooks;
     swg_codec_writer *writer;
+    int64_t saved;            /* bytes, by models */
     pthread_mutex_t lock;     /* of the source and the hooks, while arrays are worked on side by side */
     int64_t begun, total;     /* arrays, for progress */
     double *seconds;          /* of each array of the source */
@@ -224,7 +225,7 @@ static swg_status write_all(job *j, const char *journal) {
     bool kept = j->writer && !swg__codec_writer_broken(j->writer) && swg__codec_writer_count(j->writer) > 0;
     if (status == SWG_OK) {
         int64_t before = swg__now_ns();
-        status = swg_codec_writer_commit(j->writer, NULL);
+        status = swg__codec_writer_finish(j->writer, NULL, &j->saved);
         share_commit(j->source, (double)(swg__now_ns() - before) * 1e-9, j->seconds);
     } else if (j->writer) {
         swg_codec_writer_abort(j->writer);
@@ -253,6 +254,8 @@ static swg_status write_checked(job *j, const char *path, const char *journal, s
     swg_status status = write_all(j, journal), check = SWG_OK;
     if (status == SWG_OK)
         check = swg__archive_check(j->ctx, j->path, &how, report);
+    if (*report)
+        (*report)->model_saved = j->saved;
     if (check == SWG_EINTERRUPTED) {
         status = swg__fail(j->ctx, check, "stopped; the same command goes on from %s", j->path);
     } else if (check != SWG_OK) {
@@ -271,7 +274,8 @@ static swg_status write_checked(job *j, const char *path, const char *journal, s
 swg_status swg_archive_compress(swg_context *ctx, const char *input, const char *path, const swg_archive_opts *opts,
                                 const swg_archive_hooks *hooks, swg_archive_report **report) {
     swg_source *source = NULL;
-    swg_codec_model *model = NULL;
+    swg_codec_model *own = NULL;
+    const swg_codec_model *model = NULL;
     swg_archive_report *r = NULL;
     swg__text partial, journal;
     swg_source_opts wide = opts->source;
@@ -285,8 +289,8 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
     swg_status status = partial.failed || journal.failed ? swg__fail_memory(ctx, strlen(path), "a path") : swg_source_open(ctx, input, &wide, &source);
     if (status == SWG_OK)
         status = check_output(ctx, path, source);
-    if (status == SWG_OK && opts->model)
-        status = swg__archive_predictor(ctx, opts->model, source, &model);
+    if (status == SWG_OK)
+        status = swg__archive_models(ctx, source, opts, hooks, &own, &model);
     if (status == SWG_OK) {
         job j = {.ctx = ctx, .source = source, .root = input, .path = partial.data, .opts = opts, .model = model, .hooks = hooks,
                  .total = (opts->no_check ? 1 : 2) * swg_source_count(source)};
@@ -294,7 +298,7 @@ swg_status swg_archive_compress(swg_context *ctx, const char *input, const char 
         status = write_checked(&j, path, journal.data, &r);
         pthread_mutex_destroy(&j.lock);
     }
-    swg_codec_model_free(ctx, model);
+    swg_codec_model_free(ctx, own);
     swg_source_close(source);
     swg__text_free(&journal);
     swg__text_free(&partial);

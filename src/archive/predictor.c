@@ -111,3 +111,22 @@ swg_status swg__archive_predictor(swg_context *ctx, swg_model *model, swg_source
     swg__free(ctx, sample);
     return status;
 }
+
+swg_status swg__archive_models(swg_context *ctx, swg_source *source, const swg_archive_opts *opts, const swg_archive_hooks *hooks,
+                               swg_codec_model **own, const swg_codec_model **model) {
+    swg_status status = SWG_OK;
+    *own = NULL;
+    *model = opts->models;
+    if (opts->models)
+        return SWG_OK;
+    if (opts->train) {
+        const swg_archive_train_opts how = {.kinds = opts->train};
+        status = swg_codec_model_new(ctx, own);
+        if (status == SWG_OK)
+            status = swg__archive_learn(ctx, source, opts, &how, hooks, *own, NULL);
+    } else if (opts->model) {
+        status = swg__archive_predictor(ctx, opts->model, source, own);
+    }
+    *model = *own;
+    return status;
+}

@@ -32,7 +32,11 @@ void cli_archive_table(const swg_archive_report *report, bool compared) {
         print_row(&report->variables[i]);
     print_row(&report->total);
     const swg_archive_row *t = &report->total;
-    printf("\n%lld bytes in, %lld out (network %lld)", (long long)t->bytes_in, (long long)t->bytes_out, (long long)report->model_bytes);
+    printf("\n%lld bytes in, %lld out", (long long)t->bytes_in, (long long)t->bytes_out);
+    if (report->model_bytes)
+        printf(", of these models %lld", (long long)report->model_bytes);
+    if (report->model_saved)
+        printf(", which save %lld", (long long)report->model_saved);
     if (compared)
         printf(", %lld values outside the bound", (long long)t->violations);
     if (t->filled)
@@ -80,6 +84,7 @@ void cli_archive_json(const swg_archive_report *report, bool compared) {
     cJSON *root = cJSON_CreateObject();
     fill(root, &report->total, compared);
     cJSON_AddNumberToObject(root, "model_bytes", (double)report->model_bytes);
+    cJSON_AddNumberToObject(root, "model_saved_bytes", (double)report->model_saved);
     static const char *const lists[2] = {"variables", "arrays"};
     for (int l = 0; l < 2; l++) {
         cJSON *list = cJSON_AddArrayToObject(root, lists[l]);

@@ -112,9 +112,10 @@ static cli_parsed take_option(cli *c, int argc, char **argv, int *at) {
         cli_say("%s: --%s takes no value", arg, option->name);
         return CLI_WRONG;
     }
-    if (option->value && !attached && *at + 1 < argc)
+    const bool needed = option->value && option->value[0] != '[';
+    if (needed && !attached && *at + 1 < argc)
         attached = argv[++*at];
-    if (option->value && !attached) {
+    if (needed && !attached) {
         cli_say("--%s needs a value: --%s %s", option->name, option->name, option->value);
         return CLI_WRONG;
     }
@@ -190,7 +191,7 @@ void cli_print_help(const cli_command *command) {
     printf("\noptions:\n");
     for (const cli_option *o = command->options; o && o->name; o++) {
         snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
-                 o->value ? " " : "", o->value ? o->value : "");
+                 o->value && o->value[0] != '[' ? " " : "", o->value ? o->value : "");
         printf("  %-22s %s\n", left, o->help);
     }
     printf("  %-22s %s\n", "-h, --help", "this text");

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "swage/codec.h"
 #include "swage/config.h"
 #include "swage/context.h"
 #include "swage/model.h"
@@ -29,7 +30,7 @@
 typedef struct cli_option {
     const char *name;          /* "threads": --threads; NULL ends a table */
     char letter;               /* 'e': -e; 0: none */
-    const char *value;         /* "N" for --help; NULL: a flag without a value */
+    const char *value;         /* "N" for --help; "[=N]": it may be left out, and stands behind = only; NULL: a flag without a value */
     const char *help;
 } cli_option;
 
@@ -88,6 +89,9 @@ swg_status cli_only_keys(cli *c, const char *keys);
 /* Is it a run folder or a checkpoint, by its name, and not a recipe or another file? (model_arg.c) */
 bool cli_names_model(const char *path);
 
+/* -m: a run folder, a checkpoint, or a file of codec models (.swm). One of *models and *network is set, the other NULL. */
+swg_status cli_open_models(cli *c, const char *path, swg_codec_model **models, swg_model **network);
+
 /* --without: "network,stencil" as bits of the codec's modes (without_arg.c). */
 swg_status cli_without(cli *c, uint32_t *bits);
 
@@ -98,6 +102,9 @@ swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config);
 /* The same for work that trains: where the recipe asks for threads or an instruction set that no option names, in a context of its own,
  * which becomes c->ctx. *own: that context, to be closed after *config, when c->ctx is the frame's again; NULL if there is none. */
 swg_status cli_open_work(cli *c, int index, swg_config **config, swg_context **own);
+
+/* Trains the codec models of a recipe with codec.models (train_codec.c). */
+swg_status cli_train_codec(cli *c, swg_config *config);
 
 /* ---- args.c ---- */
 

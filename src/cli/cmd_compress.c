@@ -13,7 +13,8 @@ static const cli_option options[] = {
     {"fill", 0, "VALUE", "values equal to this are no data: kept bit for bit, apart from the rest; none: take every value as data (default: "
                          "the attribute _FillValue or missing_value of a dataset, and NaN)"},
     {"fill-above", 0, "T", "the same for all |x| >= T and NaN"},
-    {"model", 'm', "RUN", "run folder or checkpoint of a network trained with data.norm=block_scale; without it no network is tried"},
+    {"model", 'm', "RUN", "run folder of `swage train codec/...` (or a checkpoint, or a .swm file): its models are candidates beside everything else"},
+    {"train", 0, "[=LIST]", "train models on the data themselves first, of these kinds (default: all); they go into the file where they pay"},
     {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
     {"append", 0, "FILE", "add to a growing .swz of one variable, or FOLDER/ with one for each; a grid is one step of it"},
     {"range", 0, "LOW:HIGH", "value range a rel: bound is of, in the data's units, instead of each array's own; rel: with --append needs it"},
@@ -65,8 +66,8 @@ static swg_status read_range(cli *c, swg_archive_opts *opts) {
 
 static swg_status append(cli *c, swg_archive_opts *opts) {
     const char *path = cli_value(c, "append");
-    if (cli_value(c, "output") || cli_value(c, "report") || cli_value(c, "model"))
-        return cli_fail(c, SWG_EUSAGE, "--append goes with neither -o, -m nor --report");
+    if (cli_value(c, "output") || cli_value(c, "report") || cli_value(c, "model") || cli_value(c, "train"))
+        return cli_fail(c, SWG_EUSAGE, "--append goes with neither -o, -m, --train nor --report");
     opts->as_before = !cli_value(c, "error");
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
@@ -141,8 +142,13 @@ static swg_status run(cli *c) {
         return append(c, &opts);
     if (output == named)
         SWG__TRY(default_output(c, input, named, sizeof named));
+    swg_codec_model *models = NULL;
+    opts.train = cli_value(c, "train");
+    if (opts.train && model_path)
+        return cli_fail(c, SWG_EUSAGE, "--train and -m exclude each other");
     if (model_path)
-        SWG__TRY(swg_model_open(c->ctx, model_path, &opts.model));
+        SWG__TRY(cli_open_models(c, model_path, &models, &opts.model));
+    opts.models = models;
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);
     swg_archive_report *report = NULL;
@@ -157,20 +163,22 @@ static swg_status run(cli *c) {
     if (talk)
         printf("wrote %s\n", output);
     if (status == SWG_OK && html)
-        status = swg_archive_html(c->ctx, html, output, input, model_path, report, (int)slices);
+        status = swg_archive_html(c->ctx, html, output, input, models ? NULL : model_path, report, (int)slices);
     if (talk && html && status == SWG_OK)
         printf("report %s\n", html);
     swg_archive_report_free(report);
+    swg_codec_model_free(c->ctx, models);
     swg_model_close(opts.model);
     return status;
 }
 
 const cli_command cli_cmd_compress = {
     .name = "compress",
-    .usage = "FILE_OR_FOLDER -e BOUND | --target-psnr DB | --target-ratio R [-m RUN] [-o FILE | --append FILE] [--hdf5]",
+    .usage = "FILE_OR_FOLDER -e BOUND | --target-psnr DB | --target-ratio R [-m RUN | --train] [-o FILE | --append FILE] [--hdf5]",
     .help = "compress HDF5 data within a guaranteed error bound",
     .details = "Every array is restored and compared before the command succeeds.\n"
                "  swage compress samples/bssn -e rel:1e-4 -m runs/a -o bssn.swz\n"
+               "  swage compress run/ -e rel:1e-4 --train=stencil,law -o run.swz\n"
                "  swage compress step7.h5 -e abs:1e-5 --vars U_CHI --append chi.swz\n"
                "  swage compress --hdf5 samples/bssn/t0.h5 -e rel:1e-4 -o t0_small.h5",
     .options = options,

@@ -110,6 +110,15 @@ static swg_status train(cli *c) {
     swg_config *config;
     swg_context *own, *frame = c->ctx;
     swg_status status = cli_open_work(c, 0, &config, &own);
+    if (status == SWG_OK && swg_config_has(config, "codec.models")) {
+        status = cli_train_codec(c, config);
+        if (status != SWG_OK && own && !c->message[0])
+            cli_fail(c, status, "%s", swg_context_message(own));
+        swg_config_close(config);
+        c->ctx = frame;
+        swg_context_close(own);
+        return status;
+    }
     screen s = {.quiet = cli_flag(c, "quiet"), .terminal = isatty(2)};
     cli_progress_open(&s.progress, 2);
     cli_signals_catch();
@@ -140,6 +149,7 @@ const cli_command cli_cmd_train = {
     .help = "train a network",
     .details = "RECIPE is a name (`swage config --list`), a .yaml file or a run folder.\n"
                "  swage train swae/mlp data.path=samples/bssn trainer.epochs=20\n"
+               "  swage train codec/law data.path=samples/bssn bound=rel:1e-4        # models for swage compress -m\n"
                "Ctrl-C saves and ends with 130; resume=auto run.dir=... run.name=... goes on bit for bit.",
     .options = options,
     .least = 1,

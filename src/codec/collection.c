@@ -123,7 +123,7 @@ struct swg_codec_writer {
     written *entry;
     pending *held;
     int64_t count, capacity, held_count, held_capacity;
-    int64_t held_bytes;
+    int64_t held_bytes, saved;
     int in[SWG__MODELS];   /* blobs that have paid for themselves: members use them from here on, by their place in this list */
     int in_count;
     swg_status broken;     /* a write failed: no commit */
@@ -287,6 +287,7 @@ static swg_status write_member(swg_codec_writer *w, int64_t entry, swg__encoded 
     swg_status status = swg__encoded_write(coded, (swg__model_use){w->in, uses ? w->in_count : 0, true}, &stream, stats);
     e->offset = w->file.offset;
     e->bytes = stream.length;
+    w->saved += coded->bytes - swg__encoded_with(coded, w->in, w->in_count);
     if (status == SWG_OK)
         status = w->broken = swg__writer_write(&w->file, stream.data, stream.length);
     if (status == SWG_OK && w->journal.ctx)
@@ -491,7 +492,7 @@ static swg_status write_tail(swg_codec_writer *w) {
     return status;
 }
 
-swg_status swg_codec_writer_commit(swg_codec_writer *w, int64_t *bytes_out) {
+swg_status swg__codec_writer_finish(swg_codec_writer *w, int64_t *bytes_out, int64_t *saved) {
     swg_status status = w->broken;
     while (w->held_count && status == SWG_OK) /* what they wait for does not pay */
         status = release(w, 0);
@@ -501,11 +502,15 @@ swg_status swg_codec_writer_commit(swg_codec_writer *w, int64_t *bytes_out) {
         status = write_tail(w);
     if (status == SWG_OK && bytes_out)
         *bytes_out = (int64_t)w->file.offset;
+    if (saved)
+        *saved = w->saved;
     if (status == SWG_OK)
         status = swg__writer_commit(&w->file);
     writer_free(w);
     return status;
 }
+
+swg_status swg_codec_writer_commit(swg_codec_writer *w, int64_t *bytes_out) { return swg__codec_writer_finish(w, bytes_out, NULL); }
 
 void swg_codec_writer_abort(swg_codec_writer *w) {
     if (w)

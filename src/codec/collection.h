@@ -37,6 +37,8 @@ swg_status swg__codec_writer_resume(swg_context *ctx, const char *path, const ch
                                     swg_codec_writer **out);
 /* Members that are complete in the file. */
 int64_t swg__codec_writer_count(const swg_codec_writer *writer);
+/* As swg_codec_writer_commit. saved: bytes that the members written are shorter by for the models, whose own are not counted; may be NULL. */
+swg_status swg__codec_writer_finish(swg_codec_writer *writer, int64_t *bytes_out, int64_t *saved);
 bool swg__codec_writer_broken(const swg_codec_writer *writer); /* a write failed */
 bool swg__codec_writer_has(const swg_codec_writer *writer, const char *source, const char *name, double *seconds);
 /* As swg_codec_writer_add, of an array that is coded already; it may take the coding over and leave *coded empty. */

@@ -78,6 +78,7 @@ bool swg__encoded_gain(const swg__encoded *encoded, const int *in, int count, in
 /* The blobs that save more than they take, in the set's order. Returns how many. */
 int swg__encoded_choose(const swg__encoded *encoded, int blob[SWG__MODELS]);
 
+int64_t swg__encoded_with(const swg__encoded *encoded, const int *blob, int count); /* bytes of the stream with these models, theirs not counted */
 /* Whether any of these models shortens a chunk. */
 bool swg__encoded_uses(const swg__encoded *encoded, const int *blob, int count);
 int64_t swg__encoded_held(const swg__encoded *encoded); /* bytes of memory of all forms */

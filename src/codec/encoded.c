@@ -34,12 +34,16 @@ static int64_t least_bytes(const swg__coded *c, const int *in, int count) {
     return (int64_t)least;
 }
 
+int64_t swg__encoded_with(const swg__encoded *e, const int *in, int count) {
+    int64_t bytes = e->bytes;
+    for (int64_t i = 0; i < e->layout.count && count; i++)
+        bytes -= (int64_t)e->chunk[i].plain.record.length - least_bytes(&e->chunk[i], in, count);
+    return bytes;
+}
+
 /* What some models save, less their own bytes. */
 static int64_t saving(const swg__encoded *e, const int *in, int count) {
-    int64_t bytes = count ? -(int64_t)swg__models_bytes(e->model, in, count) : 0;
-    for (int64_t i = 0; i < e->layout.count && count; i++)
-        bytes += (int64_t)e->chunk[i].plain.record.length - least_bytes(&e->chunk[i], in, count);
-    return bytes;
+    return count ? e->bytes - swg__encoded_with(e, in, count) - (int64_t)swg__models_bytes(e->model, in, count) : 0;
 }
 
 bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t gain[SWG__MODELS]) {
@@ -58,10 +62,7 @@ bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t 
 }
 
 bool swg__encoded_uses(const swg__encoded *e, const int *blob, int count) {
-    for (int64_t i = 0; i < e->layout.count && count; i++)
-        if (least_bytes(&e->chunk[i], blob, count) < (int64_t)e->chunk[i].plain.record.length)
-            return true;
-    return false;
+    return swg__encoded_with(e, blob, count) < e->bytes;
 }
 
 int64_t swg__encoded_held(const swg__encoded *e) {

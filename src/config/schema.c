@@ -42,6 +42,12 @@ const swg__config_key swg__config_table[] = {
     {"memory.budget", SWG__STRING, "null", "", "",
      "largest memory of a training run: 2GiB, or 60% of the default plan's; met by recomputation, or by the batch if that is auto"},
 
+    {"codec.models", SWG__STRING_LIST, "null", "", "",
+     "train models of the error-bounded codec in place of a network: stencil, law, ... (`swage train codec/NAME`); null: the network of model.*"},
+    {"codec.bound", SWG__STRING, "rel:1e-4", "", "", "bound that codec models are trained for, as compress -e takes it; they serve bounds within a factor of 2"},
+    {"codec.seconds", SWG__FLOAT, "null", "s", "(0,1e6]",
+     "time for each kind of codec model and variable; null: a number of steps, and then the models depend on data and trainer.seed only"},
+
     {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust", "reconstruction loss; all add the sliced-Wasserstein term"},
     {"loss.kind", SWG__CHOICE, "logcosh", "", "logcosh huber mae", "form of the robust loss"},
     {"loss.lambda", SWG__FLOAT, "1.0; model.name=gmlp:1.2; model.name=conv:0.9; model.name=conv-opt:0.9; model.name=conv7:10; loss.name=log:0.1", "",
@@ -130,6 +136,7 @@ const swg__config_alias swg__config_aliases[] = {
     {"experiment_name", "run.name", ""},
     {"channels_last", "performance.channels_last", ""},
     {"loss", "loss.name", ""},
+    {"bound", "codec.bound", ""},
     {"scheduler", "scheduler.name", ""},
 };
 const int64_t swg__config_alias_count = (int64_t)(sizeof swg__config_aliases / sizeof *swg__config_aliases);

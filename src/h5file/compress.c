@@ -29,7 +29,8 @@ typedef struct compress_job {
     const char *input;
     const swg_archive_opts *opts;
     const swg_archive_hooks *hooks;
-    swg_codec_model *model;
+    swg_codec_model *own;
+    const swg_codec_model *model;
     swg__h5_copier copier;
     swg__h5_tree tree;
     swg_sink *sink;
@@ -128,7 +129,8 @@ static swg_status encode(compress_job *j, piece *p) {
     p->values = NULL;
     /* Integers come back exactly: an index that is off by one is no index. */
     const swg__header *s = &p->cut.shape;
-    swg_codec_opts opts = {.without = j->opts->without, .keep_chunk = true};
+    const char *slash = strrchr(item->path, '/');
+    swg_codec_opts opts = {.without = j->opts->without, .keep_chunk = true, .name = slash ? slash + 1 : item->path};
     if (swg__is_float(a->type)) {
         opts.bound = j->opts->bound;
         opts.value = j->opts->value;
@@ -240,6 +242,7 @@ static swg_status write_chunks(compress_job *j, piece *p, hid_t dataset, swg_arc
             return swg__h5_copy_fail(&j->copier, "write to dataset", item->path);
         row->mode_chunks[stored ? SWG_MODE_STORED : swg__mode_of(head->mode, head->submode)]++;
         row->bytes_out += (int64_t)(stored ? plain : record->length);
+        j->report->model_saved += stored ? 0 : (int64_t)(p->coded.chunk[i].plain.record.length - record->length);
     }
     return SWG_OK;
 }
@@ -298,13 +301,13 @@ static swg_status write_all(compress_job *j, const char *path) {
 
 /* ---- the file ---- */
 
-/* The network is calibrated on blocks of the arrays as the other commands read them. */
-static swg_status open_predictor(compress_job *j) {
+/* A network is calibrated, and models are trained, on the arrays as the other commands read them. */
+static swg_status open_models(compress_job *j) {
     swg_source *source;
     swg_source_opts opts = j->opts->source;
     opts.vars = opts.vars ? opts.vars : "*";
     SWG__TRY(swg_source_open(j->ctx, j->input, &opts, &source));
-    swg_status status = swg__archive_predictor(j->ctx, j->opts->model, source, &j->model);
+    swg_status status = swg__archive_models(j->ctx, source, j->opts, j->hooks, &j->own, &j->model);
     swg_source_close(source);
     return status;
 }
@@ -317,8 +320,9 @@ static swg_status run(compress_job *j, const char *path, const char *unchecked) 
                          j->opts->source.vars ? j->opts->source.vars : "*");
     j->total = j->opts->no_check ? taken : 2 * taken;
     SWG__TRY(swg__h5_report_open(j->ctx, &j->tree, j->input, &j->report));
-    if (j->opts->model)
-        SWG__TRY(open_predictor(j));
+    j->model = j->opts->models;
+    if (j->opts->model || j->opts->train)
+        SWG__TRY(open_models(j));
     SWG__TRY(write_all(j, unchecked));
     swg_status status = j->opts->no_check ? SWG_OK : swg__h5_check(j->ctx, unchecked, j->input, &j->tree, j->hooks, j->done, j->report);
     if (status == SWG_OK || status == SWG_EBOUND) {
@@ -365,7 +369,7 @@ swg_status swg_archive_compress_hdf5(swg_context *ctx, const char *input, const 
         status = swg__fail(ctx, status, "stopped; nothing was written");
     if (status != SWG_OK && !unchecked.failed)
         unlink(unchecked.data);
-    swg_codec_model_free(ctx, j.model);
+    swg_codec_model_free(ctx, j.own);
     close_input(&j);
     swg__free(ctx, j.batch);
     swg__text_free(&unchecked);
