@@ -31,20 +31,36 @@ typedef struct batch {
     uint32_t *x;
     int32_t *sum0, *sum1; /* what the network says */
     void *scratch;
+    int32_t *residual;    /* of a row of at most CHOICES points, for three cases, and what goes with them */
+    swg__choice_tables tables;
 } batch;
 
+enum { CHOICES = 256, SLACK = SWG__TAP_SLACK }; /* of arrays that vectors are written to */
+
 /* Room for n points. SWG_ENOMEM. */
-static swg_status batch_open(swg_context *ctx, const swg__causal *net, int64_t n, batch *b) {
+static swg_status batch_open(swg_context *ctx, const swg__stencil *model, int64_t n, batch *b) {
+    const swg__causal *net = model->net;
+    n += SLACK;
     int64_t stride = net ? swg__causal_stride(net, n) : 0, words = net ? (swg__causal_words(net) + 2) * stride : 0;
-    size_t bytes = 2 * (size_t)n * sizeof *b->sums + (size_t)words * sizeof *b->x + (net ? swg__causal_scratch(net) : 0);
-    *b = (batch){.sums = swg__alloc(ctx, bytes), .stride = stride};
+    const size_t choices = 3 * (CHOICES + SLACK) * (sizeof(int32_t) + sizeof(uint16_t) + 1);
+    size_t bytes = 2 * (size_t)n * sizeof *b->sums + choices + (size_t)words * sizeof *b->x + (net ? swg__causal_scratch(net) : 0);
+    *b = (batch){.sums = swg__calloc(ctx, bytes, 1), .stride = stride}; /* what lies behind the points is read, never used */
     if (!b->sums)
         return swg__fail_memory(ctx, bytes, "predictions");
     b->sizes = b->sums + n;
-    b->x = (uint32_t *)(b->sizes + n);
-    b->sum0 = (int32_t *)(b->x + (words - 2 * stride));
-    b->sum1 = b->sum0 + stride;
-    b->scratch = b->sum1 + stride;
+    b->residual = (int32_t *)(b->sizes + n);
+    b->x = (uint32_t *)(void *)((char *)b->residual + choices);
+    if (net) {
+        b->sum0 = (int32_t *)(b->x + (words - 2 * stride));
+        b->sum1 = b->sum0 + stride;
+        b->scratch = b->sum1 + stride;
+    }
+    for (int i = 0; i < 64; i++) {
+        for (int r = 0; r < 3; r++)
+            b->tables.bucket[r][i] = model->bucket[i][r];
+        b->tables.scale[0][i] = (uint16_t)swg__scale[i];
+        b->tables.scale[1][i] = (uint16_t)(swg__scale[i] >> 16);
+    }
     return SWG_OK;
 }
 
@@ -71,20 +87,42 @@ static void run_network(const swg__stencil *model, const batch *b, int64_t n, bo
         b->sum0[0] = b->sum1[0] = 0;
 }
 
+/* Bucket and, in 1/16 levels, prediction (relative to the anchor) of place i, whose residual before is of class r. */
+static int64_t predict_place(const swg__stencil *model, const batch *b, int64_t i, int r, int *bucket) {
+    int64_t mu = (b->sums[i] + 256) >> 9;
+    *bucket = model->bucket[swg__activity_class(b->sizes[i], model->wide)][r];
+    return model->net ? mu + swg__causal_apply(b->sum0[i], b->sum1[i], model->wide, bucket) : mu;
+}
+
 static int residual_class(int64_t e) { return e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2; }
 
 /* The points of one front of the decoder. */
 typedef struct fronts {
     batch points;
     int64_t *guess; /* the anchor, then the whole prediction */
-    uint8_t *bucket;
-    int8_t *phase;
     int64_t *e;
+    uint8_t *bucket, *before, *masked; /* before: class of the residual */
+    int8_t *phase;
 } fronts;
+
+/* Masked points have no symbol and stay at their anchors, which e holds. Returns how many symbols are left. */
+static int64_t leave_masked(const fronts *f, int64_t n) {
+    int64_t symbols = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (f->masked[i]) {
+            f->guess[i] = f->e[i];
+            continue;
+        }
+        f->bucket[symbols] = f->bucket[i];
+        f->phase[symbols++] = f->phase[i];
+    }
+    return symbols;
+}
 
 #define LEVEL int32_t
 #define LEVEL_MOST (SHORT_SPAN - 1)
 #define NAME(x) x##_short
+#define FAST_CHOICES(model) (!(model)->wide)
 #define DIFFERENCE(a, b) ((int64_t)(int32_t)((uint32_t)(a) - (uint32_t)(b)))
 #define ROW_SUMS(tap, n, b, i, least, most, outside)                                                                              \
     do {                                                                                                                           \
@@ -101,10 +139,12 @@ typedef struct fronts {
 #undef NAME
 #undef DIFFERENCE
 #undef ROW_SUMS
+#undef FAST_CHOICES
 
 #define LEVEL int64_t
 #define LEVEL_MOST ((int64_t)1 << 47)
 #define NAME(x) x##_long
+#define FAST_CHOICES(model) false
 #define DIFFERENCE(a, b) ((a) - (b))
 #define ROW_SUMS(tap, n, b, i, least, most, outside) chunk->kernels->stencil_wide(tap, model->w, least, most, n, b->sums + i, b->sizes + i)
 #include "stencil.inc.h"
@@ -358,7 +398,7 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
     batch b = {0};
     uint16_t *context = swg__alloc(chunk->ctx, (size_t)slice * sizeof *context);
     if (status == SWG_OK)
-        status = batch_open(chunk->ctx, model->net, chunk->extent[3], &b);
+        status = batch_open(chunk->ctx, model, chunk->extent[3], &b);
     if (status == SWG_OK && !(e && context))
         status = swg__fail_memory(chunk->ctx, (size_t)slice * size, "residuals");
     *outside = false;
@@ -392,7 +432,7 @@ static swg_status estimate(const swg__chunk *chunk, const levels *l, const swg__
     batch b;
     uint64_t cost = 0;
     int64_t values = 0;
-    SWG__TRY(batch_open(chunk->ctx, model->net, nx, &b));
+    SWG__TRY(batch_open(chunk->ctx, model, nx, &b));
     void *e = swg__alloc(chunk->ctx, (size_t)nx * (sizeof(int64_t) + sizeof(uint16_t)));
     for (int64_t s = 0; e && s < l->slices; s++) {
         const uint8_t *mask = chunk->mask ? chunk->mask + s * (chunk->count / l->slices) : NULL;
@@ -509,20 +549,22 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
         return why;
     void *cells = swg__calloc(chunk->ctx, front / (size_t)ny * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
     void *u = swg__alloc(chunk->ctx, (size_t)slice * size);
-    int64_t *guess = swg__alloc(chunk->ctx, 2 * front * sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
-    uint8_t *bucket = swg__alloc(chunk->ctx, 3 * front);
-    fronts at = {.guess = guess, .bucket = bucket, .phase = (int8_t *)bucket + front, .e = guess + front};
+    const size_t room = front + SLACK;
+    int64_t *guess = swg__calloc(chunk->ctx, 2 * room, sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
+    uint8_t *bytes = swg__calloc(chunk->ctx, 5, room);
+    fronts at = {.guess = guess, .e = guess + room, .bucket = bytes, .before = bytes + room, .masked = bytes + 2 * room,
+                 .phase = (int8_t *)bytes + 3 * room};
     rings_short brief = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? NULL : cells};
     rings_long whole = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? cells : NULL};
-    bool room = batch_open(chunk->ctx, model->net, (int64_t)front, &at.points) == SWG_OK;
-    why = cells && u && room && guess && bucket && row ? NULL : swg__why_memory;
+    bool opened = batch_open(chunk->ctx, model, (int64_t)front, &at.points) == SWG_OK;
+    why = cells && u && opened && guess && bytes && row ? NULL : swg__why_memory;
     offsets_short(&brief);
     offsets_long(&whole);
     for (int64_t s = 0; !why && s < chunk->extent[0]; s++) {
         const uint8_t *mask = chunk->mask ? chunk->mask + s * slice : NULL;
         int64_t first = 0;
-        why = full ? decode_slice_long(chunk, &whole, model, mask, &in, &at, bucket + 2 * front, u, &first)
-                   : decode_slice_short(chunk, &brief, model, mask, &in, &at, bucket + 2 * front, u, &first);
+        why = full ? decode_slice_long(chunk, &whole, model, mask, &in, &at, bytes + 4 * room, u, &first)
+                   : decode_slice_short(chunk, &brief, model, mask, &in, &at, bytes + 4 * room, u, &first);
         for (int64_t from = 0; !why && from < slice; from += nx) {
             for (int64_t x = 0; x < nx; x++)
                 row[x] = first + (full ? ((const int64_t *)u)[from + x] : ((const int32_t *)u)[from + x]);
@@ -531,7 +573,7 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     }
     if (!why)
         why = swg__rans_finish(&in);
-    swg__free(chunk->ctx, bucket);
+    swg__free(chunk->ctx, bytes);
     swg__free(chunk->ctx, row);
     swg__free(chunk->ctx, at.points.sums);
     swg__free(chunk->ctx, guess);

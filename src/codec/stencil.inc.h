@@ -65,6 +65,30 @@ static bool NAME(run)(const swg__chunk *chunk, const LEVEL *const tap[SWG__TAPS]
     return outside;
 }
 
+/* predict_row's points x >= 1, with vectors. before: class of the residual at x = 0. mask: of the row. */
+static void NAME(choose)(const swg__chunk *chunk, const LEVEL *row, const uint8_t *mask, int64_t nx, int before, const batch *b, LEVEL *e,
+                         uint16_t *context) {
+    const int64_t most = CHOICES, stride = CHOICES + SLACK;
+    int32_t *const residual = b->residual;
+    uint16_t *const word = (uint16_t *)(residual + 3 * stride);
+    uint8_t *const next = (uint8_t *)(word + 3 * stride);
+    for (int64_t x = 1; x < nx; x += most) {
+        const int64_t n = nx - x < most ? nx - x : most;
+        chunk->kernels->stencil_choices(&b->tables, b->sums + x, b->sizes + x, b->sum0 ? b->sum0 + x : NULL, b->sum1 ? b->sum1 + x : NULL,
+                                        (const int32_t *)(const void *)(row + x), n, stride, residual, word, next);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t at = before * stride + i;
+            e[x + i] = residual[at];
+            context[x + i] = word[at];
+            before = next[at];
+            if (mask && mask[x + i]) {
+                context[x + i] = NO_SYMBOL;
+                before = 2;
+            }
+        }
+    }
+}
+
 /* Residuals and contexts (bucket + 128 * (phase + 8), NO_SYMBOL where masked) of a row. first: level of the slice's first value.
  * Returns whether a difference was out of range. mask: of the slice, or NULL; the first value has a symbol in any case. */
 static bool NAME(predict_row)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t first,
@@ -87,22 +111,22 @@ static bool NAME(predict_row)(const swg__chunk *chunk, const NAME(field) *f, con
     }
     run_network(model, b, f->nx, at == 0);
     int before = 2;
-    for (int64_t x = 0; x < f->nx; x++) {
-        int bucket = model->bucket[swg__activity_class(b->sizes[x], model->wide)][before];
-        int64_t mu = (b->sums[x] + 256) >> 9;
-        if (model->net)
-            mu += swg__causal_apply(b->sum0[x], b->sum1[x], model->wide, &bucket);
-        int64_t half = (mu + 8) >> 4, residual = DIFFERENCE(row[x], anchor) - half;
+    int64_t x = 0;
+    const int64_t stop = FAST_CHOICES(model) ? 1 : f->nx;
+    for (; x < stop; x++) {
+        int bucket;
+        int64_t mu = predict_place(model, b, x, before, &bucket), half = (mu + 8) >> 4, residual = DIFFERENCE(row[x], anchor) - half;
         e[x] = (LEVEL)residual;
         before = residual_class(at + x ? residual : first);
         anchor = row[x];
+        context[x] = (uint16_t)(bucket | (int)(mu - 16 * half + 8) << 7);
         if (mask && at + x && mask[at + x]) {
             context[x] = NO_SYMBOL;
             before = 2;
-            continue;
         }
-        context[x] = (uint16_t)(bucket | (int)(mu - 16 * half + 8) << 7);
     }
+    if (x < f->nx)
+        NAME(choose)(chunk, row, mask ? mask + at : NULL, f->nx, before, b, e, context);
     return outside;
 }
 
@@ -274,8 +298,7 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
     for (int64_t t = 0; t <= last; t++) {
         const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
         const uint8_t *const skip = t ? mask : NULL;
-        int64_t *const sums = f->points.sums, *const sizes = f->points.sizes;
-        int64_t n = 0, symbols = 0;
+        int64_t n = 0;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
             if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, f, n) && sizeof(LEVEL) == 4)
@@ -286,25 +309,28 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
         n = 0;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
-            for (int64_t y = y0; y <= y1; y++, n++) {
-                int64_t mu = (sums[n] + 256) >> 9;
-                if (skip) { /* sums have done their work: now they say which points have no symbol and stay at their anchor */
-                    sums[n] = skip[(z * ny + y) * nx + s - 3 * y];
-                    if (sums[n])
-                        continue;
-                }
-                int bucket = model->bucket[swg__activity_class(sizes[n], model->wide)][before[z * ny + y]];
-                if (model->net)
-                    mu += swg__causal_apply(f->points.sum0[n], f->points.sum1[n], model->wide, &bucket);
-                int64_t half = (mu + 8) >> 4;
-                f->bucket[symbols] = (uint8_t)bucket;
-                f->phase[symbols++] = (int8_t)(mu - 16 * half);
-                f->guess[n] += half;
-            }
+            memcpy(f->before + n, before + z * ny + y0, (size_t)(y1 - y0 + 1));
+            for (int64_t y = y0; skip && y <= y1; y++)
+                f->masked[n + y - y0] = skip[(z * ny + y) * nx + s - 3 * y];
+            n += y1 - y0 + 1;
         }
+        if (skip)
+            memcpy(f->e, f->guess, (size_t)n * sizeof *f->e);
+        if (FAST_CHOICES(model))
+            chunk->kernels->stencil_guesses(&f->points.tables, f->points.sums, f->points.sizes, f->points.sum0, f->points.sum1, f->before, n,
+                                            f->bucket, f->phase, f->guess);
+        else
+            for (int64_t i = 0; i < n; i++) {
+                int bucket;
+                int64_t mu = predict_place(model, &f->points, i, f->before[i], &bucket), half = (mu + 8) >> 4;
+                f->bucket[i] = (uint8_t)bucket;
+                f->phase[i] = (int8_t)(mu - 16 * half);
+                f->guess[i] += half;
+            }
+        int64_t symbols = skip ? leave_masked(f, n) : n;
         chunk->kernels->residuals(in, f->bucket, f->phase, symbols, f->e);
         for (int64_t i = n - 1; i >= 0 && skip; i--)
-            f->e[i] = sums[i] ? 0 : f->e[--symbols];
+            f->e[i] = f->masked[i] ? 0 : f->e[--symbols];
         if (t == 0) {
             *first = f->e[0];
             f->e[0] = 0;
@@ -318,13 +344,14 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
                 if (value > LEVEL_MOST || value < -LEVEL_MOST)
                     return beyond;
                 *out = *cell = (LEVEL)value;
-                before[z * ny + y] = (uint8_t)(skip && sums[n] ? 2 : residual_class(e));
+                before[z * ny + y] = (uint8_t)(skip && f->masked[n] ? 2 : residual_class(e));
             }
             if (t == 0)
                 before[0] = (uint8_t)residual_class(*first);
-            for (int64_t y = y0; y <= y1; y++) {
-                int64_t x = s - 3 * y;
-                if (y == 0 || y == ny - 1 || x == 0 || x == nx - 1)
+            const int64_t border[4] = {0, ny - 1, s / 3, (s - (nx - 1)) / 3}; /* y = 0, its last, x = 0, its last */
+            for (int k = 0; k < 4; k++) {
+                int64_t y = border[k], x = s - 3 * y;
+                if (y >= y0 && y <= y1 && (k < 2 || x == 0 || x == nx - 1))
                     NAME(place)(r, z, y, x, *NAME(cell)(r, z, y, x));
             }
         }

@@ -406,7 +406,7 @@ static int hash_streams(swg_context *ctx, uint32_t *encoded, uint32_t *decoded) 
 }
 
 int main(int argc, char **argv) {
-    static const char *const isas[] = {"scalar", "sse2", "avx2", "avx512"};
+    static const char *const isas[] = {"scalar", "sse2", "avx2", "avx512", "avx512_vnni"};
     bool write = argc == 3 && strcmp(argv[1], "write") == 0, check = argc == 3 && strcmp(argv[1], "check") == 0;
     if (!write && !check && !(argc == 2 && strcmp(argv[1], "hash") == 0)) {
         fprintf(stderr, "usage: codec_streams write FOLDER | check FOLDER | hash\n");
