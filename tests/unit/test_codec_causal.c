@@ -1,7 +1,8 @@
 /* test_codec_causal.c - proves: the network of mode W-MLP has the published features and sums; its kernels give the same bits as plain
  * loops on every instruction set, also with weights, biases and levels at their limits; malformed models are refused by name; models
- * compete for a chunk and lose where they do not fit.
+ * make whole files that are the same bytes everywhere, and cost nothing where they do not fit.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "codec/model.h"
 #include "codec/stencil.h"
 #include "codec_causal.h"
 #include "codec_testing.h"
@@ -310,12 +311,87 @@ static void malformed_models(void **state) {
     assert_int_equal(swg_context_bytes(ctx), 0);
 }
 
+/* ---- whole files ---- */
+
+static swg_codec_model *model_set(swg_context *ctx) {
+    static const int width[] = {28, 8, 4, 2};
+    swg_codec_model *set;
+    swg__text blob;
+    swg__text_init(&blob, ctx);
+    causal_blob(&blob, width, 3);
+    assert_ok(ctx, swg_codec_model_new(ctx, &set));
+    assert_null(swg__model_add(set, (const uint8_t *)blob.data, blob.length, NULL, 0, true));
+    swg__text_free(&blob);
+    return set;
+}
+
+#define ONLY_MLP (~(1u << SWG_MODE_MLP))
+
+/* The network's chunks keep every promise; the bytes are those of every instruction set and number of threads; a box reads alike. */
+static void whole_files(void **state) {
+    swg_context *ctx = *state, *threads;
+    static float x[40 * 33 * 50], part[7 * 20 * 11], all[40 * 33 * 50];
+    const swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {40, 33, 50}, .data = x};
+    const int64_t from[4] = {9, 11, 30}, count[4] = {7, 20, 11};
+    swg_codec_model *set = model_set(ctx), *other;
+    swg_codec_opts o = {.bound = SWG_BOUND_ABS, .value = 0.1, .chunk = {16, 16, 16}, .model = set, .without = ONLY_MLP};
+    swg_codec_buffer one, two;
+    swg_codec_stats stats;
+    swg_swz *swz;
+    fill_smooth(&a, x, 3);
+    round_trip(ctx, &a, &o, &stats);
+    assert_int_equal(stats.mode_chunks[SWG_MODE_MLP], stats.chunks);
+    assert_int_equal(stats.chunks, 3 * 3 * 4);
+    assert_ok(ctx, swg_codec_compress(ctx, &a, &o, &one, NULL));
+    for (int isa = 0; isa < (int)ctx->isa; isa++) {
+        assert_int_equal(swg_context_open(&(swg_context_opts){.threads = 3, .isa = swg__isa_name((swg__isa)isa)}, &threads), SWG_OK);
+        other = model_set(threads);
+        o.model = other;
+        assert_ok(threads, swg_codec_compress(threads, &a, &o, &two, NULL));
+        assert_int_equal(one.bytes, two.bytes);
+        assert_memory_equal(one.data, two.data, one.bytes);
+        swg_codec_buffer_free(threads, &two);
+        swg_codec_model_free(threads, other);
+        swg_context_close(threads);
+    }
+    assert_ok(ctx, swg_swz_open_memory(ctx, one.data, one.bytes, &swz));
+    assert_ok(ctx, swg_swz_read(swz, 0, all, sizeof all));
+    assert_ok(ctx, swg_swz_read_box(swz, 0, from, count, part, sizeof part));
+    for (int z = 0; z < 7; z++)
+        for (int y = 0; y < 20; y++)
+            assert_memory_equal(part + (z * 20 + y) * 11, all + ((z + 9) * 33 + y + 11) * 50 + 30, 11 * sizeof *part);
+    swg_swz_close(swz);
+    swg_codec_buffer_free(ctx, &one);
+    swg_codec_model_free(ctx, set);
+}
+
+/* A model that does not suit the data leaves no trace in the file. */
+static void misfit_costs_nothing(void **state) {
+    swg_context *ctx = *state;
+    static float x[30 * 40 * 30];
+    const swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {30, 40, 30}, .data = x};
+    swg_codec_model *set = model_set(ctx);
+    swg_codec_opts o = {.bound = SWG_BOUND_REL, .value = 1e-4};
+    swg_codec_buffer with, without;
+    fill_smooth(&a, x, 4);
+    assert_ok(ctx, swg_codec_compress(ctx, &a, &o, &without, NULL));
+    o.model = set;
+    assert_ok(ctx, swg_codec_compress(ctx, &a, &o, &with, NULL));
+    assert_int_equal(with.bytes, without.bytes);
+    assert_memory_equal(with.data, without.data, with.bytes);
+    swg_codec_buffer_free(ctx, &with);
+    swg_codec_buffer_free(ctx, &without);
+    swg_codec_model_free(ctx, set);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(published_features, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(published_sums, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(same_bits_everywhere, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(reports_far_levels, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(whole_files, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(misfit_costs_nothing, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(malformed_models, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
