@@ -1,5 +1,6 @@
 /* causal_kernels.inc.h - the text of mode W-MLP's inner loops (causal.h); an ISA file sets the macros and includes it.
  * LANES32: 32-bit lanes of a vector. INPUTS: 4 or 2. KERNELS: name of the table. LEAST(a, b), MOST(a, b): of int32 lanes.
+ * CODES(a, b, c, d), if INPUTS is 4: bytes of four vectors, limited to -127..127, in the words of their points.
  * DOT(sum, x, w): sum += products of the inputs of each word, exactly; u8 by i8 if INPUTS is 4, else i16 by i16.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -26,6 +27,14 @@ static inline vi32 word_of_four(vi32 a, vi32 b, vi32 c, vi32 d) {
     return (vi32)(((vu32)a & 255) | ((vu32)b & 255) << 8 | ((vu32)c & 255) << 16 | (vu32)d << 24);
 }
 
+static inline vu32 reciprocals(vi32 m) {
+    uint32_t at[LANES32], g[LANES32];
+    store_i32(at, m);
+    for (int j = 0; j < LANES32; j++)
+        g[j] = swg__reciprocal[at[j]];
+    return (vu32)load_i32(g);
+}
+
 /* The lanes behind the end of a run are computed and forgotten: whatever lies there, nothing traps. */
 static bool features(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator, int64_t *activity,
                      uint32_t *x, int64_t stride) {
@@ -38,34 +47,40 @@ static bool features(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__T
         vi32 in[SWG__FEATURES];
         for (int k = 1; k < SWG__TAPS; k++) {
             d[k] = (vu32)load_i32(tap[k] + i) - anchor;
-            vu32 sign = (vu32)((vi32)d[k] >> 31);
+            vu32 sign = (vu32)((vi32)d[k] >> 31), above = d[k] ^ sign; /* |d|, less 1 if negative: below 2^13 if d is near */
             sum += d[k] * (uint32_t)w[k];
-            size += (d[k] ^ sign) - sign;
-            far |= (d[k] + 8192) & ~(uint32_t)16383;
+            size += above - sign;
+            far |= above;
         }
         int32_t left = n - i < LANES32 ? (int32_t)(n - i) : LANES32;
-        outside |= (vi32)far & (lane < left);
-        vi32 s = (vi32)(4 * size + 27), g;
+        outside |= (vi32)(far & ~(uint32_t)8191) & (lane < left);
+        vi32 s = (vi32)(4 * size + 27);
         /* S < 2^24 is exact as f32: its exponent is e, its leading bits are m. */
         vi32 bits = (vi32)__builtin_convertvector(s, vf32), e = between((bits >> 23) - 127, 4, 19);
-        vu32 m = (vu32)bits >> 15 & 255;
-        for (int j = 0; j < LANES32; j++)
-            g[j] = (int32_t)swg__reciprocal[m[j]];
-        vu32 half = (vu32)broadcast(32) << (vu32)e;
+        vu32 half = (vu32)broadcast(32) << (vu32)e, g = reciprocals((vi32)((vu32)bits >> 15 & 255));
         for (int k = 1; k < SWG__TAPS; k++)
-            in[k - 1] = between((vi32)(d[k] * (vu32)g + half) >> (e + 6), -127, 127);
+            in[k - 1] = (vi32)(d[k] * g + half) >> (e + 6);
         in[SWG__FEATURES - 1] = between(2 * ((bits >> 21) - (4 * 127 + 16)) - 64, -64, 62);
         for (int k = 0; k < SWG__FEATURES; k += 4) {
 #if INPUTS == 4
-            store_i32(x + i + k / 4 * stride, word_of_four(in[k], in[k + 1], in[k + 2], in[k + 3]) ^ broadcast((int32_t)0x80808080));
+            store_i32(x + i + k / 4 * stride, (vi32)CODES(in[k], in[k + 1], in[k + 2], in[k + 3]) ^ broadcast((int32_t)0x80808080));
 #else
-            store_i32(x + i + k / 2 * stride, word_of_two(in[k], in[k + 1]));
-            store_i32(x + i + (k / 2 + 1) * stride, word_of_two(in[k + 2], in[k + 3]));
+            store_i32(x + i + k / 2 * stride, word_of_two(between(in[k], -127, 127), between(in[k + 1], -127, 127)));
+            store_i32(x + i + (k / 2 + 1) * stride, word_of_two(between(in[k + 2], -127, 127), between(in[k + 3], -127, 127)));
 #endif
         }
-        for (int32_t j = 0; j < left; j++) {
-            accumulator[i + j] = (int32_t)sum[j];
-            activity[i + j] = s[j];
+        int32_t sums[LANES32], sizes[LANES32];
+        store_i32(sums, (vi32)sum);
+        store_i32(sizes, s);
+        if (left == LANES32) {
+            for (int j = 0; j < LANES32; j++)
+                accumulator[i + j] = sums[j];
+            for (int j = 0; j < LANES32; j++)
+                activity[i + j] = sizes[j];
+        }
+        for (int32_t j = 0; left < LANES32 && j < left; j++) {
+            accumulator[i + j] = sums[j];
+            activity[i + j] = sizes[j];
         }
     }
     int32_t any = 0;

@@ -94,7 +94,7 @@ static int64_t predict_place(const swg__stencil *model, const batch *b, int64_t 
     return model->net ? mu + swg__causal_apply(b->sum0[i], b->sum1[i], model->wide, bucket) : mu;
 }
 
-static int residual_class(int64_t e) { return e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2; }
+static int residual_class(int64_t e) { return (e != 0) + ((uint64_t)e + 1 > 2); }
 
 /* The points of one front of the decoder. */
 typedef struct fronts {

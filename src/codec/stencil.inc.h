@@ -98,7 +98,7 @@ static bool NAME(predict_row)(const swg__chunk *chunk, const NAME(field) *f, con
     LEVEL anchor = 0;
     bool outside = false;
     if (NAME(taps)(f, z, y, true, tap)) {
-        NAME(point)(tap, 0, model, b, 0, &outside);
+        outside |= NAME(run)(chunk, tap, model, 1, b, 0);
         anchor = tap[0][0];
     } else {
         no_neighbours(model, b);
@@ -265,7 +265,7 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
         if (y == 0 || s == 3 * y) { /* y = 0 or x = 0 */
             at->guess[n] = 0;
             if (NAME(border_taps)(r, z, y, s - 3 * y, tap)) {
-                NAME(point)(tap, 0, model, &at->points, n, &outside);
+                outside |= NAME(run)(chunk, tap, model, 1, &at->points, n);
                 at->guess[n] = tap[0][0];
             } else {
                 no_neighbours(model, &at->points);
@@ -275,11 +275,12 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
             continue;
         }
         int64_t last = s == 3 * y1 ? y1 - 1 : y1, length = last - y + 1;
-        for (int k = 0; k < SWG__TAPS; k++) {
-            int64_t zz = z + swg__tap_offset[k][0];
-            const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
-            tap[k] = r->data + (zz < 0 ? 0 : zz) * RING * r->width + offset[k] + y;
-        }
+        const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
+        const LEVEL *plane[3]; /* z, z - 1, z - 2 */
+        for (int64_t d = 0; d < 3; d++)
+            plane[d] = r->data + (z < d ? 0 : z - d) * RING * r->width + y;
+        for (int k = 0; k < SWG__TAPS; k++)
+            tap[k] = plane[-swg__tap_offset[k][0]] + offset[k];
         outside |= NAME(run)(chunk, tap, model, length, &at->points, n);
         for (int64_t i = 0; i < length; i++)
             at->guess[n + i] = tap[0][i];
