@@ -12,7 +12,7 @@ mkdir -p "$work" || exit 1
 cd "$source" || exit 1
 streams=tests/golden/streams
 common="-std=c17 -ffp-contract=off -fno-math-errno -fno-trapping-math -D_GNU_SOURCE -DSWG_VERSION=\"0\" -Iinclude -Isrc -Isrc/base"
-portable="src/codec/*.c src/base/*.c src/kernel/isa/scalar_codec.c tests/tools/codec_streams.c"
+portable="src/codec/*.c src/base/*.c src/kernel/isa/scalar_codec.c src/kernel/isa/scalar_causal.c tests/tools/codec_streams.c"
 failures=0
 echo | gcc -dM -E - 2>/dev/null | grep -q __x86_64__ && x86=1 || x86=
 
@@ -27,10 +27,14 @@ build() {
     done
     objects=
     if [ -n "$vector" ]; then
-        for isa in sse2: avx2:-mavx2,-mfma avx512:-mavx512f,-mavx512bw,-mavx512dq,-mavx512vl,-mfma,-mprefer-vector-width=512; do
-            object=$work/$name-${isa%%:*}.o
-            "$@" $common -DSWG_X86=1 $(echo "${isa#*:}" | tr , ' ') $last -c "src/kernel/isa/${isa%%:*}_codec.c" -o "$object" 2>>"$work/$name.log"
-            objects="$objects $object"
+        avx512=-mavx512f,-mavx512bw,-mavx512dq,-mavx512vl,-mfma,-mprefer-vector-width=512
+        for isa in sse2: avx2:-mavx2,-mfma avx512:$avx512 avx512_vnni:$avx512,-mavx512vnni; do
+            for kernels in codec causal; do # not every set has a file of each kind
+                file=src/kernel/isa/${isa%%:*}_$kernels.c object=$work/$name-${isa%%:*}-$kernels.o
+                [ -f "$file" ] || continue
+                "$@" $common -DSWG_X86=1 $(echo "${isa#*:}" | tr , ' ') $last -c "$file" -o "$object" 2>>"$work/$name.log"
+                objects="$objects $object"
+            done
         done
     fi
     if ! "$@" $common ${vector:+-DSWG_X86=1} $last $portable $objects -o "$work/$name" -lpthread -lm >>"$work/$name.log" 2>&1; then

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""make_codec_tables.py - writes src/codec/tables.c: the 256 static tables of the entropy coder (docs/format.md, "Tables").
-In: nothing. Out: the C source on stdout; exits 1 if the CRC32C of the frequencies is not the one of the format.
+"""make_codec_tables.py - writes src/codec/tables.c: the 256 static tables of the entropy coder (docs/format.md, "Tables") and two
+of mode W-MLP. In: nothing. Out: the C source on stdout; exits 1 if a CRC32C is not the one of the format.
 SPDX-License-Identifier: Apache-2.0"""
 import math
 import struct
 import sys
 
 TABLES, SYMBOLS, TOTAL, ESCAPE = 256, 32, 1 << 15, 31
-FREQUENCY_CRC = 0x892D6D55
+FREQUENCY_CRC, RECIPROCAL_CRC, SCALE_CRC = 0x892D6D55, 0xEC2435A0, 0xBB521D69
 
 
 def logistic(z):
@@ -48,20 +48,39 @@ def print_table(name, comment, rows):
     print("};")
 
 
+def scale(b):
+    """round(256 * 2^((b - 20) / 4)), exactly: fourth root of 2^(b + 12), half up."""
+    root = math.isqrt(math.isqrt(2 ** (b + 12)))
+    return root + (2 ** (b + 12) * 16 >= (2 * root + 1) ** 4)
+
+
+def print_numbers(name, kind, comment, numbers):
+    print(f"\n/* {comment} */\nconst {kind} {name}[{len(numbers)}] = {{")
+    for i in range(0, len(numbers), 8):
+        print("    " + ", ".join(str(v) for v in numbers[i:i + 8]) + ",")
+    print("};")
+
+
 def main():
     rows = [frequencies(t) for t in range(TABLES)]
-    crc = crc32c(b"".join(struct.pack("<32H", *row) for row in rows))
-    if crc != FREQUENCY_CRC:
-        print(f"CRC32C of the frequencies is {crc:08x}, the format says {FREQUENCY_CRC:08x}", file=sys.stderr)
-        return 1
+    reciprocals = [(2 * 110592 * 256 + 256 + m) // (2 * (256 + m)) for m in range(256)]
+    scales = [scale(b) for b in range(128)]
+    for what, data, right in (("frequencies", b"".join(struct.pack("<32H", *row) for row in rows), FREQUENCY_CRC),
+                              ("reciprocals", struct.pack("<256I", *reciprocals), RECIPROCAL_CRC),
+                              ("scales", struct.pack("<128Q", *scales), SCALE_CRC)):
+        if crc32c(data) != right:
+            print(f"CRC32C of the {what} is {crc32c(data):08x}, the format says {right:08x}", file=sys.stderr)
+            return 1
     starts = [[sum(row[:i]) for i in range(SYMBOLS)] for row in rows]
     costs = [[round(256 * (15 - math.log2(f))) for f in row] for row in rows]
-    print("/* tables.c - the 256 static symbol tables of the entropy coder: frequencies, their sums, code lengths.\n"
+    print("/* tables.c - the 256 static symbol tables of the entropy coder: frequencies, their sums, code lengths; two of mode W-MLP.\n"
           " * Written by tools/make_codec_tables.py; do not edit. Part of the file format: version 1 never changes them.\n"
           " * SPDX-License-Identifier: Apache-2.0 */\n#include \"tables.h\"")
     print_table("swg__frequency", "Out of 32768; symbol i < 31 is h = i - 15, symbol 31 is the escape.", rows)
     print_table("swg__start", "Sum of the frequencies of the symbols before this one.", starts)
     print_table("swg__cost", "Code length in 1/256 bit; the encoder's choices only.", costs)
+    print_numbers("swg__reciprocal", "uint32_t", "Mode W-MLP: round(110592 * 256 / (256 + m)).", reciprocals)
+    print_numbers("swg__scale", "int64_t", "Mode W-MLP: scale of a bucket, round(256 * 2^((b - 20) / 4)).", scales)
     return 0
 
 

@@ -88,6 +88,7 @@ typedef enum swg_codec_mode { /* what a chunk was coded as */
     SWG_MODE_STORED,    /* as it stands */
     SWG_MODE_POLY,      /* boxes of orthogonal polynomials (P) */
     SWG_MODE_INTERPOLATION, /* between points of coarser grids, closed loop (G) */
+    SWG_MODE_MLP,       /* a model's stencil, corrected by its small network (W-MLP) */
     SWG_MODE_COUNT
 } swg_codec_mode;
 

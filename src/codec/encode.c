@@ -532,7 +532,7 @@ swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__e
                                           &out->header.grid);
     if (status == SWG_OK)
         status = code_all(ctx, request, o->without, out);
-    if (status == SWG_OK && request->stride == 1 && out->bytes > raw + 1024 && !o->keep_chunk) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
+    if (status == SWG_OK && request->stride == 1 && swg__encoded_bytes(out) > raw + 1024 && !o->keep_chunk) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
         swg__header header = out->header;
         slabs(&header);
         if (memcmp(header.chunk, out->header.chunk, sizeof header.chunk) != 0) {

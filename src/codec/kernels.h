@@ -21,6 +21,11 @@ typedef struct swg__row_extent {
 /* Rows of activations of the integer network are padded to this many int16. */
 enum { SWG__NET_PAD = 32 };
 
+/* Buckets of a stencil by class of the residual before and activity class; low and high words of swg__scale. */
+typedef struct swg__choice_tables {
+    uint16_t bucket[3][64], scale[2][64], behind[2];
+} swg__choice_tables;
+
 typedef struct swg__codec_kernels {
     /* Levels of a row on the main grid. False if any value must be looked at again (outlier, tie, out of reach):
      * then u and extent say nothing of the row. u32: low words. */
@@ -50,6 +55,15 @@ typedef struct swg__codec_kernels {
     /* y[row][j] = bias[j] + sum_i w[j][i] x[row][i], rows of x and w `stride` int16 apart, stride a multiple of SWG__NET_PAD,
      * padded with zeros; y rows are `out` apart. |sums| < 2^31 by the model's checks. */
     void (*linear)(const int16_t *x, int64_t rows, int64_t stride, const int16_t *w, const int32_t *bias, int64_t out, int32_t *y);
+
+    /* Mode W where levels are not wide; sums of the network NULL: there is none. All arrays have room for 15 numbers behind the n-th.
+     * choices: residuals of points that follow each other along x from u[0] on (their anchors from u[-1] on), with bucket + 128 *
+     * (phase + 8) and class (0..2) of the residual, in three rows of `stride`: if the residual before was of class 0, 1, 2.
+     * guesses: bucket and phase for the class before each point; adds the prediction to the anchors in `guess`. */
+    void (*stencil_choices)(const swg__choice_tables *t, const int64_t *accumulator, const int64_t *activity, const int32_t *sum0,
+                            const int32_t *sum1, const int32_t *u, int64_t n, int64_t stride, int32_t *e, uint16_t *context, uint8_t *next);
+    void (*stencil_guesses)(const swg__choice_tables *t, const int64_t *accumulator, const int64_t *activity, const int32_t *sum0,
+                            const int32_t *sum1, const uint8_t *before, int64_t n, uint8_t *bucket, int8_t *phase, int64_t *guess);
 
     /* Mode P (poly.h): boxes of n nodes, rows padded with zeros; work: room for one more box.
      * analysis: values to all coefficients. synthesis: coefficients up to a total degree, in 1/16, to whole values; what they hold

@@ -1,5 +1,6 @@
 /* kernels.inc.h - the text of the codec's inner loops; an ISA file sets the macros and includes it.
  * LANES: f64 lanes of a vector. KERNELS: name of the table. find_symbol(start, slot): largest i with start[i] <= slot.
+ * lookup(table, index): see choice_kernels.inc.h; LOOKUP_BY_LOOP: with plain loads.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "codec/kernels.h"
@@ -11,6 +12,8 @@ typedef float vf32 __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi32h __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi32 __attribute__((vector_size(8 * LANES)));
 typedef uint32_t vu32 __attribute__((vector_size(8 * LANES)));
+typedef int16_t vi16 __attribute__((vector_size(4 * LANES)));
+typedef int8_t vi8 __attribute__((vector_size(2 * LANES)));
 
 /* ---- quantiser ---- */
 
@@ -109,6 +112,15 @@ static inline vi32 load_i32(const int32_t *p) {
     return v;
 }
 
+#ifdef LOOKUP_BY_LOOP
+static inline vi32 lookup(const uint16_t *table, vi32 index) {
+    vi32 v;
+    for (int j = 0; j < LANES32; j++)
+        v[j] = table[index[j]];
+    return v;
+}
+#endif
+
 /* Differences wrap at 32 bits, which is exact as long as the levels of a chunk span less than 2^31. */
 static inline vi32 narrow_block(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t i, vi32 *accumulator,
                                 vi32 *activity) {
@@ -145,6 +157,8 @@ static bool stencil_narrow(const int32_t *const tap[SWG__TAPS], const int32_t w[
         any |= outside[j];
     return any != 0;
 }
+
+#include "codec/choice_kernels.inc.h"
 
 /* In f64, where every product and sum is a whole number below 2^53: exact, and there are lanes for it everywhere. */
 static void stencil_middle(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
@@ -298,5 +312,5 @@ static void linear(const int16_t *x, int64_t rows, int64_t stride, const int16_t
 
 const swg__codec_kernels KERNELS = {
     quantise_f32_32, quantise_f64_32, quantise_f32_64, quantise_f64_64, stencil_narrow, stencil_middle, stencil_wide, normal_sums, residuals, linear,
-    poly_analysis, poly_synthesis, poly_quantise, poly_gaps, poly_check,
+    stencil_choices, stencil_guesses, poly_analysis, poly_synthesis, poly_quantise, poly_gaps, poly_check,
 };

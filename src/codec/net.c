@@ -55,6 +55,28 @@ static const char *parse_layer(swg_context *ctx, swg__cursor *in, int zero_point
     return NULL;
 }
 
+const char *swg__net_layers(swg_context *ctx, swg__cursor *in, int inputs, int outputs, swg__net *net) {
+    int layers = (int)swg__take8(in), width = inputs, zero_point = 0;
+    (void)swg__take(in, 3);
+    net->ctx = ctx;
+    const char *why = in->bad || layers < 1 || layers > SWG__NET_LAYERS ? "number of layers of a network is impossible" : NULL;
+    for (int i = 0; !why && i < layers; i++) {
+        swg__net_layer *layer = &net->layer[i];
+        why = parse_layer(ctx, in, zero_point, layer, &zero_point);
+        if (!why && layer->in != width)
+            why = "layers of a network do not chain";
+        if (!why && (layer->activation == SWG__NET_NONE) != (i == layers - 1))
+            why = "activations of a network are in the wrong place";
+        width = layer->out;
+    }
+    if (!why && (width != outputs || swg__left(in) > 3))
+        why = "network does not fill its block or its blob";
+    net->layers = why ? 0 : layers;
+    if (why)
+        swg__net_free(net);
+    return why;
+}
+
 const char *swg__net_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, swg__net *net) {
     *net = (swg__net){.ctx = ctx};
     swg__cursor in = {.at = blob, .end = blob + bytes};
@@ -74,26 +96,7 @@ const char *swg__net_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, 
             return "bucket above 127";
         net->bucket[i] = bucket[i];
     }
-    net->layers = (int)swg__take8(&in);
-    (void)swg__take(&in, 3);
-    const char *why = in.bad || net->layers < 1 || net->layers > SWG__NET_LAYERS ? "number of layers of a network is impossible" : NULL;
-    int width = net->latents, zero_point = 0;
-    for (int i = 0; !why && i < net->layers; i++) {
-        swg__net_layer *layer = &net->layer[i];
-        why = parse_layer(ctx, &in, zero_point, layer, &zero_point);
-        if (!why && layer->in != width)
-            why = "layers of a network do not chain";
-        if (!why && (layer->activation == SWG__NET_NONE) != (i == net->layers - 1))
-            why = "activations of a network are in the wrong place";
-        width = layer->out;
-    }
-    if (!why && (width != net->edge * net->edge * net->edge || swg__left(&in) > 3))
-        why = "network does not fill its block or its blob";
-    if (why) {
-        net->layers = 0;
-        swg__net_free(net);
-    }
-    return why;
+    return in.bad ? "head of a network is malformed" : swg__net_layers(ctx, &in, net->latents, net->edge * net->edge * net->edge, net);
 }
 
 /* Sums to the next layer's inputs. */

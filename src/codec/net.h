@@ -3,6 +3,7 @@
 #ifndef SWAGE_CODEC_NET_H
 #define SWAGE_CODEC_NET_H
 
+#include "bytes.h"
 #include "kinds.h"
 
 enum { SWG__NET_NONE, SWG__NET_RELU, SWG__NET_TABLE };   /* activations in the blob */
@@ -26,6 +27,9 @@ typedef struct swg__net {
 /* A blob of kind 6. NULL, or why it is refused; *net is then empty. */
 const char *swg__net_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, swg__net *net);
 void swg__net_free(swg__net *net);
+
+/* The NET of any kind of blob, at the end of it: its layers from `inputs` to `outputs`. NULL, or why; *net then has no layers. */
+const char *swg__net_layers(swg_context *ctx, swg__cursor *in, int inputs, int outputs, swg__net *net);
 
 /* int16 and int32 scratch of swg__net_run. */
 enum { SWG__NET_SCRATCH = SWG__NET_ROWS * SWG__NET_WIDTH * (2 * 2 + 4) };

@@ -1,6 +1,7 @@
-/* stencil.c - mode W-LS: quantises a chunk, trains 27 weights and a bucket table on it, codes residuals front by front.
+/* stencil.c - mode W: quantises a chunk, trains 27 weights and a bucket table on it or takes a model's, codes residuals front by front.
  * In: dense values. Out: PARAM, RANS, RAW and OUTLIERS of a record; and back. Slices of a 4-D chunk follow each other.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "causal.h"
 #include "stencil.h"
 
 const int8_t swg__tap_offset[SWG__TAPS][3] = {
@@ -24,24 +25,113 @@ static int64_t first_at_least(int64_t v, int64_t step) { return v <= 0 ? 0 : (v 
 /* Levels that span less are kept as int32: their differences fit, those to the first one stay below 2^29. */
 #define SHORT_SPAN ((int64_t)1 << 29)
 
+/* Points on their way to a prediction. x (words, stride): inputs of the network. */
+typedef struct batch {
+    int64_t *sums, *sizes, stride;
+    uint32_t *x;
+    int32_t *sum0, *sum1; /* what the network says */
+    void *scratch;
+    int32_t *residual;    /* of a row of at most CHOICES points, for three cases, and what goes with them */
+    swg__choice_tables tables;
+} batch;
+
+enum { CHOICES = 256, SLACK = SWG__TAP_SLACK }; /* of arrays that vectors are written to */
+
+/* Room for n points. SWG_ENOMEM. */
+static swg_status batch_open(swg_context *ctx, const swg__stencil *model, int64_t n, batch *b) {
+    const swg__causal *net = model->net;
+    n += SLACK;
+    int64_t stride = net ? swg__causal_stride(net, n) : 0, words = net ? (swg__causal_words(net) + 2) * stride : 0;
+    const size_t choices = 3 * (CHOICES + SLACK) * (sizeof(int32_t) + sizeof(uint16_t) + 1);
+    size_t bytes = 2 * (size_t)n * sizeof *b->sums + choices + (size_t)words * sizeof *b->x + (net ? swg__causal_scratch(net) : 0);
+    *b = (batch){.sums = swg__calloc(ctx, bytes, 1), .stride = stride}; /* what lies behind the points is read, never used */
+    if (!b->sums)
+        return swg__fail_memory(ctx, bytes, "predictions");
+    b->sizes = b->sums + n;
+    b->residual = (int32_t *)(b->sizes + n);
+    b->x = (uint32_t *)(void *)((char *)b->residual + choices);
+    if (net) {
+        b->sum0 = (int32_t *)(b->x + (words - 2 * stride));
+        b->sum1 = b->sum0 + stride;
+        b->scratch = b->sum1 + stride;
+    }
+    for (int i = 0; i < 64; i++) {
+        for (int r = 0; r < 3; r++)
+            b->tables.bucket[r][i] = model->bucket[i][r];
+        b->tables.scale[0][i] = (uint16_t)swg__scale[i];
+        b->tables.scale[1][i] = (uint16_t)(swg__scale[i] >> 16);
+    }
+    return SWG_OK;
+}
+
+/* Place 0 for the first point of a slice. */
+static void no_neighbours(const swg__stencil *model, const batch *b) {
+    b->sums[0] = 0;
+    b->sizes[0] = 27;
+    for (int64_t k = 0; model->net && k < swg__causal_words(model->net); k++)
+        b->x[k * b->stride] = 0;
+}
+
+static void lay_features(const swg__stencil *model, const int64_t d[SWG__TAPS], const batch *b, int64_t i) {
+    int8_t features[SWG__FEATURES];
+    swg__causal_features(d, b->sizes[i], model->wide, features);
+    swg__causal_lay(model->net, features, b->x + i, b->stride);
+}
+
+/* first: place 0 is the first point of a slice, of which the network says nothing. */
+static void run_network(const swg__stencil *model, const batch *b, int64_t n, bool first) {
+    if (!model->net)
+        return;
+    model->net->kernels->run(model->net, b->x, b->stride, n, b->scratch, b->sum0, b->sum1);
+    if (first)
+        b->sum0[0] = b->sum1[0] = 0;
+}
+
+/* Bucket and, in 1/16 levels, prediction (relative to the anchor) of place i, whose residual before is of class r. */
+static int64_t predict_place(const swg__stencil *model, const batch *b, int64_t i, int r, int *bucket) {
+    int64_t mu = (b->sums[i] + 256) >> 9;
+    *bucket = model->bucket[swg__activity_class(b->sizes[i], model->wide)][r];
+    return model->net ? mu + swg__causal_apply(b->sum0[i], b->sum1[i], model->wide, bucket) : mu;
+}
+
+static int residual_class(int64_t e) { return (e != 0) + ((uint64_t)e + 1 > 2); }
+
 /* The points of one front of the decoder. */
 typedef struct fronts {
-    int64_t *sums, *sizes, *guess; /* guess: the anchor, then the whole prediction */
-    uint8_t *bucket;
-    int8_t *phase;
+    batch points;
+    int64_t *guess; /* the anchor, then the whole prediction */
     int64_t *e;
+    uint8_t *bucket, *before, *masked; /* before: class of the residual */
+    int8_t *phase;
 } fronts;
+
+/* Masked points have no symbol and stay at their anchors, which e holds. Returns how many symbols are left. */
+static int64_t leave_masked(const fronts *f, int64_t n) {
+    int64_t symbols = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (f->masked[i]) {
+            f->guess[i] = f->e[i];
+            continue;
+        }
+        f->bucket[symbols] = f->bucket[i];
+        f->phase[symbols++] = f->phase[i];
+    }
+    return symbols;
+}
 
 #define LEVEL int32_t
 #define LEVEL_MOST (SHORT_SPAN - 1)
 #define NAME(x) x##_short
+#define FAST_CHOICES(model) (!(model)->wide)
 #define DIFFERENCE(a, b) ((int64_t)(int32_t)((uint32_t)(a) - (uint32_t)(b)))
-#define ROW_SUMS(tap, n, sums, sizes, least, most, outside)                            \
-    do {                                                                               \
-        if (model->wide)                                                               \
-            chunk->kernels->stencil_middle(tap, model->w, n, sums, sizes);             \
-        else                                                                           \
-            outside |= chunk->kernels->stencil_narrow(tap, model->w, n, sums, sizes);  \
+#define ROW_SUMS(tap, n, b, i, least, most, outside)                                                                              \
+    do {                                                                                                                           \
+        if (model->wide)                                                                                                           \
+            chunk->kernels->stencil_middle(tap, model->w, n, b->sums + i, b->sizes + i);                                           \
+        else if (model->net)                                                                                                       \
+            outside |= model->net->kernels->features(tap, model->w, n, b->sums + i, b->sizes + i, b->x + i, b->stride);            \
+        else                                                                                                                       \
+            outside |= chunk->kernels->stencil_narrow(tap, model->w, n, b->sums + i, b->sizes + i);                                \
     } while (0)
 #include "stencil.inc.h"
 #undef LEVEL
@@ -49,12 +139,14 @@ typedef struct fronts {
 #undef NAME
 #undef DIFFERENCE
 #undef ROW_SUMS
+#undef FAST_CHOICES
 
 #define LEVEL int64_t
 #define LEVEL_MOST ((int64_t)1 << 47)
 #define NAME(x) x##_long
+#define FAST_CHOICES(model) false
 #define DIFFERENCE(a, b) ((a) - (b))
-#define ROW_SUMS(tap, n, sums, sizes, least, most, outside) chunk->kernels->stencil_wide(tap, model->w, least, most, n, sums, sizes)
+#define ROW_SUMS(tap, n, b, i, least, most, outside) chunk->kernels->stencil_wide(tap, model->w, least, most, n, b->sums + i, b->sizes + i)
 #include "stencil.inc.h"
 
 /* ---- quantising into the padded field ---- */
@@ -273,8 +365,9 @@ const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model) {
 
 /* ---- encoder ---- */
 
-/* local: the model goes into the record. */
-static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__symbols *symbols, swg__draft *draft) {
+/* local: the weights are the chunk's own. */
+static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__symbols *symbols,
+                               swg__draft *draft) {
     swg__bits_finish(&symbols->bits);
     if (local)
         swg__stencil_write(model, &draft->stream[SWG__PARAM]);
@@ -282,6 +375,7 @@ static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__st
         swg__put(&draft->stream[SWG__RAW], symbols->raw.data, symbols->raw.length);
     swg__record_head *head = &draft->head;
     head->mode = SWG__MODE_W;
+    head->submode = model->net != NULL;
     head->flags = (uint16_t)((local ? SWG__FLAG_LOCAL : 0) | (model->wide ? SWG__FLAG_WIDE : 0));
     head->max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l->extent.error, chunk->grid.eb) : 0;
     int64_t estimate = swg__rans_estimate(symbols->code, symbols->count);
@@ -296,14 +390,16 @@ static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__st
 
 /* Predicts and codes everything. *outside: a difference saturated although the model is not wide; nothing is coded then. */
 static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__draft *draft, bool *outside) {
-    const int64_t slice = chunk->count / l->slices, nx = chunk->extent[3];
+    const int64_t slice = chunk->count / l->slices;
     const size_t size = l->full.data ? sizeof(int64_t) : sizeof(int32_t);
     swg__symbols symbols;
     swg_status status = swg__symbols_open(&symbols, chunk->ctx, chunk->count);
     void *e = swg__alloc(chunk->ctx, (size_t)slice * size);
-    int64_t *sums = swg__alloc(chunk->ctx, 2 * (size_t)nx * sizeof *sums);
+    batch b = {0};
     uint16_t *context = swg__alloc(chunk->ctx, (size_t)slice * sizeof *context);
-    if (status == SWG_OK && !(e && sums && context))
+    if (status == SWG_OK)
+        status = batch_open(chunk->ctx, model, chunk->extent[3], &b);
+    if (status == SWG_OK && !(e && context))
         status = swg__fail_memory(chunk->ctx, (size_t)slice * size, "residuals");
     *outside = false;
     for (int64_t s = 0; status == SWG_OK && !*outside && s < l->slices; s++) {
@@ -311,12 +407,12 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
         if (l->full.data) {
             field_long f = l->full;
             f.data += s * l->slice_step;
-            (void)predict_long(chunk, &f, model, mask, sums, sums + nx, e, context);
+            (void)predict_long(chunk, &f, model, mask, l->first[s], &b, e, context);
             emit_long(&f, e, context, l->first[s], &symbols);
         } else {
             field_short f = l->brief;
             f.data += s * l->slice_step;
-            *outside = predict_short(chunk, &f, model, mask, sums, sums + nx, e, context) && !model->wide;
+            *outside = predict_short(chunk, &f, model, mask, l->first[s], &b, e, context) && !model->wide;
             if (!*outside)
                 emit_short(&f, e, context, l->first[s], &symbols);
         }
@@ -324,10 +420,36 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
     if (status == SWG_OK && !*outside)
         status = write_record(chunk, l, model, local, &symbols, draft);
     swg__free(chunk->ctx, context);
-    swg__free(chunk->ctx, sums);
+    swg__free(chunk->ctx, b.sums);
     swg__free(chunk->ctx, e);
     swg__symbols_close(&symbols);
     return status;
+}
+
+/* Estimated bytes of the coded chunk, from 1/16 of its rows. */
+static swg_status estimate(const swg__chunk *chunk, const levels *l, const swg__stencil *model, int64_t *bytes) {
+    const int64_t nx = chunk->extent[3], rows = chunk->count / nx, wanted = rows / 16 + 16, step = rows > wanted ? rows / wanted : 1;
+    batch b;
+    uint64_t cost = 0;
+    int64_t values = 0;
+    SWG__TRY(batch_open(chunk->ctx, model, nx, &b));
+    void *e = swg__alloc(chunk->ctx, (size_t)nx * (sizeof(int64_t) + sizeof(uint16_t)));
+    for (int64_t s = 0; e && s < l->slices; s++) {
+        const uint8_t *mask = chunk->mask ? chunk->mask + s * (chunk->count / l->slices) : NULL;
+        field_short brief = l->brief;
+        field_long full = l->full;
+        uint16_t *context = (uint16_t *)((int64_t *)e + nx);
+        if (full.data)
+            full.data += s * l->slice_step;
+        else
+            brief.data += s * l->slice_step;
+        cost += full.data ? sample_cost_long(chunk, &full, model, mask, l->first[s], step, &b, e, context, &values)
+                          : sample_cost_short(chunk, &brief, model, mask, l->first[s], step, &b, e, context, &values);
+    }
+    *bytes = values ? (int64_t)((double)cost * (double)chunk->count / (double)values / 2048) + l->outliers.count * 5 : INT64_MAX;
+    swg__free(chunk->ctx, b.sums);
+    swg__free(chunk->ctx, e);
+    return e ? SWG_OK : swg__fail_memory(chunk->ctx, (size_t)nx * 10, "residuals");
 }
 
 /* Trains and codes quantised levels; *coded false: hopeless. */
@@ -395,18 +517,6 @@ swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__traini
     return status;
 }
 
-/* About the bytes of the chunk under a model, from a sample of it. */
-static swg_status price(const swg__chunk *chunk, const levels *l, swg__stencil *model, int64_t *bytes) {
-    swg__training t = {0};
-    swg_status status = training_open(chunk, l, SAMPLES / 4, &t);
-    model->wide = model->wide || swg__training_wide(&t);
-    *bytes = 0;
-    if (status == SWG_OK && t.count)
-        *bytes = (int64_t)((double)swg__stencil_price(&t, model) * (double)chunk->count / (double)t.count / 2048) + l->outliers.count * 5;
-    swg__training_close(chunk->ctx, &t);
-    return status;
-}
-
 swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *trained, int64_t limit, swg__draft *draft, bool *coded) {
     levels l;
     bool possible, outside = true;
@@ -415,8 +525,8 @@ swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stenc
     swg__stencil model = *trained;
     model.wide = l.full.data != NULL;
     if (status == SWG_OK && possible)
-        status = price(chunk, &l, &model, &bytes);
-    for (int tries = 0; tries < 2 && status == SWG_OK && outside && bytes < limit + limit / 16; tries++) {
+        status = estimate(chunk, &l, &model, &bytes);
+    for (int tries = 0; tries < 2 && status == SWG_OK && outside && bytes < limit + limit / 32; tries++) {
         status = code_levels(chunk, &l, &model, false, draft, &outside);
         model.wide = true;
     }
@@ -439,19 +549,22 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
         return why;
     void *cells = swg__calloc(chunk->ctx, front / (size_t)ny * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
     void *u = swg__alloc(chunk->ctx, (size_t)slice * size);
-    int64_t *sums = swg__alloc(chunk->ctx, 4 * front * sizeof *sums), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
-    uint8_t *bucket = swg__alloc(chunk->ctx, 3 * front);
-    const fronts at = {sums, sums + front, sums + 2 * front, bucket, (int8_t *)bucket + front, sums + 3 * front};
+    const size_t room = front + SLACK;
+    int64_t *guess = swg__calloc(chunk->ctx, 2 * room, sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
+    uint8_t *bytes = swg__calloc(chunk->ctx, 5, room);
+    fronts at = {.guess = guess, .e = guess + room, .bucket = bytes, .before = bytes + room, .masked = bytes + 2 * room,
+                 .phase = (int8_t *)bytes + 3 * room};
     rings_short brief = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? NULL : cells};
     rings_long whole = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? cells : NULL};
-    why = cells && u && sums && bucket && row ? NULL : swg__why_memory;
+    bool opened = batch_open(chunk->ctx, model, (int64_t)front, &at.points) == SWG_OK;
+    why = cells && u && opened && guess && bytes && row ? NULL : swg__why_memory;
     offsets_short(&brief);
     offsets_long(&whole);
     for (int64_t s = 0; !why && s < chunk->extent[0]; s++) {
         const uint8_t *mask = chunk->mask ? chunk->mask + s * slice : NULL;
         int64_t first = 0;
-        why = full ? decode_slice_long(chunk, &whole, model, mask, &in, &at, bucket + 2 * front, u, &first)
-                   : decode_slice_short(chunk, &brief, model, mask, &in, &at, bucket + 2 * front, u, &first);
+        why = full ? decode_slice_long(chunk, &whole, model, mask, &in, &at, bytes + 4 * room, u, &first)
+                   : decode_slice_short(chunk, &brief, model, mask, &in, &at, bytes + 4 * room, u, &first);
         for (int64_t from = 0; !why && from < slice; from += nx) {
             for (int64_t x = 0; x < nx; x++)
                 row[x] = first + (full ? ((const int64_t *)u)[from + x] : ((const int32_t *)u)[from + x]);
@@ -460,9 +573,10 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     }
     if (!why)
         why = swg__rans_finish(&in);
-    swg__free(chunk->ctx, bucket);
+    swg__free(chunk->ctx, bytes);
     swg__free(chunk->ctx, row);
-    swg__free(chunk->ctx, sums);
+    swg__free(chunk->ctx, at.points.sums);
+    swg__free(chunk->ctx, guess);
     swg__free(chunk->ctx, u);
     swg__free(chunk->ctx, cells);
     return why;
@@ -483,6 +597,8 @@ const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *tra
     else
         model = *trained;
     model.wide = record->head.flags & SWG__FLAG_WIDE;
+    if (!why && (record->head.submode == 1) != (model.net != NULL))
+        return "chunk and model disagree about a network";
     if (!why)
         why = decode_width(chunk, record, &model, false);
     return why == beyond ? decode_width(chunk, record, &model, true) : why;

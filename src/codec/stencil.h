@@ -1,4 +1,5 @@
-/* stencil.h - mode W-LS: a causal 27-tap least-squares predictor on the integer grid (docs/format.md, "Mode W").
+/* stencil.h - mode W: a causal 27-tap least-squares predictor on the integer grid (docs/format.md, "Mode W"), its weights fitted to
+ * the chunk or from a model, which may bring a network that corrects it (W-MLP, causal.h).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_CODEC_STENCIL_H
 #define SWAGE_CODEC_STENCIL_H
@@ -10,6 +11,7 @@ typedef struct swg__stencil {
     uint8_t bucket[128][3];    /* by activity class and class of the residual before */
     int c_min, c_max;          /* classes stored; others use the nearest end */
     bool wide;
+    struct swg__causal *net;   /* of mode W-MLP, or NULL; owned by models */
 } swg__stencil;
 
 /* Offsets (dz, dy, dx) of the taps; tap 0 is the anchor. */
@@ -25,10 +27,10 @@ static inline int swg__activity_class(int64_t s, bool wide) {
  * limit bytes); the draft is then empty. */
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
 
-/* The same with a trained model, whose `wide` does not count: it is the chunk's. */
+/* The same with a trained model (trained_stencil.h, causal.h), whose `wide` does not count: it is the chunk's. */
 swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *model, int64_t limit, swg__draft *draft, bool *coded);
 
-/* trained: the weights and buckets of a record without LOCAL; NULL none. NULL or the reason. */
+/* trained: the model of a record without LOCAL; NULL none. NULL or the reason. */
 const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *trained, const swg__record *record);
 
 /* i16 w[27], u16 0, BTAB. */
@@ -59,9 +61,6 @@ swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kern
 
 /* Buckets of least code length for the model's weights; total: values of the chunk. Returns the sample's cost in 1/256 bit. */
 uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model);
-
-/* The sample's cost in 1/256 bit under a model. */
-uint64_t swg__stencil_price(swg__training *t, const swg__stencil *model);
 
 /* Classes beyond the stored ones use the nearest end. */
 void swg__stencil_spread(swg__stencil *model);

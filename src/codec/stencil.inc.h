@@ -1,6 +1,6 @@
 /* stencil.inc.h - mode W on one type of level, included twice by stencil.c.
  * LEVEL: int32_t (levels of a chunk span less than SHORT_SPAN) or int64_t. LEVEL_MOST: largest |level - first|.
- * NAME(x): suffix. DIFFERENCE, ROW_SUMS(tap, n, sums, sizes, least, most, outside): arithmetic and kernel.
+ * NAME(x): suffix. DIFFERENCE, ROW_SUMS(tap, n, b, i, least, most, outside): arithmetic and kernel.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* ---- encoder: all levels of a slice are known; rows padded by two copies of their end values ---- */
@@ -35,61 +35,124 @@ static bool NAME(taps)(const NAME(field) *f, int64_t z, int64_t y, bool first, c
     return anchor != NULL;
 }
 
-/* Sums of one point, for the ends of rows. */
-static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const int32_t w[SWG__TAPS], int64_t least, int64_t most,
-                        int64_t *sum, int64_t *size, bool *outside) {
-    int64_t total = 0, activity = 0, anchor = tap[0][x];
+/* Sums of one point into place i of a batch. */
+static void NAME(point)(const LEVEL *const tap[SWG__TAPS], int64_t x, const swg__stencil *model, const batch *b, int64_t i, bool *outside) {
+    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+    int64_t total = 0, activity = 0, anchor = tap[0][x], d[SWG__TAPS];
     for (int k = 1; k < SWG__TAPS; k++) {
-        int64_t d = DIFFERENCE(tap[k][x], anchor);
-        *outside |= d < least || d > most;
-        d = d < least ? least : d > most ? most : d;
-        total += w[k] * d;
-        activity += d < 0 ? -d : d;
+        d[k] = DIFFERENCE(tap[k][x], anchor);
+        *outside |= d[k] < least || d[k] > most;
+        d[k] = d[k] < least ? least : d[k] > most ? most : d[k];
+        total += model->w[k] * d[k];
+        activity += d[k] < 0 ? -d[k] : d[k];
     }
-    *sum = total;
-    *size = 4 * activity + 27;
+    b->sums[i] = total;
+    b->sizes[i] = 4 * activity + 27;
+    if (model->net)
+        lay_features(model, d, b, i);
 }
 
-/* Residuals and contexts (bucket + 128 * (phase + 8), NO_SYMBOL where masked) of a slice, row-major. Returns whether a difference was
- * out of range. mask: of the slice, or NULL; the first value has a symbol in any case. */
-static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t *sums,
-                          int64_t *sizes, LEVEL *e, uint16_t *context) {
-    const uint16_t *const start = context;
-    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+/* The same of n points in a row of memory. Returns whether a difference was out of range. */
+static bool NAME(run)(const swg__chunk *chunk, const LEVEL *const tap[SWG__TAPS], const swg__stencil *model, int64_t n, const batch *b,
+                      int64_t i) {
+    bool outside = false;
+    if (model->net && (model->wide || sizeof(LEVEL) == 8)) { /* rare: no kernel of its own */
+        for (int64_t x = 0; x < n; x++)
+            NAME(point)(tap, x, model, b, i + x, &outside);
+        return outside;
+    }
+    ROW_SUMS(tap, n, b, i, model->wide ? -WIDE_LIMIT : -8192, model->wide ? WIDE_LIMIT : 8191, outside);
+    return outside;
+}
+
+/* predict_row's points x >= 1, with vectors. before: class of the residual at x = 0. mask: of the row. */
+static void NAME(choose)(const swg__chunk *chunk, const LEVEL *row, const uint8_t *mask, int64_t nx, int before, const batch *b, LEVEL *e,
+                         uint16_t *context) {
+    const int64_t most = CHOICES, stride = CHOICES + SLACK;
+    int32_t *const residual = b->residual;
+    uint16_t *const word = (uint16_t *)(residual + 3 * stride);
+    uint8_t *const next = (uint8_t *)(word + 3 * stride);
+    for (int64_t x = 1; x < nx; x += most) {
+        const int64_t n = nx - x < most ? nx - x : most;
+        chunk->kernels->stencil_choices(&b->tables, b->sums + x, b->sizes + x, b->sum0 ? b->sum0 + x : NULL, b->sum1 ? b->sum1 + x : NULL,
+                                        (const int32_t *)(const void *)(row + x), n, stride, residual, word, next);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t at = before * stride + i;
+            e[x + i] = residual[at];
+            context[x + i] = word[at];
+            before = next[at];
+            if (mask && mask[x + i]) {
+                context[x + i] = NO_SYMBOL;
+                before = 2;
+            }
+        }
+    }
+}
+
+/* Residuals and contexts (bucket + 128 * (phase + 8), NO_SYMBOL where masked) of a row. first: level of the slice's first value.
+ * Returns whether a difference was out of range. mask: of the slice, or NULL; the first value has a symbol in any case. */
+static bool NAME(predict_row)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t first,
+                              int64_t z, int64_t y, const batch *b, LEVEL *e, uint16_t *context) {
+    const int64_t at = (z * f->ny + y) * f->nx;
+    const LEVEL *tap[SWG__TAPS], *row = NAME(row)(f, z, y);
+    LEVEL anchor = 0;
+    bool outside = false;
+    if (NAME(taps)(f, z, y, true, tap)) {
+        outside |= NAME(run)(chunk, tap, model, 1, b, 0);
+        anchor = tap[0][0];
+    } else {
+        no_neighbours(model, b);
+    }
+    if (f->nx > 1) {
+        NAME(taps)(f, z, y, false, tap);
+        for (int k = 0; k < SWG__TAPS; k++)
+            tap[k]++;
+        outside |= NAME(run)(chunk, tap, model, f->nx - 1, b, 1);
+    }
+    run_network(model, b, f->nx, at == 0);
+    int before = 2;
+    int64_t x = 0;
+    const int64_t stop = FAST_CHOICES(model) ? 1 : f->nx;
+    for (; x < stop; x++) {
+        int bucket;
+        int64_t mu = predict_place(model, b, x, before, &bucket), half = (mu + 8) >> 4, residual = DIFFERENCE(row[x], anchor) - half;
+        e[x] = (LEVEL)residual;
+        before = residual_class(at + x ? residual : first);
+        anchor = row[x];
+        context[x] = (uint16_t)(bucket | (int)(mu - 16 * half + 8) << 7);
+        if (mask && at + x && mask[at + x]) {
+            context[x] = NO_SYMBOL;
+            before = 2;
+        }
+    }
+    if (x < f->nx)
+        NAME(choose)(chunk, row, mask ? mask + at : NULL, f->nx, before, b, e, context);
+    return outside;
+}
+
+/* All rows of a slice. */
+static bool NAME(predict)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask, int64_t first,
+                          const batch *b, LEVEL *e, uint16_t *context) {
     bool outside = false;
     for (int64_t z = 0; z < f->nz; z++)
         for (int64_t y = 0; y < f->ny; y++) {
-            const LEVEL *tap[SWG__TAPS], *row = NAME(row)(f, z, y);
-            LEVEL anchor = 0;
-            sums[0] = 0;
-            sizes[0] = 27;
-            if (NAME(taps)(f, z, y, true, tap)) {
-                NAME(point)(tap, 0, model->w, least, most, sums, sizes, &outside);
-                anchor = tap[0][0];
-            }
-            if (f->nx > 1) {
-                NAME(taps)(f, z, y, false, tap);
-                for (int k = 0; k < SWG__TAPS; k++)
-                    tap[k]++;
-                ROW_SUMS(tap, f->nx - 1, sums + 1, sizes + 1, least, most, outside);
-            }
-            int before = 2;
-            for (int64_t x = 0; x < f->nx; x++) {
-                int64_t mu = (sums[x] + 256) >> 9, half = (mu + 8) >> 4;
-                int64_t residual = DIFFERENCE(row[x], anchor) - half;
-                int b = model->bucket[swg__activity_class(sizes[x], model->wide)][before];
-                *e++ = (LEVEL)residual;
-                before = residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
-                anchor = row[x];
-                if (mask && context != start && mask[context - start]) {
-                    *context++ = NO_SYMBOL;
-                    before = 2;
-                    continue;
-                }
-                *context++ = (uint16_t)(b | (int)(mu - 16 * half + 8) << 7);
-            }
+            const int64_t at = (z * f->ny + y) * f->nx;
+            outside |= NAME(predict_row)(chunk, f, model, mask, first, z, y, b, e + at, context + at);
         }
     return outside;
+}
+
+/* Code length in 1/256 bit of every step-th row of a slice; e, context: of one row. *values: adds how many are in them. */
+static uint64_t NAME(sample_cost)(const swg__chunk *chunk, const NAME(field) *f, const swg__stencil *model, const uint8_t *mask,
+                                  int64_t first, int64_t step, const batch *b, LEVEL *e, uint16_t *context, int64_t *values) {
+    uint64_t cost = 0;
+    for (int64_t r = step / 2; r < f->nz * f->ny; r += step, *values += f->nx) {
+        (void)NAME(predict_row)(chunk, f, model, mask, first, r / f->ny, r % f->ny, b, e, context);
+        for (int64_t x = 0; x < f->nx; x++)
+            if (context[x] != NO_SYMBOL)
+                cost += swg__residual_cost(context[x] & 127, (context[x] >> 7) - 8, r + x ? e[x] : first);
+    }
+    return cost;
 }
 
 /* Appends the residuals of a slice in the order of the wavefront t = x + 3y + 7z, ties by z, then y. */
@@ -192,33 +255,33 @@ static void NAME(place)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x, L
             *NAME(cell)(r, z, yy, xx) = value;
 }
 
-/* Sums and anchors of the points (y0..y1, z) of a front, y rising; s = t - 7z. Returns whether a difference was out of range. */
+/* Sums and anchors of the points (y0..y1, z) of a front, y rising, from place n of the batch on; s = t - 7z. Returns whether a
+ * difference was out of range. */
 static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, const swg__stencil *model, int64_t z, int64_t s,
-                              int64_t y0, int64_t y1, const fronts *at) {
-    const int64_t least = model->wide ? -WIDE_LIMIT : -8192, most = model->wide ? WIDE_LIMIT : 8191;
+                              int64_t y0, int64_t y1, const fronts *at, int64_t n) {
     const LEVEL *tap[SWG__TAPS];
     bool outside = false;
-    int64_t n = 0;
     for (int64_t y = y0; y <= y1;) {
         if (y == 0 || s == 3 * y) { /* y = 0 or x = 0 */
-            at->sums[n] = 0;
-            at->sizes[n] = 27;
             at->guess[n] = 0;
             if (NAME(border_taps)(r, z, y, s - 3 * y, tap)) {
-                NAME(point)(tap, 0, model->w, least, most, at->sums + n, at->sizes + n, &outside);
+                outside |= NAME(run)(chunk, tap, model, 1, &at->points, n);
                 at->guess[n] = tap[0][0];
+            } else {
+                no_neighbours(model, &at->points);
             }
             n++;
             y++;
             continue;
         }
         int64_t last = s == 3 * y1 ? y1 - 1 : y1, length = last - y + 1;
-        for (int k = 0; k < SWG__TAPS; k++) {
-            int64_t zz = z + swg__tap_offset[k][0];
-            const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
-            tap[k] = r->data + (zz < 0 ? 0 : zz) * RING * r->width + offset[k] + y;
-        }
-        ROW_SUMS(tap, length, at->sums + n, at->sizes + n, least, most, outside);
+        const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
+        const LEVEL *plane[3]; /* z, z - 1, z - 2 */
+        for (int64_t d = 0; d < 3; d++)
+            plane[d] = r->data + (z < d ? 0 : z - d) * RING * r->width + y;
+        for (int k = 0; k < SWG__TAPS; k++)
+            tap[k] = plane[-swg__tap_offset[k][0]] + offset[k];
+        outside |= NAME(run)(chunk, tap, model, length, &at->points, n);
         for (int64_t i = 0; i < length; i++)
             at->guess[n + i] = tap[0][i];
         n += length;
@@ -236,28 +299,39 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
     for (int64_t t = 0; t <= last; t++) {
         const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
         const uint8_t *const skip = t ? mask : NULL;
-        int64_t n = 0, symbols = 0;
+        int64_t n = 0;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
-            const fronts at = {f->sums + n, f->sizes + n, f->guess + n, NULL, NULL, NULL};
-            if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, &at) && sizeof(LEVEL) == 4)
+            if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, f, n) && sizeof(LEVEL) == 4)
                 return beyond; /* 64-bit levels saturate as the format says */
-            for (int64_t i = 0; i <= y1 - y0; i++) {
-                int64_t mu = (at.sums[i] + 256) >> 9, half = (mu + 8) >> 4, y = y0 + i;
-                if (skip) { /* sums have done their work: now they say which points have no symbol and stay at their anchor */
-                    at.sums[i] = skip[(z * ny + y) * nx + s - 3 * y];
-                    if (at.sums[i])
-                        continue;
-                }
-                f->bucket[symbols] = model->bucket[swg__activity_class(at.sizes[i], model->wide)][before[z * ny + y]];
-                f->phase[symbols++] = (int8_t)(mu - 16 * half);
-                at.guess[i] += half;
-            }
             n += y1 - y0 + 1;
         }
+        run_network(model, &f->points, n, t == 0);
+        n = 0;
+        for (int64_t z = z0; z <= z1; z++) {
+            int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
+            memcpy(f->before + n, before + z * ny + y0, (size_t)(y1 - y0 + 1));
+            for (int64_t y = y0; skip && y <= y1; y++)
+                f->masked[n + y - y0] = skip[(z * ny + y) * nx + s - 3 * y];
+            n += y1 - y0 + 1;
+        }
+        if (skip)
+            memcpy(f->e, f->guess, (size_t)n * sizeof *f->e);
+        if (FAST_CHOICES(model))
+            chunk->kernels->stencil_guesses(&f->points.tables, f->points.sums, f->points.sizes, f->points.sum0, f->points.sum1, f->before, n,
+                                            f->bucket, f->phase, f->guess);
+        else
+            for (int64_t i = 0; i < n; i++) {
+                int bucket;
+                int64_t mu = predict_place(model, &f->points, i, f->before[i], &bucket), half = (mu + 8) >> 4;
+                f->bucket[i] = (uint8_t)bucket;
+                f->phase[i] = (int8_t)(mu - 16 * half);
+                f->guess[i] += half;
+            }
+        int64_t symbols = skip ? leave_masked(f, n) : n;
         chunk->kernels->residuals(in, f->bucket, f->phase, symbols, f->e);
         for (int64_t i = n - 1; i >= 0 && skip; i--)
-            f->e[i] = f->sums[i] ? 0 : f->e[--symbols];
+            f->e[i] = f->masked[i] ? 0 : f->e[--symbols];
         if (t == 0) {
             *first = f->e[0];
             f->e[0] = 0;
@@ -271,13 +345,14 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
                 if (value > LEVEL_MOST || value < -LEVEL_MOST)
                     return beyond;
                 *out = *cell = (LEVEL)value;
-                before[z * ny + y] = skip && f->sums[n] ? 2 : e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
+                before[z * ny + y] = (uint8_t)(skip && f->masked[n] ? 2 : residual_class(e));
             }
             if (t == 0)
-                before[0] = (uint8_t)(*first == 0 ? 0 : *first == 1 || *first == -1 ? 1 : 2);
-            for (int64_t y = y0; y <= y1; y++) {
-                int64_t x = s - 3 * y;
-                if (y == 0 || y == ny - 1 || x == 0 || x == nx - 1)
+                before[0] = (uint8_t)residual_class(*first);
+            const int64_t border[4] = {0, ny - 1, s / 3, (s - (nx - 1)) / 3}; /* y = 0, its last, x = 0, its last */
+            for (int k = 0; k < 4; k++) {
+                int64_t y = border[k], x = s - 3 * y;
+                if (y >= y0 && y <= y1 && (k < 2 || x == 0 || x == nx - 1))
                     NAME(place)(r, z, y, x, *NAME(cell)(r, z, y, x));
             }
         }

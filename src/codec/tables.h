@@ -12,4 +12,8 @@ extern const uint16_t swg__frequency[256][32];
 extern const uint16_t swg__start[256][32];
 extern const uint16_t swg__cost[256][32];
 
+/* Mode W-MLP: 1 / (1 + m/256) in its features; the scale of a bucket in 1/256. */
+extern const uint32_t swg__reciprocal[256];
+extern const int64_t swg__scale[SWG__WIDE_BUCKETS];
+
 #endif

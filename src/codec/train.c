@@ -88,17 +88,6 @@ static void predict_points(swg__training *t, const swg__stencil *model) {
     }
 }
 
-uint64_t swg__stencil_price(swg__training *t, const swg__stencil *model) {
-    uint64_t cost = 0;
-    predict_points(t, model);
-    for (int64_t i = 0; i < t->count; i++) {
-        const struct swg__point *p = &t->point[i];
-        if (!(t->mark[i] & SWG__SAMPLE_MASKED))
-            cost += swg__residual_cost(model->bucket[p->activity][p->before], p->phase, p->e);
-    }
-    return cost;
-}
-
 void swg__stencil_spread(swg__stencil *model) {
     for (int c = 0; c < 128; c++)
         if (c < model->c_min || c > model->c_max)

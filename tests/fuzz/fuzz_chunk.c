@@ -4,21 +4,14 @@
 #include <stdlib.h>
 #include "codec/container.h"
 #include "codec/net.h"
+#include "../codec_causal.h"
 #include "swage/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A network of kind 6, edge 3, 4 latents, one hidden layer with a table. */
 static void put_network(swg__text *out) {
-    size_t start = out->length, blob;
-    swg__section_begin(out, "MODL", 0);
-    swg__put32(out, 1);
-    for (int i = 0; i < 32; i++)
-        swg__put8(out, 0);
-    swg__put16(out, SWG__KIND_SWAE);
-    swg__put16(out, 0);
-    swg__put32(out, 0);
-    blob = out->length;
+    const size_t blob = out->length;
     swg__put(out, "SWMD", 4);
     swg__put32(out, SWG__KIND_SWAE);
     swg__put64(out, 0);
@@ -38,19 +31,44 @@ static void put_network(swg__text *out) {
     for (unsigned i = 0; i < 27 * 8; i++)
         swg__put8(out, i % 8 > 4 ? 0 : i * 91);
     swg__put_padding(out, blob);
-    uint8_t *p = (uint8_t *)out->data + start;
-    size_t length = out->length - blob;
-    swg__store32((uint8_t *)out->data + blob + 8, (uint32_t)length);
-    swg__store32(p + 56, (uint32_t)length);
-    swg__sha256(out->data + blob, length, p + 20);
-    swg__store64(p + 8, 44 + length);
+    swg__store32((uint8_t *)out->data + blob + 8, (uint32_t)(out->length - blob));
+}
+
+static void put_causal(swg__text *out) {
+    static const int width[] = {28, 6, 2};
+    causal_blob(out, width, 2);
+}
+
+static void put_models(swg__text *out) {
+    static const struct { int kind; void (*put)(swg__text *out); } models[] = {{SWG__KIND_SWAE, put_network}, {SWG__KIND_CAUSAL, put_causal}};
+    const size_t start = out->length;
+    swg__section_begin(out, "MODL", 0);
+    swg__put32(out, 2);
+    for (int i = 0; i < 2; i++) {
+        const size_t head = out->length, blob = head + 40;
+        for (int k = 0; k < 32; k++)
+            swg__put8(out, 0);
+        swg__put32(out, (uint32_t)models[i].kind);
+        swg__put32(out, 0);
+        models[i].put(out);
+        swg__store32((uint8_t *)out->data + head + 36, (uint32_t)(out->length - blob));
+        swg__sha256(out->data + blob, out->length - blob, (uint8_t *)out->data + head);
+    }
+    swg__store64((uint8_t *)out->data + start + 8, out->length - start - SWG__FRAME_BYTES + 4);
     swg__section_end(out, start);
+}
+
+/* Number of the model that suits the record's mode. */
+static uint16_t model_of(const swg__record_head *head) {
+    if (head->mode == SWG__MODE_B)
+        return 0;
+    return head->mode == SWG__MODE_W && !(head->flags & SWG__FLAG_LOCAL) ? 1 : SWG__NO_MODEL;
 }
 
 static void build(const uint8_t *data, size_t size, swg__text *out) {
     static const int64_t dims[8][4] = {{1, 1, 1, 1},  {1, 1, 1, 200}, {1, 1, 17, 19}, {1, 6, 7, 8}, {3, 4, 5, 6}, {9, 3, 3, 3}, {1, 2, 1, 1}, {1, 70, 2, 3}};
     static const swg_element types[8] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64, SWG_ELEMENT_I8, SWG_ELEMENT_U16, SWG_ELEMENT_I32, SWG_ELEMENT_I64, SWG_ELEMENT_U64, SWG_ELEMENT_F32};
-    swg__header h = {.type = types[data[0] & 7], .ndim = 4, .axis_map = SWG__IDENTITY_MAP, .n_models = 1, .off_models = 196, .n_chunks = 1};
+    swg__header h = {.type = types[data[0] & 7], .ndim = 4, .axis_map = SWG__IDENTITY_MAP, .n_models = 2, .off_models = 196, .n_chunks = 1};
     h.grid.type = h.type;
     if (data[0] & 8) {
         h.bound = SWG_BOUND_ABS;
@@ -74,7 +92,7 @@ static void build(const uint8_t *data, size_t size, swg__text *out) {
         values *= (uint32_t)h.dims[i];
     }
     swg__header_write(&h, NULL, NULL, out);
-    put_network(out);
+    put_models(out);
     swg__draft draft;
     swg__draft_init(&draft, out->ctx);
     draft.head.n_values = values;
@@ -83,7 +101,7 @@ static void build(const uint8_t *data, size_t size, swg__text *out) {
     draft.head.sub_shift = data[4];
     draft.head.lanes_log2 = data[5];
     draft.head.flags = swg__load16(data + 6);
-    draft.head.model_ref = 0;
+    draft.head.model_ref = model_of(&draft.head);
     swg__cursor in = {.at = data + 8, .end = data + size};
     while (swg__left(&in) >= 3) {
         uint32_t kind = swg__take8(&in) & 15, length = swg__take16(&in);

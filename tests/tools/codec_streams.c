@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../codec_causal.h"
 #include "base.h"
+#include "codec/model.h"
 #include "swage/codec.h"
 
 enum { MOST_VALUES = 1 << 13, MOST_BYTES = 4096, EDGE = 5, LATENTS = 4 };
@@ -35,12 +37,14 @@ typedef struct stream_case {
     spoil spoil;
     int64_t dims[4]; /* 0: no such axis */
     swg_codec_opts opts;
-    bool blocks, network;
+    bool blocks;
+    enum { NO_MODEL, NETWORK, CAUSAL, MODELS } model;
 } stream_case;
 
 #define PLANES_OFF (1u << SWG_MODE_PLANES)
 #define STENCIL_OFF (1u << SWG_MODE_STENCIL)
 #define INTERP_ONLY (~(1u << SWG_MODE_INTERPOLATION))
+#define OTHERS_OFF (STENCIL_OFF | PLANES_OFF)
 #define LOSSLESS .opts = {.bound = SWG_BOUND_LOSSLESS}
 #define ABS(v) .opts = {.bound = SWG_BOUND_ABS, .value = (v)}
 #define REL(v) .opts = {.bound = SWG_BOUND_REL, .value = (v)}
@@ -115,9 +119,17 @@ static const stream_case cases[] = {
     {"interpolation_f64_2d", SWG_ELEMENT_F64, SMOOTH, CLEAN, {60, 50}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}},
     {"interpolation_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF, .fill = SWG_FILL_VALUE}},
     /* mode B-SWAE */
-    {"network_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .network = true},
-    {"network_f64_blocks", SWG_ELEMENT_F64, SMOOTH, CLEAN, {20, 5, 5, 5}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .blocks = true, .network = true},
-    {"network_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF, .fill = SWG_FILL_VALUE}, .network = true},
+    {"network_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .model = NETWORK},
+    {"network_f64_blocks", SWG_ELEMENT_F64, SMOOTH, CLEAN, {20, 5, 5, 5}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .blocks = true, .model = NETWORK},
+    {"network_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF, .fill = SWG_FILL_VALUE}, .model = NETWORK},
+    /* mode W-MLP */
+    {"mlp_f32_1d", SWG_ELEMENT_F32, SMOOTH, CLEAN, {2000}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .without = OTHERS_OFF}, .model = CAUSAL},
+    {"mlp_f32_2d", SWG_ELEMENT_F32, SMOOTH, CLEAN, {40, 50}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .without = OTHERS_OFF}, .model = CAUSAL},
+    {"mlp_f32_chunks", SWG_ELEMENT_F32, SMOOTH, CLEAN, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .chunk = {6, 7, 13}, .without = OTHERS_OFF}, .model = CAUSAL},
+    {"mlp_f32_wide", SWG_ELEMENT_F32, ROUGH, CLEAN, {11, 12, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 0.25, .without = OTHERS_OFF}, .model = CAUSAL},
+    {"mlp_f64_4d_fill", SWG_ELEMENT_F64, SMOOTH, HOLES, {3, 7, 8, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .without = OTHERS_OFF, .fill = SWG_FILL_VALUE}, .model = CAUSAL},
+    {"mlp_f64_specials", SWG_ELEMENT_F64, SMOOTH, SPECIALS, {9, 9, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .without = OTHERS_OFF, .fill = SWG_FILL_NONE}, .model = CAUSAL},
+    {"mlp_i16", SWG_ELEMENT_I16, SMOOTH, CLEAN, {10, 11, 12}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = OTHERS_OFF}, .model = CAUSAL},
 };
 
 static uint64_t next(uint64_t *state) { /* xorshift64* */
@@ -241,6 +253,24 @@ static swg_status open_network(swg_context *ctx, swg_codec_model **model) {
     return swg_codec_model_make(ctx, &n, sample[0], SAMPLE, model, NULL);
 }
 
+/* Sets of models: one by kind of case. */
+static swg_status open_models(swg_context *ctx, swg_codec_model *model[MODELS]) {
+    static const int width[] = {28, 8, 4, 2};
+    swg__text blob;
+    SWG__TRY(open_network(ctx, &model[NETWORK]));
+    SWG__TRY(swg_codec_model_new(ctx, &model[CAUSAL]));
+    swg__text_init(&blob, ctx);
+    causal_blob(&blob, width, 3);
+    const char *why = swg__model_add(model[CAUSAL], (const uint8_t *)blob.data, blob.length, NULL, 0, true);
+    swg__text_free(&blob);
+    return why ? swg__fail(ctx, SWG_EINVAL, "%s", why) : SWG_OK;
+}
+
+static void close_models(swg_context *ctx, swg_codec_model *model[MODELS]) {
+    for (int i = NETWORK; i < MODELS; i++)
+        swg_codec_model_free(ctx, model[i]);
+}
+
 /* ---- the three commands ---- */
 
 static uint64_t data[MOST_VALUES], restored[MOST_VALUES];
@@ -264,7 +294,7 @@ static uint32_t value_crc(swg_element type, const void *values, int64_t count, u
     return crc;
 }
 
-static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_model *model, swg_codec_buffer *out, swg_codec_stats *stats) {
+static int encode_case(swg_context *ctx, const stream_case *c, swg_codec_model *const model[MODELS], swg_codec_buffer *out, swg_codec_stats *stats) {
     swg_codec_array a;
     swg_codec_opts o = c->opts;
     bool is_float = c->type == SWG_ELEMENT_F32 || c->type == SWG_ELEMENT_F64;
@@ -272,7 +302,7 @@ static int encode_case(swg_context *ctx, const stream_case *c, const swg_codec_m
         return complain(ctx, c->name, "fill");
     make_array(c, &a, data, o.fill_bits);
     o.fill_bits = o.fill == SWG_FILL_VALUE ? o.fill_bits : 0;
-    o.model = c->network ? model : NULL;
+    o.model = model[c->model];
     if (strncmp(c->name, "poly", 4) != 0) /* a name says which mode the case is about */
         o.without |= 1u << SWG_MODE_POLY;
     o.without |= strncmp(c->name, "interp", 6) != 0 ? 1u << SWG_MODE_INTERPOLATION : 1u << SWG_MODE_POLY;
@@ -292,9 +322,9 @@ static int decode(swg_context *ctx, const char *name, const void *bytes, size_t 
 
 static int write_streams(swg_context *ctx, const char *folder) {
     char path[1024];
-    swg_codec_model *model = NULL;
-    if (open_network(ctx, &model) != SWG_OK)
-        return complain(ctx, "network", "quantise");
+    swg_codec_model *model[MODELS] = {0};
+    if (open_models(ctx, model) != SWG_OK)
+        return complain(ctx, "models", "open");
     snprintf(path, sizeof path, "%s/list.txt", folder);
     FILE *list = fopen(path, "w");
     int failed = !list;
@@ -322,7 +352,7 @@ static int write_streams(swg_context *ctx, const char *folder) {
     }
     if (list)
         failed |= fclose(list) != 0;
-    swg_codec_model_free(ctx, model);
+    close_models(ctx, model);
     return failed;
 }
 
@@ -361,9 +391,9 @@ static int check_streams(swg_context *ctx, const char *folder, uint32_t *all) {
 }
 
 static int hash_streams(swg_context *ctx, uint32_t *encoded, uint32_t *decoded) {
-    swg_codec_model *model = NULL;
-    if (open_network(ctx, &model) != SWG_OK)
-        return complain(ctx, "network", "quantise");
+    swg_codec_model *model[MODELS] = {0};
+    if (open_models(ctx, model) != SWG_OK)
+        return complain(ctx, "models", "open");
     int failed = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0] && !failed; i++) {
         swg_codec_buffer out = {0};
@@ -371,12 +401,12 @@ static int hash_streams(swg_context *ctx, uint32_t *encoded, uint32_t *decoded) 
         *encoded = failed ? *encoded : swg__crc32c(*encoded, out.data, out.bytes);
         swg_codec_buffer_free(ctx, &out);
     }
-    swg_codec_model_free(ctx, model);
+    close_models(ctx, model);
     return failed;
 }
 
 int main(int argc, char **argv) {
-    static const char *const isas[] = {"scalar", "sse2", "avx2", "avx512"};
+    static const char *const isas[] = {"scalar", "sse2", "avx2", "avx512", "avx512_vnni"};
     bool write = argc == 3 && strcmp(argv[1], "write") == 0, check = argc == 3 && strcmp(argv[1], "check") == 0;
     if (!write && !check && !(argc == 2 && strcmp(argv[1], "hash") == 0)) {
         fprintf(stderr, "usage: codec_streams write FOLDER | check FOLDER | hash\n");

@@ -1,8 +1,9 @@
-/* test_codec_stencil.c - proves: mode W computes what its definition says. A second decoder, written from the definition with
+/* test_codec_stencil.c - proves: mode W computes what its definition says, with weights of its own and with models. A second decoder, written from the definition with
  * plain loops (border rule point by point, fronts by sorting, tables by linear search), must agree with the library's on every
  * shape; features and sums have the published values on every instruction set.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "codec/stencil.h"
+#include "codec_causal.h"
 #include "codec_testing.h"
 #include "context.h"
 
@@ -72,11 +73,42 @@ static int64_t floor_shift(int64_t v, int shift) {
     return v >= 0 ? v / unit : -((-v + unit - 1) / unit);
 }
 
-/* Levels of a record of mode W, from its definition. */
-static void slow_decode(const swg__record *record, const int64_t extent[4], int64_t *u) {
+/* Features, network and what its sums mean: the correction of mu, and *b. net: NET of the model. */
+static int64_t slow_network(const uint8_t *net, const int64_t d[SWG__TAPS], int64_t size, int log, int m, int c, bool wide, int *b) {
+    int64_t x[1024] = {0}, y[1024] = {0}, g = (2 * 110592 * 256 + 256 + m) / (2 * (256 + m));
+    for (int k = 1; k < SWG__TAPS; k++)
+        x[k - 1] = floor_shift(d[k] * g + ((int64_t)1 << (log + 5)), log + 6);
+    x[27] = 2 * c - 64;
+    for (int k = 0; k < SWG__FEATURES; k++)
+        x[k] = x[k] < -127 ? -127 : x[k] > 127 ? 127 : x[k];
+    int layers = size ? net[0] : 0;
+    const uint8_t *at = net + 4;
+    for (int l = 0; l < layers; l++) {
+        int in = swg__load16(at), out = swg__load16(at + 2), shift = at[4], row = (in + 3) / 4 * 4;
+        for (int j = 0; j < out; j++) {
+            int64_t sum = (int32_t)swg__load32(at + 8 + 4 * j), v;
+            for (int i = 0; i < in; i++)
+                sum += x[i] * (int8_t)at[8 + 4 * out + j * row + i];
+            v = floor_shift(sum + ((int64_t)1 << shift) / 2, shift);
+            y[j] = l == layers - 1 ? sum : v < 0 ? 0 : v > 255 ? 255 : v;
+        }
+        memcpy(x, y, sizeof x);
+        at += 8 + 4 * out + out * row;
+    }
+    int64_t o = floor_shift(x[0] + 16, 5), bucket = floor_shift(2048 * *b + 4 * x[1] + 1024, 11), most = wide ? 127 : 63;
+    o = o < -512 ? -512 : o > 511 ? 511 : o;
+    *b = (int)(bucket < 0 ? 0 : bucket > most ? most : bucket);
+    return floor_shift(o * (int64_t)floor(256 * pow(2, (*b - 20) / 4.0) + 0.5) + 512, 10);
+}
+
+/* Levels of a record of mode W, from its definition. blob: the record's model, NULL if it has none. */
+static void slow_decode(const swg__record *record, const uint8_t *blob, const int64_t extent[4], int64_t *u) {
     swg__stencil model;
     bool wide = record->head.flags & SWG__FLAG_WIDE;
-    assert_null(swg__stencil_read(record->stream[SWG__PARAM], wide, &model));
+    swg__span param = record->stream[SWG__PARAM];
+    if (blob)
+        param = (swg__span){blob + CAUSAL_BODY, CAUSAL_NET - CAUSAL_BODY};
+    assert_null(swg__stencil_read(param, wide, &model));
     slow_stream s = {.lanes = 1u << record->head.lanes_log2, .raw = record->stream[SWG__RAW].data};
     const uint8_t *rans = record->stream[SWG__RANS].data;
     for (uint32_t i = 0; i < s.lanes; i++)
@@ -91,12 +123,12 @@ static void slow_decode(const swg__record *record, const int64_t extent[4], int6
                     int64_t x = t - 7 * z - 3 * y, at = (z * n[1] + y) * n[2] + x;
                     if (x < 0 || x >= n[2])
                         continue;
-                    int64_t anchor = slow_tap(u, n, z, y, x, 0), sum = 0, size = 0;
+                    int64_t anchor = slow_tap(u, n, z, y, x, 0), sum = 0, size = 0, d[SWG__TAPS];
                     for (int k = 1; k < SWG__TAPS; k++) {
-                        int64_t d = slow_tap(u, n, z, y, x, k) - anchor;
-                        d = d < least ? least : d > limit ? limit : d;
-                        sum += model.w[k] * d;
-                        size += llabs(d);
+                        d[k] = slow_tap(u, n, z, y, x, k) - anchor;
+                        d[k] = d[k] < least ? least : d[k] > limit ? limit : d[k];
+                        sum += model.w[k] * d[k];
+                        size += llabs(d[k]);
                     }
                     size = 4 * size + 27;
                     int log = 0, most = wide ? 127 : 63;
@@ -106,8 +138,12 @@ static void slow_decode(const swg__record *record, const int64_t extent[4], int6
                     int c = 4 * (log - 4) + (int)(m / 64);
                     c = c > most ? most : c;
                     int r = x == 0 ? 2 : e[at - 1] == 0 ? 0 : llabs(e[at - 1]) == 1 ? 1 : 2;
-                    int64_t mu = floor_shift(sum + 256, 9), p = floor_shift(mu + 8, 4);
-                    e[at] = slow_residual(&s, model.bucket[c][r], (int)(mu - 16 * p));
+                    int b = model.bucket[c][r];
+                    int64_t mu = floor_shift(sum + 256, 9);
+                    if (blob && record->head.submode == 1) /* of the first point of a slice the network says nothing */
+                        mu += slow_network(blob + CAUSAL_NET, d, at ? size : 0, log, (int)m, c, wide, &b);
+                    int64_t p = floor_shift(mu + 8, 4);
+                    e[at] = slow_residual(&s, b, (int)(mu - 16 * p));
                     u[at] = anchor + p + e[at];
                 }
     free(e);
@@ -126,17 +162,24 @@ static swg__chunk make_chunk(swg_context *ctx, swg__isa isa, swg_element type, d
     return c;
 }
 
-/* Codes the chunk, decodes it by both decoders and by every instruction set. */
-static void both_decoders(swg_context *ctx, swg_element type, double step, const int64_t extent[4], void *values, bool wide) {
+/* Codes the chunk, decodes it by both decoders and by every instruction set; every one codes it alike. blob: the model to code it with,
+ * NULL: weights of its own. */
+static void both_decoders_of(swg_context *ctx, swg_element type, double step, const int64_t extent[4], void *values, bool wide,
+                             const swg__text *blob) {
     swg__chunk c = make_chunk(ctx, ctx->isa, type, step, extent, values);
     swg__draft draft;
     swg__text out;
     swg__record record;
     bool coded;
+    swg__stencil model = {0};
+    if (blob)
+        assert_null(causal_open(ctx, ctx->isa, blob->data, blob->length, &model));
     swg__draft_init(&draft, ctx);
-    assert_ok(ctx, swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
+    assert_ok(ctx, blob ? swg__stencil_encode_trained(&c, &model, INT64_MAX / 2, &draft, &coded) : swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
     assert_true(coded);
     if (draft.head.mode == SWG__MODE_W) {
+        assert_int_equal((draft.head.flags & SWG__FLAG_LOCAL) == 0, blob != NULL);
+        assert_int_equal(draft.head.submode, model.net != NULL);
         size_t size = (size_t)swg_element_bytes(type), bytes = (size_t)c.count * size;
         assert_int_equal((draft.head.flags & SWG__FLAG_WIDE) != 0, wide);
         draft.head.n_values = (uint32_t)c.count;
@@ -145,29 +188,64 @@ static void both_decoders(swg_context *ctx, swg_element type, double step, const
         assert_null(swg__record_parse((uint8_t *)out.data, out.length, (uint32_t)c.count, 0, &record));
         int64_t *u = calloc((size_t)c.count, sizeof *u);
         void *slow = calloc((size_t)c.count, size), *fast = calloc((size_t)c.count, size);
-        slow_decode(&record, extent, u);
+        slow_decode(&record, blob ? (const uint8_t *)blob->data : NULL, extent, u);
         c.values = slow;
         assert_null(swg__levels_store(&c, 0, u, 0, c.count));
         if (record.stream[SWG__OUTLIERS].data)
             assert_null(swg__outliers_read(&c, record.stream[SWG__OUTLIERS]));
         for (int isa = 0; isa <= (int)ctx->isa; isa++) {
             swg__chunk d = make_chunk(ctx, (swg__isa)isa, type, step, extent, fast);
+            swg__stencil other = {0};
             memset(fast, 0x77, bytes);
-            const char *why = swg__stencil_decode(&d, NULL, &record);
+            if (blob)
+                assert_null(causal_open(ctx, (swg__isa)isa, blob->data, blob->length, &other));
+            const char *why = swg__stencil_decode(&d, blob ? &other : NULL, &record);
             if (why)
                 fail_msg("%lldx%lldx%lldx%lld: %s", (long long)extent[0], (long long)extent[1], (long long)extent[2], (long long)extent[3], why);
             if (record.stream[SWG__OUTLIERS].data)
                 assert_null(swg__outliers_read(&d, record.stream[SWG__OUTLIERS]));
             assert_memory_equal(slow, fast, bytes);
+            if (blob) {
+                swg__draft again;
+                d.values = values;
+                swg__draft_init(&again, ctx);
+                assert_ok(ctx, swg__stencil_encode_trained(&d, &other, INT64_MAX / 2, &again, &coded));
+                for (int k = 1; k < SWG__STREAM_KINDS; k++) {
+                    assert_int_equal(again.stream[k].length, draft.stream[k].length);
+                    if (again.stream[k].length)
+                        assert_memory_equal(again.stream[k].data, draft.stream[k].data, draft.stream[k].length);
+                }
+                swg__draft_free(&again);
+                swg__causal_close(ctx, &other);
+            }
         }
         if (step == 0)
             assert_memory_equal(values, fast, bytes);
+        if (blob) {
+            assert_string_equal(swg__stencil_decode(&c, NULL, &record), "weights are neither in the record nor in a model");
+            record.head.submode ^= 1;
+            assert_string_equal(swg__stencil_decode(&c, &model, &record), "chunk and model disagree about a network");
+        }
         free(fast);
         free(slow);
         free(u);
         swg__text_free(&out);
     }
     swg__draft_free(&draft);
+    swg__causal_close(ctx, &model);
+}
+
+static void both_decoders(swg_context *ctx, swg_element type, double step, const int64_t extent[4], void *values, bool wide) {
+    static const int light[] = {28, 16, 8, 2}, odd[] = {28, 5, 2};
+    static const struct { const int *width; int layers; } models[] = {{light, 3}, {odd, 2}, {NULL, 0}};
+    both_decoders_of(ctx, type, step, extent, values, wide, NULL);
+    for (int i = 0; i < 3; i++) {
+        swg__text blob;
+        swg__text_init(&blob, ctx);
+        causal_blob(&blob, models[i].width, models[i].layers);
+        both_decoders_of(ctx, type, step, extent, values, wide, &blob);
+        swg__text_free(&blob);
+    }
 }
 
 static void shapes(void **state) {
@@ -175,7 +253,7 @@ static void shapes(void **state) {
     static const int64_t extents[][4] = {
         {1, 1, 1, 2},  {1, 1, 1, 37}, {1, 1, 2, 1},  {1, 1, 9, 1},   {1, 5, 1, 1},  {1, 1, 2, 2},  {1, 2, 3, 4},    {1, 3, 4, 5}, {1, 7, 7, 7},
         {3, 7, 7, 7},  {1, 1, 20, 30}, {1, 4, 1, 50}, {2, 5, 3, 1},  {1, 9, 8, 3},  {1, 6, 40, 41}, {1, 12, 13, 70}, {1, 2, 2, 2}, {4, 1, 1, 3},
-        {1, 20, 2, 19}, {1, 33, 1, 2}};
+        {1, 20, 2, 19}, {1, 33, 1, 2}, {1, 1, 1, 257}, {1, 1, 3, 600}};
     static float x[20000];
     for (size_t i = 0; i < sizeof extents / sizeof extents[0]; i++) {
         uint64_t seed = 17 + i;
@@ -217,6 +295,9 @@ static void extremes(void **state) {
     for (int i = 0; i < 396; i++)
         shorts[i] = (int16_t)(noise(&seed) % 300);
     both_decoders(ctx, SWG_ELEMENT_I16, 7, n, shorts, false);
+    for (int i = 0; i < 396; i++)
+        whole[i] = ((int64_t)1 << 32) + i % 3; /* the first level's low word says nothing of its size */
+    both_decoders(ctx, SWG_ELEMENT_I64, 0, n, whole, false);
 }
 
 /* The border rule: what the taps of given points read in a 4 x 4 x 4 chunk. */

@@ -17,6 +17,12 @@ static inline int find_symbol(const uint16_t start[32], uint32_t slot) {
     return above ? __builtin_ctzll(above) / 2 - 1 : 31;
 }
 
+/* Gathers 32 bits at 2 * index; the upper half is the next entry. */
+typedef int32_t eight __attribute__((vector_size(32)));
+static inline eight lookup(const uint16_t *table, eight index) {
+    return (eight)_mm256_i32gather_epi32((const int *)(const void *)table, (__m256i)index, 2) & 0xFFFF;
+}
+
 #include "codec/kernels.inc.h"
 #else
 typedef int swg__no_avx2; /* an empty file is not C */

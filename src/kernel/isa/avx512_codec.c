@@ -13,6 +13,12 @@ static inline int find_symbol(const uint16_t start[32], uint32_t slot) {
     return __builtin_popcount(below) - 1;
 }
 
+/* The table is two registers; the upper half of an index is 0 and finds entry 0. */
+typedef int32_t sixteen __attribute__((vector_size(64)));
+static inline sixteen lookup(const uint16_t *table, sixteen index) {
+    return (sixteen)_mm512_permutex2var_epi16(_mm512_loadu_si512(table), (__m512i)index, _mm512_loadu_si512(table + 32)) & 0xFFFF;
+}
+
 #include "codec/kernels.inc.h"
 #else
 typedef int swg__no_avx512; /* an empty file is not C */

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #define LANES 2
+#define LOOKUP_BY_LOOP
 #define KERNELS swg__codec_kernels_scalar
 
 /* Five halvings. */

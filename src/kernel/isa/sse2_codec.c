@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define LANES 2
+#define LOOKUP_BY_LOOP
 #define KERNELS swg__codec_kernels_sse2
 
 /* Number of starts <= slot, less one: starts rise and fit int16, so the mask of "start > slot" begins where the symbol ends. */
