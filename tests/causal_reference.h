@@ -1,4 +1,4 @@
-/* causal_reference.h - mode W-MLP written a second time from docs/format.md, plain and slow: code lengths of a chunk's interior with the
+/* causal_reference.h - mode W-MLP written a second time from docs/format.md, plain and slow: code lengths of a chunk's points with the
  * model of a blob of kind 2, its network on or off. Checks and measures what training makes.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef CAUSAL_REFERENCE_H
@@ -97,11 +97,11 @@ static swg_status reference_row(void *user, int64_t row, const swg__training *t)
             mu += (reference_clamp((o[0] + 16) >> 5, -512, 511) * scale + 512) >> 10;
         }
         const int64_t guess = (mu + 8) >> 4, residual = (int64_t)t->target[i] - guess;
-        if (!(t->mark[i] & SWG__SAMPLE_BORDER)) {
+        if (!(t->mark[i] & SWG__SAMPLE_MASKED)) {
             out->bits += swg__residual_cost(b, (int)(mu - 16 * guess), residual) / 256.0;
             out->points++;
         }
-        before = t->mark[i] & SWG__SAMPLE_BORDER ? 2 : residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
+        before = t->mark[i] & SWG__SAMPLE_MASKED ? 2 : residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
     }
     return SWG_OK;
 }

@@ -4,7 +4,7 @@
 #include "causal_train.h"
 #include "context.h"
 
-enum { LEAST_POINTS = 2048, CHECKS = 16, TICKS = 4 }; /* TICKS: words on progress for each check */
+enum { LEAST_POINTS = 2048, CHECKS = 16, TICKS = 4, PATIENCE = 1000 }; /* TICKS: words on progress for each check */
 enum { HELD_ROWS = 8 };
 
 /* For the plans' widths and steps see docs/codec.md. */
@@ -71,7 +71,7 @@ static swg_status take_row(void *user, int64_t row, const swg__training *t) {
     }
     bool start = true;
     for (int64_t i = 0; i < t->count; i++) {
-        if (t->mark[i] & SWG__SAMPLE_BORDER) {
+        if (t->mark[i] & SWG__SAMPLE_MASKED) {
             start = true;
             continue;
         }
@@ -188,6 +188,20 @@ static void better_buckets(fit *f) {
 
 /* ---- training ---- */
 
+/* Bytes that the network adds to a model of kind 1. */
+static size_t net_bytes(const swg__causal_fitter *f) {
+    size_t bytes = 4;
+    for (int l = 0; l < SWG__CAUSAL_LAYERS; l++)
+        bytes += 8 + (size_t)f->layer[l].out * (4 + (size_t)(f->layer[l].in + 3) / 4 * 4);
+    return bytes;
+}
+
+/* Whether a network of `bits` per value pays. */
+static bool pays(const fit *f, double bits) {
+    const double stencil = f->report->stencil_bits[1];
+    return bits < 0.995 * stencil && (stencil - bits) * (double)f->report->values > 8 * (double)net_bytes(&f->fitter);
+}
+
 /* Prices the network as it stands and keeps it if it is the best one so far. */
 static swg_status check(fit *f) {
     double bits[2];
@@ -207,6 +221,8 @@ static swg_status train(fit *f) {
     f->best = swg__alloc(f->ctx, (size_t)n->parameters * sizeof *f->best);
     if (!f->best)
         return swg__fail_memory(f->ctx, (size_t)n->parameters * sizeof *f->best, "a causal network");
+    if (o->stop && *o->stop) /* nothing to show yet */
+        return swg__fail(f->ctx, SWG_EINTERRUPTED, "stopped");
     f->report->network_bits[1] = INFINITY;
     int64_t ticks = 0;
     for (double done = 0; done < 1;) {
@@ -217,6 +233,8 @@ static swg_status train(fit *f) {
             continue;
         if (++ticks % TICKS == 0 || done >= 1)
             SWG__TRY(check(f));
+        if (done >= 0.25 && n->step >= PATIENCE && !pays(f, f->report->network_bits[1])) /* hopeless */
+            done = 1;
         if (o->progress)
             o->progress(o->user, done < 1 ? done : 1, isinf(f->report->network_bits[1]) ? f->report->stencil_bits[1] : f->report->network_bits[1]);
     }
@@ -262,20 +280,6 @@ static void write_net(const swg__causal_fitter *f, swg__text *out) {
             for (int i = 0; i < (d->in + 3) / 4 * 4; i++)
                 swg__put8(out, (uint8_t)(int8_t)f->quantised[d->weight + (int64_t)j * d->stride + i]);
     }
-}
-
-/* Bytes that the network adds to a model of kind 1. */
-static size_t net_bytes(const swg__causal_fitter *f) {
-    size_t bytes = 4;
-    for (int l = 0; l < SWG__CAUSAL_LAYERS; l++)
-        bytes += 8 + (size_t)f->layer[l].out * (4 + (size_t)(f->layer[l].in + 3) / 4 * 4);
-    return bytes;
-}
-
-/* Whether a network of `bits` per value pays. */
-static bool pays(const fit *f, double bits) {
-    const double stencil = f->report->stencil_bits[1];
-    return bits < 0.995 * stencil && (stencil - bits) * (double)f->report->values > 8 * (double)net_bytes(&f->fitter);
 }
 
 static swg_status fit_points(fit *f, swg__text *blob) {

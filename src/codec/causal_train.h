@@ -21,7 +21,7 @@ typedef struct swg__causal_report {
 } swg__causal_report;
 
 /* Appends a blob of kind 2 to an empty text, nothing if the network is not better than the stencil alone: a model of kind 1 does as
- * well then. Ended by opts->stop, it keeps the best network so far. Same arrays, seed and plan, and opts->seconds 0: same blob, whatever
+ * well then. Ended by opts->stop, it keeps the best network so far; SWG_EINTERRUPTED if there is none. Same arrays, seed and plan, and opts->seconds 0: same blob, whatever
  * the threads and the instruction set. report may be NULL. */
 swg_status swg__fit_causal_plan(swg_context *ctx, const swg_codec_array *arrays, int64_t count, const swg_codec_opts *bound,
                                 const swg__fit_opts *opts, const swg__causal_plan *plan, swg__text *blob, swg__causal_report *report);

@@ -28,11 +28,12 @@ typedef struct swg__trainer {
     int kind;
     swg__fit_fn *fit;
     bool pools;                         /* quick, and worth training on several variables together as well */
+    bool named;                         /* runs only where it is asked for by its name */
     const char *help;
 } swg__trainer;
 extern const swg__trainer swg__trainers[];
 extern const int swg__trainer_count;
-bool swg__trainer_named(const char *list, int trainer); /* list with commas; NULL or empty: all */
+bool swg__trainer_named(const char *list, int trainer); /* list with commas; NULL or empty: all but those with `named` */
 
 /* ---- what there is to learn from ---- */
 

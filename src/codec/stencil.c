@@ -482,19 +482,18 @@ swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__traini
 }
 
 swg_status swg__stencil_rows(const swg__chunk *chunk, int64_t first, int64_t step, swg__row_fn fn, void *user) {
-    const int64_t length = chunk->extent[3] - 1, rows = chunk->count / chunk->extent[3];
+    const int64_t length = chunk->extent[3], rows = chunk->count / length;
     levels l;
     bool possible;
     swg_status status = open_levels(chunk, &l, &possible);
     swg__training t = {.count = length};
-    possible = possible && length > 0;
     if (status == SWG_OK && possible)
         status = training_room(chunk->ctx, length, &t);
     for (int64_t r = first; status == SWG_OK && possible && r < rows; r += step) {
         if (l.full.data)
-            sample_row_long(&l.full, chunk->mask, l.slice_step, r, 1, length, t.d, t.target, t.mark);
+            sample_row_long(&l.full, chunk->mask, l.slice_step, r, 0, length, t.d, t.target, t.mark);
         else
-            sample_row_short(&l.brief, chunk->mask, l.slice_step, r, 1, length, t.d, t.target, t.mark);
+            sample_row_short(&l.brief, chunk->mask, l.slice_step, r, 0, length, t.d, t.target, t.mark);
         status = fn(user, r, &t);
     }
     swg__training_close(chunk->ctx, &t);

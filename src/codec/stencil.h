@@ -56,7 +56,7 @@ swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__traini
 void swg__training_close(swg_context *ctx, swg__training *t);
 bool swg__training_wide(const swg__training *t); /* a difference saturates without WIDE */
 
-/* Calls fn for rows first, first + step, ... of a chunk (all slices' rows in scan order) with the points x = 1 .. nx - 1 of the row;
+/* Calls fn for rows first, first + step, ... of a chunk (all slices' rows in scan order) with all points of the row;
  * stops at the first failure. Never called where the levels are too large for mode W. */
 typedef swg_status (*swg__row_fn)(void *user, int64_t row, const swg__training *sample);
 swg_status swg__stencil_rows(const swg__chunk *chunk, int64_t first, int64_t step, swg__row_fn fn, void *user);
