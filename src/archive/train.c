@@ -2,6 +2,7 @@
  * In: HDF5 arrays. Out: models added to a set, bits per value before and after.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "archive/archive.h"
@@ -45,9 +46,11 @@ static swg_status read_array(const lesson *l, int64_t index, swg_codec_array *ar
 
 static void tell(void *user, double done, double bits) {
     const lesson *l = user;
-    (void)bits;
+    char what[64] = "training";
+    if (isfinite(bits))
+        snprintf(what, sizeof what, "training, %.3f bits per value", bits);
     int64_t part = (int64_t)(PARTS * (done < 0 ? 0 : done > 1 ? 1 : done));
-    swg__archive_progress(l->hooks, l->place * PARTS + (part < PARTS ? part : PARTS - 1), l->places * PARTS, "training", l->variable);
+    swg__archive_progress(l->hooks, l->place * PARTS + (part < PARTS ? part : PARTS - 1), l->places * PARTS, what, l->variable);
 }
 
 /* Trains on the first `most` arrays, thinned out evenly to what memory allows. kinds, name: of the models. */

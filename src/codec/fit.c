@@ -5,8 +5,10 @@
 #include "fit.h"
 
 const swg__trainer swg__trainers[] = {
-    {"stencil", SWG__KIND_STENCIL, swg__fit_stencil, true, "weights and buckets of the stencil, shared by all chunks"},
-    {"law", SWG__KIND_LAW, swg__fit_law, true, "scales of the polynomial mode's coefficients"},
+    {"stencil", SWG__KIND_STENCIL, swg__fit_stencil, true, false, "weights and buckets of the stencil, shared by all chunks"},
+    {"law", SWG__KIND_LAW, swg__fit_law, true, false, "scales of the polynomial mode's coefficients"},
+    {"causal", SWG__KIND_CAUSAL, swg__fit_causal, false, false, "a stencil corrected by a small network, 28-16-8-2 (mode W-MLP); some 10 s"},
+    {"causal-deep", SWG__KIND_CAUSAL, swg__fit_causal_deep, false, true, "the same with 28-64-32-2; a minute, where asked for by name"},
 };
 const int swg__trainer_count = sizeof swg__trainers / sizeof swg__trainers[0];
 
@@ -103,7 +105,9 @@ static bool listed(const char *list, const char *name) {
     return found;
 }
 
-bool swg__trainer_named(const char *list, int trainer) { return listed(list, swg__trainers[trainer].name); }
+bool swg__trainer_named(const char *list, int trainer) {
+    return listed(list, swg__trainers[trainer].name) && !(swg__trainers[trainer].named && !(list && *list));
+}
 
 static swg_status check_kinds(swg_context *ctx, const char *list) {
     for (const char *at = list; at && *at;) {

@@ -11,7 +11,7 @@ typedef struct swg__fit_opts {
     double seconds;                     /* 0: as many steps as the kind thinks right, and then the blob depends on data and seed only; else: stop after so long */
     void (*progress)(void *user, double done, double bits); /* done 0..1; bits per value at present, NaN unknown; NULL: none */
     void *user;
-    const volatile sig_atomic_t *stop;  /* not 0: return SWG_EINTERRUPTED soon; NULL: never */
+    const volatile sig_atomic_t *stop;  /* not 0: return soon, SWG_EINTERRUPTED or the best so far; NULL: never */
 } swg__fit_opts;
 
 /* Learns from arrays of one variable (or of several, if it pools), one bound for all, resolved array by array. blob: receives a finished blob (swg__blob_begin .. end),
@@ -19,7 +19,7 @@ typedef struct swg__fit_opts {
 typedef swg_status swg__fit_fn(swg_context *ctx, const swg_codec_array *arrays, int64_t count, const swg_codec_opts *bound,
                                const swg__fit_opts *opts, swg__text *blob);
 
-swg__fit_fn swg__fit_stencil, swg__fit_law;
+swg__fit_fn swg__fit_stencil, swg__fit_law, swg__fit_causal, swg__fit_causal_deep;
 
 /* ---- the table: `swage train codec/NAME` and `swage compress --train=NAME` run all rows of a name ---- */
 
@@ -28,11 +28,12 @@ typedef struct swg__trainer {
     int kind;
     swg__fit_fn *fit;
     bool pools;                         /* quick, and worth training on several variables together as well */
+    bool named;                         /* runs only where it is asked for by its name */
     const char *help;
 } swg__trainer;
 extern const swg__trainer swg__trainers[];
 extern const int swg__trainer_count;
-bool swg__trainer_named(const char *list, int trainer); /* list with commas; NULL or empty: all */
+bool swg__trainer_named(const char *list, int trainer); /* list with commas; NULL or empty: all but those with `named` */
 
 /* ---- what there is to learn from ---- */
 

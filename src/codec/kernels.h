@@ -76,6 +76,10 @@ typedef struct swg__codec_kernels {
     void (*poly_gaps)(const double *x, const double *p, int64_t count, double *some, double *sum);
     /* True if every level restores its value inside the bound without a closer look; worst: largest error, raised. */
     bool (*poly_check)(const double *x, const double *u, int64_t count, const swg__grid *grid, double *worst);
+
+    /* c = start + a b, for training: a (m, k), its rows `stride` apart; b (k, n) and c (m, n), n a multiple of 16; start (m), one number
+     * for each row of c, or NULL. Every sum grows in the order of k: the same bits everywhere. */
+    void (*product)(const float *a, int64_t stride, const float *b, const float *start, int64_t m, int64_t k, int64_t n, float *c);
 } swg__codec_kernels;
 
 /* The table for an instruction set this build has and this machine can run (ctx->isa is one). */

@@ -308,9 +308,48 @@ static void linear(const int16_t *x, int64_t rows, int64_t stride, const int16_t
         }
 }
 
+/* ---- training ---- */
+
+typedef float vfull __attribute__((vector_size(8 * LANES)));
+enum { FULL = 2 * LANES };
+
+/* One block of the product, its sums in registers. */
+static inline __attribute__((always_inline)) void product_block(const float *a, int64_t stride, const float *b, const float *start, int64_t k,
+                                                                int64_t n, float *c, int rows, int vectors) {
+    vfull sum[4][2];
+    for (int j = 0; j < rows; j++)
+        for (int v = 0; v < vectors; v++)
+            sum[j][v] = (vfull){0} + (start ? start[j] : 0.f);
+    for (int64_t i = 0; i < k; i++) {
+        vfull x[2];
+        memcpy(x, b + i * n, (size_t)vectors * sizeof *x);
+        for (int j = 0; j < rows; j++)
+            for (int v = 0; v < vectors; v++)
+                sum[j][v] += a[j * stride + i] * x[v];
+    }
+    for (int j = 0; j < rows; j++)
+        memcpy(c + j * n, sum[j], (size_t)vectors * sizeof *sum[j]);
+}
+
+static void product(const float *a, int64_t stride, const float *b, const float *start, int64_t m, int64_t k, int64_t n, float *c) {
+    int64_t j = 0, v;
+    for (; j + 4 <= m; j += 4, a += 4 * stride, c += 4 * n, start += start ? 4 : 0) {
+        for (v = 0; v + 2 * FULL <= n; v += 2 * FULL)
+            product_block(a, stride, b + v, start, k, n, c + v, 4, 2);
+        if (v < n)
+            product_block(a, stride, b + v, start, k, n, c + v, 4, 1);
+    }
+    for (; j < m; j++, a += stride, c += n, start += start ? 1 : 0) {
+        for (v = 0; v + 2 * FULL <= n; v += 2 * FULL)
+            product_block(a, stride, b + v, start, k, n, c + v, 1, 2);
+        if (v < n)
+            product_block(a, stride, b + v, start, k, n, c + v, 1, 1);
+    }
+}
+
 #include "codec/poly_kernels.inc.h"
 
 const swg__codec_kernels KERNELS = {
     quantise_f32_32, quantise_f64_32, quantise_f32_64, quantise_f64_64, stencil_narrow, stencil_middle, stencil_wide, normal_sums, residuals, linear,
-    stencil_choices, stencil_guesses, poly_analysis, poly_synthesis, poly_quantise, poly_gaps, poly_check,
+    stencil_choices, stencil_guesses, poly_analysis, poly_synthesis, poly_quantise, poly_gaps, poly_check, product,
 };

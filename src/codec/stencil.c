@@ -291,15 +291,19 @@ void swg__training_close(swg_context *ctx, swg__training *t) {
     swg__free(ctx, t->d);
 }
 
+/* Room for `most` points. Returns SWG_ENOMEM; close in any case. */
+static swg_status training_room(swg_context *ctx, int64_t most, swg__training *t) {
+    t->d = swg__alloc(ctx, (size_t)most * (SWG__TAPS - 1) * sizeof *t->d);
+    t->target = swg__alloc(ctx, (size_t)most * sizeof *t->target);
+    t->mark = swg__alloc(ctx, (size_t)most);
+    t->point = swg__alloc(ctx, (size_t)most * sizeof *t->point);
+    return t->d && t->target && t->mark && t->point ? SWG_OK : swg__fail_memory(ctx, (size_t)most * SWG__TAPS * sizeof *t->d, "a training sample");
+}
+
 /* Samples the levels. Returns SWG_ENOMEM; close in any case. */
 static swg_status training_open(const swg__chunk *chunk, const levels *l, int64_t most, swg__training *t) {
     most = chunk->count < most ? chunk->count : most;
-    t->d = swg__alloc(chunk->ctx, (size_t)most * (SWG__TAPS - 1) * sizeof *t->d);
-    t->target = swg__alloc(chunk->ctx, (size_t)most * sizeof *t->target);
-    t->mark = swg__alloc(chunk->ctx, (size_t)most);
-    t->point = swg__alloc(chunk->ctx, (size_t)most * sizeof *t->point);
-    if (!t->d || !t->target || !t->mark || !t->point)
-        return swg__fail_memory(chunk->ctx, (size_t)most * SWG__TAPS * sizeof *t->d, "a training sample");
+    SWG__TRY(training_room(chunk->ctx, most, t));
     t->count = l->full.data ? sample_long(&l->full, chunk->mask, l->slices, l->slice_step, most, t->d, t->target, t->mark)
                             : sample_short(&l->brief, chunk->mask, l->slices, l->slice_step, most, t->d, t->target, t->mark);
     return SWG_OK;
@@ -513,6 +517,26 @@ swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__traini
     *t = (swg__training){0};
     if (status == SWG_OK && possible && !one_level(&l))
         status = training_open(chunk, &l, most, t);
+    levels_free(chunk->ctx, &l);
+    return status;
+}
+
+swg_status swg__stencil_rows(const swg__chunk *chunk, int64_t first, int64_t step, swg__row_fn fn, void *user) {
+    const int64_t length = chunk->extent[3], rows = chunk->count / length;
+    levels l;
+    bool possible;
+    swg_status status = open_levels(chunk, &l, &possible);
+    swg__training t = {.count = length};
+    if (status == SWG_OK && possible)
+        status = training_room(chunk->ctx, length, &t);
+    for (int64_t r = first; status == SWG_OK && possible && r < rows; r += step) {
+        if (l.full.data)
+            sample_row_long(&l.full, chunk->mask, l.slice_step, r, 0, length, t.d, t.target, t.mark);
+        else
+            sample_row_short(&l.brief, chunk->mask, l.slice_step, r, 0, length, t.d, t.target, t.mark);
+        status = fn(user, r, &t);
+    }
+    swg__training_close(chunk->ctx, &t);
     levels_free(chunk->ctx, &l);
     return status;
 }

@@ -41,7 +41,7 @@ const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model);
 typedef struct swg__training {
     double *d, *target;      /* (count, 27) differences to the anchor; the level's own */
     uint8_t *mark;           /* SWG__SAMPLE_START: first of a run along x; SWG__SAMPLE_BORDER; SWG__SAMPLE_MASKED */
-    struct swg__point {      /* scratch of swg__stencil_buckets */
+    struct swg__point {      /* scratch of swg__stencil_buckets: residual, phase and context of each */
         int64_t e;
         int8_t phase;
         uint8_t activity, before;
@@ -56,11 +56,22 @@ swg_status swg__training_open(const swg__chunk *chunk, int64_t most, swg__traini
 void swg__training_close(swg_context *ctx, swg__training *t);
 bool swg__training_wide(const swg__training *t); /* a difference saturates without WIDE */
 
+/* Calls fn for rows first, first + step, ... of a chunk (all slices' rows in scan order) with all points of the row;
+ * stops at the first failure. Never called where the levels are too large for mode W. */
+typedef swg_status (*swg__row_fn)(void *user, int64_t row, const swg__training *sample);
+swg_status swg__stencil_rows(const swg__chunk *chunk, int64_t first, int64_t step, swg__row_fn fn, void *user);
+
 /* Weighted least squares, rounded to Q13; all 0 where there is nothing to learn. SWG_ENOMEM. */
 swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]);
 
+/* The same from sums of normal equations that grew over any number of samples. */
+swg_status swg__stencil_solve(swg_context *ctx, double (*sums)[SWG__SUM_WIDTH], int32_t w[SWG__TAPS]);
+
 /* Buckets of least code length for the model's weights; total: values of the chunk. Returns the sample's cost in 1/256 bit. */
 uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model);
+
+/* The same where `point` is filled already; d and target are not looked at. */
+uint64_t swg__point_buckets(const swg__training *t, int64_t total, swg__stencil *model);
 
 /* Classes beyond the stored ones use the nearest end. */
 void swg__stencil_spread(swg__stencil *model);

@@ -179,31 +179,40 @@ static bool NAME(near_mask)(const NAME(field) *f, const uint8_t *mask, int64_t z
     return any != 0;
 }
 
-/* Differences of up to `most` sampled points to their anchors: d (count, 27), target; runs of consecutive x. Returns count.
- * mark: RUN_START, and BORDER where taps are stand-ins because the plane or row before is missing. mask: of the chunk, or NULL. */
+/* Differences of the points x .. x + n - 1 of a row (counted over all slices) to their anchors: d (n, 27), target, mark. mask: of the
+ * chunk, or NULL. mark: RUN_START, and BORDER where taps are stand-ins because the plane, row or point before is missing or masked; the
+ * very first point of a slice has no anchor and counts as masked. */
+static void NAME(sample_row)(const NAME(field) *f, const uint8_t *mask, int64_t slice_step, int64_t r, int64_t x, int64_t n, double *d,
+                             double *target, uint8_t *mark) {
+    NAME(field) slice = *f;
+    const LEVEL *tap[SWG__TAPS];
+    const int64_t z = r / f->ny % f->nz, y = r % f->ny;
+    bool anchored = true;
+    slice.data += r / (f->nz * f->ny) * slice_step;
+    for (int64_t i = 0; i < n; i++, x++, d += SWG__TAPS - 1) {
+        if (i == 0 || x == 1)
+            anchored = NAME(taps)(&slice, z, y, x == 0, tap);
+        for (int k = 1; k < SWG__TAPS; k++)
+            d[k - 1] = anchored ? (double)DIFFERENCE(tap[k][x], tap[0][x]) : 0;
+        target[i] = anchored ? (double)DIFFERENCE(NAME(row)(&slice, z, y)[x], tap[0][x]) : 0;
+        mark[i] = (uint8_t)((i == 0 ? RUN_START : 0) | (x == 0 || (z == 0 && f->nz > 4) || (y == 0 && f->ny > 4) ? BORDER : 0));
+        if (!anchored || (mask && mask[r * f->nx + x]))
+            mark[i] |= BORDER | SWG__SAMPLE_MASKED;
+        else if (mask && NAME(near_mask)(&slice, mask + r / (f->nz * f->ny) * (f->nz * f->ny * f->nx), z, y, x))
+            mark[i] |= BORDER;
+    }
+}
+
+/* Up to `most` sampled points: one run of consecutive x in each of some rows. Returns count. */
 static int64_t NAME(sample)(const NAME(field) *f, const uint8_t *mask, int64_t slices, int64_t slice_step, int64_t most, double *d,
                             double *target, uint8_t *mark) {
     if (f->nx < 2)
         return 0;
     int64_t length = f->nx - 1 < SAMPLE_RUN ? f->nx - 1 : SAMPLE_RUN, rows = slices * f->nz * f->ny, wanted = most / length;
     int64_t step = rows > wanted ? (rows + wanted - 1) / wanted : 1, count = 0;
-    for (int64_t r = step / 2; r < rows; r += step) {
-        NAME(field) slice = *f;
-        const LEVEL *tap[SWG__TAPS];
-        slice.data += r / (f->nz * f->ny) * slice_step;
-        int64_t z = r / f->ny % f->nz, y = r % f->ny, x = 1 + (int64_t)((uint64_t)r * 2654435761u % (uint64_t)(f->nx - length));
-        NAME(taps)(&slice, z, y, false, tap);
-        for (int64_t i = 0; i < length; i++, x++, count++) {
-            for (int k = 1; k < SWG__TAPS; k++)
-                d[count * (SWG__TAPS - 1) + k - 1] = (double)DIFFERENCE(tap[k][x], tap[0][x]);
-            target[count] = (double)DIFFERENCE(NAME(row)(&slice, z, y)[x], tap[0][x]);
-            mark[count] = (uint8_t)((i == 0 ? RUN_START : 0) | ((z == 0 && f->nz > 4) || (y == 0 && f->ny > 4) ? BORDER : 0));
-            if (mask && mask[r * f->nx + x])
-                mark[count] |= BORDER | SWG__SAMPLE_MASKED;
-            else if (mask && NAME(near_mask)(&slice, mask + r / (f->nz * f->ny) * (f->nz * f->ny * f->nx), z, y, x))
-                mark[count] |= BORDER;
-        }
-    }
+    for (int64_t r = step / 2; r < rows; r += step, count += length)
+        NAME(sample_row)(f, mask, slice_step, r, 1 + (int64_t)((uint64_t)r * 2654435761u % (uint64_t)(f->nx - length)), length,
+                         d + count * (SWG__TAPS - 1), target + count, mark + count);
     return count;
 }
 

@@ -29,15 +29,10 @@ static bool cholesky(double a[N][N], double b[N]) {
     return true;
 }
 
-swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]) {
-    double (*sums)[SWG__SUM_WIDTH] = swg__calloc(ctx, SWG__TAPS, sizeof *sums), (*a)[N] = swg__calloc(ctx, N, sizeof *a), b[N];
-    if (!sums || !a) {
-        swg__free(ctx, sums);
-        swg__free(ctx, a);
-        return swg__fail_memory(ctx, 2 * N * sizeof *a, "normal equations");
-    }
-    kernels->normal_sums(t->d, t->target, t->mark, t->count, sums);
-    double trace = 0;
+swg_status swg__stencil_solve(swg_context *ctx, double (*sums)[SWG__SUM_WIDTH], int32_t w[SWG__TAPS]) {
+    double (*a)[N] = swg__calloc(ctx, N, sizeof *a), b[N], trace = 0;
+    if (!a)
+        return swg__fail_memory(ctx, N * sizeof *a, "normal equations");
     for (int i = 0; i < N; i++)
         trace += sums[i + 1][i + 1];
     for (int k = 0; k < SWG__TAPS; k++)
@@ -62,8 +57,17 @@ swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kern
     for (int k = 0; k < N && fits; k++)
         w[k + 1] = (int32_t)rint(b[k] * Q13);
     swg__free(ctx, a);
-    swg__free(ctx, sums);
     return SWG_OK;
+}
+
+swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kernels, const swg__training *t, int32_t w[SWG__TAPS]) {
+    double (*sums)[SWG__SUM_WIDTH] = swg__calloc(ctx, SWG__TAPS, sizeof *sums);
+    if (!sums)
+        return swg__fail_memory(ctx, SWG__TAPS * sizeof *sums, "normal equations");
+    kernels->normal_sums(t->d, t->target, t->mark, t->count, sums);
+    swg_status status = swg__stencil_solve(ctx, sums, w);
+    swg__free(ctx, sums);
+    return status;
 }
 
 /* ---- buckets ---- */
@@ -95,13 +99,17 @@ void swg__stencil_spread(swg__stencil *model) {
 }
 
 uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model) {
+    predict_points(t, model);
+    return swg__point_buckets(t, total, model);
+}
+
+uint64_t swg__point_buckets(const swg__training *t, int64_t total, swg__stencil *model) {
     enum { AROUND = 3, TRIES = 2 * AROUND + 1 };
     const int most = model->wide ? SWG__WIDE_BUCKETS - 1 : SWG__BUCKETS - 1, top_class = model->wide ? 127 : 63;
     double sum[128][3] = {0};
     int32_t seen[128][3] = {0};
     int start[128][3];
     uint64_t cost[128][3][TRIES] = {0}, all = 0;
-    predict_points(t, model);
     model->c_min = t->count ? 127 : 0;
     model->c_max = 0;
     for (int64_t i = 0; i < t->count; i++) { /* mean magnitudes give a first bucket ... */
