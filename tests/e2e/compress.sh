@@ -242,7 +242,7 @@ check cmp t3.swz t4.swz
 # ---- damage: found, or without effect; never a crash, never other values ----
 make small.h5 U_wave:f32:12x12x12:wave U_mixed:f64:5x5x5:mixed U_blocks:f32:4x4x4:noise
 mkdir damaged good
-expect 0 "network" compress small.h5 -e abs:1e-3 -m runs/edge5 --without stencil -o s.swz
+expect 0 "bytes in" compress small.h5 -e abs:1e-3 -m runs/edge5 --without stencil -o s.swz
 expect 0 "restored" decompress s.swz -o good
 size=$(bytes s.swz)
 caught=0
