@@ -89,7 +89,7 @@ static bool features(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__T
     return any != 0;
 }
 
-/* Four outputs of two vectors of points. */
+/* Four outputs of two vectors of points. Sums of lanes behind the last point may wrap. */
 static inline void four_sums(const uint32_t *x, int64_t stride, int words, const uint32_t *w, const int32_t *bias, vi32 a[4], vi32 b[4]) {
     vi32 a0 = broadcast(bias[0]), a1 = broadcast(bias[1]), a2 = broadcast(bias[2]), a3 = broadcast(bias[3]);
     vi32 b0 = a0, b1 = a1, b2 = a2, b3 = a3;

@@ -41,8 +41,8 @@ static void stencil_choices(const swg__choice_tables *t, const int64_t *accumula
                 bucket = network_bucket(bucket, load_i32(sum1 + i));
                 mu += network_shift(t, bucket, load_i32(sum0 + i));
             }
-            vi32 half = (mu + 8) >> 4, residual = (vi32)((vu32)step - (vu32)half), sign = residual >> 31, size = (residual ^ sign) - sign;
-            vi32 word = bucket | (mu - 16 * half + 8) << 7, class = 2 + ((size < 2) + (size < 1));
+            vi32 half = (mu + 8) >> 4, residual = (vi32)((vu32)step - (vu32)half);
+            vi32 word = bucket | (mu - 16 * half + 8) << 7, class = -(residual != 0) - ((vu32)residual + 1 > 2);
             vi16 narrow = __builtin_convertvector(word, vi16);
             vi8 small = __builtin_convertvector(class, vi8);
             memcpy(e + r * stride + i, &residual, sizeof residual);

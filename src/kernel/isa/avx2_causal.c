@@ -9,7 +9,7 @@
 #define KERNELS swg__causal_kernels_avx2
 #define LEAST(a, b) (vi32)_mm256_min_epi32((__m256i)(a), (__m256i)(b))
 #define MOST(a, b) (vi32)_mm256_max_epi32((__m256i)(a), (__m256i)(b))
-#define DOT(sum, x, w) sum += (vi32)_mm256_madd_epi16((__m256i)(x), (__m256i)(w))
+#define DOT(sum, x, w) sum = (vi32)((vu32)sum + (vu32)_mm256_madd_epi16((__m256i)(x), (__m256i)(w)))
 
 #include "codec/causal_kernels.inc.h"
 #else

@@ -9,7 +9,7 @@
 #define KERNELS swg__causal_kernels_avx512
 #define LEAST(a, b) (vi32)_mm512_min_epi32((__m512i)(a), (__m512i)(b))
 #define MOST(a, b) (vi32)_mm512_max_epi32((__m512i)(a), (__m512i)(b))
-#define DOT(sum, x, w) sum += (vi32)_mm512_madd_epi16((__m512i)(x), (__m512i)(w))
+#define DOT(sum, x, w) sum = (vi32)((vu32)sum + (vu32)_mm512_madd_epi16((__m512i)(x), (__m512i)(w)))
 
 #include "codec/causal_kernels.inc.h"
 #else

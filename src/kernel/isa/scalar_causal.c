@@ -7,7 +7,7 @@
 #define KERNELS swg__causal_kernels_scalar
 #define LEAST(a, b) lanes_of(a, b, (a) < (b))
 #define MOST(a, b) lanes_of(a, b, (a) > (b))
-#define DOT(sum, x, w) sum += products_of(x, w)
+#define DOT(sum, x, w) sum = (vi32)((vu32)sum + (vu32)products_of(x, w))
 
 typedef int32_t lanes __attribute__((vector_size(16)));
 static inline lanes lanes_of(lanes a, lanes b, lanes first) { return (a & first) | (b & ~first); }

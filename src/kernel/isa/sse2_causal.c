@@ -9,7 +9,7 @@
 #define KERNELS swg__causal_kernels_sse2
 #define LEAST(a, b) lanes_of(a, b, (a) < (b))
 #define MOST(a, b) lanes_of(a, b, (a) > (b))
-#define DOT(sum, x, w) sum += (vi32)_mm_madd_epi16((__m128i)(x), (__m128i)(w))
+#define DOT(sum, x, w) sum = (vi32)((vu32)sum + (vu32)_mm_madd_epi16((__m128i)(x), (__m128i)(w)))
 
 typedef int32_t lanes __attribute__((vector_size(16)));
 static inline lanes lanes_of(lanes a, lanes b, lanes first) { return (a & first) | (b & ~first); }
