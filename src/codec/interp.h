@@ -5,7 +5,7 @@
 
 #include "chunk.h"
 
-enum { SWG__INTERP_LEVELS = 6, SWG__INTERP_PASSES = 7, SWG__INTERP_FEATURES = 10 };
+enum { SWG__INTERP_LEVELS = 6, SWG__INTERP_PASSES = 7 };
 enum { SWG__INTERP_LINEAR, SWG__INTERP_CUBIC, SWG__INTERP_LEARNED, SWG__INTERP_KINDS };
 
 /* One level: the points at odd multiples of its stride along some axes, in seven passes by which axes those are. */

@@ -294,9 +294,11 @@ static void linear(const int16_t *x, int64_t rows, int64_t stride, const int16_t
         }
 }
 
+#include "codec/interp_kernels.inc.h"
 #include "codec/poly_kernels.inc.h"
 
 const swg__codec_kernels KERNELS = {
     quantise_f32_32, quantise_f64_32, quantise_f32_64, quantise_f64_64, stencil_narrow, stencil_middle, stencil_wide, normal_sums, residuals, linear,
     poly_analysis, poly_synthesis, poly_quantise, poly_gaps, poly_check,
+    interp_narrow, interp_middle, interp_wide, interp_place, interp_code,
 };
