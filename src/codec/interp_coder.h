@@ -37,8 +37,10 @@ void swg__interp_train(swg__interp_coder *c, swg__interp_pass *p, int index);
 
 /* Axes worth interpolating along: not those whose neighbours say far less than those of the best axis. */
 int swg__interp_choose_axes(const swg__interp_coder *c);
+/* Levels until the anchors are one along the longest of the axes. */
+int swg__interp_levels_for(const swg__chunk *chunk, int axes);
 
-/* All residuals of a chunk, and its parameters but the buckets of the passes. SWG_ENOMEM; close in any case. */
+/* All residuals of a chunk, and its parameters. SWG_ENOMEM; close in any case. */
 swg_status swg__interp_code(const swg__chunk *chunk, swg__interp_coder *c);
 void swg__interp_coder_close(swg__interp_coder *c);
 

@@ -207,14 +207,8 @@ static swg_status code_width(const swg__chunk *chunk, swg__interp_coder *c, bool
     *c = (swg__interp_coder){.f.chunk = chunk, .outliers.ctx = chunk->ctx, .inverse = 1 / swg__grid_step(&chunk->grid, 4),
                              .reach = chunk->grid.reach * 16};
     swg__interp *m = &c->model;
-    int64_t longest = 1;
     m->axes = swg__interp_choose_axes(c);
-    for (int a = 0; a < 3; a++)
-        if ((m->axes >> a & 1) && chunk->extent[a + 1] > longest)
-            longest = chunk->extent[a + 1];
-    m->levels = 1;
-    while (m->levels < SWG__INTERP_LEVELS && (int64_t)1 << m->levels < longest)
-        m->levels++;
+    m->levels = swg__interp_levels_for(chunk, m->axes);
     swg_status status = swg__interp_field_open(&c->f, chunk, m->axes, m->levels, wide);
     c->residual = swg__alloc(chunk->ctx, (size_t)(chunk->count + SWG__INTERP_SLACK) * width);
     c->context = swg__alloc(chunk->ctx, (size_t)chunk->count * sizeof *c->context);

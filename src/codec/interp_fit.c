@@ -188,3 +188,14 @@ int swg__interp_choose_axes(const swg__interp_coder *c) {
             axes |= 1 << a;
     return axes ? axes : 4;
 }
+
+int swg__interp_levels_for(const swg__chunk *chunk, int axes) {
+    int64_t longest = 1;
+    int levels = 1;
+    for (int a = 0; a < 3; a++)
+        if ((axes >> a & 1) && chunk->extent[a + 1] > longest)
+            longest = chunk->extent[a + 1];
+    while (levels < SWG__INTERP_LEVELS && (int64_t)1 << levels < longest)
+        levels++;
+    return levels;
+}
