@@ -5,7 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "interp_coder.h"
 
-enum { BRICKS = 8, BRICK = 1728, REACH = 3, FACES = 4 };
+enum { BRICKS = 8, MORE_BRICKS = 40, BRICK = 1728, REACH = 3, FACES = 4 };
 
 /* Sums, then means, of the cost of points in 1/256 bit, by stride (the last: all larger ones) and by axes along which a face is within reach. */
 enum { STRIDES = 4 };
@@ -138,22 +138,25 @@ static double whole_cost(const swg__chunk *chunk, const tally *t, int axes) {
     return cost;
 }
 
-swg_status swg__interp_estimate(const swg__chunk *chunk, int64_t *bytes) {
-    *bytes = INT64_MAX;
-    if (!swg__interp_possible(chunk))
-        return SWG_OK;
+/* The estimate from so many bricks, or from the chunk itself where they are as many values. */
+static swg_status estimate(const swg__chunk *chunk, int64_t most, int64_t *bytes) {
     swg__chunk part = *chunk;
     part.mask = NULL; /* substitutes are as good as values here */
     part.masked = 0;
-    brick_extent(chunk->extent, BRICK, part.extent);
-    const int64_t slice = part.extent[1] * part.extent[2] * part.extent[3], bricks = chunk->count / slice;
-    part.extent[0] = bricks < BRICKS ? bricks : BRICKS;
-    part.count = part.extent[0] * slice;
+    if (chunk->count > most * BRICK) {
+        brick_extent(chunk->extent, BRICK, part.extent);
+        const int64_t slice = part.extent[1] * part.extent[2] * part.extent[3], bricks = chunk->count / slice;
+        part.extent[0] = bricks < most ? bricks : most;
+        part.count = part.extent[0] * slice;
+    }
     const size_t size = (size_t)part.count * (size_t)swg_element_bytes(chunk->grid.type);
-    part.values = swg__alloc(chunk->ctx, size);
-    if (!part.values)
-        return swg__fail_memory(chunk->ctx, size, "a sample");
-    cut_out(chunk, &part);
+    void *values = NULL;
+    if (part.count < chunk->count) {
+        part.values = values = swg__alloc(chunk->ctx, size);
+        if (!values)
+            return swg__fail_memory(chunk->ctx, size, "a sample");
+        cut_out(chunk, &part);
+    }
     swg__interp_coder c;
     swg__text param;
     tally t = {.count = {{0}}};
@@ -172,6 +175,16 @@ swg_status swg__interp_estimate(const swg__chunk *chunk, int64_t *bytes) {
     }
     swg__text_free(&param);
     swg__interp_coder_close(&c);
-    swg__free(chunk->ctx, part.values);
+    swg__free(chunk->ctx, values);
+    return status;
+}
+
+swg_status swg__interp_estimate(const swg__chunk *chunk, int64_t *bytes) {
+    *bytes = INT64_MAX;
+    if (!swg__interp_possible(chunk))
+        return SWG_OK;
+    swg_status status = estimate(chunk, BRICKS, bytes);
+    if (status == SWG_OK && *bytes < chunk->count / 40 && chunk->count > BRICKS * BRICK) /* all there is may lie between the bricks */
+        status = estimate(chunk, MORE_BRICKS, bytes);
     return status;
 }
