@@ -26,6 +26,23 @@ typedef struct swg__choice_tables {
     uint16_t bucket[3][64], scale[2][64], behind[2];
 } swg__choice_tables;
 
+/* What mode G predicts a run of targets from (interp_field.h): pointers to be indexed alike, taps of one feature behind each other. */
+enum { SWG__INTERP_FEATURES = 10, SWG__INTERP_TAPS = 32, SWG__INTERP_SLACK = 16 };
+#define SWG__INTERP_NARROW ((int64_t)1 << 26) /* |levels| held as int32 */
+
+typedef struct swg__interp_taps {
+    int features, first[SWG__INTERP_FEATURES + 1];                /* feature i has taps first[i] .. first[i + 1] - 1 */
+    int scale[SWG__INTERP_FEATURES];                              /* log2 of 8 / taps */
+    int32_t w[SWG__INTERP_FEATURES];                              /* Q13, of g_i - g_0; w[0] is not used */
+    uint32_t limit;                                               /* power of two: below it sums of w_i d_i fit 32 bits */
+    int32_t busy;                                                 /* smallest sum of sizes for r = 2 */
+    double difference_scale, size_scale;                          /* activity S = 27 + the one sum |d_i| + the other sum of sizes */
+    int64_t difference_weight, size_weight;                       /* the same as whole numbers, before the shift */
+    int shift;                                                    /* S = 27 + ((27 * ...) >> shift) */
+    const void *u[SWG__INTERP_TAPS];                              /* levels: int32, of interp_wide int64 */
+    const uint16_t *size[SWG__INTERP_TAPS];                       /* of residuals */
+} swg__interp_taps;
+
 typedef struct swg__codec_kernels {
     /* Levels of a row on the main grid. False if any value must be looked at again (outlier, tie, out of reach):
      * then u and extent say nothing of the row. u32: low words. */
@@ -80,6 +97,18 @@ typedef struct swg__codec_kernels {
     /* c = start + a b, for training: a (m, k), its rows `stride` apart; b (k, n) and c (m, n), n a multiple of 16; start (m), one number
      * for each row of c, or NULL. Every sum grows in the order of k: the same bits everywhere. */
     void (*product)(const float *a, int64_t stride, const float *b, const float *start, int64_t m, int64_t k, int64_t n, float *c);
+    /* Mode G (interp_field.h): predictions and contexts 3 c + r of rows of n targets. Taps are `pitch` apart from row to row, results n.
+     * All but wide need |levels| <= SWG__INTERP_NARROW, read SWG__INTERP_SLACK elements behind what they need and write as many.
+     * narrow: false where a difference is not below the limit; middle: where a prediction is beyond SWG__INTERP_NARROW. */
+    bool (*interp_narrow)(const swg__interp_taps *taps, int64_t rows, int64_t n, int64_t pitch, int32_t *guess, uint16_t *context);
+    bool (*interp_middle)(const swg__interp_taps *taps, int64_t rows, int64_t n, int64_t pitch, int32_t *guess, uint16_t *context);
+    void (*interp_wide)(const swg__interp_taps *taps, int64_t rows, int64_t n, int64_t pitch, int64_t *guess, uint16_t *context);
+    /* u = guess + e << shift and size = min(|e| << shift, 65535). False: |u| beyond SWG__INTERP_NARROW. */
+    bool (*interp_place)(const int32_t *guess, const int64_t *e, int64_t n, int shift, int32_t *u, uint16_t *size);
+    /* The other way: e that brings guess, less `first`, nearest to the values x. Raises *worst to the largest error. False if any value must be
+     * looked at again; then u, size, e and *worst mean nothing. e: written up to SWG__INTERP_SLACK elements behind the n-th. */
+    bool (*interp_code)(const double *x, const int32_t *guess, int64_t n, const swg__grid *grid, double first, int shift, int32_t *e,
+                        int32_t *u, uint16_t *size, double *worst);
 } swg__codec_kernels;
 
 /* The table for an instruction set this build has and this machine can run (ctx->isa is one). */

@@ -420,6 +420,60 @@ static void integers_and_lossless(void **state) {
     swg__draft_free(&draft);
 }
 
+/* A field with waves of many lengths in all directions, like turbulence: the amplitude falls with the wave number. */
+static void fill_waves(swg_codec_array *a, float *data, uint64_t seed) {
+    enum { WAVES = 60 };
+    double k[WAVES][5];
+    for (int w = 0; w < WAVES; w++) {
+        const double length = 3 * pow(1.07, w);
+        double norm = 0;
+        for (int i = 0; i < 4; i++)
+            k[w][i] = (double)(noise(&seed) >> 40) / 0x1p24 - 0.5;
+        for (int i = 0; i < 3; i++)
+            norm += k[w][i] * k[w][i];
+        for (int i = 0; i < 3; i++)
+            k[w][i] *= 6.283185 / length / sqrt(norm);
+        k[w][4] = pow(length, 0.9);
+    }
+    for (int64_t z = 0, i = 0; z < a->dims[0]; z++)
+        for (int64_t y = 0; y < a->dims[1]; y++)
+            for (int64_t x = 0; x < a->dims[2]; x++, i++) {
+                double v = 0;
+                for (int w = 0; w < WAVES; w++)
+                    v += k[w][4] * sin(k[w][0] * (double)z + k[w][1] * (double)y + k[w][2] * (double)x + 6.283185 * k[w][3]);
+                data[i] = (float)v;
+            }
+}
+
+/* The estimate is within 10 % of what is then written, for chunks of several shapes. */
+static void estimates(void **state) {
+    swg_context *ctx = *state;
+    enum { N = 64 * 48 * 40 };
+    static float data[N];
+    static const int64_t shape[4][3] = {{64, 48, 40}, {40, 64, 48}, {24, 64, 80}, {1, 320, 384}};
+    for (int i = 0; i < 12; i++) {
+        swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {shape[i % 4][0], shape[i % 4][1], shape[i % 4][2]}, .data = data};
+        swg__chunk chunk = {.ctx = ctx, .kernels = swg__codec_kernels_for(ctx->isa), .values = data, .count = N,
+                            .extent = {1, a.dims[0], a.dims[1], a.dims[2]}};
+        const double bound[3] = {1e-2, 1e-3, 1e-4};
+        double least, most;
+        bool any, coded;
+        int64_t nan, bytes;
+        swg__draft draft;
+        fill_waves(&a, data, (uint64_t)i / 4 + 1);
+        swg__range(ctx, a.type, data, N, &chunk.fill, &least, &most, &any, &nan);
+        assert_ok(ctx, swg__grid_resolve(ctx, &a, N, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = bound[i / 4]}, &chunk.fill, least, most, &chunk.grid));
+        swg__draft_init(&draft, ctx);
+        assert_ok(ctx, swg__interp_encode(&chunk, &draft, &coded));
+        assert_ok(ctx, swg__interp_estimate(&chunk, &bytes));
+        const double ratio = (double)bytes / (double)swg__draft_bytes(&draft);
+        if (!coded || !(ratio > 0.9 && ratio < 1.1))
+            fail_msg("%lld x %lld x %lld at rel %g: %lld bytes expected, %zu found", (long long)a.dims[0], (long long)a.dims[1], (long long)a.dims[2],
+                     bound[i / 4], (long long)bytes, swg__draft_bytes(&draft));
+        swg__draft_free(&draft);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_predictions),
@@ -428,6 +482,7 @@ int main(void) {
         cmocka_unit_test(malformed_parameters),
         cmocka_unit_test_setup_teardown(malformed_records, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(integers_and_lossless, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(estimates, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
