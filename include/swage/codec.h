@@ -333,6 +333,11 @@ int64_t swg_swz_bytes_read(const swg_swz *swz);
  * SWG_ECORRUPT names the first damaged chunk and the reason; damaged chunks are zero, all others are restored. */
 swg_status swg_swz_read(const swg_swz *swz, int64_t member, void *out, size_t bytes);
 
+/* Decompresses several members, the chunks of all of them in parallel: of many small ones each is one chunk.
+ * out: of each member info.bytes_raw bytes
+ * damaged: receives of each member whether a chunk was damaged; may be NULL. Then, and of what the status says, as swg_swz_read. */
+swg_status swg_swz_read_many(const swg_swz *swz, int64_t count, const int64_t *members, void *const *out, bool *damaged);
+
 /* Decompresses one chunk (row-major number over the chunk grid) into a dense box.
  * origin, extent: receive the chunk's place, slowest first, unused axes 0 and 1; may be NULL
  * out: product of the extents values; bytes: its size. On failure it is zeroed. */

@@ -13,9 +13,17 @@ typedef struct item {
     int64_t member;
 } item;
 
+enum { WINDOW_BYTES = 64 << 20 }; /* small arrays are decompressed together, so that every core has a chunk */
+
 typedef struct restorer {
     swg_context *ctx;
     const swg_swz *swz;
+    const item *items;            /* in the order of restoring */
+    int64_t count;
+    const item *window;           /* items that are decompressed already, one behind the other */
+    int64_t in_window;
+    char *values;
+    bool *damaged;
     const swg_archive_hooks *hooks;
     swg_archive_report *report;
     int64_t done;
@@ -58,19 +66,51 @@ static swg_status output_path(swg_context *ctx, const char *folder, const swg_sw
     return status;
 }
 
-static swg_status read_values(restorer *w, const item *m, void *data) {
+/* Decompresses the items from `first` on: as many as fit the window, one at least. */
+static swg_status fill_window(restorer *w, const item *first) {
+    int64_t bytes = 0, count = 0, most = w->count - (first - w->items);
+    for (; count < most && (!count || bytes + first[count].info->bytes_raw <= WINDOW_BYTES); count++)
+        bytes += first[count].info->bytes_raw;
+    swg__free(w->ctx, w->values);
+    w->values = swg__alloc(w->ctx, (size_t)bytes);
+    int64_t *members = swg__calloc(w->ctx, (size_t)count, sizeof *members);
+    void **out = swg__calloc(w->ctx, (size_t)count, sizeof *out);
+    swg_status status = w->values && members && out ? SWG_OK : swg__fail_memory(w->ctx, (size_t)bytes, first->info->name);
+    char *at = w->values;
+    for (int64_t i = 0; i < count && status == SWG_OK; at += first[i++].info->bytes_raw) {
+        members[i] = first[i].member;
+        out[i] = at;
+    }
+    int64_t before = swg__now_ns();
+    if (status == SWG_OK)
+        status = swg_swz_read_many(w->swz, count, members, out, w->damaged + (first - w->items));
+    if (status == SWG_ECORRUPT && w->damage)
+        status = SWG_OK; /* told array by array */
+    double seconds = (double)(swg__now_ns() - before) * 1e-9;
+    for (int64_t i = 0; i < count; i++)
+        w->report->rows[first[i].member].decompress_s = seconds * (double)first[i].info->bytes_raw / (double)(bytes ? bytes : 1);
+    swg__free(w->ctx, out);
+    swg__free(w->ctx, members);
+    w->window = first;
+    w->in_window = status == SWG_OK ? count : 0;
+    return status;
+}
+
+/* The values of an item, which stand until those of another one are asked for. */
+static swg_status take_values(restorer *w, const item *m, const char **data) {
     swg__archive_progress(w->hooks, w->done++, w->report->count, m->info->source, m->info->name);
     if (swg__archive_stopped(w->hooks))
         return swg__fail(w->ctx, SWG_EINTERRUPTED, "stopped; \"%s\" was not written", m->info->source);
-    int64_t before = swg__now_ns();
-    swg_status status = swg_swz_read(w->swz, m->member, data, (size_t)m->info->bytes_raw);
-    if (status == SWG_ECORRUPT && w->damage) { /* what is damaged is zero, the rest is right */
+    if (m - w->window >= w->in_window)
+        SWG__TRY(fill_window(w, m));
+    *data = w->values;
+    for (const item *i = w->window; i < m; i++)
+        *data += i->info->bytes_raw;
+    if (w->damaged[m - w->items] && w->damage) { /* what is damaged is zero, the rest is right */
+        (void)swg_swz_verify(w->swz, m->member); /* once more, for the reason */
         swg__log(w->ctx, SWG_LOG_WARNING, "%s; its values are zero", swg_context_message(w->ctx));
         w->damage->arrays++;
-        status = SWG_OK;
     }
-    SWG__TRY(status);
-    w->report->rows[m->member].decompress_s = (double)(swg__now_ns() - before) * 1e-9;
     return SWG_OK;
 }
 
@@ -87,8 +127,11 @@ static swg_status put_vars(restorer *w, swg_sink *sink, const item *first, int64
     const char **names = swg__calloc(w->ctx, (size_t)count, sizeof *names);
     swg_status status = joined && names ? SWG_OK : swg__fail_memory(w->ctx, (size_t)bytes, head->source);
     for (int64_t i = 0; i < count && status == SWG_OK; i++) {
+        const char *values;
         names[i] = first[i].info->name;
-        status = read_values(w, &first[i], joined + i * head->bytes_raw);
+        status = take_values(w, &first[i], &values);
+        if (status == SWG_OK)
+            memcpy(joined + i * head->bytes_raw, values, (size_t)head->bytes_raw);
     }
     memcpy(dims + 1, head->dims, sizeof head->dims);
     if (status == SWG_OK)
@@ -104,15 +147,14 @@ static swg_status put_vars(restorer *w, swg_sink *sink, const item *first, int64
 
 static swg_status put_array(restorer *w, swg_sink *sink, const item *m) {
     const char *dataset = *m->facts.path ? m->facts.path : *m->info->name ? m->info->name : "data";
-    void *data = swg__alloc(w->ctx, (size_t)m->info->bytes_raw);
-    swg_status status = data ? read_values(w, m, data) : swg__fail_memory(w->ctx, (size_t)m->info->bytes_raw, m->info->name);
+    const char *data;
+    swg_status status = take_values(w, m, &data);
     if (status == SWG_OK)
         status = swg_sink_put(sink, dataset, m->info->type, m->info->ndim, m->info->dims, data, &(swg_sink_opts){.big_endian = m->facts.big_endian});
     if (status == SWG_OK && m->facts.has_time)
         status = swg_sink_number(sink, dataset, "time", m->facts.time);
     if (status == SWG_OK && m->facts.fill)
         status = swg_sink_number(sink, dataset, m->facts.fill, swg_fill_number(m->info->type, m->facts.fill_bits));
-    swg__free(w->ctx, data);
     return status;
 }
 
@@ -139,19 +181,23 @@ static swg_status restore_file(restorer *w, const char *folder, const item *firs
 static swg_status restore_all(restorer *w, const char *folder) {
     int64_t count = w->report->count;
     item *items = swg__calloc(w->ctx, (size_t)count + 1, sizeof *items);
-    if (!items)
-        return swg__fail_memory(w->ctx, (size_t)count * sizeof *items, "members");
-    for (int64_t i = 0; i < count; i++) {
+    w->damaged = swg__calloc(w->ctx, (size_t)count + 1, sizeof *w->damaged);
+    w->items = w->window = items;
+    w->count = count;
+    swg_status status = items && w->damaged ? SWG_OK : swg__fail_memory(w->ctx, (size_t)count * sizeof *items, "members");
+    for (int64_t i = 0; i < count && status == SWG_OK; i++) {
         items[i] = (item){.info = swg_swz_member(w->swz, i), .member = i};
         swg__facts_read(items[i].info->attributes, &items[i].facts);
     }
-    qsort(items, (size_t)count, sizeof *items, by_place);
-    swg_status status = SWG_OK;
+    if (status == SWG_OK)
+        qsort(items, (size_t)count, sizeof *items, by_place);
     for (int64_t begin = 0, end; begin < count && status == SWG_OK; begin = end) {
         for (end = begin + 1; end < count && strcmp(items[begin].info->source, items[end].info->source) == 0;)
             end++;
         status = restore_file(w, folder, items + begin, end - begin);
     }
+    swg__free(w->ctx, w->values);
+    swg__free(w->ctx, w->damaged);
     swg__free(w->ctx, items);
     return status;
 }

@@ -201,7 +201,7 @@ number() { # number FILE PATH...: all are finite numbers
 "$swage" compress kinds/blocks.h5 -e rel:1e-3 -o k.swz --no-check --json >k.json || fail "compress --no-check --json"
 "$swage" decompress j.swz --json -o j >d.json || fail "decompress --json"
 for f in c v a k d; do
-    check [ "$(json $f.json .)" = "variable $keys model_bytes variables arrays" ]
+    check [ "$(json $f.json .)" = "variable $keys model_bytes model_saved_bytes variables arrays" ]
     check [ "$(json $f.json variables.0)" = "variable $keys" ]
     check [ "$(json $f.json arrays.0)" = "source variable $keys" ]
     check [ "$(json $f.json variables arrays | tr '\n' ' ')" = "4 4 " ]
@@ -242,7 +242,7 @@ check cmp t3.swz t4.swz
 # ---- damage: found, or without effect; never a crash, never other values ----
 make small.h5 U_wave:f32:12x12x12:wave U_mixed:f64:5x5x5:mixed U_blocks:f32:4x4x4:noise
 mkdir damaged good
-expect 0 "network" compress small.h5 -e abs:1e-3 -m runs/edge5 --without stencil -o s.swz
+expect 0 "wrote" compress small.h5 -e abs:1e-3 -m runs/edge5 --without stencil -o s.swz
 expect 0 "restored" decompress s.swz -o good
 size=$(bytes s.swz)
 caught=0

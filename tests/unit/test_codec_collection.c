@@ -126,6 +126,53 @@ static void network_that_does_not_pay(void **state) {
     close_place(&p);
 }
 
+/* Many members at once are what each is alone; damage stays in its member and is told. */
+static void many_at_once(void **state) {
+    enum { COUNT = 5 };
+    swg_context *ctx = *state;
+    place p;
+    swg_codec_writer *w;
+    swg_swz *swz;
+    open_place(&p);
+    float x[COUNT][600], alone[600], back[COUNT][600];
+    const int64_t members[COUNT] = {4, 0, 3, 1, 2};
+    void *out[COUNT];
+    bool damaged[COUNT];
+    assert_ok(ctx, swg_codec_writer_open(ctx, p.file, NULL, &w));
+    for (int m = 0; m < COUNT; m++) {
+        char name[8];
+        snprintf(name, sizeof name, "v%d", m);
+        for (int i = 0; i < 600; i++)
+            x[m][i] = sinf(0.1f * (float)(i + 40 * m)) + 0.01f * (float)(i * 7919 % 13);
+        swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 2, .dims = {20 + 10 * (m % 2), m % 2 ? 20 : 30}, .data = x[m]};
+        assert_ok(ctx, swg_codec_writer_add(w, "a.h5", &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-3, .name = name, .chunk = {10, 10}}, NULL));
+        out[m] = back[m];
+    }
+    assert_ok(ctx, swg_codec_writer_commit(w, NULL));
+    uint8_t *d;
+    size_t bytes;
+    assert_ok(ctx, swg__file_read(ctx, p.file, &d, &bytes));
+    for (int broken = 0; broken < 2; broken++) {
+        if (broken) /* a byte of the first record of the second member */
+            for (size_t i = 0, seen = 0; i + 4 < bytes && seen < 7; i++)
+                if (memcmp(d + i, "SWCK", 4) == 0 && ++seen == 7)
+                    d[i + 50] ^= 1;
+        assert_ok(ctx, swg_swz_open_memory(ctx, d, bytes, &swz));
+        assert_int_equal(swg_swz_read_many(swz, COUNT, members, out, damaged), broken ? SWG_ECORRUPT : SWG_OK);
+        for (int i = 0; i < COUNT; i++) {
+            swg_status status = swg_swz_read(swz, members[i], alone, sizeof alone);
+            assert_int_equal(status, broken && members[i] == 1 ? SWG_ECORRUPT : SWG_OK);
+            assert_int_equal(damaged[i], status != SWG_OK);
+            assert_memory_equal(alone, back[i], sizeof alone);
+        }
+        assert_int_equal(swg_swz_read_many(swz, 1, &(int64_t){COUNT}, out, NULL), SWG_EINVAL);
+        assert_ok(ctx, swg_swz_read_many(swz, 0, NULL, NULL, NULL));
+        swg_swz_close(swz);
+    }
+    swg__free(ctx, d);
+    close_place(&p);
+}
+
 static void empty_and_aborted(void **state) {
     swg_context *ctx = *state;
     place p;
@@ -290,6 +337,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(members_and_network, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(network_that_does_not_pay, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(many_at_once, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(empty_and_aborted, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(malformed, testing_open, testing_close),
         cmocka_unit_test(allocation_failures),
