@@ -8,7 +8,7 @@ enum { LEAST_POINTS = 2048, CHECKS = 16, TICKS = 4, PATIENCE = 1000 }; /* TICKS:
 enum { HELD_ROWS = 8 };
 
 /* For the plans' widths and steps see docs/codec.md. */
-const swg__causal_plan swg__causal_light = {{16, 8}, 40000, 1 << 19}, swg__causal_deep = {{64, 32}, 60000, 1 << 19};
+const swg__causal_plan swg__causal_light = {{16, 8}, 60000, 1 << 19}, swg__causal_deep = {{64, 32}, 60000, 1 << 19};
 
 typedef struct fit {
     swg_context *ctx;
