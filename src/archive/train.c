@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "archive/archive.h"
-#include "codec/encode.h"
+#include "codec/fit.h"
 
 enum { TESTS = 4, PARTS = 100 };                   /* arrays tested; steps of progress per variable */
 #define LEARN_VALUES ((int64_t)1 << 24)            /* of one variable at a time in memory, one array at least */
@@ -50,17 +50,20 @@ static void tell(void *user, double done, double bits) {
     swg__archive_progress(l->hooks, l->place * PARTS + (part < PARTS ? part : PARTS - 1), l->places * PARTS, "training", l->variable);
 }
 
-/* The first `most` arrays, thinned out evenly to what memory allows. */
-static swg_status learn(const lesson *l, int64_t most, swg_codec_model *model, int64_t *taken) {
-    const int64_t each = swg_source_array(l->source, l->index[0])->count, room = LEARN_VALUES / (each ? each : 1);
-    const int64_t count = most < room ? most : room > 1 ? room : 1;
+/* Trains on the first `most` arrays, thinned out evenly to what memory allows. kinds, name: of the models. */
+static swg_status learn(const lesson *l, int64_t most, const char *kinds, const char *name, swg_codec_model *model, int64_t *taken) {
+    int64_t largest = 1;
+    for (int64_t i = 0; i < most; i++)
+        largest = swg_source_array(l->source, l->index[i])->count > largest ? swg_source_array(l->source, l->index[i])->count : largest;
+    const int64_t room = LEARN_VALUES / largest, count = most < room ? most : room > 1 ? room : 1;
     swg_codec_array *arrays = swg__calloc(l->ctx, (size_t)count, sizeof *arrays);
     swg_codec_opts codec = {0};
     swg_status status = arrays ? SWG_OK : swg__fail_memory(l->ctx, (size_t)count * sizeof *arrays, "arrays");
     *taken = 0;
     for (int64_t i = 0; i < count && status == SWG_OK; i++)
         status = read_array(l, l->index[(2 * i + 1) * most / (2 * count)], &arrays[(*taken)++], &codec);
-    const swg_codec_fit_opts fit = {.kinds = l->how->kinds, .seed = l->how->seed, .seconds = l->how->seconds, .progress = tell, .user = (void *)(uintptr_t)l,
+    codec.name = name;
+    const swg_codec_fit_opts fit = {.kinds = kinds, .seed = l->how->seed, .seconds = l->how->seconds, .progress = tell, .user = (void *)(uintptr_t)l,
                                     .stop = l->hooks ? l->hooks->stop : NULL};
     if (status == SWG_OK)
         status = swg_codec_fit(l->ctx, arrays, count, &codec, &fit, model);
@@ -92,11 +95,14 @@ static swg_status test(const lesson *l, int64_t index, const swg_codec_model *mo
     return status;
 }
 
+/* Arrays at the end that are not trained on. */
+static int64_t held_back(const lesson *l, bool tested) { return tested && l->count > 1 ? (l->count + 3) / 4 : 0; }
+
 static swg_status train_variable(lesson *l, swg_codec_model *model, swg_archive_training_row *row) {
     const int before = swg_codec_model_count(model);
-    const int64_t held = row && l->count > 1 ? (l->count + 3) / 4 : 0, begun = swg__now_ns();
+    const int64_t held = held_back(l, row != NULL), begun = swg__now_ns();
     int64_t trained;
-    SWG__TRY(learn(l, l->count - held, model, &trained));
+    SWG__TRY(learn(l, l->count - held, l->how->kinds, l->variable, model, &trained));
     if (!row)
         return SWG_OK;
     row->trained = trained;
@@ -161,22 +167,71 @@ static swg_archive_training *new_training(swg_context *ctx, const swg_source *so
     return t;
 }
 
+/* Takes the arrays of the variable at work, by time. */
+static void take_arrays(lesson *l) {
+    l->count = 0;
+    for (int64_t i = 0; i < swg_source_count(l->source); i++) {
+        const swg_array *a = swg_source_array(l->source, i);
+        if (a->variable_index == l->place && (a->element == SWG_ELEMENT_F32 || a->element == SWG_ELEMENT_F64))
+            l->index[l->count++] = i;
+    }
+    sort_arrays(l);
+}
+
+/* The arrays of all variables that may be trained on, as far as their fill values are the same. */
+static int64_t take_all(lesson *l, bool tested, int64_t *out) {
+    const swg_array *first = NULL;
+    int64_t count = 0;
+    for (l->place = 0; l->place < l->places; l->place++) {
+        take_arrays(l);
+        for (int64_t i = 0; i < l->count - held_back(l, tested); i++) {
+            const swg_array *a = swg_source_array(l->source, l->index[i]);
+            first = first ? first : a;
+            if (!first->fill == !a->fill && (!a->fill || a->fill_bits == first->fill_bits))
+                out[count++] = l->index[i];
+        }
+    }
+    l->place = 0;
+    return count;
+}
+
+/* Models of all variables together, of the kinds that pool: what no variable could pay for by itself. */
+static swg_status train_together(lesson *l, bool tested, swg_codec_model *model) {
+    char kinds[128] = "";
+    int64_t trained;
+    lesson all = *l;
+    for (int i = 0; i < swg__trainer_count; i++)
+        if (swg__trainers[i].pools && swg__trainer_named(l->how->kinds, i) && strlen(kinds) + strlen(swg__trainers[i].name) + 2 < sizeof kinds)
+            snprintf(kinds + strlen(kinds), sizeof kinds - strlen(kinds), "%s%s", *kinds ? "," : "", swg__trainers[i].name);
+    all.variable = "all variables";
+    all.index = swg__alloc(l->ctx, ((size_t)swg_source_count(l->source) + 1) * sizeof *all.index);
+    if (!all.index)
+        return swg__fail_memory(l->ctx, (size_t)swg_source_count(l->source) * sizeof *all.index, "arrays");
+    all.count = take_all(l, tested, all.index);
+    swg_status status = *kinds && all.count && l->places > 1 && !has_models(model, "") ? learn(&all, all.count, kinds, NULL, model, &trained) : SWG_OK;
+    swg__free(l->ctx, all.index);
+    return status;
+}
+
 swg_status swg__archive_learn(swg_context *ctx, swg_source *source, const swg_archive_opts *opts, const swg_archive_train_opts *how,
                               const swg_archive_hooks *hooks, swg_codec_model *model, swg_archive_training *training) {
     lesson l = {.ctx = ctx, .source = source, .opts = opts, .how = how, .hooks = hooks, .places = swg_source_variables(source)};
+    int kinds = 0;
+    for (int i = 0; i < swg__trainer_count; i++)
+        kinds += swg__trainer_named(how->kinds, i);
     l.index = swg__alloc(ctx, ((size_t)swg_source_count(source) + 1) * sizeof *l.index);
     swg_status status = l.index ? SWG_OK : swg__fail_memory(ctx, (size_t)swg_source_count(source) * sizeof *l.index, "arrays");
+    if (status == SWG_OK)
+        status = train_together(&l, training != NULL, model);
     for (; l.place < l.places && status == SWG_OK; l.place++) {
         l.variable = swg_source_variable(source, l.place);
-        l.count = 0;
-        for (int64_t i = 0; i < swg_source_count(source); i++) {
-            const swg_array *a = swg_source_array(source, i);
-            if (a->variable_index == l.place && (a->element == SWG_ELEMENT_F32 || a->element == SWG_ELEMENT_F64))
-                l.index[l.count++] = i;
-        }
+        take_arrays(&l);
         if (!l.count || has_models(model, l.variable))
             continue;
-        sort_arrays(&l);
+        if (swg_codec_model_count(model) + kinds > SWG__MODELS) {
+            swg__log(ctx, SWG_LOG_WARNING, "a set holds 64 models: none for variable %s and those behind it", l.variable);
+            break;
+        }
         status = train_variable(&l, model, training ? &training->rows[l.place] : NULL);
         if (status == SWG_OK && how->save)
             status = swg_codec_model_save(ctx, model, how->save);

@@ -5,8 +5,8 @@
 #include "fit.h"
 
 const swg__trainer swg__trainers[] = {
-    {"stencil", SWG__KIND_STENCIL, swg__fit_stencil, "weights and buckets of the stencil, shared by all chunks"},
-    {"law", SWG__KIND_LAW, swg__fit_law, "scales of the polynomial mode's coefficients"},
+    {"stencil", SWG__KIND_STENCIL, swg__fit_stencil, true, "weights and buckets of the stencil, shared by all chunks"},
+    {"law", SWG__KIND_LAW, swg__fit_law, true, "scales of the polynomial mode's coefficients"},
 };
 const int swg__trainer_count = sizeof swg__trainers / sizeof swg__trainers[0];
 
@@ -103,6 +103,8 @@ static bool listed(const char *list, const char *name) {
     return found;
 }
 
+bool swg__trainer_named(const char *list, int trainer) { return listed(list, swg__trainers[trainer].name); }
+
 static swg_status check_kinds(swg_context *ctx, const char *list) {
     for (const char *at = list; at && *at;) {
         char word[32];
@@ -134,7 +136,7 @@ swg_status swg_codec_fit(swg_context *ctx, const swg_codec_array *arrays, int64_
     swg__lessons_close(&lessons);
     for (int i = 0; i < swg__trainer_count && status == SWG_OK; i++) {
         const swg__trainer *t = &swg__trainers[i];
-        if (!listed(o->kinds, t->name))
+        if (!swg__trainer_named(o->kinds, i))
             continue;
         const swg__fit_opts inner = {o->seed, o->seconds, o->progress, o->user, o->stop};
         swg__text blob;

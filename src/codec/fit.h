@@ -14,7 +14,7 @@ typedef struct swg__fit_opts {
     const volatile sig_atomic_t *stop;  /* not 0: return SWG_EINTERRUPTED soon; NULL: never */
 } swg__fit_opts;
 
-/* Learns from arrays of one variable, one bound for all, resolved array by array. blob: receives a finished blob (swg__blob_begin .. end),
+/* Learns from arrays of one variable (or of several, if it pools), one bound for all, resolved array by array. blob: receives a finished blob (swg__blob_begin .. end),
  * nothing if there is nothing to learn or the kind is not for such arrays. SWG_EINTERRUPTED, SWG_ENOMEM, what is wrong with the arrays. */
 typedef swg_status swg__fit_fn(swg_context *ctx, const swg_codec_array *arrays, int64_t count, const swg_codec_opts *bound,
                                const swg__fit_opts *opts, swg__text *blob);
@@ -27,10 +27,12 @@ typedef struct swg__trainer {
     const char *name;
     int kind;
     swg__fit_fn *fit;
+    bool pools;                         /* quick, and worth training on several variables together as well */
     const char *help;
 } swg__trainer;
 extern const swg__trainer swg__trainers[];
 extern const int swg__trainer_count;
+bool swg__trainer_named(const char *list, int trainer); /* list with commas; NULL or empty: all */
 
 /* ---- what there is to learn from ---- */
 
