@@ -12,7 +12,7 @@ static swg_status compress(swg_context *ctx, const swg_codec_array *array, const
     swg__encoded coded;
     const swg_codec_model *model = opts ? opts->model : NULL;
     SWG__TRY(swg__encode_array(ctx, array, opts, model, &coded));
-    int blob[SWG__MODELS];
+    int blob[SWG__BLOBS];
     swg_status status = swg__encoded_write(&coded, (swg__model_use){blob, swg__encoded_choose(&coded, blob), false}, out, stats);
     swg__encoded_free(&coded);
     return status;

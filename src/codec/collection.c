@@ -110,7 +110,7 @@ typedef struct pending {
     swg__encoded coded;
     char *name, *attributes;            /* what coded refers to */
     int64_t entry, bytes;               /* bytes: of all its forms */
-    int64_t gain[SWG__MODELS];          /* of each blob, given those in the file */
+    int64_t gain[SWG__BLOBS];           /* of each blob, given those in the file */
 } pending;
 
 enum { HELD_BYTES = 256 << 20 };        /* of members held; beyond, the oldest is written as it is */
@@ -279,15 +279,24 @@ bool swg__codec_writer_has(const swg_codec_writer *w, const char *source, const 
     return i >= 0;
 }
 
+/* Bytes of a member with the stencil that was fitted to it. */
+static int64_t own_bytes(const swg__encoded *e) {
+    const int own = SWG__OWN;
+    return swg__encoded_with(e, &own, 1) + (int64_t)swg__models_bytes(swg__encoded_models(e), &own, 1);
+}
+
 static swg_status write_member(swg_codec_writer *w, int64_t entry, swg__encoded *coded, swg_codec_stats *stats) {
     written *e = &w->entry[entry];
+    const int own = SWG__OWN;
     swg__text stream;
     swg__text_init(&stream, w->ctx);
-    const bool uses = swg__encoded_uses(coded, w->in, w->in_count);
-    swg_status status = swg__encoded_write(coded, (swg__model_use){w->in, uses ? w->in_count : 0, true}, &stream, stats);
+    swg__model_use use = {w->in, swg__encoded_uses(coded, w->in, w->in_count) ? w->in_count : 0, true};
+    if (coded->own && own_bytes(coded) < swg__encoded_with(coded, w->in, w->in_count))
+        use = (swg__model_use){&own, 1, false};
+    swg_status status = swg__encoded_write(coded, use, &stream, stats);
     e->offset = w->file.offset;
     e->bytes = stream.length;
-    w->saved += coded->bytes - swg__encoded_with(coded, w->in, w->in_count);
+    w->saved += coded->bytes - swg__encoded_with(coded, use.blob, use.count);
     if (status == SWG_OK)
         status = w->broken = swg__writer_write(&w->file, stream.data, stream.length);
     if (status == SWG_OK && w->journal.ctx)
@@ -316,13 +325,13 @@ static swg_status release(swg_codec_writer *w, int64_t held) {
 static swg_status settle(swg_codec_writer *w) {
     swg_status status = SWG_OK;
     for (bool more = true; more;) {
-        int64_t gain[SWG__MODELS] = {0}, most = 0;
+        int64_t gain[SWG__MODELS] = {0}, most = 0; /* of the collection's own set only */
         int best = -1;
         for (int64_t i = 0; i < w->held_count; i++)
             for (int b = 0; b < w->model->count; b++)
                 gain[b] += w->held[i].gain[b];
         for (int b = 0; b < w->model->count; b++) {
-            int64_t net = gain[b] - (int64_t)swg__blob_cost(w->model, b) - (w->in_count ? 0 : SWG__FRAME_BYTES + 4);
+            int64_t net = gain[b] - (int64_t)swg__blob_cost((swg__model_pair){w->model, NULL}, b) - (w->in_count ? 0 : SWG__FRAME_BYTES + 4);
             if (gain[b] && net > most) {
                 most = net;
                 best = b;
@@ -379,10 +388,17 @@ static swg_status foresee(swg_codec_writer *w, const pending *p, swg__encoded *c
     return status;
 }
 
+static int64_t with_all(const swg_codec_writer *w, const swg__encoded *coded) {
+    int all[SWG__MODELS];
+    for (int b = 0; b < w->model->count; b++)
+        all[b] = b;
+    return swg__encoded_with(coded, all, w->model->count);
+}
+
 /* Writes a coded member, or takes it over and holds it. */
 static swg_status add_coded(swg_codec_writer *w, swg__encoded *coded, int64_t entry, swg_codec_stats *stats) {
     pending p = {.entry = entry};
-    if (!w->model || !swg__encoded_gain(coded, w->in, w->in_count, p.gain))
+    if (!w->model || !swg__encoded_gain(coded, w->in, w->in_count, p.gain) || (coded->own && own_bytes(coded) < with_all(w, coded)))
         return write_member(w, entry, coded, stats);
     if (stats)
         SWG__TRY(foresee(w, &p, coded, stats));
@@ -454,7 +470,7 @@ static swg_status write_tail(swg_codec_writer *w) {
     const uint64_t begin = w->file.offset;
     uint64_t models = 0, models_bytes = 0;
     if (w->in_count) {
-        swg__models_write(w->model, w->in, w->in_count, &tail);
+        swg__models_write((swg__model_pair){w->model, NULL}, w->in, w->in_count, &tail);
         models = begin;
         models_bytes = tail.length;
     }

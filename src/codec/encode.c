@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "context.h"
 #include "encode.h"
+#include "fit.h"
 #include "mask.h"
 #include "swz.h"
 #include "swae.h"
@@ -239,7 +240,7 @@ static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t
     const swg__coded *coded = &j->out->chunk[index];
     swg_status status = SWG_OK;
     for (int c = 0; c < j->candidates && status == SWG_OK && coded->plain.head.mode != SWG__MODE_C && !chunk->grid.pw_h; c++) {
-        const swg__blob *b = &j->out->model->blob[j->candidate[c]];
+        const swg__blob *b = swg__blob_of(swg__encoded_models(j->out), j->candidate[c]);
         swg__draft draft;
         bool done = false;
         swg__draft_init(&draft, j->ctx);
@@ -579,6 +580,60 @@ static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__enco
     return status;
 }
 
+/* ---- a stencil of the array's own ---- */
+
+static void code_shared(void *arg, int64_t task, int worker) {
+    (void)worker;
+    job *j = arg;
+    swg__chunk chunk;
+    if (j->out->chunk[task].plain.head.mode != SWG__MODE_W)
+        return;
+    j->status[task] = open_chunk(j, task, &chunk);
+    if (j->status[task] == SWG_OK)
+        j->status[task] = code_candidates(j, &chunk, task);
+    swg__chunk_drop(&chunk);
+}
+
+/* Whether chunks are so many and so small that the parameters in each of them count. */
+static bool worth_sharing(const swg__request *r, const swg__encoded *e) {
+    enum { CHUNKS = 8, BYTES = 12 << 10 };
+    int64_t chunks = 0, bytes = 0;
+    if (!swg__is_float(e->header.type) || e->header.grid.step == 0 || (r->opts.without >> SWG_MODE_STENCIL & 1))
+        return false;
+    for (int64_t i = 0; i < e->layout.count; i++) {
+        if (e->chunk[i].plain.head.mode == SWG__MODE_W) {
+            chunks++;
+            bytes += (int64_t)e->chunk[i].plain.record.length;
+        }
+    }
+    return chunks >= CHUNKS && bytes / chunks < BYTES;
+}
+
+/* Small chunks may share a stencil that is fitted to all of them and stands in the file once. */
+static swg_status try_shared(swg_context *ctx, const swg__request *r, swg__encoded *e) {
+    if (!worth_sharing(r, e))
+        return SWG_OK;
+    swg_codec_opts opts = r->opts;
+    memcpy(opts.chunk, e->header.chunk, sizeof opts.chunk);
+    swg__text blob;
+    swg__text_init(&blob, ctx);
+    swg_status status = swg__model_new(ctx, &e->own);
+    if (status == SWG_OK)
+        status = swg__fit_stencil(ctx, r->array, 1, &opts, &(swg__fit_opts){0}, &blob);
+    if (status == SWG_OK && blob.length && (blob.failed || swg__model_add(e->own, (const uint8_t *)blob.data, blob.length, NULL, 0, true)))
+        status = swg__fail_memory(ctx, blob.length, "a stencil");
+    job j = {.ctx = ctx, .out = e, .data = r->array->data, .without = r->opts.without, .stride = 1, .chunks = e->layout.count, .candidate = &(int){SWG__OWN},
+             .candidates = e->own ? e->own->count : 0};
+    j.status = swg__calloc(ctx, (size_t)j.chunks, sizeof *j.status);
+    if (status == SWG_OK && !j.status)
+        status = swg__fail_memory(ctx, (size_t)j.chunks * sizeof *j.status, "chunks");
+    if (status == SWG_OK && j.candidates)
+        status = step(&j, code_shared);
+    swg__free(ctx, j.status);
+    swg__text_free(&blob);
+    return status;
+}
+
 /* Header without bound and grid, and what the request says of the values. */
 static swg_status look(swg_context *ctx, swg__request *r, swg__header *h) {
     const swg_codec_array *array = r->array;
@@ -616,6 +671,8 @@ swg_status swg__encode_array(swg_context *ctx, const swg_codec_array *array, con
         return swg__target_encode(ctx, &r, out);
     SWG__TRY(swg__encode_try(ctx, &r, out));
     swg_status status = try_coarser(ctx, &r, out);
+    if (status == SWG_OK)
+        status = try_shared(ctx, &r, out);
     if (status != SWG_OK)
         swg__encoded_free(out);
     return status;

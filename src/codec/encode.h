@@ -28,7 +28,8 @@ typedef struct swg__encoded {
     swg__header header;
     swg__layout layout;
     const char *name, *attributes;        /* borrowed from the options */
-    const swg_codec_model *model;         /* what the forms' blobs are numbers in */
+    const swg_codec_model *model;         /* what the forms' blobs are numbers in ... */
+    swg_codec_model *own;                 /* ... but SWG__OWN, which is here; NULL: none */
     swg__coded *chunk;
     int64_t bytes;                        /* of the stream without models, texts not counted */
     int64_t stride;                       /* 1: every chunk was coded */
@@ -73,10 +74,11 @@ void swg__chunk_choose(swg__header *header, int edge);
 
 /* ---- models ---- */
 
-/* Adds the bytes that each blob would save if it came to those in `in`; false: none would save any. */
-bool swg__encoded_gain(const swg__encoded *encoded, const int *in, int count, int64_t gain[SWG__MODELS]);
-/* The blobs that save more than they take, in the set's order. Returns how many. */
-int swg__encoded_choose(const swg__encoded *encoded, int blob[SWG__MODELS]);
+static inline swg__model_pair swg__encoded_models(const swg__encoded *e) { return (swg__model_pair){e->model, e->own}; }
+/* Adds the bytes that each blob would save if it came to those in `in`; false: none but SWG__OWN would save any. */
+bool swg__encoded_gain(const swg__encoded *encoded, const int *in, int count, int64_t gain[SWG__BLOBS]);
+/* The blobs that save more than they take, in the set's order. Returns how many, at most 64. */
+int swg__encoded_choose(const swg__encoded *encoded, int blob[SWG__BLOBS]);
 
 int64_t swg__encoded_with(const swg__encoded *encoded, const int *blob, int count); /* bytes of the stream with these models, theirs not counted */
 /* Whether any of these models shortens a chunk. */

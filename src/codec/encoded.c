@@ -13,6 +13,7 @@ void swg__encoded_free(swg__encoded *e) {
     }
     if (e->ctx)
         swg__free(e->ctx, e->chunk);
+    swg_codec_model_free(e->ctx, e->own);
     *e = (swg__encoded){0};
 }
 
@@ -43,10 +44,10 @@ int64_t swg__encoded_with(const swg__encoded *e, const int *in, int count) {
 
 /* What some models save, less their own bytes. */
 static int64_t saving(const swg__encoded *e, const int *in, int count) {
-    return count ? e->bytes - swg__encoded_with(e, in, count) - (int64_t)swg__models_bytes(e->model, in, count) : 0;
+    return count ? e->bytes - swg__encoded_with(e, in, count) - (int64_t)swg__models_bytes(swg__encoded_models(e), in, count) : 0;
 }
 
-bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t gain[SWG__MODELS]) {
+bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t gain[SWG__BLOBS]) {
     bool any = false;
     for (int64_t i = 0; i < e->layout.count; i++) {
         const swg__coded *c = &e->chunk[i];
@@ -55,7 +56,7 @@ bool swg__encoded_gain(const swg__encoded *e, const int *in, int count, int64_t 
             int64_t less = now - (int64_t)c->other[k].record.length;
             if (less > 0)
                 gain[c->other[k].blob] += less;
-            any = any || less > 0;
+            any = any || (less > 0 && c->other[k].blob != SWG__OWN);
         }
     }
     return any;
@@ -73,25 +74,24 @@ int64_t swg__encoded_held(const swg__encoded *e) {
     return bytes;
 }
 
-int swg__encoded_choose(const swg__encoded *e, int blob[SWG__MODELS]) {
-    int64_t gain[SWG__MODELS] = {0};
+int swg__encoded_choose(const swg__encoded *e, int blob[SWG__BLOBS]) {
+    int64_t gain[SWG__BLOBS] = {0};
     int count = 0;
-    if (!e->model || !swg__encoded_gain(e, NULL, 0, gain))
-        return 0;
-    for (int i = 0; i < e->model->count; i++)
-        if (gain[i] > (int64_t)swg__blob_cost(e->model, i))
+    (void)swg__encoded_gain(e, NULL, 0, gain);
+    for (int i = 0; i < SWG__BLOBS; i++)
+        if (gain[i] && gain[i] > (int64_t)swg__blob_cost(swg__encoded_models(e), i))
             blob[count++] = i;
     /* From all of them, the one without which the stream becomes shortest goes, as long as there is such a one. */
     for (int worst = 0; worst >= 0 && count;) {
         int64_t best = saving(e, blob, count);
-        int rest[SWG__MODELS];
+        int rest[SWG__BLOBS];
         worst = -1;
         for (int i = 0; i < count; i++) {
             for (int k = 0, n = 0; k < count; k++)
                 if (k != i)
                     rest[n++] = blob[k];
             int64_t bytes = saving(e, rest, count - 1);
-            if (bytes >= best) {
+            if (bytes >= best || (count > SWG__MODELS && worst < 0)) {
                 best = bytes;
                 worst = i;
             }
@@ -119,7 +119,7 @@ const swg__form *swg__coded_form(swg__coded *c, const swg__model_use *use) {
 /* ---- what a coding reaches ---- */
 
 int64_t swg__encoded_bytes(const swg__encoded *e) {
-    int blob[SWG__MODELS];
+    int blob[SWG__BLOBS];
     return e->bytes - saving(e, blob, swg__encoded_choose(e, blob));
 }
 
@@ -178,7 +178,7 @@ swg_status swg__encoded_write(swg__encoded *e, swg__model_use use, swg__text *ou
     }
     swg__header_write(&e->header, e->name, e->attributes, out);
     if (inside)
-        swg__models_write(e->model, use.blob, use.count, out);
+        swg__models_write(swg__encoded_models(e), use.blob, use.count, out);
     swg__text index;
     swg__text_init(&index, e->ctx);
     swg__section_begin(&index, "INDX", 8 + (uint64_t)e->layout.count * SWG__INDEX_ENTRY);

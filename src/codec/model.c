@@ -76,22 +76,27 @@ int swg__model_candidates(const swg_codec_model *model, const char *name, double
 
 /* ---- MODL ---- */
 
-size_t swg__blob_cost(const swg_codec_model *model, int blob) { return 40 + (model->blob[blob].bytes.length + 3) / 4 * 4; }
+const swg__blob *swg__blob_of(swg__model_pair models, int number) {
+    return number == SWG__OWN ? &models.own->blob[0] : &models.given->blob[number];
+}
 
-size_t swg__models_bytes(const swg_codec_model *model, const int *blob, int count) {
+size_t swg__blob_cost(swg__model_pair models, int blob) { return 40 + (swg__blob_of(models, blob)->bytes.length + 3) / 4 * 4; }
+
+size_t swg__models_bytes(swg__model_pair models, const int *blob, int count) {
     size_t bytes = count ? SWG__FRAME_BYTES + 4 : 0;
     for (int i = 0; i < count; i++)
-        bytes += swg__blob_cost(model, blob[i]);
+        bytes += swg__blob_cost(models, blob[i]);
     return bytes;
 }
 
-void swg__models_write(const swg_codec_model *model, const int *blob, int count, swg__text *out) {
+void swg__models_write(swg__model_pair models, const int *blob, int count, swg__text *out) {
     size_t start = out->length;
-    swg__section_begin(out, "MODL", swg__models_bytes(model, blob, count) - SWG__FRAME_BYTES);
+    swg__section_begin(out, "MODL", swg__models_bytes(models, blob, count) - SWG__FRAME_BYTES);
     swg__put32(out, (uint32_t)count);
     for (int i = 0; i < count; i++) {
-        const swg__text *bytes = &model->blob[blob[i]].bytes;
-        swg__put(out, model->blob[blob[i]].sha256, 32);
+        const swg__blob *b = swg__blob_of(models, blob[i]);
+        const swg__text *bytes = &b->bytes;
+        swg__put(out, b->sha256, 32);
         swg__put16(out, swg__load16((const uint8_t *)bytes->data + 4));
         swg__put16(out, 0);
         swg__put32(out, (uint32_t)bytes->length);

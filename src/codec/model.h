@@ -32,10 +32,17 @@ const char *swg__model_add(swg_codec_model *model, const uint8_t *blob, size_t b
  * bound within a factor of 2 of `relative` (0: unknown, every bound is right). Returns how many. */
 int swg__model_candidates(const swg_codec_model *model, const char *name, double relative, uint32_t without, int candidate[SWG__MODELS]);
 
+/* What an array is coded with: a set from outside, and one that was fitted to the array itself, of one blob, whose number is SWG__OWN. */
+typedef struct swg__model_pair {
+    const swg_codec_model *given, *own; /* NULL: none */
+} swg__model_pair;
+enum { SWG__OWN = SWG__MODELS, SWG__BLOBS };
+const swg__blob *swg__blob_of(swg__model_pair models, int number);
+
 /* The MODL section of some blobs, in this order; its length, and what one blob adds to it. */
-void swg__models_write(const swg_codec_model *model, const int *blob, int count, swg__text *out);
-size_t swg__models_bytes(const swg_codec_model *model, const int *blob, int count);
-size_t swg__blob_cost(const swg_codec_model *model, int blob);
+void swg__models_write(swg__model_pair models, const int *blob, int count, swg__text *out);
+size_t swg__models_bytes(swg__model_pair models, const int *blob, int count);
+size_t swg__blob_cost(swg__model_pair models, int blob);
 
 /* Payload of a MODL section as a set. expected: the number that the header says. NULL or the reason; *out is then NULL. */
 const char *swg__models_read(swg_context *ctx, swg__span payload, uint32_t expected, swg_codec_model **out);

@@ -19,7 +19,7 @@ typedef struct piece {
     swg__encoded coded;
     uint32_t *words;
     size_t word_count;
-    int blob[SWG__MODELS], blobs;   /* models that are in the words */
+    int blob[SWG__BLOBS], blobs;   /* models that are in the words */
     double seconds;
     swg_status status;
 } piece;
@@ -88,18 +88,18 @@ static swg_status filter_words(compress_job *j, piece *p, const swg__h5_array *a
     swg__text section;
     swg__span payload = {0};
     swg__text_init(&section, j->ctx);
-    const swg_codec_model *model = p->coded.model;
+    const swg__model_pair models = swg__encoded_models(&p->coded);
     p->blobs = swg__encoded_choose(&p->coded, p->blob);
-    while (p->blobs && swg__models_bytes(model, p->blob, p->blobs) - SWG__FRAME_BYTES > SWG__FILTER_MODEL_BYTES) {
+    while (p->blobs && swg__models_bytes(models, p->blob, p->blobs) - SWG__FRAME_BYTES > SWG__FILTER_MODEL_BYTES) {
         int largest = 0;
         for (int i = 1; i < p->blobs; i++)
-            largest = swg__blob_cost(model, p->blob[i]) > swg__blob_cost(model, p->blob[largest]) ? i : largest;
+            largest = swg__blob_cost(models, p->blob[i]) > swg__blob_cost(models, p->blob[largest]) ? i : largest;
         for (int i = largest; i + 1 < p->blobs; i++)
             p->blob[i] = p->blob[i + 1];
         p->blobs--;
     }
     if (p->blobs) {
-        swg__models_write(model, p->blob, p->blobs, &section);
+        swg__models_write(models, p->blob, p->blobs, &section);
         payload = (swg__span){(const uint8_t *)section.data + SWG__FRAME_BYTES - 4, section.length - SWG__FRAME_BYTES};
     }
     h.ndim = p->cut.shape.ndim;

@@ -256,7 +256,7 @@ static void models_travel_in_the_words(void **state) {
     assert_true(coded.chunk[0].others > 0);
     swg__text section;
     swg__text_init(&section, ctx);
-    swg__models_write(model, &(int){0}, 1, &section);
+    swg__models_write((swg__model_pair){model, NULL}, &(int){0}, 1, &section);
     swg__span payload = {(const uint8_t *)section.data + 16, section.length - SWG__FRAME_BYTES};
     size_t count = swg__filter_words(ctx, &coded.header, 5, payload, w);
     assert_int_equal(count, 55 + (payload.bytes + 3) / 4);
