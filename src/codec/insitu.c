@@ -133,7 +133,7 @@ static size_t store(const swg__chunk *chunk, uint8_t *out) {
 /* The shortest record, straight into the caller's buffer. */
 static swg_status code(const swg_insitu *coder, const swg__chunk *chunk, uint8_t *out, size_t capacity, size_t *bytes) {
     swg__draft draft;
-    swg_status status = swg__plain_encode(chunk, coder->opts.without, &draft);
+    swg_status status = swg__plain_encode(chunk, swg__choice_of(coder->opts.without, coder->opts.effort), &draft);
     draft.head.n_values = (uint32_t)chunk->count;
     if (status == SWG_OK && swg__draft_bytes(&draft) + 1 <= capacity) {
         /* A text that has all the room it will ask for never reaches for memory. */
