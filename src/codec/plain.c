@@ -2,6 +2,7 @@
  * In: one chunk. Out: the shortest draft; mode R0 where nothing is shorter.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
+#include "estimate.h"
 #include "interp.h"
 #include "poly.h"
 #include "raw.h"
@@ -30,6 +31,8 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
 /* The shortest of the modes that predict; *coded false: none is shorter than `stored` bytes. */
 static swg_status compete(const swg__chunk *chunk, swg__choice choice, size_t stored, swg__draft *draft, bool *any) {
     const uint32_t without = choice.without | (choice.effort < SWG__EFFORT_SAMPLE ? 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION : 0);
+    if (choice.effort < SWG__EFFORT_MOST)
+        return swg__compete_sampled(chunk, without, stored, draft, any);
     const size_t raw = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     const void *values = chunk->values;
     const int64_t rows = chunk->count / chunk->extent[3];

@@ -28,6 +28,8 @@ typedef struct swg__poly_coder {
     double *x, *p, *best, *work, *typed; /* boxes */
     double *c;                   /* coefficients, in the order of the stream, like q */
     int32_t *q, *best_q;
+    bool brief;                  /* ways that estimates (poly_plan.c) call hopeless are not tried */
+    double spread, rate;         /* what estimates of errors and of coefficients are multiplied by, by experience */
     uint32_t *near;
 } swg__poly_coder;
 
