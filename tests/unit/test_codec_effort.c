@@ -2,6 +2,7 @@
  * set; that more effort is not longer beyond what estimates may miss; that efforts which do not exist are refused.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "codec_testing.h"
+#include "codec/encode.h"
 #include "codec/filter.h"
 #include "context.h"
 #include "swage/data.h"
@@ -168,15 +169,16 @@ static void filter_word(void **state) {
     for (int i = 0; i < N * N * N; i++)
         data[i] = (float)(exp(-1e-3 * (i % N) * (i % N)) * sin(0.05 * (i / N % N)) + 1e-3 * (i / N / N));
     for (int e = 0; e < EFFORTS; e++) {
-        const int64_t dims[3] = {N, N, N};
-        const swg__filter_shape shape = {.type = SWG_ELEMENT_F32, .rank = 3, .dims = dims, .chunk = dims};
-        uint32_t user[SWG__FILTER_USER_WORDS], words[SWG__FILTER_SEEN];
-        size_t count;
+        const swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {N, N, N}, .data = data};
+        uint32_t words[SWG__FILTER_SEEN];
+        swg__header header;
+        swg__layout layout;
         swg__filter f;
         swg__text record;
         swg__text_init(&record, ctx);
-        swg__filter_user_write(&(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-4}, efforts[e], user);
-        assert_ok(ctx, swg__filter_resolve(ctx, user, SWG__FILTER_USER_WORDS, SWG__FILTER_USER_WORDS, &shape, words, &count));
+        assert_ok(ctx, swg__encode_look(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-4}, &header, &layout));
+        header.n_chunks = 1;
+        const size_t count = swg__filter_words(ctx, &header, efforts[e], (swg__span){0}, words);
         assert_ok(ctx, swg__filter_open(ctx, words, count, &f));
         assert_int_equal(f.effort, efforts[e]);
         assert_ok(ctx, swg__filter_encode(ctx, &f, data, sizeof data, &record));
