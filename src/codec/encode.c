@@ -565,11 +565,17 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
     return SWG_OK;
 }
 
+/* A chunk of its own costs about 250 bytes: of the usual effort, where that is much of it. */
+static bool worth_coarser(swg__choice choice, const swg__encoded *out) {
+    enum { SMALL_RECORD = 6144 };
+    return choice.effort >= SWG__EFFORT_MOST || (choice.effort >= SWG__EFFORT_SAMPLE && swg__encoded_bytes(out) < SMALL_RECORD * out->layout.count);
+}
+
 /* Where so little is left of an array that what each chunk costs by itself counts, larger chunks are tried. The shorter stays. */
 static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__encoded *out) {
     const swg_codec_opts *o = &r->opts;
     if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || out->header.layout != SWG_CODEC_GRID ||
-        out->layout.count == 1 || swg__encoded_bytes(out) > r->count / 16)
+        out->layout.count == 1 || swg__encoded_bytes(out) > r->count / 16 || !worth_coarser(swg__choice_of(o->without, o->effort), out))
         return SWG_OK;
     swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes, .model = o->model};
     choose_chunk(&coarse.header, edge_of(o->model), COARSE_TARGET);

@@ -99,6 +99,14 @@ static inline void swg__poly_spread(const swg__poly_order *order, int i, uint32_
     const int row = swg__poly_row(order->n[2]), plane = order->n[1] * row, mask = order->near[i];
     const int step[9] = {plane, row, 1, 2 * plane, 2 * row, 2, plane + row, plane + 1, row + 1};
     uint32_t *at = near + order->place[i];
+    if (mask == 511) { /* nearly all */
+        at[step[0]] += 2 * size;
+        at[step[1]] += 2 * size;
+        at[step[2]] += 2 * size;
+        for (int k = 3; k < 9; k++)
+            at[step[k]] += size;
+        return;
+    }
     for (int k = 0; k < 9; k++)
         if (mask >> k & 1)
             at[step[k]] += k < 3 ? 2 * size : size;

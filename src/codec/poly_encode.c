@@ -432,6 +432,7 @@ static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, 
     SWG__TRY(coder_open(&coder, chunk, law, without));
     swg_status status = SWG_OK;
     coder.counts = counts;
+    coder.script.first = every == 1 && draft ? chunk->count : 0; /* corrections of all values; pages never used cost nothing */
     if (octants) {
         patches = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *patches);
         marks = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *marks);

@@ -11,6 +11,7 @@ typedef struct swg__poly_script {
     int64_t *e;
     uint8_t *code;
     int64_t count, capacity;
+    int64_t first;   /* room for so many to begin with */
     bool failed;
 } swg__poly_script;
 

@@ -5,15 +5,16 @@
 #include "poly_leaf.h"
 
 #define IMPOSSIBLE 1e30
+#define ROUNDER 0x1.8p52 /* added and taken away again: rounds |v| < 2^51 half to even */
 enum { COSTLY = 10 };  /* degree + 1 */
 #define UNLIKELY 1.04 /* estimates this much longer than another one are believed */
 
 /* Room for more symbols; false, and failed, without memory. */
 static bool grow(swg__poly_coder *coder, int64_t more) {
     swg__poly_script *s = &coder->script;
-    int64_t larger = s->capacity ? s->capacity : 1 << 14;
+    int64_t larger = s->capacity ? s->capacity : s->first > 1 << 14 ? s->first : 1 << 14;
     while (larger < s->count + more)
-        larger *= 2;
+        larger += larger / 2;
     int64_t *e = swg__grow(coder->chunk->ctx, s->e, (size_t)larger * sizeof *e);
     s->e = e ? e : s->e;
     uint8_t *code = e ? swg__grow(coder->chunk->ctx, s->code, (size_t)larger) : NULL;
@@ -268,8 +269,8 @@ static void settle(swg__poly_leaf *l, const swg__poly_job *job, const int offset
             const double *image = s->first ? s->first + (z + offset[0]) * s->step[0] + (y + offset[1]) * s->step[1] + offset[2] * s->step[2] : NULL;
             for (int i = 0; i < l->row; i++) {
                 bool inside = i < l->n[2];
-                double k = inside && l->best.fix ? rint((coder->x[r + i] + l->mean - base - coder->best[r + i]) * 0.0625) : 0;
-                k = fabs(k) < 0x1p40 ? k : 0;
+                double k = inside && l->best.fix ? (coder->x[r + i] + l->mean - base - coder->best[r + i]) * 0.0625 : 0;
+                k = fabs(k) < 0x1p40 ? k + ROUNDER - ROUNDER : 0;
                 x[r + i] = inside ? value[i] : pad;
                 u[r + i] = inside ? (image ? s->sign * image[i * s->step[2]] : 0) + base + coder->best[r + i] + 16 * k : 0;
                 if (inside)
