@@ -58,6 +58,7 @@ typedef struct swg_archive_opts {
     const char *train;              /* kinds of codec models to train on the arrays themselves first, "" all; NULL none. Not with the two above */
     swg_source_opts source;
     uint32_t without;               /* modes not tried, bits 1 << SWG_MODE_... */
+    int effort;                     /* as in swg_codec_opts */
     bool no_check;                  /* do not restore and compare after writing */
     bool has_range;                 /* SWG_BOUND_REL: of the range below, in the data's units, instead of each array's own */
     double range_min, range_max;

@@ -25,6 +25,7 @@ typedef struct swg_insitu_opts {
     double value;
     double range_min, range_max;  /* SWG_BOUND_REL: of the whole field, the same on all ranks */
     uint32_t without;             /* modes not tried, bits 1 << SWG_MODE_... */
+    int effort;                   /* as in swg_codec_opts */
     const char *isa;              /* as in swg_context_opts; NULL: the best one */
 } swg_insitu_opts;
 

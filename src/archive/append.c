@@ -32,7 +32,7 @@ static swg_status open_stream(swg_context *ctx, const char *path, const swg_arra
     swg__text_init(&facts, ctx);
     swg__facts_write(&untimed, &facts);
     swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .has_range = opts->has_range, .range_min = opts->range_min,
-                            .range_max = opts->range_max, .without = opts->without, .name = array->variable, .attributes = facts.data};
+                            .range_max = opts->range_max, .without = opts->without, .effort = opts->effort, .name = array->variable, .attributes = facts.data};
     swg_status status = facts.failed ? swg__fail_memory(ctx, 0, array->variable)
                                      : swg_codec_append_open(ctx, path, &step, opts->as_before ? NULL : &codec, out);
     swg__text_free(&facts);

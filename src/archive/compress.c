@@ -91,8 +91,8 @@ static swg_status job_key(const job *j, uint64_t *key) {
     size_t blob;
     struct stat info;
     swg__text_init(&text, j->ctx);
-    swg__text_printf(&text, "%s %d %a %d %a %a %u %s %a ", swg_version(), (int)j->opts->bound, j->opts->value, j->opts->has_range, j->opts->range_min,
-                     j->opts->range_max, (unsigned)j->opts->without, j->opts->fill ? j->opts->fill : "", j->opts->fill_above);
+    swg__text_printf(&text, "%s %d %a %d %a %a %u %d %s %a ", swg_version(), (int)j->opts->bound, j->opts->value, j->opts->has_range, j->opts->range_min,
+                     j->opts->range_max, (unsigned)j->opts->without, j->opts->effort, j->opts->fill ? j->opts->fill : "", j->opts->fill_above);
     for (int i = 0; j->model && i < swg_codec_model_count(j->model); i++) {
         (void)swg_codec_model_blob(j->model, i, &blob, digest);
         swg__text_add(&text, (const char *)digest, sizeof digest);
@@ -133,7 +133,7 @@ static swg_status code_array(job *j, item *it, double *seconds) {
         return status;
     swg_codec_array a = swg__codec_array_of(array, it->data);
     swg_codec_opts codec = {.bound = opts->bound, .value = opts->value, .has_range = opts->has_range, .range_min = opts->range_min,
-                            .range_max = opts->range_max, .without = opts->without, .name = array->variable, .attributes = it->facts.data};
+                            .range_max = opts->range_max, .without = opts->without, .effort = opts->effort, .name = array->variable, .attributes = it->facts.data};
     SWG__TRY(swg__archive_fill(j->ctx, array->variable, array->element, array->fill ? &array->fill_bits : NULL, opts, &codec));
     int64_t before = swg__now_ns();
     status = swg__encode_array(j->ctx, &a, &codec, j->model, &it->coded);

@@ -16,6 +16,7 @@ typedef enum swg__codec_table {
     SWG__CODEC_CHUNKS,   /* one chunk against 32^3 chunks */
     SWG__CODEC_OCTANTS,  /* BSSN, (N, 7, 7, 7), a file of all variables */
     SWG__CODEC_UNIFORM,  /* BSSN, uniform grid, a file of all variables */
+    SWG__CODEC_EFFORTS,  /* fields and BSSN files at efforts 1, 5, 9 */
     SWG__CODEC_SPEED,    /* a large array in memory */
     SWG__CODEC_TABLES
 } swg__codec_table;
@@ -35,6 +36,7 @@ typedef struct swg__codec_cell {
     swg__codec_table table;
     char data[SWG__CODEC_NAME];    /* "vorticity", "U_CHI" */
     char variant[SWG__CODEC_NAME]; /* "", "32^3", "stencil alone, 2 threads" */
+    int effort;             /* of SWG__CODEC_EFFORTS, else 0 */
     double bound;           /* fraction of the range of the whole field */
     double bound_abs;
     int64_t values, raw;
@@ -45,7 +47,7 @@ typedef struct swg__codec_cell {
 /* One mode left out: geometric mean of the ratios of a table. */
 typedef struct swg__codec_without {
     int mode;               /* -1: none left out */
-    double ratio[SWG__CODEC_SPEED];
+    double ratio[SWG__CODEC_EFFORTS];
 } swg__codec_without;
 
 typedef enum swg__codec_verdict { SWG__CODEC_REACHED, SWG__CODEC_MISSED, SWG__CODEC_UNKNOWN } swg__codec_verdict;
@@ -62,6 +64,7 @@ typedef struct swg__codec_opts {
     bool peers, quick;
     unsigned tables;        /* bits 1 << SWG__CODEC_...; 0: all */
     uint32_t without;       /* modes never tried */
+    int effort;             /* 0: the default one */
     const volatile sig_atomic_t *stop;
     void (*progress)(void *user, const char *text); /* may be NULL */
     void *user;

@@ -58,6 +58,7 @@ static const struct { const char *title; bool bits; } about[SWG__CODEC_TABLES] =
     [SWG__CODEC_CHUNKS] = {"One chunk, and chunks of 32^3: bits per value", true},
     [SWG__CODEC_OCTANTS] = {"BSSN octants, t = 5: bits per value", true},
     [SWG__CODEC_UNIFORM] = {"BSSN uniform grid, t = 5: bits per value", true},
+    [SWG__CODEC_EFFORTS] = {"Efforts 1 / 5 / 9", false},
     [SWG__CODEC_SPEED] = {"Speed in memory", false},
 };
 
@@ -199,6 +200,84 @@ static double median_speed(const swg__codec_bench *b, int peer, bool decompress)
     return t.median_ns;
 }
 
+/* ---- efforts ---- */
+
+/* One row: a field, or all variables of a file together; geometric mean of the ratios, bytes by time. */
+typedef struct effort_row {
+    double logs[10], raw[10], ns[10];
+    int64_t count[10];
+} effort_row;
+
+static void add_effort(effort_row *row, const swg__codec_cell *cell) {
+    row->logs[cell->effort] += log((double)cell->raw / (double)cell->ours.bytes);
+    row->raw[cell->effort] += (double)cell->raw;
+    row->ns[cell->effort] += cell->ours.compress_ns;
+    row->count[cell->effort]++;
+}
+
+static void effort_line(sheet *s, const char *name, const effort_row *row) {
+    char ratio[CELL] = "", speed[CELL] = "";
+    double mean[10] = {0};
+    put(s, 0, "%s", name);
+    for (int e = 0; e < 10; e++) {
+        if (!row->count[e])
+            continue;
+        mean[e] = exp(row->logs[e] / (double)row->count[e]);
+        snprintf(ratio + strlen(ratio), sizeof ratio - strlen(ratio), mean[e] < 100 ? "%s%.2f" : "%s%.0f", *ratio ? " / " : "", mean[e]);
+        snprintf(speed + strlen(speed), sizeof speed - strlen(speed), "%s%.0f", *speed ? " / " : "", row->raw[e] * 1e3 / row->ns[e]);
+    }
+    put(s, 1, "%s", ratio);
+    put(s, 2, "%s", speed);
+    put(s, 3, "%+.2f %%", mean[5] > 0 ? 100 * (mean[9] / mean[5] - 1) : 0);
+    end_row(s);
+}
+
+static void effort_table(const swg__codec_bench *b, bool markdown, swg__text *text) {
+    sheet s;
+    effort_row all = {0};
+    char done[ROWS][128];
+    s = (sheet){.rows = 0};
+    put(&s, 0, "effort 1 / 5 / 9");
+    put(&s, 1, "ratio");
+    put(&s, 2, "compress MB/s");
+    put(&s, 3, "bytes of 5 over 9");
+    end_row(&s);
+    for (int64_t i = 0; i < b->cell_count; i++) {
+        const swg__codec_cell *first = &b->cells[i];
+        char name[128];
+        effort_row row = {0};
+        bool seen = false;
+        if (first->table != SWG__CODEC_EFFORTS)
+            continue;
+        bool file = strcmp(first->variant, "octants") == 0 || strcmp(first->variant, "uniform") == 0;
+        snprintf(name, sizeof name, "%s%s%s, %.0e", file ? "BSSN " : first->data, file ? first->variant : *first->variant ? ", " : "", file ? "" : first->variant, first->bound);
+        for (int k = 1; k < s.rows && !seen; k++)
+            seen = strcmp(done[k], name) == 0;
+        if (seen || s.rows >= ROWS - 1)
+            continue;
+        for (int64_t k = i; k < b->cell_count; k++) {
+            const swg__codec_cell *cell = &b->cells[k];
+            if (cell->table == SWG__CODEC_EFFORTS && cell->bound == first->bound && strcmp(cell->variant, first->variant) == 0 &&
+                (file || strcmp(cell->data, first->data) == 0))
+                add_effort(&row, cell);
+        }
+        for (int e = 0; e < 10 && !first->extra; e++)
+            if (row.count[e]) { /* a file counts as one */
+                all.logs[e] += row.logs[e] / (double)row.count[e];
+                all.raw[e] += row.raw[e];
+                all.ns[e] += row.ns[e];
+                all.count[e]++;
+            }
+        snprintf(done[s.rows], sizeof done[0], "%s", name);
+        effort_line(&s, name, &row);
+    }
+    if (s.rows == 1)
+        return;
+    effort_line(&s, "mean", &all);
+    heading(about[SWG__CODEC_EFFORTS].title, markdown, text);
+    print_sheet(&s, markdown, text);
+}
+
 /* ---- bound, modes left out, targets ---- */
 
 static void bound_table(const swg__codec_bench *b, bool markdown, swg__text *text) {
@@ -233,7 +312,7 @@ static void without_table(const swg__codec_bench *b, bool markdown, swg__text *t
         int column = 1;
         if (row)
             put(&s, 0, "%s%s", row->mode < 0 ? "all modes" : "without ", row->mode < 0 ? "" : swg_codec_mode_name((swg_codec_mode)row->mode));
-        for (int table = 0; table < SWG__CODEC_SPEED; table++) {
+        for (int table = 0; table < SWG__CODEC_EFFORTS; table++) {
             if (!(b->without[0].ratio[table] > 0))
                 continue;
             if (row)
@@ -268,13 +347,14 @@ void swg__codec_print(const swg__codec_bench *b, bool markdown, swg__text *text)
         swg__text_printf(text, "BSSN tables with the network of -m, %lld bytes in a file of all variables%s\n", (long long)b->training_bytes,
                          b->training_bytes ? "" : ": it shortened none of them enough");
     swg__text_puts(text, markdown ? "```\n\n" : "\n");
-    for (int table = 0; table < SWG__CODEC_SPEED; table++) {
+    for (int table = 0; table < SWG__CODEC_EFFORTS; table++) {
         bool from_2 = table == SWG__CODEC_FIELDS || table == SWG__CODEC_BLOCKS;
         ratio_table(b, (swg__codec_table)table, markdown, text);
         if (table != SWG__CODEC_CHUNKS)
             means(b, (swg__codec_table)table, from_2 ? wide : wide + 1, table == SWG__CODEC_FIELDS ? 4 : 3, markdown, text);
     }
     without_table(b, markdown, text);
+    effort_table(b, markdown, text);
     speed_table(b, markdown, text);
     bound_table(b, markdown, text);
     target_table(b, markdown, text);
@@ -326,6 +406,8 @@ char *swg__codec_json(const swg__codec_bench *b) {
         cJSON_AddStringToObject(o, "data", cell->data);
         cJSON_AddStringToObject(o, "variant", cell->variant);
         cJSON_AddBoolToObject(o, "sample", b->standin[cell->table]);
+        if (cell->effort)
+            add_number(o, "effort", cell->effort);
         add_number(o, "bound_rel", cell->bound);
         add_number(o, "bound_abs", cell->bound_abs);
         add_number(o, "values", (double)cell->values);
@@ -339,7 +421,7 @@ char *swg__codec_json(const swg__codec_bench *b) {
         cJSON *o = cJSON_CreateObject();
         cJSON_AddItemToArray(without, o);
         cJSON_AddStringToObject(o, "mode", b->without[i].mode < 0 ? "" : swg_codec_mode_name((swg_codec_mode)b->without[i].mode));
-        for (int table = 0; table < SWG__CODEC_SPEED; table++)
+        for (int table = 0; table < SWG__CODEC_EFFORTS; table++)
             if (b->without[i].ratio[table] > 0)
                 add_number(o, swg__codec_table_name(table), b->without[i].ratio[table]);
     }

@@ -11,11 +11,11 @@
 #include "codec/model.h"
 #include "philox.h"
 
-static const double bounds[SWG__CODEC_SPEED][5] = { /* fractions of the range; 0 ends a list */
+static const double bounds[SWG__CODEC_EFFORTS][5] = { /* fractions of the range; 0 ends a list */
     [SWG__CODEC_FIELDS] = {1e-2, 1e-3, 1e-4, 1e-5}, [SWG__CODEC_BLOCKS] = {1e-2, 1e-3, 1e-4},  [SWG__CODEC_CHUNKS] = {1e-2, 1e-3, 1e-4},
     [SWG__CODEC_OCTANTS] = {1e-3, 1e-4, 1e-5},      [SWG__CODEC_UNIFORM] = {1e-3, 1e-4, 1e-5},
 };
-static const char *const table_names[SWG__CODEC_TABLES] = {"fields", "blocks", "chunks", "octants", "uniform", "speed"};
+static const char *const table_names[SWG__CODEC_TABLES] = {"fields", "blocks", "chunks", "octants", "uniform", "efforts", "speed"};
 static const char *const block_fields[] = {"vorticity", "wmag", "HadCM3"};
 static const char *const bssn_files[SWG__CODEC_TABLES][2] = { /* of the data; of the samples */
     [SWG__CODEC_OCTANTS] = {"bssn/q1_blocks_t5.h5", "bssn/bbh_q1_blocks_64_t5.h5"},
@@ -148,7 +148,7 @@ static swg_status each_input(run *r, swg__codec_table table, visit_fn visit, voi
 
 static swg_codec_opts opts_of(const run *r, const input *in, double bound, uint32_t without) {
     return (swg_codec_opts){.bound = SWG_BOUND_REL, .value = bound, .has_range = in->range > 0, .range_max = in->range,
-                            .without = without | r->b->opts.without, .name = in->name, .model = r->set};
+                            .without = without | r->b->opts.without, .effort = r->b->opts.effort, .name = in->name, .model = r->set};
 }
 
 /* ---- files of all variables, as `swage compress` makes them ---- */
@@ -270,6 +270,33 @@ static swg_status run_chunks(run *r) {
     return SWG_OK;
 }
 
+/* ---- efforts: every field and variable by itself at 1, 5 and 9 ---- */
+
+static swg_status effort_input(run *r, const input *in, void *arg) {
+    static const int efforts[] = {1, 5, 9};
+    const swg__codec_table *like = arg;
+    for (int k = 0; bounds[*like][k] > 0; k++)
+        for (size_t e = 0; e < sizeof efforts / sizeof *efforts; e++) {
+            swg__codec_cell cell = {.table = SWG__CODEC_EFFORTS, .effort = efforts[e], .bound = bounds[*like][k], .extra = in->extra};
+            swg__codec_how how = {.opts = opts_of(r, in, cell.bound, 0), .timed = true, .no_peers = true};
+            how.opts.effort = cell.effort;
+            snprintf(cell.data, sizeof cell.data, "%s", in->name);
+            snprintf(cell.variant, sizeof cell.variant, "%s", *like == SWG__CODEC_FIELDS ? "" : table_names[*like]);
+            SWG__TRY(swg__codec_measure(r->b, &in->array, &how, cell));
+        }
+    return SWG_OK;
+}
+
+static swg_status run_efforts(run *r) {
+    static const swg__codec_table like[] = {SWG__CODEC_FIELDS, SWG__CODEC_BLOCKS, SWG__CODEC_OCTANTS, SWG__CODEC_UNIFORM};
+    for (size_t i = 0; i < sizeof like / sizeof *like; i++) {
+        swg__codec_table table = like[i];
+        SWG__TRY(each_input(r, table, effort_input, &table));
+        r->b->standin[SWG__CODEC_EFFORTS] |= r->b->standin[table];
+    }
+    return SWG_OK;
+}
+
 /* ---- speed ---- */
 
 static swg_status speed_of(run *r, const input *in, const char *variant, swg__team *team, uint32_t without, bool beside) {
@@ -355,7 +382,7 @@ static swg_status without_row(run *r, int mode) {
     swg__codec_bench *b = r->b;
     swg__codec_without *row = &b->without[b->without_count];
     *row = (swg__codec_without){.mode = mode};
-    for (int table = 0; table < SWG__CODEC_SPEED; table++) {
+    for (int table = 0; table < SWG__CODEC_EFFORTS; table++) {
         mean m = {.without = mode < 0 ? 0 : 1u << mode};
         if (!(b->opts.tables & 1u << table) || table == SWG__CODEC_CHUNKS)
             continue;
@@ -466,11 +493,14 @@ static swg_status run_all(run *r) {
         r->folder[0] = 0;
         return swg__fail(b->ctx, SWG_EIO, "bench codec: no folder for temporary files");
     }
-    for (int table = 0; table < SWG__CODEC_SPEED; table++)
+    for (int table = 0; table < SWG__CODEC_EFFORTS; table++)
         if (wanted & 1u << table)
             SWG__TRY(table == SWG__CODEC_CHUNKS ? run_chunks(r) : run_table(r, (swg__codec_table)table));
-    SWG__TRY(run_without(r));
+    if (wanted & ((1u << SWG__CODEC_EFFORTS) - 1))
+        SWG__TRY(run_without(r));
     SWG__TRY(run_edges(r));
+    if (wanted & 1u << SWG__CODEC_EFFORTS)
+        SWG__TRY(run_efforts(r));
     return wanted & 1u << SWG__CODEC_SPEED ? run_speed(r) : SWG_OK; /* last: it needs the most memory */
 }
 

@@ -14,7 +14,7 @@ static swg_status read_tables(cli *c, unsigned *bits) {
             if (strlen(swg__codec_table_name(i)) == length && strncmp(swg__codec_table_name(i), at, length) == 0)
                 bit = 1u << i;
         if (!bit)
-            return cli_fail(c, SWG_EUSAGE, "--tables %s: expected a list of fields, blocks, chunks, octants, uniform, speed", list);
+            return cli_fail(c, SWG_EUSAGE, "--tables %s: expected a list of fields, blocks, chunks, octants, uniform, efforts, speed", list);
         *bits |= bit;
         at += length + (at[length] == ',');
     }
@@ -24,6 +24,7 @@ static swg_status read_tables(cli *c, unsigned *bits) {
 swg_status cli_bench_codec(cli *c) {
     swg__codec_opts opts = {.data = cli_value(c, "data"), .samples = "samples", .model = cli_value(c, "model"), .quick = cli_flag(c, "quick"),
                             .stop = cli_signal_flag(), .progress = cli_bench_progress};
+    int64_t effort = 0;
     const char *against = cli_value(c, "against");
     if (c->positional_count > 1 || c->override_count)
         return cli_fail(c, SWG_EUSAGE, "bench codec: %s: takes options only", c->positional_count > 1 ? c->positional[1] : c->overrides[0]);
@@ -32,6 +33,8 @@ swg_status cli_bench_codec(cli *c) {
     opts.peers = against != NULL;
     SWG__TRY(read_tables(c, &opts.tables));
     SWG__TRY(cli_without(c, &opts.without));
+    SWG__TRY(cli_integer(c, "effort", 1, 9, &effort));
+    opts.effort = (int)effort;
     cli_signals_catch();
     cli_progress progress;
     cli_progress_open(&progress, 2);

@@ -17,9 +17,10 @@ static const cli_option options[] = {
     {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
     {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
     {"data", 0, "DIR", "codec: folder with fields/ and bssn/; what it lacks is replaced by samples/"},
-    {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, speed (default: all)"},
+    {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, efforts, speed (default: all)"},
     {"model", 'm', "RUN", "codec: run folder or checkpoint of a network for the BSSN tables"},
     {"without", 0, "LIST", "codec: ways of coding not to try"},
+    {"effort", 0, "N", "codec: of every table but that of efforts, 1 (fast) to 9 (small); default 5"},
     {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
     {"markdown", 0, NULL, "with --report, and of codec: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
@@ -150,7 +151,7 @@ static swg_status report(cli *c) {
 }
 
 static swg_status no_codec_options(cli *c) {
-    static const char *const own[] = {"data", "tables", "model", "without"};
+    static const char *const own[] = {"data", "tables", "model", "without", "effort"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (cli_value(c, own[i]))
             return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench codec`", own[i]);

@@ -23,6 +23,7 @@ static const cli_option options[] = {
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
     {"without", 0, "LIST", "ways of coding not to try, such as network, stencil, planes (to see what each is worth)"},
+    {"effort", 0, "N", "1 (fast) to 9 (small); default 5"},
     {"jobs", 'j', "N", "arrays worked on at the same time (default: as many as keep the threads busy, large ones alone)"},
     {"no-check", 0, NULL, "do not restore and compare after writing"},
     {"report", 0, "WHERE", "also write a report: PAGE.html with PAGE.json beside it, or a folder"},
@@ -123,11 +124,13 @@ static swg_status run(cli *c) {
     const char *output = cli_value(c, "output") ? cli_value(c, "output") : named;
     swg_archive_opts opts = {.no_check = cli_flag(c, "no-check")};
     int64_t slices = 4;
-    int64_t jobs = 0;
+    int64_t jobs = 0, effort = 0;
     SWG__TRY(read_bound(c, &opts));
     SWG__TRY(read_fill(c, &opts));
     SWG__TRY(cli_integer(c, "slices", 0, 64, &slices));
     SWG__TRY(cli_without(c, &opts.without));
+    SWG__TRY(cli_integer(c, "effort", 1, 9, &effort));
+    opts.effort = (int)effort;
     SWG__TRY(cli_integer(c, "jobs", 1, 1024, &jobs));
     opts.jobs = (int)jobs;
     SWG__TRY(read_range(c, &opts));

@@ -187,6 +187,7 @@ static swg_status reopen(swg_codec_appender *a, const swg_codec_array *step, con
         a->footer = a->end - SWG__FOOTER_BYTES;
         a->flushed = h->dims[0];
         a->opts.without = opts ? opts->without : 0;
+        a->opts.effort = opts ? opts->effort : 0;
         status = measure(a);
     }
     if (status == SWG_OK) {
@@ -263,7 +264,9 @@ static swg_status write_row(swg_codec_appender *a, bool unfinished, swg__text *i
     h.dims[0] = a->held;
     swg_codec_array row = {.type = h.type, .layout = h.layout, .ndim = h.ndim, .data = a->row};
     memcpy(row.dims, h.dims, sizeof row.dims);
-    SWG__TRY(swg__encode_chunks(a->ctx, &row, &h, a->opts.without | (unfinished || a->restored ? EXACT_ONLY : 0), &coded));
+    swg__choice choice = swg__choice_of(a->opts.without, a->opts.effort);
+    choice.without |= unfinished || a->restored ? EXACT_ONLY : 0;
+    SWG__TRY(swg__encode_chunks(a->ctx, &row, &h, choice, &coded));
     swg_status status = start_file(a);
     for (int64_t i = 0; status == SWG_OK && i < a->per_row; i++) {
         swg__record_head *head = &coded.chunk[i].plain.head;

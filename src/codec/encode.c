@@ -97,6 +97,8 @@ static swg_status check_array(swg_context *ctx, const swg_codec_array *a, const 
             (a->layout == SWG_CODEC_BLOCKS && i && h->chunk[i] != h->dims[i]))
             return swg__fail(ctx, SWG_EINVAL, "chunk %lld along axis %d: must be 1..%lld, whole blocks, and 2^24 values at most in all",
                              (long long)h->chunk[i], i, (long long)h->dims[i]);
+    if (opts->effort < 0 || opts->effort > SWG__EFFORT_MOST)
+        return swg__fail(ctx, SWG_EINVAL, "effort %d: must be 1..9, or 0 for the usual one", opts->effort);
     if ((opts->name ? strlen(opts->name) : 0) + (opts->attributes ? strlen(opts->attributes) : 0) > SWG__TEXT_BYTES)
         return swg__fail(ctx, SWG_EINVAL, "name and attributes are longer than %d bytes", SWG__TEXT_BYTES);
     return SWG_OK;
@@ -150,7 +152,7 @@ typedef struct job {
     swg_context *ctx;
     swg__encoded *out;
     const char *data;
-    uint32_t without;         /* modes not tried, bits 1 << SWG_MODE_... */
+    swg__choice choice;
     int64_t first, chunks;    /* the group; tasks count from `first` */
     int64_t stride;           /* of the chunks that are coded */
     const int *candidate;     /* blobs that code a chunk by themselves */
@@ -244,7 +246,7 @@ static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t
         swg__draft draft;
         bool done = false;
         swg__draft_init(&draft, j->ctx);
-        status = b->kind->encode(chunk, b->parsed, j->without, limit_of(coded), &draft, &done);
+        status = b->kind->encode(chunk, b->parsed, j->choice.without, limit_of(coded), &draft, &done);
         if (status == SWG_OK && done)
             status = swg__mask_write(chunk, chunk->mask, &draft);
         if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < limit_of(coded))
@@ -264,7 +266,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
     swg__draft_init(&draft, j->ctx);
     swg_status status = open_chunk(j, index, &chunk);
     if (status == SWG_OK)
-        status = swg__plain_encode(&chunk, j->without, &draft);
+        status = swg__plain_encode(&chunk, j->choice, &draft);
     if (status == SWG_OK)
         status = finish_form(j, &chunk, index, -1, &draft, &coded->plain);
     coded->filled = chunk.masked;
@@ -486,7 +488,7 @@ static swg_status code_group(job *j) {
 
 /* ---- the array ---- */
 
-static swg_status code_all(swg_context *ctx, const swg__request *request, uint32_t without, swg__encoded *out) {
+static swg_status code_all(swg_context *ctx, const swg__request *request, swg__choice choice, swg__encoded *out) {
     if (!swg__layout_make(&out->header, &out->layout))
         return swg__fail(ctx, SWG_ESHAPE, "the array is too large");
     out->chunk = swg__calloc(ctx, (size_t)out->layout.count, sizeof *out->chunk);
@@ -495,14 +497,14 @@ static swg_status code_all(swg_context *ctx, const swg__request *request, uint32
     for (int64_t i = 0; i < out->layout.count; i++) {
         swg__text_init(&out->chunk[i].plain.record, ctx);
     }
-    job j = {.ctx = ctx, .out = out, .data = request->array->data, .without = without, .stride = request->stride, .measure = request->measure};
+    job j = {.ctx = ctx, .out = out, .data = request->array->data, .choice = choice, .stride = request->stride, .measure = request->measure};
     out->stride = request->stride;
     const int64_t tasks = (out->layout.count - j.stride / 2 + j.stride - 1) / j.stride;
     int candidate[SWG__MODELS];
     const double range = out->header.range_max - out->header.range_min;
     j.candidate = candidate;
-    j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, without, candidate);
-    for (int i = 0; out->model && i < out->model->count && !j.swae && out->header.grid.fine && !(without >> SWG_MODE_NETWORK & 1); i++) {
+    j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, choice.without, candidate);
+    for (int i = 0; out->model && i < out->model->count && !j.swae && out->header.grid.fine && !(choice.without >> SWG_MODE_NETWORK & 1); i++) {
         const swg__blob *b = &out->model->blob[i]; /* the first one that can encode */
         j.swae = b->kind && b->kind->code == SWG__KIND_SWAE && ((const swg__swae *)b->parsed)->encode ? b->parsed : NULL;
         j.swae_blob = i;
@@ -532,14 +534,14 @@ swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__e
     swg_status status = swg__grid_resolve(ctx, request->array, request->count, o, &out->header.fill, request->least, request->most,
                                           &out->header.grid);
     if (status == SWG_OK)
-        status = code_all(ctx, request, o->without, out);
+        status = code_all(ctx, request, swg__choice_of(o->without, o->effort), out);
     if (status == SWG_OK && request->stride == 1 && swg__encoded_bytes(out) > raw + 1024 && !o->keep_chunk) { /* noise: the promise is raw + 1 KiB, so as few chunks as there can be */
         swg__header header = out->header;
         slabs(&header);
         if (memcmp(header.chunk, out->header.chunk, sizeof header.chunk) != 0) {
             swg__encoded_free(out);
             *out = (swg__encoded){.ctx = ctx, .header = header, .name = o->name, .attributes = o->attributes};
-            status = code_all(ctx, request, ~0u, out);
+            status = code_all(ctx, request, (swg__choice){.without = ~0u, .effort = SWG__EFFORT_LEAST}, out);
         }
     }
     if (status != SWG_OK)
@@ -547,9 +549,9 @@ swg_status swg__encode_try(swg_context *ctx, const swg__request *request, swg__e
     return status;
 }
 
-swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out) {
+swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, swg__choice choice, swg__encoded *out) {
     *out = (swg__encoded){.ctx = ctx, .header = *header};
-    swg_status status = code_all(ctx, &(swg__request){.array = array, .stride = 1}, without, out);
+    swg_status status = code_all(ctx, &(swg__request){.array = array, .stride = 1}, choice, out);
     if (status != SWG_OK)
         swg__encoded_free(out);
     return status;
@@ -564,15 +566,21 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
     return SWG_OK;
 }
 
+/* A chunk of its own costs about 250 bytes: of the usual effort, where that is much of it. */
+static bool worth_coarser(swg__choice choice, const swg__encoded *out) {
+    enum { SMALL_RECORD = 6144 };
+    return choice.effort >= SWG__EFFORT_MOST || (choice.effort >= SWG__EFFORT_SAMPLE && swg__encoded_bytes(out) < SMALL_RECORD * out->layout.count);
+}
+
 /* Where so little is left of an array that what each chunk costs by itself counts, larger chunks are tried. The shorter stays. */
 static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__encoded *out) {
     const swg_codec_opts *o = &r->opts;
     if (o->chunk[0] || o->chunk[1] || o->chunk[2] || o->chunk[3] || o->keep_chunk || out->header.layout != SWG_CODEC_GRID ||
-        out->layout.count == 1 || swg__encoded_bytes(out) > r->count / 16)
+        out->layout.count == 1 || swg__encoded_bytes(out) > r->count / 16 || !worth_coarser(swg__choice_of(o->without, o->effort), out))
         return SWG_OK;
     swg__encoded coarse = {.ctx = ctx, .header = out->header, .name = o->name, .attributes = o->attributes, .model = o->model};
     choose_chunk(&coarse.header, edge_of(o->model), COARSE_TARGET);
-    swg_status status = code_all(ctx, r, o->without, &coarse);
+    swg_status status = code_all(ctx, r, swg__choice_of(o->without, o->effort), &coarse);
     bool better = status == SWG_OK && swg__encoded_bytes(&coarse) < swg__encoded_bytes(out);
     swg__encoded_free(better ? out : &coarse);
     if (better)
@@ -622,8 +630,8 @@ static swg_status try_shared(swg_context *ctx, const swg__request *r, swg__encod
         status = swg__fit_stencil(ctx, r->array, 1, &opts, &(swg__fit_opts){0}, &blob);
     if (status == SWG_OK && blob.length && (blob.failed || swg__model_add(e->own, (const uint8_t *)blob.data, blob.length, NULL, 0, true)))
         status = swg__fail_memory(ctx, blob.length, "a stencil");
-    job j = {.ctx = ctx, .out = e, .data = r->array->data, .without = r->opts.without, .stride = 1, .chunks = e->layout.count, .candidate = &(int){SWG__OWN},
-             .candidates = e->own ? e->own->count : 0};
+    job j = {.ctx = ctx, .out = e, .data = r->array->data, .choice = swg__choice_of(r->opts.without, r->opts.effort), .stride = 1,
+             .chunks = e->layout.count, .candidate = &(int){SWG__OWN}, .candidates = e->own ? e->own->count : 0};
     j.status = swg__calloc(ctx, (size_t)j.chunks, sizeof *j.status);
     if (status == SWG_OK && !j.status)
         status = swg__fail_memory(ctx, (size_t)j.chunks * sizeof *j.status, "chunks");

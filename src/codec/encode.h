@@ -6,6 +6,16 @@
 #include "container.h"
 #include "model.h"
 
+/* Who competes for a chunk, and how. */
+typedef struct swg__choice {
+    uint32_t without;
+    int effort;               /* 1..9 */
+} swg__choice;
+enum { SWG__EFFORT_LEAST = 1, SWG__EFFORT_SAMPLE = 5, SWG__EFFORT_MOST = 9 };
+static inline swg__choice swg__choice_of(uint32_t without, int effort) {
+    return (swg__choice){without, effort ? effort : SWG__EFFORT_SAMPLE};
+}
+
 /* One coding of a chunk. */
 typedef struct swg__form {
     swg__text record;
@@ -63,7 +73,7 @@ void swg__encoded_free(swg__encoded *encoded);
 /* What is known of a stream before its values: shape, cut, axes, bound; no range and no grid yet. */
 swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header);
 /* Codes an array as a complete header says (bound, grid, extents); no network is tried. On failure *out is empty. */
-swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, uint32_t without, swg__encoded *out);
+swg_status swg__encode_chunks(swg_context *ctx, const swg_codec_array *array, const swg__header *header, swg__choice choice, swg__encoded *out);
 /* Header with grid, and layout, of an array as it would be coded; the bound must be no target. */
 swg_status swg__encode_look(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, swg__header *header, swg__layout *layout);
 /* One chunk of an array as the modes see it, fill values masked. Drop it in any case. */
@@ -98,7 +108,7 @@ const swg__form *swg__coded_form(swg__coded *coded, const swg__model_use *use);
 /* Appends the whole stream. */
 swg_status swg__encoded_write(swg__encoded *encoded, swg__model_use use, swg__text *out, swg_codec_stats *stats);
 
-/* The best coding of one chunk without a network. */
-swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft);
+/* A coding of one chunk without a network: the best that the choice allows. */
+swg_status swg__plain_encode(const swg__chunk *chunk, swg__choice choice, swg__draft *draft);
 
 #endif

@@ -304,7 +304,7 @@ swg_status swg__filter_encode(swg_context *ctx, const swg__filter *f, const void
     swg_codec_array array = {.type = h->type, .layout = h->layout, .ndim = h->ndim, .data = swapped ? swapped : values};
     memcpy(array.dims, h->dims, sizeof array.dims);
     swg__encoded coded;
-    swg_status status = swg__encode_chunks(ctx, &array, h, 0, &coded);
+    swg_status status = swg__encode_chunks(ctx, &array, h, swg__choice_of(0, f->effort), &coded);
     if (status == SWG_OK) {
         swg__put(record, coded.chunk[0].plain.record.data, coded.chunk[0].plain.record.length);
         status = record->failed ? swg__fail_memory(ctx, coded.chunk[0].plain.record.length, "a chunk record") : SWG_OK;

@@ -37,6 +37,8 @@ static swg_status check(swg_context *ctx, const swg_insitu_opts *o, int64_t *ite
         return swg__fail(ctx, SWG_EUNSUPPORTED, "in situ only absolute, range-relative and no error are possible");
     if (!(o->value >= 0) || !isfinite(o->value))
         return swg__fail(ctx, SWG_EINVAL, "an error bound of %g is not a number >= 0", o->value);
+    if (o->effort < 0 || o->effort > SWG__EFFORT_MOST)
+        return swg__fail(ctx, SWG_EINVAL, "effort %d: must be 1..9, or 0 for the usual one", o->effort);
     if (o->bound == SWG_BOUND_REL && !(o->range_min <= o->range_max && isfinite(o->range_min) && isfinite(o->range_max)))
         return swg__fail(ctx, SWG_EINVAL, "the range %g .. %g is not one", o->range_min, o->range_max);
     return SWG_OK;
@@ -133,7 +135,7 @@ static size_t store(const swg__chunk *chunk, uint8_t *out) {
 /* The shortest record, straight into the caller's buffer. */
 static swg_status code(const swg_insitu *coder, const swg__chunk *chunk, uint8_t *out, size_t capacity, size_t *bytes) {
     swg__draft draft;
-    swg_status status = swg__plain_encode(chunk, coder->opts.without, &draft);
+    swg_status status = swg__plain_encode(chunk, swg__choice_of(coder->opts.without, coder->opts.effort), &draft);
     draft.head.n_values = (uint32_t)chunk->count;
     if (status == SWG_OK && swg__draft_bytes(&draft) + 1 <= capacity) {
         /* A text that has all the room it will ask for never reaches for memory. */

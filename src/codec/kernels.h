@@ -56,6 +56,10 @@ typedef struct swg__codec_kernels {
      * both may read SWG__TAP_SLACK levels behind the n-th of each tap. wide: any levels up to 2^48, saturates d. */
     bool (*stencil_narrow)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
                            int64_t *activity);
+    /* The same as narrow, and on to symbols: code[i] = 32 * table + symbol; low[i] how many low bits go raw, value[i] what
+     * they and an escape are made of. table: by 3 * activity class + min(|residual before|, 2), from swg__bucket_code. level: the values' own; residual: the one before the first. */
+    bool (*stencil_codes)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], const int32_t *level, int64_t n, const uint32_t table[192],
+                          int32_t residual, uint16_t *code, int32_t *value, uint8_t *low);
     void (*stencil_middle)(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
                            int64_t *activity);
     void (*stencil_wide)(const int64_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t least, int64_t most, int64_t n,
@@ -89,6 +93,8 @@ typedef struct swg__codec_kernels {
     void (*poly_synthesis)(const double *c, const int n[3], int degree, double *out, double *work);
     /* q = c * inverse, rounded with a dead zone of 0.55; count a multiple of 8, |q| < 2^31. */
     void (*poly_quantise)(const double *c, int64_t count, double inverse, int32_t *q);
+    /* The same rounding of `count` coefficients: sum of |q|, and of the squared errors in units of q; the same bits everywhere. */
+    void (*poly_weigh)(const double *c, int64_t count, double inverse, double *sum, double *error);
     /* Corrections e = nearest((x - p) / 16): how many are not 0, and the sum of their magnitudes. */
     void (*poly_gaps)(const double *x, const double *p, int64_t count, double *some, double *sum);
     /* True if every level restores its value inside the bound without a closer look; worst: largest error, raised. */

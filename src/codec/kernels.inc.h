@@ -160,6 +160,51 @@ static bool stencil_narrow(const int32_t *const tap[SWG__TAPS], const int32_t w[
 
 #include "codec/choice_kernels.inc.h"
 
+static bool stencil_codes(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], const int32_t *level, int64_t n, const uint32_t table[192],
+                          int32_t residual, uint16_t *code, int32_t *value, uint8_t *low) {
+    typedef float vf32w __attribute__((vector_size(8 * LANES)));
+    vi32 outside = {0}, lane, sum, size;
+    for (int j = 0; j < LANES32; j++)
+        lane[j] = j;
+    for (int64_t i = 0; i < n; i += LANES32) {
+        int32_t left = n - i < LANES32 ? (int32_t)(n - i) : LANES32, classes[LANES32], symbols[LANES32], sizes[LANES32 + 1], values[LANES32];
+        outside |= narrow_block(tap, w, i, &sum, &size) & (lane < left);
+        /* Quarter octaves from 16 on are the top bits of a float, which holds sizes below 2^24 exactly. */
+        vi32 class = ((vi32)__builtin_convertvector(size, vf32w) >> 21) - 4 * (127 + 4);
+        vi32 mu = (sum + 256) >> 9, half = (mu + 8) >> 4, phase = mu - 16 * half, sign = phase >> 31;
+        vi32 rest = (vi32)((vu32)load_i32(level + i) - (vu32)load_i32(tap[0] + i)) - half;
+        vi32 h = (rest ^ sign) - sign, fits = (h >= -15) & (h <= 15), any = (rest != 0) & 1, more = ((rest > 1) | (rest < -1)) & 1;
+        vi32 symbol = 32 * ((phase ^ sign) - sign) + ((fits & (h + 15)) | (~fits & SWG__ESCAPE));
+        class = 3 * ((class & (class < 63)) | (63 & (class >= 63)));
+        sizes[0] = residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
+        any += more;
+        memcpy(classes, &class, sizeof class);
+        memcpy(symbols, &symbol, sizeof symbol);
+        memcpy(sizes + 1, &any, sizeof any);
+        memcpy(values, &h, sizeof h);
+        memcpy(value + i, values, (size_t)left * sizeof *value);
+        memcpy(values, &rest, sizeof rest);
+        uint32_t low_bits = 0;
+        for (int32_t j = 0; j < left; j++) {
+            const uint32_t t = table[classes[j] + sizes[j]];
+            low_bits |= t;
+            code[i + j] = (uint16_t)(t + (uint32_t)symbols[j]);
+            low[i + j] = (uint8_t)(t >> 16);
+        }
+        for (int32_t j = 0; j < left && low_bits >> 16; j++) /* seldom */
+            if (low[i + j]) {
+                int64_t ignored;
+                code[i + j] = (uint16_t)swg__residual_code(table[classes[j] + sizes[j]], 0, values[j], &ignored);
+                value[i + j] = values[j];
+            }
+        residual = values[left - 1];
+    }
+    int32_t some = 0;
+    for (int j = 0; j < LANES32; j++)
+        some |= outside[j];
+    return some != 0;
+}
+
 /* In f64, where every product and sum is a whole number below 2^53: exact, and there are lanes for it everywhere. */
 static void stencil_middle(const int32_t *const tap[SWG__TAPS], const int32_t w[SWG__TAPS], int64_t n, int64_t *accumulator,
                            int64_t *activity) {
@@ -353,9 +398,9 @@ static void product(const float *a, int64_t stride, const float *b, const float 
 
 const swg__codec_kernels KERNELS = {
     .quantise_f32_32 = quantise_f32_32, .quantise_f64_32 = quantise_f64_32, .quantise_f32_64 = quantise_f32_64,
-    .quantise_f64_64 = quantise_f64_64, .stencil_narrow = stencil_narrow, .stencil_middle = stencil_middle, .stencil_wide = stencil_wide,
+    .quantise_f64_64 = quantise_f64_64, .stencil_narrow = stencil_narrow, .stencil_codes = stencil_codes, .stencil_middle = stencil_middle, .stencil_wide = stencil_wide,
     .normal_sums = normal_sums, .residuals = residuals, .linear = linear, .stencil_choices = stencil_choices,
-    .stencil_guesses = stencil_guesses, .poly_analysis = poly_analysis, .poly_synthesis = poly_synthesis, .poly_quantise = poly_quantise,
+    .stencil_guesses = stencil_guesses, .poly_analysis = poly_analysis, .poly_synthesis = poly_synthesis, .poly_quantise = poly_quantise, .poly_weigh = poly_weigh,
     .poly_gaps = poly_gaps, .poly_check = poly_check, .product = product, .interp_narrow = interp_narrow, .interp_middle = interp_middle,
     .interp_wide = interp_wide, .interp_place = interp_place, .interp_code = interp_code,
 };

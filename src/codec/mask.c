@@ -43,10 +43,10 @@ static void substitute(const swg__chunk *chunk, char *values, size_t bytes) {
 
 swg_status swg__mask_open(swg__chunk *chunk, void *values) {
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), need = (size_t)chunk->count;
-    int64_t first = 0;
+    int64_t first = chunk->fill.mode == SWG_FILL_NONE ? chunk->count : 0;
     while (first < chunk->count && !swg__is_fill(&chunk->fill, chunk->grid.type, values, first))
         first++;
-    if (first == chunk->count || chunk->fill.mode == SWG_FILL_NONE)
+    if (first == chunk->count)
         return SWG_OK;
     uint8_t *mask = swg__calloc(chunk->ctx, need, 1);
     void *copy = mask ? swg__alloc(chunk->ctx, need * bytes) : NULL;

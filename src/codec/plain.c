@@ -2,6 +2,7 @@
  * In: one chunk. Out: the shortest draft; mode R0 where nothing is shorter.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
+#include "estimate.h"
 #include "interp.h"
 #include "poly.h"
 #include "raw.h"
@@ -28,7 +29,10 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
 }
 
 /* The shortest of the modes that predict; *coded false: none is shorter than `stored` bytes. */
-static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stored, swg__draft *draft, bool *any) {
+static swg_status compete(const swg__chunk *chunk, swg__choice choice, size_t stored, swg__draft *draft, bool *any) {
+    const uint32_t without = choice.without | (choice.effort < SWG__EFFORT_SAMPLE ? 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION : 0);
+    if (choice.effort < SWG__EFFORT_MOST)
+        return swg__compete_sampled(chunk, without, stored, draft, any);
     const size_t raw = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     const void *values = chunk->values;
     const int64_t rows = chunk->count / chunk->extent[3];
@@ -80,11 +84,11 @@ static swg_status compete(const swg__chunk *chunk, uint32_t without, size_t stor
 }
 
 /* The competition on the indices of a point-wise relative bound. */
-static swg_status compete_relative(const swg__chunk *chunk, uint32_t without, size_t stored, swg__draft *draft, bool *coded) {
+static swg_status compete_relative(const swg__chunk *chunk, swg__choice choice, size_t stored, swg__draft *draft, bool *coded) {
     swg__relative relative;
     swg_status status = swg__relative_open(chunk, &relative);
     if (status == SWG_OK)
-        status = compete(&relative.inner, without, stored, draft, coded);
+        status = compete(&relative.inner, choice, stored, draft, coded);
     if (status == SWG_OK && *coded)
         status = swg__relative_finish(chunk, &relative, draft);
     swg__relative_close(&relative);
@@ -114,7 +118,7 @@ static swg_status compete_split(const swg__chunk *chunk, uint32_t without, swg__
     return status;
 }
 
-swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__draft *draft) {
+swg_status swg__plain_encode(const swg__chunk *chunk, swg__choice choice, swg__draft *draft) {
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type), raw = (size_t)chunk->count * bytes;
     const size_t stored = (SWG__RECORD_HEAD + 8 + raw + 3) / 4 * 4 + 4;
     const uint8_t *values = swg__original(chunk);
@@ -124,10 +128,10 @@ swg_status swg__plain_encode(const swg__chunk *chunk, uint32_t without, swg__dra
         draft->head.mode = SWG__MODE_C;
         return put_values(chunk, 1, draft);
     }
-    swg_status status = chunk->grid.pw_h ? compete_relative(chunk, without, stored, draft, &coded)
-                                         : compete(chunk, without, stored, draft, &coded);
+    swg_status status = chunk->grid.pw_h ? compete_relative(chunk, choice, stored, draft, &coded)
+                                         : compete(chunk, choice, stored, draft, &coded);
     if (status == SWG_OK && swg__splits(chunk))
-        status = compete_split(chunk, without, draft, &coded);
+        status = compete_split(chunk, choice.without, draft, &coded);
     if (status == SWG_OK && coded && !chunk->grid.pw_h)
         status = swg__mask_write(chunk, chunk->mask, draft);
     if (status == SWG_OK && (!coded || swg__draft_bytes(draft) >= stored)) {

@@ -99,6 +99,14 @@ static inline void swg__poly_spread(const swg__poly_order *order, int i, uint32_
     const int row = swg__poly_row(order->n[2]), plane = order->n[1] * row, mask = order->near[i];
     const int step[9] = {plane, row, 1, 2 * plane, 2 * row, 2, plane + row, plane + 1, row + 1};
     uint32_t *at = near + order->place[i];
+    if (mask == 511) { /* nearly all */
+        at[step[0]] += 2 * size;
+        at[step[1]] += 2 * size;
+        at[step[2]] += 2 * size;
+        for (int k = 3; k < 9; k++)
+            at[step[k]] += size;
+        return;
+    }
     for (int k = 0; k < 9; k++)
         if (mask >> k & 1)
             at[step[k]] += k < 3 ? 2 * size : size;
@@ -160,6 +168,7 @@ typedef struct swg__poly_mirror {
     int flips;            /* bits 2, 1, 0: z, y, x; 0: none */
     bool negative;
     int64_t centre[3];
+    double gap;           /* root mean square of the differences; the coder's */
 } swg__poly_mirror;
 
 /* Where the mirror image of box `corner`, n of slice w lies, if all of it comes before the box; else first is NULL. */
@@ -178,11 +187,26 @@ swg__poly_source swg__poly_turned(const double *level, int edge, int flips, bool
 
 /* ---- the mode ---- */
 
+/* Beside SWG_WITHOUT_FACES and SWG_WITHOUT_MIRRORS: steps, degrees and halves of boxes are estimated instead of tried. */
+enum { SWG__WITHOUT_TRIALS = 1 << 18 };
+
 /* without: SWG_WITHOUT_... bits. Codes the chunk if that takes fewer than `limit` bytes; *coded false: it does not, or cannot; the draft is then empty. */
 swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t limit, swg__draft *draft, bool *coded);
 
 /* Bytes it would take, from a sample of its patches; INT64_MAX: the mode is not for this chunk. */
 swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t *bytes);
+
+/* A look at single pieces of a chunk until they have so many values: more of them with each call, spread evenly. bits: about what they would take, each by itself and as
+ * one leaf. values 0: the mode is not for this chunk. */
+typedef struct swg__poly_sample {
+    double bits, squares;     /* squares: of the bits per value of the pieces */
+    double per_value;         /* their sum */
+    int64_t values, pieces;
+} swg__poly_sample;
+swg_status swg__poly_guess(const swg__chunk *chunk, uint32_t without, int64_t values, swg__poly_sample *sample);
+
+/* Whether the chunk may hold mirror images, so that less is left than a sample says. */
+swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, bool *mirrored);
 
 /* NULL or the reason. */
 const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record);

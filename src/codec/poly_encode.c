@@ -1,9 +1,11 @@
 /* poly_encode.c - mode P: cuts a chunk into patches, finds what mirrors what, lays down the streams.
  * In: dense values. Out: PARAM, RANS, RAW and OUTLIERS of a record (docs/format.md, "Mode P").
  * SPDX-License-Identifier: Apache-2.0 */
-#include "poly_encode.h"
+#include "poly_leaf.h"
 
 enum { SAMPLE_EVERY = 8, LEAST_VALUES = 64 };
+#define NEARLY 8  /* bounds that mirror images may differ by and still be of much use */
+#define CLEAR 1.2 /* estimates of a patch this far apart are believed */
 
 /* ---- the coder's memory ---- */
 
@@ -19,10 +21,10 @@ static void coder_close(swg__poly_coder *c) {
     swg__free(ctx, c->orders);
 }
 
-static swg_status coder_open(swg__poly_coder *c, const swg__chunk *chunk, const swg__poly_law *law) {
+static swg_status coder_open(swg__poly_coder *c, const swg__chunk *chunk, const swg__poly_law *law, uint32_t without) {
     enum { BOXES = 8 + SWG__POLY_DEPTH, COUNTS = 3 };
     swg_context *ctx = chunk->ctx;
-    *c = (swg__poly_coder){.chunk = chunk, .outliers = {.ctx = ctx}};
+    *c = (swg__poly_coder){.chunk = chunk, .outliers = {.ctx = ctx}, .brief = without & SWG__WITHOUT_TRIALS, .spread = 1, .rate = 1};
     c->canvas = swg__alloc(ctx, (size_t)chunk->count * sizeof *c->canvas);
     c->value = swg__alloc(ctx, (size_t)BOXES * SWG__POLY_BOX * sizeof *c->value);
     c->near = swg__alloc(ctx, (size_t)COUNTS * SWG__POLY_BOX * sizeof *c->near);
@@ -70,6 +72,18 @@ void swg__poly_load(swg__poly_coder *coder, int64_t first, const int64_t step[2]
 
 static const int origin[3] = {0, 0, 0};
 
+/* How the estimates of a patch with and without its reference compare: below 1 the reference helps. */
+static double compare_source(swg__poly_coder *coder, const swg__poly_job *job, const swg__poly_before *before) {
+    swg__poly_job alone = *job;
+    swg__poly_leaf l;
+    int top;
+    alone.source.first = NULL;
+    swg__poly_leaf_open(coder, job, job->n, origin, before, &l);
+    const double referred = swg__poly_guess_leaf(&l, &top);
+    swg__poly_leaf_open(coder, &alone, job->n, origin, before, &l);
+    return referred / swg__poly_guess_leaf(&l, &top);
+}
+
 /* The patch with and without its reference; what is shorter stays. Returns bits. */
 static double code_patch(swg__poly_coder *coder, swg__poly_job *job, int64_t back, int64_t *last_back, int flip, int *last_flip, bool ask, swg__poly_before *before) {
     swg__poly_script *s = &coder->script;
@@ -78,14 +92,15 @@ static double code_patch(swg__poly_coder *coder, swg__poly_job *job, int64_t bac
     const swg__poly_before entry = *before;
     const double worst = coder->worst;
     double referred = INFINITY;
-    if (source.first) {
+    const double likely = source.first && coder->brief ? compare_source(coder, job, before) : 1;
+    if (source.first && likely < CLEAR) {
         swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_REFER, 1);
         if (back) {
             swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_BACK, back - *last_back);
             swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_FLIP, flip - *last_flip);
         }
         referred = swg__poly_box(coder, job, job->n, origin, 0, before) + (back ? 6 : 1);
-        if (referred < 24) { /* nothing to gain any more */
+        if (referred < 24 || likely < 1 / CLEAR) { /* nothing to gain any more */
             *last_back = back;
             *last_flip = flip;
             return referred;
@@ -116,36 +131,51 @@ static double code_patch(swg__poly_coder *coder, swg__poly_job *job, int64_t bac
     return swg__poly_box(coder, job, job->n, origin, 0, before) + (back ? 6 : 1);
 }
 
+/* Loads piece `number` of a grid, in the decoder's order. Returns its slice. */
+static int64_t open_piece(swg__poly_coder *coder, int64_t number, int64_t corner[3], swg__poly_job *job) {
+    const int64_t *extent = coder->chunk->extent, step[2] = {extent[2] * extent[3], extent[3]};
+    for (int a = 2; a >= 0; a--) {
+        const int64_t pieces = swg__poly_pieces(extent[a + 1]), i = number % pieces;
+        number /= pieces;
+        corner[a] = swg__poly_piece_start(extent[a + 1], i);
+        job->n[a] = (int)(swg__poly_piece_start(extent[a + 1], i + 1) - corner[a]);
+    }
+    job->at = ((number * extent[1] + corner[0]) * extent[2] + corner[1]) * extent[3] + corner[2];
+    job->canvas = (swg__poly_canvas){coder->canvas + job->at, {step[0], step[1], 1}};
+    job->source = (swg__poly_source){0};
+    swg__poly_load(coder, job->at, step, job->n, origin, job->n);
+    return number;
+}
+
+/* Piece `number`. mirror: NULL: by itself. Returns bits. */
+static double code_piece(swg__poly_coder *coder, const swg__poly_mirror *mirror, int64_t number, swg__poly_before *before, int64_t *values) {
+    int64_t corner[3], back = 0;
+    int flip = 0;
+    swg__poly_job job;
+    const int64_t w = open_piece(coder, number, corner, &job);
+    if (mirror)
+        job.source = swg__poly_image(mirror, coder->chunk->extent, w, corner, job.n, coder->canvas);
+    *values += (int64_t)job.n[0] * job.n[1] * job.n[2];
+    return code_patch(coder, &job, 0, &back, 0, &flip, job.source.first != NULL, before);
+}
+
+/* Whether a brief coder may give up: the limit is far away from what these bits for so many values lead to. Mirror images come late. */
+static bool hopeless(const swg__poly_coder *coder, double bits, double limit, int64_t values, bool mirrors) {
+    enum { LITTLE = 2000 }; /* bytes that say nothing yet */
+    const double count = (double)coder->chunk->count, done = (double)values;
+    return coder->brief && 8 * done > count && bits > 8 * LITTLE && bits * count > (mirrors ? 5 : 1.2) * limit * done;
+}
+
 /* Every piece of a grid, or every `every`-th. Returns bits, more than `limit` if it gave up there. */
 static double code_grid(swg__poly_coder *coder, const swg__poly_mirror *mirror, int64_t every, double limit, int64_t *values) {
-    const int64_t *extent = coder->chunk->extent, step[2] = {extent[2] * extent[3], extent[3]};
+    const int64_t *extent = coder->chunk->extent;
+    const int64_t all = extent[0] * swg__poly_pieces(extent[1]) * swg__poly_pieces(extent[2]) * swg__poly_pieces(extent[3]);
     swg__poly_before before = {.step = SWG__POLY_FIRST_STEP};
     double bits = 0;
-    int64_t number = 0;
     *values = 0;
-    for (int64_t w = 0; w < extent[0]; w++)
-        for (int64_t z = 0; z < swg__poly_pieces(extent[1]); z++)
-            for (int64_t y = 0; y < swg__poly_pieces(extent[2]); y++)
-                for (int64_t x = 0; x < swg__poly_pieces(extent[3]) && bits <= limit; x++) {
-                    const int64_t piece[3] = {z, y, x};
-                    int64_t corner[3], at = w, back = 0;
-                    int flip = 0;
-                    swg__poly_job job;
-                    if (number++ % every)
-                        continue;
-                    for (int a = 0; a < 3; a++) {
-                        corner[a] = swg__poly_piece_start(extent[a + 1], piece[a]);
-                        job.n[a] = (int)(swg__poly_piece_start(extent[a + 1], piece[a] + 1) - corner[a]);
-                        at = at * extent[a + 1] + corner[a];
-                    }
-                    swg__poly_load(coder, at, step, job.n, origin, job.n);
-                    job.at = at;
-                    job.canvas = (swg__poly_canvas){coder->canvas + at, {step[0], step[1], 1}};
-                    job.source = every == 1 ? swg__poly_image(mirror, extent, w, corner, job.n, coder->canvas) : (swg__poly_source){0};
-                    bits += code_patch(coder, &job, 0, &back, 0, &flip, job.source.first != NULL, &before);
-                    *values += (int64_t)job.n[0] * job.n[1] * job.n[2];
-                }
-    return bits;
+    for (int64_t number = 0; number < all && bits <= limit && !hopeless(coder, bits, limit, *values, mirror->flips != 0); number += every)
+        bits += code_piece(coder, every == 1 ? mirror : NULL, number, &before, values);
+    return hopeless(coder, bits, limit, *values, mirror->flips != 0) ? INFINITY : bits;
 }
 
 /* Shapes of the groups so far, latest first: the decoder's list. */
@@ -180,7 +210,7 @@ static double code_octants(swg__poly_coder *coder, bool joins, bool refers, int6
     int64_t start = 0, last_back = 0, number = 0;
     int last_flip = 0;
     *count = *values = 0;
-    for (int64_t at = 0; at < octants && bits <= limit;) {
+    for (int64_t at = 0; at < octants && bits <= limit && !hopeless(coder, bits, limit, *values, refers);) {
         swg__poly_patch *p = &patches[*count];
         *p = (swg__poly_patch){.octant = at, .start = start, .count = 1, .edge = (int)n};
         bool group = joins && octants - at >= 8 && swg__poly_join(chunk, at, (const uint8_t (*)[8])seen.corner, seen.count, p->corner);
@@ -214,7 +244,7 @@ static double code_octants(swg__poly_coder *coder, bool joins, bool refers, int6
         *values += p->count * volume;
         ++*count;
     }
-    return bits;
+    return hopeless(coder, bits, limit, *values, refers) ? INFINITY : bits;
 }
 
 void swg__poly_find_mirror(const swg__chunk *chunk, swg__poly_mirror *mirror) {
@@ -254,13 +284,15 @@ void swg__poly_find_mirror(const swg__chunk *chunk, swg__poly_mirror *mirror) {
             opposite += (u + v) * (u + v);
             sum += u;
             squares += u * u;
-            points++;
+            if (++points == POINTS / 8 && fmin(same, opposite) > 0.5 * (squares - sum * sum / points)) /* far from it */
+                sensible = false;
         }
         double variance = points ? squares - sum * sum / points : 0;
         m.negative = opposite < same;
         double share = (m.negative ? opposite : same) / variance;
         if (points >= POINTS / 2 && variance > 0 && share < best) {
             best = share;
+            m.gap = sqrt((m.negative ? opposite : same) / points);
             *mirror = m;
         }
     }
@@ -397,9 +429,10 @@ static swg_status code_chunk(const swg__chunk *chunk, const swg__poly_law *law, 
     swg__poly_patch *patches = NULL;
     swg__poly_mark *marks = NULL;
     int64_t count = 0;
-    SWG__TRY(coder_open(&coder, chunk, law));
+    SWG__TRY(coder_open(&coder, chunk, law, without));
     swg_status status = SWG_OK;
     coder.counts = counts;
+    coder.script.first = every == 1 && draft ? chunk->count : 0; /* corrections of all values; pages never used cost nothing */
     if (octants) {
         patches = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *patches);
         marks = swg__alloc(chunk->ctx, (size_t)chunk->extent[0] * sizeof *marks);
@@ -439,6 +472,105 @@ swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law,
         return SWG_OK;
     SWG__TRY(code_chunk(chunk, law, without, chunk->count > 1 << 16 ? SAMPLE_EVERY : 2, INFINITY, NULL, NULL, &bits, &values));
     *bytes = values ? (int64_t)(bits / 8 * (double)chunk->count / (double)values) + 100 : INT64_MAX;
+    return SWG_OK;
+}
+
+/* Loads octant `at`, or the first group of eight that begins there or shortly behind it. Returns values. */
+static int64_t open_octants(swg__poly_coder *coder, bool joins, int64_t at, swg__poly_job *job) {
+    const swg__chunk *chunk = coder->chunk;
+    const int64_t octants = chunk->extent[0], n = chunk->extent[3], volume = n * n * n, step[2] = {n * n, n};
+    swg__poly_patch p = {.count = 1, .edge = (int)n};
+    for (int64_t i = at; joins && i < at + 8 && i + 8 <= octants && p.count == 1; i++)
+        if (swg__poly_join(chunk, i, NULL, 0, p.corner)) {
+            p.count = 8;
+            p.edge = (int)(2 * n - 1);
+            at = i;
+        }
+    const int m[3] = {p.edge, p.edge, p.edge}, one[3] = {(int)n, (int)n, (int)n};
+    for (int c = 0; c < p.count; c++) {
+        const int apart = (int)n - 1, to[3] = {(p.corner[c] >> 2) * apart, (p.corner[c] >> 1 & 1) * apart, (p.corner[c] & 1) * apart};
+        swg__poly_load(coder, (at + c) * volume, step, one, to, m);
+    }
+    *job = (swg__poly_job){.n = {m[0], m[1], m[2]}, .canvas = {coder->canvas, {(int64_t)p.edge * p.edge, p.edge, 1}}};
+    return p.count * volume;
+}
+
+/* Bits of a job as one leaf. */
+static double guess(swg__poly_coder *coder, const swg__poly_job *job, const swg__poly_before *before) {
+    swg__poly_leaf l;
+    int top;
+    swg__poly_leaf_open(coder, job, job->n, origin, before, &l);
+    return swg__poly_guess_leaf(&l, &top);
+}
+
+swg_status swg__poly_guess(const swg__chunk *chunk, uint32_t without, int64_t values, swg__poly_sample *sample) {
+    swg__poly_coder coder;
+    if (!possible(chunk))
+        return SWG_OK;
+    const int64_t *extent = chunk->extent;
+    const bool octants = swg__poly_octants(extent) && extent[0] > 1;
+    int64_t all = extent[0];
+    for (int a = 0; a < 3 && !octants; a++)
+        all *= swg__poly_pieces(extent[a + 1]);
+    SWG__TRY(coder_open(&coder, chunk, &swg__poly_built_in, without | SWG__WITHOUT_TRIALS));
+    const swg__poly_before before = {.step = SWG__POLY_FIRST_STEP};
+    while (sample->values < values && sample->pieces < all) {
+        /* Multiples of the golden section spread evenly, however many there are. */
+        const double place = 0.5 + 0.6180339887498949 * (double)sample->pieces++;
+        const int64_t piece = (int64_t)((place - floor(place)) * (double)all);
+        int64_t corner[3];
+        swg__poly_job job;
+        int64_t count;
+        if (octants) {
+            count = open_octants(&coder, !(without & SWG_WITHOUT_FACES), piece, &job);
+        } else {
+            (void)open_piece(&coder, piece, corner, &job);
+            count = (int64_t)job.n[0] * job.n[1] * job.n[2];
+        }
+        const double bits = guess(&coder, &job, &before), each = bits / (double)count;
+        sample->values += count;
+        sample->bits += bits;
+        sample->per_value += each;
+        sample->squares += each * each;
+    }
+    coder_close(&coder);
+    return SWG_OK;
+}
+
+/* Whether octants often look like the images of others. */
+static swg_status like_others(const swg__chunk *chunk, bool *often) {
+    enum { EVERY = 8 };
+    const int64_t octants = chunk->extent[0], n = chunk->extent[3], step[2] = {n * n, n};
+    const int m[3] = {(int)n, (int)n, (int)n};
+    swg__poly_coder coder;
+    SWG__TRY(coder_open(&coder, chunk, &swg__poly_built_in, 0));
+    swg__poly_patch *patches = swg__calloc(chunk->ctx, (size_t)octants, sizeof *patches);
+    swg__poly_mark *marks = swg__alloc(chunk->ctx, (size_t)octants * sizeof *marks);
+    int64_t hits = 0;
+    for (int64_t i = 0; patches && marks && i < octants; i++) {
+        int flip;
+        patches[i].edge = (int)n;
+        swg__poly_load(&coder, i * n * n * n, step, m, origin, m);
+        swg__poly_mark_make(&coder, m, &marks[i]);
+        hits += i % EVERY == 0 && swg__poly_likeness(marks, patches, i, &flip) > 0;
+    }
+    *often = 4 * EVERY * hits > octants;
+    swg_status status = patches && marks ? SWG_OK : swg__fail_memory(chunk->ctx, (size_t)octants * sizeof *marks, "octants");
+    swg__free(chunk->ctx, marks);
+    swg__free(chunk->ctx, patches);
+    coder_close(&coder);
+    return status;
+}
+
+swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, bool *mirrored) {
+    swg__poly_mirror mirror = {0};
+    *mirrored = false;
+    if (without & SWG_WITHOUT_MIRRORS || !possible(chunk))
+        return SWG_OK;
+    if (swg__poly_octants(chunk->extent) && chunk->extent[0] > 1)
+        return like_others(chunk, mirrored);
+    swg__poly_find_mirror(chunk, &mirror);
+    *mirrored = mirror.flips != 0 && mirror.gap < NEARLY * chunk->grid.eb;
     return SWG_OK;
 }
 

@@ -11,6 +11,7 @@ typedef struct swg__poly_script {
     int64_t *e;
     uint8_t *code;
     int64_t count, capacity;
+    int64_t first;   /* room for so many to begin with */
     bool failed;
 } swg__poly_script;
 
@@ -28,6 +29,8 @@ typedef struct swg__poly_coder {
     double *x, *p, *best, *work, *typed; /* boxes */
     double *c;                   /* coefficients, in the order of the stream, like q */
     int32_t *q, *best_q;
+    bool brief;                  /* ways that estimates (poly_plan.c) call hopeless are not tried */
+    double spread, rate;         /* what estimates of errors and of coefficients are multiplied by, by experience */
     uint32_t *near;
 } swg__poly_coder;
 

@@ -98,6 +98,32 @@ static void poly_quantise(const double *c, int64_t count, double inverse, int32_
     }
 }
 
+/* Sums in eight lanes, whatever the vectors are, so that no sum depends on them. */
+static void poly_weigh(const double *c, int64_t count, double inverse, double *sum, double *error) {
+    enum { WIDTH = 8, VECTORS = WIDTH / LANES };
+    vf64 all[VECTORS] = {{0}}, rest[VECTORS] = {{0}};
+    double last[WIDTH] = {0}, total[WIDTH], squares[WIDTH];
+    for (int64_t i = 0; i < count; i += WIDTH) {
+        const double *from = c + i;
+        if (i + WIDTH > count) {
+            memcpy(last, from, (size_t)(count - i) * sizeof *last);
+            from = last;
+        }
+        for (int v = 0; v < VECTORS; v++) {
+            vf64 x = magnitude(load_f64(from + v * LANES)) * inverse, q = __builtin_convertvector(__builtin_convertvector(x + 0.45, vi32h), vf64);
+            all[v] += q;
+            rest[v] += (x - q) * (x - q);
+        }
+    }
+    memcpy(total, all, sizeof all);
+    memcpy(squares, rest, sizeof rest);
+    *sum = *error = 0;
+    for (int i = 0; i < WIDTH; i++) {
+        *sum += total[i];
+        *error += squares[i];
+    }
+}
+
 static void poly_gaps(const double *x, const double *p, int64_t count, double *some, double *sum) {
     vf64 all = {0}, any = {0};
     for (int64_t i = 0; i < count; i += LANES) {

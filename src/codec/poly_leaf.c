@@ -2,16 +2,19 @@
  * In: levels of a patch, what predicts it. Out: symbols and decoded levels.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
-#include "poly_encode.h"
+#include "poly_leaf.h"
 
 #define IMPOSSIBLE 1e30
+#define ROUNDER 0x1.8p52 /* added and taken away again: rounds |v| < 2^51 half to even */
+enum { COSTLY = 10 };  /* degree + 1 */
+#define UNLIKELY 1.04 /* estimates this much longer than another one are believed */
 
 /* Room for more symbols; false, and failed, without memory. */
 static bool grow(swg__poly_coder *coder, int64_t more) {
     swg__poly_script *s = &coder->script;
-    int64_t larger = s->capacity ? s->capacity : 1 << 14;
+    int64_t larger = s->capacity ? s->capacity : s->first > 1 << 14 ? s->first : 1 << 14;
     while (larger < s->count + more)
-        larger *= 2;
+        larger += larger / 2;
     int64_t *e = swg__grow(coder->chunk->ctx, s->e, (size_t)larger * sizeof *e);
     s->e = e ? e : s->e;
     uint8_t *code = e ? swg__grow(coder->chunk->ctx, s->code, (size_t)larger) : NULL;
@@ -40,29 +43,10 @@ static void say_all(swg__poly_coder *coder, int code, const int64_t *e, int64_t 
 
 /* ---- one leaf ---- */
 
-/* A way to code a leaf. */
-typedef struct choice {
-    double bits;
-    int top, step, fix;
-} choice;
-
-typedef struct leaf {
-    swg__poly_coder *coder;
-    int n[3], row, box;
-    int64_t nodes;
-    double mean;            /* of x, whole; x is without it */
-    double mean_bits;
-    const swg__poly_before *before;
-    const swg__poly_order *order;
-    int refers;
-    double largest[SWG__POLY_DEGREE + 1]; /* |coefficient| of each degree */
-    choice best;
-} leaf;
-
 static double number_bits(double v) { return 2 + 2 * log2(1 + fabs(v)); }
 
 /* The corrections' class for this many of them and this sum, and what they take. */
-static double fix_bits(const leaf *l, double some, double sum, int *fix) {
+static double fix_bits(const swg__poly_leaf *l, double some, double sum, int *fix) {
     enum { LAST = 25 }; /* bucket 27: without raw bits */
     if (some == 0) {
         *fix = 0;
@@ -86,7 +70,7 @@ static double fix_bits(const leaf *l, double some, double sum, int *fix) {
 }
 
 /* Keeps a candidate whose values stand in coder->p. */
-static void consider(leaf *l, double bits, int top, int step) {
+static void consider(swg__poly_leaf *l, double bits, int top, int step) {
     swg__poly_coder *coder = l->coder;
     double some, sum;
     int fix;
@@ -96,7 +80,7 @@ static void consider(leaf *l, double bits, int top, int step) {
     bits += fix_bits(l, some, sum, &fix) + (fix == l->before->fix ? 1 : 3);
     if (bits >= l->best.bits)
         return;
-    l->best = (choice){bits, top, step, fix};
+    l->best = (swg__poly_way){bits, top, step, fix};
     double *swap = coder->best;
     coder->best = coder->p;
     coder->p = swap;
@@ -108,14 +92,14 @@ static void consider(leaf *l, double bits, int top, int step) {
 }
 
 /* The same value everywhere, zero behind the rows. */
-static void fill(const leaf *l, double v, double *p) {
+static void fill(const swg__poly_leaf *l, double v, double *p) {
     for (int r = 0; r < l->n[0] * l->n[1]; r++)
         for (int x = 0; x < l->row; x++)
             p[r * l->row + x] = x < l->n[2] ? v : 0;
 }
 
 /* Bits of the coefficients in coder->q up to `degree`; stops above `limit`. */
-static double coefficient_bits(const leaf *l, int degree, double limit) {
+static double coefficient_bits(const swg__poly_leaf *l, int degree, double limit) {
     swg__poly_coder *coder = l->coder;
     uint8_t bucket[SWG__POLY_SHELL];
     uint64_t cost = 0;
@@ -136,7 +120,7 @@ static double coefficient_bits(const leaf *l, int degree, double limit) {
 }
 
 /* Largest degree below `above` with a coefficient in coder->q that is not 0, and how many of that degree there are. */
-static int top_degree(const leaf *l, int above, int *several) {
+static int top_degree(const swg__poly_leaf *l, int above, int *several) {
     for (int degree = above - 1; degree > 0; degree--) {
         *several = 0;
         for (int i = l->order->first[degree]; i < l->order->first[degree + 1]; i++)
@@ -148,7 +132,7 @@ static int top_degree(const leaf *l, int above, int *several) {
 }
 
 /* Prices the coefficients in coder->q at a step. */
-static void price(leaf *l, int step, int degree) {
+static void price(swg__poly_leaf *l, int step, int degree) {
     swg__poly_coder *coder = l->coder;
     double bits = l->mean_bits + 2 + abs(degree + 1 - l->before->top[l->refers]) * 0.7 + (step == l->before->step ? 1 : 2.5);
     if (degree == 0) {
@@ -167,13 +151,13 @@ static void price(leaf *l, int step, int degree) {
 }
 
 /* A step with all its coefficients, then without sparse top degrees. True if the best choice is now one of these. */
-static bool try_step(leaf *l, int step, double sum) {
+static bool try_step(swg__poly_leaf *l, int step) {
     enum { SPARSE = 3, DROPS = 4 };
     swg__poly_coder *coder = l->coder;
     const double inverse = 16.0 / swg__poly_step[step];
     const double before = l->best.bits;
     int several, degree = l->order->most;
-    if (!(sum * inverse < SWG__POLY_SUM / 2))
+    if (!(l->sum * inverse < SWG__POLY_SUM / 2))
         return false;
     while (degree > 0 && l->largest[degree] * inverse < 0.5)
         degree--;
@@ -192,11 +176,55 @@ static bool try_step(leaf *l, int step, double sum) {
     return l->best.bits < before;
 }
 
-/* Levels less their prediction into x, without their mean. Returns the sum of |coefficients|. */
-static double open_leaf(leaf *l, const swg__poly_job *job, const int offset[3]) {
-    swg__poly_coder *coder = l->coder;
+enum { LANES = 8 }; /* of sums: their order must not depend on the machine */
+
+static double sum_squares(const double *c, int count) {
+    double lane[LANES] = {0}, sum = 0;
+    int i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] += c[i + j] * c[i + j];
+    for (int j = 0; i + j < count; j++)
+        lane[j] += c[i + j] * c[i + j];
+    for (int j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum;
+}
+
+/* Sizes of the coefficients by degree. */
+static void measure(swg__poly_leaf *l) {
+    const swg__poly_coder *coder = l->coder;
+    const uint16_t *first = l->order->first;
+    const int most = l->order->most;
+    double low = 0;
+    for (int degree = 0; degree <= most; degree++) {
+        double largest = 0, lane[LANES] = {0};
+        for (int i = first[degree]; i < first[degree + 1]; i++) {
+            const double size = fabs(coder->c[i]);
+            lane[i % LANES] += size;
+            largest = size > largest ? size : largest;
+        }
+        for (int j = 0; j < LANES; j++)
+            l->sum += lane[j];
+        l->largest[degree] = largest;
+        l->tail[degree] = coder->brief ? sum_squares(coder->c + first[degree], first[degree + 1] - first[degree]) : 0;
+        low += l->tail[degree];
+    }
+    l->tail[most + 1] = coder->brief && most < l->n[0] + l->n[1] + l->n[2] - 3 ? fmax(sum_squares(coder->p, l->box) - low, 0) : 0;
+    for (int degree = most; degree >= 0; degree--) {
+        l->tail[degree] += l->tail[degree + 1];
+        l->reach[degree] = degree < most && l->reach[degree + 1] > l->largest[degree] ? l->reach[degree + 1] : l->largest[degree];
+    }
+}
+
+void swg__poly_leaf_open(swg__poly_coder *coder, const swg__poly_job *job, const int n[3], const int offset[3], const swg__poly_before *before,
+                         swg__poly_leaf *l) {
     const swg__poly_source *s = &job->source;
-    double total = 0, sum = 0;
+    double total = 0;
+    *l = (swg__poly_leaf){.coder = coder, .n = {n[0], n[1], n[2]}, .row = swg__poly_row(n[2]), .before = before, .refers = s->first != NULL,
+                          .nodes = (int64_t)n[0] * n[1] * n[2], .best = {.bits = IMPOSSIBLE}};
+    l->box = n[0] * n[1] * l->row;
+    l->order = swg__poly_order_of(coder->orders, n);
     for (int z = 0; z < l->n[0]; z++)
         for (int y = 0; y < l->n[1]; y++) {
             const double *from = coder->level + ((z + offset[0]) * job->n[1] + y + offset[1]) * job->n[2] + offset[2];
@@ -215,23 +243,18 @@ static double open_leaf(leaf *l, const swg__poly_job *job, const int offset[3]) 
     for (int r = 0; r < l->n[0] * l->n[1]; r++)
         for (int x = 0; x < l->n[2]; x++)
             coder->x[r * l->row + x] -= l->mean;
+    l->mean_bits = number_bits(l->mean - (l->refers ? 0 : (double)before->mean)) + 2;
     coder->chunk->kernels->poly_analysis(coder->x, l->n, coder->p, coder->work);
-    for (int degree = 0; degree <= l->order->most; degree++) {
-        l->largest[degree] = 0;
-        for (int i = l->order->first[degree]; i < l->order->first[degree + 1]; i++) {
-            coder->c[i] = coder->p[l->order->place[i]];
-            double size = fabs(coder->c[i]);
-            sum += size;
-            l->largest[degree] = size > l->largest[degree] ? size : l->largest[degree];
-        }
-    }
-    for (int i = l->order->first[l->order->most + 1]; i & 7; i++)
+    const int used = l->order->first[l->order->most + 1];
+    for (int i = 0; i < used; i++)
+        coder->c[i] = coder->p[l->order->place[i]];
+    for (int i = used; i & 7; i++)
         coder->c[i] = 0;
-    return sum;
+    measure(l);
 }
 
 /* Final levels of the best choice to the canvas, every one checked; corrections into e. */
-static void settle(leaf *l, const swg__poly_job *job, const int offset[3], double base, int64_t *e) {
+static void settle(swg__poly_leaf *l, const swg__poly_job *job, const int offset[3], double base, int64_t *e) {
     swg__poly_coder *coder = l->coder;
     const swg__grid *grid = &coder->chunk->grid;
     double *u = coder->p, *x = coder->typed;
@@ -246,8 +269,8 @@ static void settle(leaf *l, const swg__poly_job *job, const int offset[3], doubl
             const double *image = s->first ? s->first + (z + offset[0]) * s->step[0] + (y + offset[1]) * s->step[1] + offset[2] * s->step[2] : NULL;
             for (int i = 0; i < l->row; i++) {
                 bool inside = i < l->n[2];
-                double k = inside && l->best.fix ? rint((coder->x[r + i] + l->mean - base - coder->best[r + i]) * 0.0625) : 0;
-                k = fabs(k) < 0x1p40 ? k : 0;
+                double k = inside && l->best.fix ? (coder->x[r + i] + l->mean - base - coder->best[r + i]) * 0.0625 : 0;
+                k = fabs(k) < 0x1p40 ? k + ROUNDER - ROUNDER : 0;
                 x[r + i] = inside ? value[i] : pad;
                 u[r + i] = inside ? (image ? s->sign * image[i * s->step[2]] : 0) + base + coder->best[r + i] + 16 * k : 0;
                 if (inside)
@@ -285,17 +308,17 @@ static void settle(leaf *l, const swg__poly_job *job, const int offset[3], doubl
         }
 }
 
-static void count_one(const leaf *l, int i, int degree, int32_t q) {
+static void count_one(const swg__poly_leaf *l, int i, int degree, int32_t q) {
     swg__poly_count_one(l->coder->counts, swg__poly_magnitude(l->coder->near[l->order->place[i]]), degree, l->best.top - 1 - degree,
                         l->order->axes[i] + 1, (uint32_t)(q < 0 ? -q : q));
 }
 
 /* Symbols of the best choice. */
-static void say_leaf(leaf *l, const swg__poly_job *job, const int offset[3], swg__poly_before *before) {
+static void say_leaf(swg__poly_leaf *l, const swg__poly_job *job, const int offset[3], swg__poly_before *before) {
     swg__poly_coder *coder = l->coder;
     uint8_t bucket[SWG__POLY_SHELL];
     int64_t e[SWG__POLY_EDGE * SWG__POLY_EDGE * SWG__POLY_EDGE];
-    const choice *best = &l->best;
+    const swg__poly_way *best = &l->best;
     const double base = best->top ? l->mean : l->refers ? 0 : (double)before->mean;
     settle(l, job, offset, base, e);
     swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_TOP, best->top - before->top[l->refers]);
@@ -327,27 +350,37 @@ static void say_leaf(leaf *l, const swg__poly_job *job, const int offset[3], swg
         before->mean = (int64_t)base;
 }
 
-static double code_leaf(swg__poly_coder *coder, const swg__poly_job *job, const int n[3], const int offset[3], swg__poly_before *before) {
-    leaf l = {.coder = coder, .n = {n[0], n[1], n[2]}, .row = swg__poly_row(n[2]), .before = before, .refers = job->source.first != NULL,
-              .nodes = (int64_t)n[0] * n[1] * n[2], .best = {.bits = IMPOSSIBLE}};
-    l.box = n[0] * n[1] * l.row;
-    l.order = swg__poly_order_of(coder->orders, n);
-    double sum = open_leaf(&l, job, offset), shift = l.mean - (l.refers ? 0 : (double)before->mean);
-    l.mean_bits = number_bits(shift) + 2;
-    if (fabs(shift) <= 8 * 16) { /* nothing but what came before */
-        fill(&l, -shift, coder->p);
-        consider(&l, 1 + before->top[l.refers] * 0.7, 0, before->step);
-        if (l.best.bits < IMPOSSIBLE) /* kept relative to the base, which is then not the mean */
-            for (int i = 0; i < l.box; i++)
-                coder->best[i] = 0;
-    }
-    int step = before->step;
-    (void)try_step(&l, step, sum);
+/* What stood there before, if that is near: nothing but corrections. */
+static void try_nothing(swg__poly_leaf *l) {
+    const double shift = l->mean - (l->refers ? 0 : (double)l->before->mean);
+    if (fabs(shift) > 8 * 16)
+        return;
+    fill(l, -shift, l->coder->p);
+    consider(l, 1 + l->before->top[l->refers] * 0.7, 0, l->before->step);
+    if (l->best.bits < IMPOSSIBLE) /* kept relative to the base, which is then not the mean */
+        for (int i = 0; i < l->box; i++)
+            l->coder->best[i] = 0;
+}
+
+/* Every step, until it gets no shorter; of brief coders only those that the estimate does not call clearly longer. */
+static void search(swg__poly_leaf *l) {
+    const int step = l->before->step;
+    int top;
+    (void)try_step(l, step);
+    const bool brief = l->coder->brief && l->best.top >= COSTLY; /* others are tried as fast as guessed */
+    const double guess = brief ? swg__poly_guess_step(l, step, &top) : 0;
     bool up = false;
-    for (int s = step + 1; s < SWG__POLY_STEPS && try_step(&l, s, sum); s++)
+    for (int s = step + 1; s < SWG__POLY_STEPS && !(brief && swg__poly_guess_step(l, s, &top) > UNLIKELY * guess) && try_step(l, s); s++)
         up = true;
-    for (int s = step - 1; !up && s >= 0 && try_step(&l, s, sum); s--)
+    for (int s = step - 1; !up && s >= 0 && !(brief && swg__poly_guess_step(l, s, &top) > UNLIKELY * guess) && try_step(l, s); s--)
         ;
+}
+
+static double code_leaf(swg__poly_coder *coder, const swg__poly_job *job, const int n[3], const int offset[3], swg__poly_before *before) {
+    swg__poly_leaf l;
+    swg__poly_leaf_open(coder, job, n, offset, before, &l);
+    try_nothing(&l);
+    search(&l);
     if (l.best.bits >= IMPOSSIBLE) { /* cannot happen with finite levels: a mean alone always codes */
         fill(&l, 0, coder->p);
         consider(&l, l.mean_bits, 1, before->step);
@@ -358,9 +391,6 @@ static double code_leaf(swg__poly_coder *coder, const swg__poly_job *job, const 
 }
 
 /* ---- trees ---- */
-
-/* Degree + 1 of a leaf that may gain by halving: measured, smoother ones give up 1 % of what halving gains in all. */
-enum { WORTH_HALVING = 14 };
 
 static void keep_box(const swg__poly_job *job, const int n[3], const int offset[3], double *spare, bool back) {
     for (int z = 0; z < n[0]; z++)
@@ -380,7 +410,7 @@ double swg__poly_box(swg__poly_coder *coder, const swg__poly_job *job, const int
     if (divisible)
         swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_CUT, 0);
     double whole = code_leaf(coder, job, n, offset, before) + (divisible ? 0.5 : 0);
-    if (!divisible || before->top[job->source.first != NULL] < WORTH_HALVING || s->failed)
+    if (!divisible || before->top[job->source.first != NULL] < SWG__POLY_WORTH_HALVING || s->failed)
         return whole;
     const int64_t middle = s->count, found = coder->outliers.count;
     const swg__poly_before leaf_before = *before;

@@ -48,6 +48,17 @@ static inline void swg__residual_put(swg__symbols *s, int bucket, int phase, int
         swg__bits_put(&s->bits, low, low_bits);
 }
 
+/* A bucket for those who build symbols themselves: 32 * its table at phase 0, from bit 16 on the number of low bits. */
+static inline uint32_t swg__bucket_code(int bucket) {
+    return bucket < 28 ? (uint32_t)(32 * 9 * bucket) : (uint32_t)(32 * (252 + (bucket & 3))) | (uint32_t)((bucket - 28) / 4 + 1) << 16;
+}
+/* The symbol of residual e there, without its raw bits; *h: what an escape stands for. */
+static inline uint32_t swg__residual_code(uint32_t code, int phase, int64_t e, int64_t *h) {
+    const int low_bits = (int)(code >> 16);
+    *h = low_bits ? (e + ((int64_t)1 << (low_bits - 1))) >> low_bits : phase < 0 ? -e : e;
+    return (code & 0xFFFF) + (low_bits ? 0 : 32 * (uint32_t)(phase < 0 ? -phase : phase)) + (uint32_t)(*h >= -15 && *h <= 15 ? *h + 15 : SWG__ESCAPE);
+}
+
 /* Estimated code length of one residual in 1/256 bit, raw bits included. */
 static inline uint32_t swg__residual_cost(int bucket, int phase, int64_t e) {
     int table = 252 + (bucket & 3), low_bits = 0;

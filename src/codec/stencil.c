@@ -119,11 +119,12 @@ static int64_t leave_masked(const fronts *f, int64_t n) {
     return symbols;
 }
 
+#define DIFFERENCE_SHORT(a, b) ((int64_t)(int32_t)((uint32_t)(a) - (uint32_t)(b)))
 #define LEVEL int32_t
 #define LEVEL_MOST (SHORT_SPAN - 1)
 #define NAME(x) x##_short
 #define FAST_CHOICES(model) (!(model)->wide)
-#define DIFFERENCE(a, b) ((int64_t)(int32_t)((uint32_t)(a) - (uint32_t)(b)))
+#define DIFFERENCE(a, b) DIFFERENCE_SHORT(a, b)
 #define ROW_SUMS(tap, n, b, i, least, most, outside)                                                                              \
     do {                                                                                                                           \
         if (model->wide)                                                                                                           \
@@ -392,33 +393,131 @@ static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__st
     return SWG_OK;
 }
 
+/* Where the symbols of each front begin. at: (most + 1), most: how many there are. */
+static void lay_fronts(const field_short *f, int64_t most, uint32_t *at) {
+    memset(at, 0, (size_t)(most + 1) * sizeof *at);
+    for (int64_t z = 0; z < f->nz; z++)
+        for (int64_t y = 0; y < f->ny; y++) { /* a row takes part in nx fronts */
+            at[7 * z + 3 * y]++;
+            if (7 * z + 3 * y + f->nx <= most)
+                at[7 * z + 3 * y + f->nx]--;
+        }
+    uint32_t rows = 0, sum = 0;
+    for (int64_t t = 0; t < most; t++) {
+        rows += at[t];
+        at[t] = sum;
+        sum += rows;
+    }
+}
+
+/* What a symbol leaves to raw bits. */
+typedef struct leftover {
+    int32_t value;
+    uint8_t low_bits;
+} leftover;
+
+static void put_leftover(bool escape, int64_t value, int low_bits, swg__symbols *out) {
+    const int64_t shifted = value + ((int64_t)1 << low_bits >> 1);
+    if (escape)
+        swg__symbols_escape(out, shifted >> low_bits);
+    if (low_bits)
+        swg__bits_put(&out->bits, (uint64_t)shifted & (((uint64_t)1 << low_bits) - 1), low_bits);
+}
+
+/* Symbols of a slice without a mask under a model that is not wide and has no network, right where the wavefront has them: rows come in the
+ * order in which a front has them. at: one u32 per front; rest: (slice). Returns whether a difference was out of range. */
+static bool code_short(const swg__chunk *chunk, const field_short *f, const swg__stencil *model, int64_t first, const batch *b, uint32_t *at, leftover *rest,
+                       swg__symbols *out) {
+    enum { RAW = 32 * 252 };     /* from here on symbols leave low bits */
+    const int64_t slice = f->nz * f->ny * f->nx;
+    uint32_t table[192];
+    uint16_t *symbol = out->code + out->count, *code = (uint16_t *)(void *)b->sums; /* the room of a row's sums */
+    uint8_t *low = (uint8_t *)(code + f->nx);
+    int32_t *value = (int32_t *)(void *)b->sizes;
+    bool outside = false;
+    for (int i = 0; i < 192; i++)
+        table[i] = swg__bucket_code(model->bucket[i / 3][i % 3]);
+    lay_fronts(f, f->nx + 3 * (f->ny - 1) + 7 * (f->nz - 1), at);
+    for (int64_t z = 0; z < f->nz; z++)
+        for (int64_t y = 0; y < f->ny; y++) {
+            const int32_t *tap[SWG__TAPS], *row = row_short(f, z, y);
+            int64_t sum = 0, size = 27, h;
+            int32_t anchor = 0;
+            if (taps_short(f, z, y, true, tap)) {
+                point_short(tap, 0, model, b, 0, &outside);
+                sum = b->sums[0];
+                size = b->sizes[0];
+                anchor = tap[0][0];
+            }
+            const int64_t mu = (sum + 256) >> 9, half = (mu + 8) >> 4, phase = mu - 16 * half;
+            const int64_t e = z || y ? DIFFERENCE_SHORT(row[0], anchor) - half : first;
+            const uint32_t t = table[3 * swg__activity_class(size, false) + 2];
+            code[0] = (uint16_t)swg__residual_code(t, (int)phase, e, &h);
+            low[0] = (uint8_t)(t >> 16);
+            value[0] = (int32_t)(low[0] ? e : h);
+            if (f->nx > 1) {
+                taps_short(f, z, y, false, tap);
+                for (int k = 0; k < SWG__TAPS; k++)
+                    tap[k]++;
+                outside |= chunk->kernels->stencil_codes(tap, model->w, row + 1, f->nx - 1, table, residual_class(e), code + 1, value + 1, low + 1);
+            }
+            uint32_t *front = at + 7 * z + 3 * y;
+            for (int64_t x = 0; x < f->nx; x++) {
+                const uint32_t to = front[x]++;
+                symbol[to] = code[x];
+                if ((code[x] & 31) == SWG__ESCAPE || code[x] >= RAW)
+                    rest[to] = (leftover){value[x], low[x]};
+            }
+        }
+    out->count += slice;
+    for (int64_t i = 0; i < slice; i++)
+        if ((symbol[i] & 31) == SWG__ESCAPE || symbol[i] >= RAW)
+            put_leftover((symbol[i] & 31) == SWG__ESCAPE, i ? rest[i].value : first, rest[i].low_bits, out);
+    return outside;
+}
+
+/* Whether in most contexts residuals are so large that they have low bits: then symbol by symbol is faster. */
+static bool mostly_raw(const swg__stencil *model) {
+    int raw = 0;
+    for (int c = model->c_min; c <= model->c_max; c++)
+        for (int r = 0; r < 3; r++)
+            raw += model->bucket[c][r] >= 28;
+    return 2 * raw > 3 * (model->c_max - model->c_min + 1);
+}
+
 /* Predicts and codes everything. *outside: a difference saturated although the model is not wide; nothing is coded then. */
 static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__draft *draft, bool *outside) {
-    const int64_t slice = chunk->count / l->slices;
+    const int64_t slice = chunk->count / l->slices, nx = chunk->extent[3];
+    const int64_t most = nx + 3 * (chunk->extent[2] - 1) + 7 * (chunk->extent[1] - 1);
     const size_t size = l->full.data ? sizeof(int64_t) : sizeof(int32_t);
+    const bool brief = !l->full.data && !model->wide && !chunk->mask && !model->net && !mostly_raw(model);
     swg__symbols symbols;
     swg_status status = swg__symbols_open(&symbols, chunk->ctx, chunk->count);
-    void *e = swg__alloc(chunk->ctx, (size_t)slice * size);
+    void *e = swg__alloc(chunk->ctx, (size_t)slice * (brief ? sizeof(leftover) : size));
     batch b = {0};
-    uint16_t *context = swg__alloc(chunk->ctx, (size_t)slice * sizeof *context);
+    uint16_t *context = swg__alloc(chunk->ctx, (size_t)(brief ? 2 * (most + 1) : slice) * sizeof *context);
     if (status == SWG_OK)
-        status = batch_open(chunk->ctx, model, chunk->extent[3], &b);
+        status = batch_open(chunk->ctx, model, nx, &b);
     if (status == SWG_OK && !(e && context))
         status = swg__fail_memory(chunk->ctx, (size_t)slice * size, "residuals");
     *outside = false;
     for (int64_t s = 0; status == SWG_OK && !*outside && s < l->slices; s++) {
         const uint8_t *mask = chunk->mask ? chunk->mask + s * slice : NULL;
+        field_long f = l->full;
+        field_short g = l->brief;
         if (l->full.data) {
-            field_long f = l->full;
             f.data += s * l->slice_step;
             (void)predict_long(chunk, &f, model, mask, l->first[s], &b, e, context);
             emit_long(&f, e, context, l->first[s], &symbols);
+            continue;
+        }
+        g.data += s * l->slice_step;
+        if (brief) {
+            *outside = code_short(chunk, &g, model, l->first[s], &b, (uint32_t *)(void *)context, e, &symbols);
         } else {
-            field_short f = l->brief;
-            f.data += s * l->slice_step;
-            *outside = predict_short(chunk, &f, model, mask, l->first[s], &b, e, context) && !model->wide;
+            *outside = predict_short(chunk, &g, model, mask, l->first[s], &b, e, context) && !model->wide;
             if (!*outside)
-                emit_short(&f, e, context, l->first[s], &symbols);
+                emit_short(&g, e, context, l->first[s], &symbols);
         }
     }
     if (status == SWG_OK && !*outside)
@@ -456,24 +555,6 @@ static swg_status estimate(const swg__chunk *chunk, const levels *l, const swg__
     return e ? SWG_OK : swg__fail_memory(chunk->ctx, (size_t)nx * 10, "residuals");
 }
 
-/* Trains and codes quantised levels; *coded false: hopeless. */
-static swg_status encode_levels(const swg__chunk *chunk, levels *l, int64_t limit, swg__draft *draft, bool *coded) {
-    swg__stencil model = {.wide = l->full.data != NULL};
-    swg__training t = {0};
-    bool outside = true;
-    swg_status status = training_open(chunk, l, SAMPLES, &t);
-    if (status == SWG_OK)
-        status = swg__stencil_weights(chunk->ctx, chunk->kernels, &t, model.w);
-    model.wide = model.wide || swg__training_wide(&t);
-    while (status == SWG_OK && outside && finish_training(chunk, l, &t, &model) <= limit) {
-        status = code_levels(chunk, l, &model, true, draft, &outside);
-        model.wide = model.wide || outside; /* the sample missed a large difference: once more */
-    }
-    *coded = status == SWG_OK && !outside;
-    swg__training_close(chunk->ctx, &t);
-    return status;
-}
-
 /* All levels of a chunk. *possible false: too large. Free them in any case. */
 static swg_status open_levels(const swg__chunk *chunk, levels *l, bool *possible) {
     swg_status status = SWG_OK;
@@ -490,21 +571,82 @@ static swg_status open_levels(const swg__chunk *chunk, levels *l, bool *possible
 
 static bool one_level(const levels *l) { return l->extent.lowest == l->extent.highest && !l->outliers.count; }
 
-swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
-    levels l;
+struct swg__stencil_plan {
+    const swg__chunk *chunk;
+    levels levels;
+    swg__training training;
+    swg__stencil model;
     bool possible;
-    swg_status status = open_levels(chunk, &l, &possible);
+};
+
+void swg__stencil_plan_close(swg__stencil_plan *p) {
+    if (!p)
+        return;
+    swg__training_close(p->chunk->ctx, &p->training);
+    levels_free(p->chunk->ctx, &p->levels);
+    swg__free(p->chunk->ctx, p);
+}
+
+static swg_status prepare(swg__stencil_plan *p, int64_t *bytes) {
+    const swg__chunk *chunk = p->chunk;
+    levels *l = &p->levels;
+    SWG__TRY(open_levels(chunk, l, &p->possible));
+    if (!p->possible)
+        return SWG_OK;
+    if (one_level(l)) {
+        *bytes = 64;
+        return SWG_OK;
+    }
+    p->model.wide = l->full.data != NULL;
+    SWG__TRY(training_open(chunk, l, SAMPLES, &p->training));
+    SWG__TRY(swg__stencil_weights(chunk->ctx, chunk->kernels, &p->training, p->model.w));
+    p->model.wide = p->model.wide || swg__training_wide(&p->training);
+    *bytes = finish_training(chunk, l, &p->training, &p->model);
+    return SWG_OK;
+}
+
+swg_status swg__stencil_plan_open(const swg__chunk *chunk, swg__stencil_plan **plan, int64_t *bytes) {
+    *bytes = INT64_MAX;
+    swg__stencil_plan *p = *plan = swg__calloc(chunk->ctx, 1, sizeof *p);
+    if (!p)
+        return swg__fail_memory(chunk->ctx, sizeof *p, "a stencil");
+    p->chunk = chunk;
+    return prepare(p, bytes);
+}
+
+swg_status swg__stencil_plan_code(swg__stencil_plan *p, swg__draft *draft, bool *coded) {
+    const swg__chunk *chunk = p->chunk;
+    levels *l = &p->levels;
+    bool outside = true;
     *coded = false;
-    if (status == SWG_OK && possible && one_level(&l)) {
-        swg__put64(&draft->stream[SWG__PARAM], (uint64_t)(int64_t)l.extent.lowest);
+    if (!p->possible)
+        return SWG_OK;
+    if (one_level(l)) {
+        swg__put64(&draft->stream[SWG__PARAM], (uint64_t)(int64_t)l->extent.lowest);
         draft->head.mode = SWG__MODE_C;
         draft->head.submode = 1;
-        draft->head.max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l.extent.error, chunk->grid.eb) : 0;
+        draft->head.max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l->extent.error, chunk->grid.eb) : 0;
         *coded = true;
-    } else if (status == SWG_OK && possible) {
-        status = encode_levels(chunk, &l, limit, draft, coded);
+        return SWG_OK;
     }
-    levels_free(chunk->ctx, &l);
+    SWG__TRY(code_levels(chunk, l, &p->model, true, draft, &outside));
+    if (outside) { /* the sample missed a large difference: once more */
+        p->model.wide = true;
+        (void)finish_training(chunk, l, &p->training, &p->model);
+        SWG__TRY(code_levels(chunk, l, &p->model, true, draft, &outside));
+    }
+    *coded = true;
+    return SWG_OK;
+}
+
+swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded) {
+    swg__stencil_plan *plan;
+    int64_t bytes;
+    *coded = false;
+    swg_status status = swg__stencil_plan_open(chunk, &plan, &bytes);
+    if (status == SWG_OK && plan && bytes <= limit)
+        status = swg__stencil_plan_code(plan, draft, coded);
+    swg__stencil_plan_close(plan);
     return status;
 }
 

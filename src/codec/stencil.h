@@ -23,6 +23,13 @@ static inline int swg__activity_class(int64_t s, bool wide) {
     return c < most ? c : most;
 }
 
+/* A chunk on the grid with weights of its own, about to be coded. *bytes: what it would take; INT64_MAX: not possible (levels too large).
+ * Close it in any case. */
+typedef struct swg__stencil_plan swg__stencil_plan;
+swg_status swg__stencil_plan_open(const swg__chunk *chunk, swg__stencil_plan **plan, int64_t *bytes);
+swg_status swg__stencil_plan_code(swg__stencil_plan *plan, swg__draft *draft, bool *coded);
+void swg__stencil_plan_close(swg__stencil_plan *plan); /* NULL is allowed */
+
 /* Codes the chunk with weights of its own. *coded false: not possible (levels too large) or hopeless (estimate above
  * limit bytes); the draft is then empty. */
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);

@@ -109,7 +109,7 @@ static swg_status filter_words(compress_job *j, piece *p, const swg__h5_array *a
     memcpy(h.dims, p->cut.shape.dims, sizeof h.dims);
     p->words = swg__alloc(j->ctx, SWG__FILTER_WORDS * sizeof *p->words);
     if (p->words && !section.failed)
-        p->word_count = swg__filter_words(j->ctx, &h, 5, payload, p->words);
+        p->word_count = swg__filter_words(j->ctx, &h, swg__choice_of(0, j->opts->effort).effort, payload, p->words);
     swg__text_free(&section);
     return p->word_count ? SWG_OK : swg__fail_memory(j->ctx, SWG__FILTER_WORDS * sizeof *p->words, "filter parameters");
 }
@@ -130,7 +130,7 @@ static swg_status encode(compress_job *j, piece *p) {
     /* Integers come back exactly: an index that is off by one is no index. */
     const swg__header *s = &p->cut.shape;
     const char *slash = strrchr(item->path, '/');
-    swg_codec_opts opts = {.without = j->opts->without, .keep_chunk = true, .name = slash ? slash + 1 : item->path};
+    swg_codec_opts opts = {.without = j->opts->without, .effort = j->opts->effort, .keep_chunk = true, .name = slash ? slash + 1 : item->path};
     if (swg__is_float(a->type)) {
         opts.bound = j->opts->bound;
         opts.value = j->opts->value;

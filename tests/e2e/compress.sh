@@ -129,6 +129,8 @@ expect 2 "expected a number above 0" compress lack -e abs:0
 expect 2 "expected a number above 0" compress lack -e rel:nan
 expect 2 "expected a number above 0" compress lack -e abs:1e-3x
 expect 2 "expected a list of" compress lack -e abs:1 --without magic
+expect 2 "--effort" compress lack -e abs:1 --effort 10
+expect 2 "--effort" compress lack -e abs:1 --effort 0
 expect 1 "no such file" compress nowhere.h5 -e abs:1
 expect 1 "text.h5" compress text.h5 -e abs:1
 expect 1 "only f32 and f64 are read" compress ints.h5 -e abs:1 --vars '*'
