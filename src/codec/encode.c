@@ -568,7 +568,7 @@ swg_status swg__encode_shape(swg_context *ctx, const swg_codec_array *array, con
 
 /* A chunk of its own costs about 250 bytes: of the usual effort, where that is much of it. */
 static bool worth_coarser(swg__choice choice, const swg__encoded *out) {
-    enum { SMALL_RECORD = 6144 };
+    enum { SMALL_RECORD = 12288 };
     return choice.effort >= SWG__EFFORT_MOST || (choice.effort >= SWG__EFFORT_SAMPLE && swg__encoded_bytes(out) < SMALL_RECORD * out->layout.count);
 }
 

@@ -28,6 +28,12 @@ typedef struct contest {
 
 static bool tries(const contest *c, int mode) { return !(c->without >> mode & 1); }
 
+/* What a candidate may come to at best, by the experience with its estimates. */
+static double hope(const contest *c, int which) {
+    const double bytes = (double)c->candidate[which].bytes;
+    return which == POLY ? 0.95 * bytes / c->saving : which == INTERP ? bytes * 0.85 : bytes;
+}
+
 /* ---- estimates ---- */
 
 static int64_t least_of(const contest *c) {
@@ -118,15 +124,16 @@ static swg_status estimate(contest *c) {
         SWG__TRY(guess_middle(c, &stencil, &interp));
     if (tries(c, SWG_MODE_STENCIL) && (stencil == INFINITY || stencil < 2.5 * poly))
         SWG__TRY(swg__stencil_plan_open(chunk, &c->plan, &k[STENCIL].bytes));
-    const double least = fmin((double)least_of(c), stencil);
+    const double least = c->plan ? (double)least_of(c) : fmin((double)least_of(c), stencil);
     for (int share = 8; share > 2 && poly * (1 - doubt) < least && poly * (1 + doubt) > 0.7 * least; share /= 2)
         SWG__TRY(guess_poly(c, chunk->count / share, &poly, &doubt));
     k[POLY].bytes = poly < 0x1p60 ? (int64_t)poly : INT64_MAX;
-    bool mirrored = false;
+    double share = 0;
     if (k[POLY].bytes < INT64_MAX && poly > least / 3)
-        SWG__TRY(swg__poly_mirrored(chunk, c->without, &mirrored));
-    if (mirrored)
-        c->saving = swg__poly_octants(chunk->extent) ? 3 : 2;
+        SWG__TRY(swg__poly_mirrored(chunk, c->without, &share));
+    c->saving = swg__poly_octants(chunk->extent) ? (share > 0.25 ? 3 : 1) : 1 / (1 - 0.8 * share);
+    if (share > 0 && hope(c, POLY) > 0.8 * least) /* a promise of less is not worth the time */
+        c->saving = 1;
     /* The middle has more borders than the whole, which costs the interpolation most. */
     const bool slices = chunk->extent[1] * chunk->extent[2] * chunk->extent[3] < 4096;
     const bool behind = !slices && interp > 1.35 * stencil && stencil > 0.3 * (double)k[STENCIL].bytes, far_behind = 3 * poly < interp;
@@ -147,12 +154,6 @@ static swg_status code(contest *c, int which, int64_t limit, swg__draft *draft, 
     case INTERP: return swg__interp_encode(chunk, draft, coded);
     default: *coded = true; return swg__planes_encode(chunk->ctx, chunk->grid.type, chunk->values, chunk->count / chunk->extent[3], chunk->extent[3], draft);
     }
-}
-
-/* What a candidate may come to at best, by the experience with its estimates. */
-static double hope(const contest *c, int which) {
-    const double bytes = (double)c->candidate[which].bytes;
-    return which == POLY ? 0.95 * bytes / c->saving : which == INTERP ? bytes * 0.85 : bytes;
 }
 
 swg_status swg__compete_sampled(const swg__chunk *chunk, uint32_t without, size_t stored, swg__draft *draft, bool *any) {

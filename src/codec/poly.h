@@ -205,8 +205,8 @@ typedef struct swg__poly_sample {
 } swg__poly_sample;
 swg_status swg__poly_guess(const swg__chunk *chunk, uint32_t without, int64_t values, swg__poly_sample *sample);
 
-/* Whether the chunk may hold mirror images, so that less is left than a sample says. */
-swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, bool *mirrored);
+/* Part of the chunk that mirror images may predict, of which a sample says nothing. */
+swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, double *share);
 
 /* NULL or the reason. */
 const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record);

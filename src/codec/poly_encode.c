@@ -4,7 +4,7 @@
 #include "poly_leaf.h"
 
 enum { SAMPLE_EVERY = 8, LEAST_VALUES = 64 };
-#define NEARLY 8  /* bounds that mirror images may differ by and still be of much use */
+#define NEARLY 2  /* bounds that mirror images may differ by and still be of use */
 #define CLEAR 1.2 /* estimates of a patch this far apart are believed */
 
 /* ---- the coder's memory ---- */
@@ -537,8 +537,8 @@ swg_status swg__poly_guess(const swg__chunk *chunk, uint32_t without, int64_t va
     return SWG_OK;
 }
 
-/* Whether octants often look like the images of others. */
-static swg_status like_others(const swg__chunk *chunk, bool *often) {
+/* Part of the octants that look like images of others before them. */
+static swg_status like_others(const swg__chunk *chunk, double *share) {
     enum { EVERY = 8 };
     const int64_t octants = chunk->extent[0], n = chunk->extent[3], step[2] = {n * n, n};
     const int m[3] = {(int)n, (int)n, (int)n};
@@ -554,7 +554,7 @@ static swg_status like_others(const swg__chunk *chunk, bool *often) {
         swg__poly_mark_make(&coder, m, &marks[i]);
         hits += i % EVERY == 0 && swg__poly_likeness(marks, patches, i, &flip) > 0;
     }
-    *often = 4 * EVERY * hits > octants;
+    *share = (double)(EVERY * hits) / (double)octants;
     swg_status status = patches && marks ? SWG_OK : swg__fail_memory(chunk->ctx, (size_t)octants * sizeof *marks, "octants");
     swg__free(chunk->ctx, marks);
     swg__free(chunk->ctx, patches);
@@ -562,15 +562,36 @@ static swg_status like_others(const swg__chunk *chunk, bool *often) {
     return status;
 }
 
-swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, bool *mirrored) {
+/* Part of the pieces whose images come before them. */
+static double imaged(const swg__chunk *chunk, const swg__poly_mirror *mirror) {
+    const int64_t *extent = chunk->extent;
+    const double place = 0;
+    int64_t pieces = 0, images = 0;
+    for (int64_t z = 0; z < swg__poly_pieces(extent[1]); z++)
+        for (int64_t y = 0; y < swg__poly_pieces(extent[2]); y++)
+            for (int64_t x = 0; x < swg__poly_pieces(extent[3]); x++, pieces++) {
+                const int64_t piece[3] = {z, y, x};
+                int64_t corner[3];
+                int n[3];
+                for (int a = 0; a < 3; a++) {
+                    corner[a] = swg__poly_piece_start(extent[a + 1], piece[a]);
+                    n[a] = (int)(swg__poly_piece_start(extent[a + 1], piece[a] + 1) - corner[a]);
+                }
+                images += swg__poly_image(mirror, extent, 0, corner, n, &place).first != NULL;
+            }
+    return (double)images / (double)pieces;
+}
+
+swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, double *share) {
     swg__poly_mirror mirror = {0};
-    *mirrored = false;
+    *share = 0;
     if (without & SWG_WITHOUT_MIRRORS || !possible(chunk))
         return SWG_OK;
     if (swg__poly_octants(chunk->extent) && chunk->extent[0] > 1)
-        return like_others(chunk, mirrored);
+        return like_others(chunk, share);
     swg__poly_find_mirror(chunk, &mirror);
-    *mirrored = mirror.flips != 0 && mirror.gap < NEARLY * chunk->grid.eb;
+    if (mirror.flips && mirror.gap < NEARLY * chunk->grid.eb)
+        *share = imaged(chunk, &mirror);
     return SWG_OK;
 }
 

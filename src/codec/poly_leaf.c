@@ -401,6 +401,25 @@ static void keep_box(const swg__poly_job *job, const int n[3], const int offset[
         }
 }
 
+/* Whether the halves of a box may be shorter than its whole, by guesses; they overwrite what stands in the coder of the leaf. */
+static bool halving_pays(swg__poly_coder *coder, const swg__poly_job *job, const int n[3], const int offset[3], const swg__poly_before *before) {
+    swg__poly_leaf l;
+    int top;
+    swg__poly_leaf_open(coder, job, n, offset, before, &l);
+    const double whole = UNLIKELY * swg__poly_guess_leaf(&l, &top);
+    double halves = 0;
+    for (int c = 0; c < 8 && halves < whole; c++) {
+        int m[3], from[3];
+        if (!swg__poly_child(n, c, from, m))
+            continue;
+        for (int a = 0; a < 3; a++)
+            from[a] += offset[a];
+        swg__poly_leaf_open(coder, job, m, from, before, &l);
+        halves += swg__poly_guess_leaf(&l, &top);
+    }
+    return halves < whole;
+}
+
 double swg__poly_box(swg__poly_coder *coder, const swg__poly_job *job, const int n[3], const int offset[3], int depth, swg__poly_before *before) {
     swg__poly_script *s = &coder->script;
     const bool divisible = swg__poly_divisible(n, depth);
@@ -411,6 +430,8 @@ double swg__poly_box(swg__poly_coder *coder, const swg__poly_job *job, const int
         swg__poly_say(coder, SWG__POLY_SIDE + SWG__POLY_CUT, 0);
     double whole = code_leaf(coder, job, n, offset, before) + (divisible ? 0.5 : 0);
     if (!divisible || before->top[job->source.first != NULL] < SWG__POLY_WORTH_HALVING || s->failed)
+        return whole;
+    if (coder->brief && !halving_pays(coder, job, n, offset, &entry))
         return whole;
     const int64_t middle = s->count, found = coder->outliers.count;
     const swg__poly_before leaf_before = *before;
