@@ -28,10 +28,12 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
     swg__draft_free(&loser);
 }
 
+enum { SMALL = 1 << 13 }; /* values; of fewer, samples say too little and coding costs little */
+
 /* The shortest of the modes that predict; *coded false: none is shorter than `stored` bytes. */
 static swg_status compete(const swg__chunk *chunk, swg__choice choice, size_t stored, swg__draft *draft, bool *any) {
     const uint32_t without = choice.without | (choice.effort < SWG__EFFORT_SAMPLE ? 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION : 0);
-    if (choice.effort < SWG__EFFORT_MOST)
+    if (choice.effort < SWG__EFFORT_MOST && chunk->count > SMALL)
         return swg__compete_sampled(chunk, without, stored, draft, any);
     const size_t raw = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
     const void *values = chunk->values;
