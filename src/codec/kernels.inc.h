@@ -354,7 +354,7 @@ static void product(const float *a, int64_t stride, const float *b, const float 
 const swg__codec_kernels KERNELS = {
     .quantise_f32_32 = quantise_f32_32, .quantise_f64_32 = quantise_f64_32, .quantise_f32_64 = quantise_f32_64,
     .quantise_f64_64 = quantise_f64_64, .stencil_narrow = stencil_narrow, .stencil_middle = stencil_middle, .stencil_wide = stencil_wide,
-    .normal_sums = normal_sums, .residuals = residuals, .linear = linear, .stencil_choices = stencil_choices,
+    .normal_sums = normal_sums, .residuals = residuals, .linear = linear, .stencil_gather = stencil_gather, .stencil_choices = stencil_choices,
     .stencil_guesses = stencil_guesses, .poly_analysis = poly_analysis, .poly_synthesis = poly_synthesis, .poly_quantise = poly_quantise,
     .poly_gaps = poly_gaps, .poly_check = poly_check, .product = product, .interp_narrow = interp_narrow, .interp_middle = interp_middle,
     .interp_wide = interp_wide, .interp_place = interp_place, .interp_code = interp_code,
