@@ -58,8 +58,8 @@ static int64_t reference_clamp(int64_t v, int64_t least, int64_t most) { return 
 typedef struct reference_length {
     const reference_model *model;
     bool network;
-    int64_t points;
-    double bits;
+    int64_t points, inner_points; /* inner: with all their neighbours */
+    double bits, inner_bits;
 } reference_length;
 
 /* A swg__row_fn. */
@@ -80,10 +80,10 @@ static swg_status reference_row(void *user, int64_t row, const swg__training *t)
         int e = 0;
         while (s >> (e + 1))
             e++;
-        const int64_t bits = (s * 256 >> e) & 255;
-        const int c = (int)reference_clamp(4 * (e - 4) + (bits >> 6), 0, 127);
+        const int64_t lead = (s * 256 >> e) & 255;
+        const int c = (int)reference_clamp(4 * (e - 4) + (lead >> 6), 0, 127);
         for (int k = 0; k < 27; k++) {
-            const int64_t g = (int64_t)floor(110592 * 256.0 / (256 + (double)bits) + 0.5);
+            const int64_t g = (int64_t)floor(110592 * 256.0 / (256 + (double)lead) + 0.5);
             x[k] = (int8_t)reference_clamp(((int64_t)t->d[i * 27 + k] * g + ((int64_t)1 << (e + 5))) >> (e + 6), -127, 127);
         }
         x[27] = (int8_t)reference_clamp(2 * c - 64, -127, 127);
@@ -98,8 +98,12 @@ static swg_status reference_row(void *user, int64_t row, const swg__training *t)
         }
         const int64_t guess = (mu + 8) >> 4, residual = (int64_t)t->target[i] - guess;
         if (!(t->mark[i] & SWG__SAMPLE_MASKED)) {
-            out->bits += swg__residual_cost(b, (int)(mu - 16 * guess), residual) / 256.0;
+            const double bits_here = swg__residual_cost(b, (int)(mu - 16 * guess), residual) / 256.0;
+            const bool inner = !(t->mark[i] & SWG__SAMPLE_BORDER);
+            out->bits += bits_here;
             out->points++;
+            out->inner_bits += inner ? bits_here : 0;
+            out->inner_points += inner;
         }
         before = t->mark[i] & SWG__SAMPLE_MASKED ? 2 : residual == 0 ? 0 : residual == 1 || residual == -1 ? 1 : 2;
     }

@@ -178,6 +178,9 @@ typedef struct swg_archive_train_opts {
     const char *save;               /* path the set is saved to after each variable; NULL: nowhere */
 } swg_archive_train_opts;
 
+/* What -m names: a run folder with model.swm or a .swm file gives *models, any other run folder or checkpoint *network; the other one is NULL. */
+swg_status swg_archive_open_models(swg_context *ctx, const char *path, swg_codec_model **models, swg_model **network);
+
 /* Trains codec models of every variable and adds them to a set. Of each variable with more than one array the last quarter, by time, is
  * held out and compressed with and without the models; variables that the set has models of already are left alone.
  * opts: bound, range, fill, without, source count. training: may be NULL. SWG_EINTERRUPTED: what was ready is in the set, and saved. */

@@ -264,3 +264,14 @@ swg_status swg_archive_train(swg_context *ctx, const char *input, const swg_arch
         swg_archive_training_free(t);
     return status;
 }
+
+swg_status swg_archive_open_models(swg_context *ctx, const char *path, swg_codec_model **models, swg_model **network) {
+    char file[4096];
+    const size_t length = strlen(path);
+    const bool given = length > 4 && strcmp(path + length - 4, ".swm") == 0;
+    *models = NULL;
+    *network = NULL;
+    if (snprintf(file, sizeof file, given ? "%s" : "%s/model.swm", path) >= (int)sizeof file)
+        return swg__fail(ctx, SWG_EINVAL, "%s: the path is too long", path);
+    return given || swg__exists(file) ? swg_codec_model_load(ctx, file, models) : swg_model_open(ctx, path, network);
+}

@@ -110,11 +110,11 @@ double swg__peaks_probe(swg__team *team);
 
 /* ---- rows ---- */
 
-typedef enum swg__kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_BUSY, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__kind;
+typedef enum swg__work_kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_BUSY, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__work_kind;
 
 typedef struct swg__workload {
     char id[48];
-    swg__kind kind;
+    swg__work_kind kind;
     const char *model;          /* preset, NULL for products */
     int64_t batch, k, n;        /* products: (batch, k) by (k, n) */
     bool bf16;                  /* first operand and result; weights are f32 and rounded when they are packed */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "archive/archive.h"
 #include "bench/codec.h"
+#include "codec/model.h"
 #include "philox.h"
 
 static const double bounds[SWG__CODEC_SPEED][5] = { /* fractions of the range; 0 ends a list */
@@ -29,7 +30,8 @@ bool swg__codec_optional(int mode) { return mode != SWG_MODE_CONSTANT && mode !=
 typedef struct run {
     swg__codec_bench *b;
     swg_model *model;
-    swg_codec_model *predictor;
+    swg_codec_model *set;       /* of -m; or ... */
+    swg_codec_model *predictor; /* ... this one made of `model` for the table at work. NULL none */
     char folder[96];            /* for files that are made, "" none */
 } run;
 
@@ -146,7 +148,7 @@ static swg_status each_input(run *r, swg__codec_table table, visit_fn visit, voi
 
 static swg_codec_opts opts_of(const run *r, const input *in, double bound, uint32_t without) {
     return (swg_codec_opts){.bound = SWG_BOUND_REL, .value = bound, .has_range = in->range > 0, .range_max = in->range,
-                            .without = without | r->b->opts.without, .name = in->name};
+                            .without = without | r->b->opts.without, .name = in->name, .model = r->set};
 }
 
 /* ---- files of all variables, as `swage compress` makes them ---- */
@@ -192,10 +194,8 @@ static swg_status make_bundle(run *r, bundle *u) {
 /* The network of -m, made ready on the file of a table. */
 static swg_status open_predictor(run *r, swg__codec_table table) {
     swg_source *source = NULL;
-    if (!r->b->opts.model)
-        return SWG_OK;
     if (!r->model)
-        SWG__TRY(pass(r->b, swg_model_open(r->b->team.ctx, r->b->opts.model, &r->model)));
+        return SWG_OK;
     swg_codec_model_free(r->b->team.ctx, r->predictor);
     r->predictor = NULL;
     swg_status status = open_file(r, table, &source);
@@ -215,7 +215,7 @@ static swg_status measure_input(run *r, const input *in, void *arg) {
         const bundle *u = &t->bundles[k];
         swg__codec_cell cell = {.table = t->table, .bound = bounds[t->table][k], .extra = in->extra};
         swg__codec_how how = {.opts = opts_of(r, in, cell.bound, 0), .file = u->file, .shared_bytes = u->shared, .timed = true};
-        how.opts.model = u->file ? r->predictor : NULL;
+        how.opts.model = u->file ? r->predictor : r->set;
         how.member = u->file ? swg_swz_find(u->file, NULL, in->name) : 0;
         snprintf(cell.data, sizeof cell.data, "%s", in->name);
         SWG__TRY(swg__codec_measure(r->b, &in->array, &how, cell));
@@ -401,6 +401,22 @@ static swg_status misfit_input(run *r, const input *in, void *arg) {
     return SWG_OK;
 }
 
+/* The models of a set as candidates for every variable and bound. Encoders of autoencoders are not taken over. */
+static swg_status for_everything(run *r, const swg_codec_model *set, swg_codec_model **out) {
+    SWG__TRY(swg__model_new(r->b->team.ctx, out));
+    const char *why = NULL;
+    for (int i = 0; i < swg_codec_model_count(set) && !why; i++) {
+        size_t bytes;
+        const uint8_t *blob = swg_codec_model_blob(set, i, &bytes, NULL);
+        why = swg__model_add(*out, blob, bytes, NULL, 0, true);
+    }
+    if (!why)
+        return SWG_OK;
+    swg_codec_model_free(r->b->team.ctx, *out);
+    *out = NULL;
+    return swg__fail(r->b->team.ctx, SWG_ENOMEM, "a model: %s", why);
+}
+
 static swg_status run_edges(run *r) {
     enum { NOISE = 1 << 20 };
     swg__codec_bench *b = r->b;
@@ -423,8 +439,16 @@ static swg_status run_edges(run *r) {
     SWG__TRY(pass(b, swg_codec_compress(b->team.ctx, &array, &opts, &out, &stats)));
     b->noise_excess = ((int64_t)out.bytes - 512 - NOISE * 4 + stats.chunks - 1) / stats.chunks;
     swg_codec_buffer_free(b->team.ctx, &out);
-    if (r->predictor)
-        SWG__TRY(each_field(r, SWG__CODEC_FIELDS, misfit_input, bytes));
+    if (r->predictor) {
+        swg_codec_model *given = r->predictor;
+        if (r->set)
+            SWG__TRY(pass(b, for_everything(r, given, &r->predictor)));
+        swg_status status = each_field(r, SWG__CODEC_FIELDS, misfit_input, bytes);
+        if (r->set)
+            swg_codec_model_free(b->team.ctx, r->predictor);
+        r->predictor = given;
+        SWG__TRY(status);
+    }
     b->misfit_without = bytes[0];
     b->misfit_with = bytes[1];
     return SWG_OK;
@@ -435,6 +459,9 @@ static swg_status run_edges(run *r) {
 static swg_status run_all(run *r) {
     swg__codec_bench *b = r->b;
     unsigned wanted = b->opts.tables;
+    if (b->opts.model)
+        SWG__TRY(pass(b, swg_archive_open_models(b->team.ctx, b->opts.model, &r->set, &r->model)));
+    r->predictor = r->set;
     if (!mkdtemp(r->folder)) {
         r->folder[0] = 0;
         return swg__fail(b->ctx, SWG_EIO, "bench codec: no folder for temporary files");
@@ -467,7 +494,7 @@ swg_status swg__codec_bench_run(swg_context *ctx, const swg__codec_opts *opts, s
     swg__codec_room_free(b);
     if (r.folder[0])
         rmdir(r.folder);
-    swg_codec_model_free(b->team.ctx, r.predictor);
+    swg_codec_model_free(b->team.ctx, r.set ? r.set : r.predictor);
     swg_model_close(r.model);
     swg__team_close(&b->team);
     sched_setaffinity(0, sizeof b->cpus, &b->cpus);

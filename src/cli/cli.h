@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include "swage/codec.h"
 #include "swage/config.h"
 #include "swage/context.h"
 #include "swage/model.h"
@@ -88,9 +87,6 @@ const char *cli_clean(const char *text, char *out, size_t capacity);
 swg_status cli_only_keys(cli *c, const char *keys);
 /* Is it a run folder or a checkpoint, by its name, and not a recipe or another file? (model_arg.c) */
 bool cli_names_model(const char *path);
-
-/* -m: a run folder, a checkpoint, or a file of codec models (.swm). One of *models and *network is set, the other NULL. */
-swg_status cli_open_models(cli *c, const char *path, swg_codec_model **models, swg_model **network);
 
 /* --without: "network,stencil" as bits of the codec's modes (without_arg.c). */
 swg_status cli_without(cli *c, uint32_t *bits);

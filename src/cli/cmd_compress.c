@@ -147,7 +147,7 @@ static swg_status run(cli *c) {
     if (opts.train && model_path)
         return cli_fail(c, SWG_EUSAGE, "--train and -m exclude each other");
     if (model_path)
-        SWG__TRY(cli_open_models(c, model_path, &models, &opts.model));
+        SWG__TRY(swg_archive_open_models(c->ctx, model_path, &models, &opts.model));
     opts.models = models;
     cli_progress progress;
     swg_archive_hooks hooks = cli_archive_hooks(&progress);

@@ -130,8 +130,6 @@ static swg_status train(cli *c, job *j) {
     swg_archive_train_opts how = {.kinds = j->kinds, .seed = (uint64_t)swg_config_int(config, "trainer.seed"), .save = j->model_path,
                                   .seconds = swg_config_has(config, "codec.seconds") ? swg_config_float(config, "codec.seconds") : 0};
     SWG__TRY(swg_config_status(config));
-    if (!swg_config_has(config, "data.path"))
-        return cli_fail(c, SWG_EUSAGE, "data.path is not set: say which HDF5 files to learn from");
     SWG__TRY(swg_bound_parse(c->ctx, bound, &opts.bound, &opts.value));
     if (opts.bound != SWG_BOUND_ABS && opts.bound != SWG_BOUND_REL)
         return cli_fail(c, SWG_EUSAGE, "bound=%s: models are trained for abs:NUMBER or rel:NUMBER", bound);

@@ -6,9 +6,10 @@
 
 enum { LEAST_POINTS = 2048, CHECKS = 16, TICKS = 4, PATIENCE = 1000 }; /* TICKS: words on progress for each check */
 enum { HELD_ROWS = 8 };
+#define WORTH 0.995 /* a learned mode must win by more than half a per cent */
 
 /* For the plans' widths and steps see docs/codec.md. */
-const swg__causal_plan swg__causal_light = {{16, 8}, 40000, 1 << 19}, swg__causal_deep = {{64, 32}, 60000, 1 << 19};
+const swg__causal_plan swg__causal_light = {{16, 8}, 60000, 1 << 19}, swg__causal_deep = {{64, 32}, 60000, 1 << 19};
 
 typedef struct fit {
     swg_context *ctx;
@@ -199,7 +200,7 @@ static size_t net_bytes(const swg__causal_fitter *f) {
 /* Whether a network of `bits` per value pays. */
 static bool pays(const fit *f, double bits) {
     const double stencil = f->report->stencil_bits[1];
-    return bits < 0.995 * stencil && (stencil - bits) * (double)f->report->values > 8 * (double)net_bytes(&f->fitter);
+    return bits < WORTH * stencil && (stencil - bits) * (double)f->report->values > 8 * (double)net_bytes(&f->fitter);
 }
 
 /* Prices the network as it stands and keeps it if it is the best one so far. */
@@ -233,7 +234,7 @@ static swg_status train(fit *f) {
             continue;
         if (++ticks % TICKS == 0 || done >= 1)
             SWG__TRY(check(f));
-        if (done >= 0.25 && n->step >= PATIENCE && !pays(f, f->report->network_bits[1])) /* hopeless */
+        if (done >= 0.25 && n->step >= PATIENCE && !(f->report->network_bits[1] < WORTH * f->report->stencil_bits[1])) /* hopeless */
             done = 1;
         if (o->progress)
             o->progress(o->user, done < 1 ? done : 1, isinf(f->report->network_bits[1]) ? f->report->stencil_bits[1] : f->report->network_bits[1]);

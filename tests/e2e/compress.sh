@@ -201,7 +201,7 @@ number() { # number FILE PATH...: all are finite numbers
 "$swage" compress kinds/blocks.h5 -e rel:1e-3 -o k.swz --no-check --json >k.json || fail "compress --no-check --json"
 "$swage" decompress j.swz --json -o j >d.json || fail "decompress --json"
 for f in c v a k d; do
-    check [ "$(json $f.json .)" = "variable $keys model_bytes variables arrays" ]
+    check [ "$(json $f.json .)" = "variable $keys model_bytes model_saved_bytes variables arrays" ]
     check [ "$(json $f.json variables.0)" = "variable $keys" ]
     check [ "$(json $f.json arrays.0)" = "source variable $keys" ]
     check [ "$(json $f.json variables arrays | tr '\n' ' ')" = "4 4 " ]

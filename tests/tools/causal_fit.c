@@ -1,5 +1,5 @@
-/* causal_fit.c - trains mode W-MLP on the first half of a raw field and measures it on the second: exact code lengths per value of
- * interior points, computed by a second implementation of the integer network; the stencil alone with the same buckets.
+/* causal_fit.c - trains mode W-MLP on the first half of a raw field and measures it on the second: exact code lengths per value, computed
+ * by a second implementation of the integer network; the stencil alone with the same weights and buckets.
  * causal_fit FILE f32|f64 NZ,NY,NX REL H1,H2 [STEPS [SEED [THREADS]]]
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -13,24 +13,22 @@ static void say(void *user, double done, double bits) {
     fprintf(stderr, "\r%3.0f %%: %.4f bits per value%s", 100 * done, bits, done < 1 ? "" : "\n");
 }
 
-/* Bits per value of the second half's interior. */
-static double measure(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const uint8_t *blob, bool network) {
+/* Code length of the second half. */
+static swg_status measure(swg_context *ctx, const swg_codec_array *array, const swg_codec_opts *opts, const uint8_t *blob, reference_length *length) {
     swg__header header;
     swg__layout layout;
-    reference_model model = reference_open(blob);
-    reference_length length = {.model = &model, .network = network};
-    if (swg__encode_look(ctx, array, opts, &header, &layout) != SWG_OK)
-        return NAN;
-    for (int64_t i = 0; i < layout.count; i++) {
+    const reference_model model = reference_open(blob);
+    swg_status status = swg__encode_look(ctx, array, opts, &header, &layout);
+    length->model = &model;
+    for (int64_t i = 0; i < layout.count && status == SWG_OK; i++) {
         swg__chunk chunk;
-        swg_status status = swg__chunk_take(ctx, array->data, &header, &layout, i, &chunk);
+        status = swg__chunk_take(ctx, array->data, &header, &layout, i, &chunk);
         if (status == SWG_OK)
-            status = swg__stencil_rows(&chunk, 0, 1, reference_row, &length);
+            status = swg__stencil_rows(&chunk, 0, 1, reference_row, length);
         swg__chunk_drop(&chunk);
-        if (status != SWG_OK)
-            return NAN;
     }
-    return length.bits / (double)length.points;
+    length->model = NULL;
+    return status;
 }
 
 int main(int argc, char **argv) {
@@ -63,7 +61,7 @@ int main(int argc, char **argv) {
         opts.range_max = v > opts.range_max ? v : opts.range_max;
     }
     swg_codec_array past = {.type = type, .ndim = 3, .dims = {nz / 2, ny, nx}, .data = data};
-    swg_codec_array future = {.type = type, .ndim = 3, .dims = {nz - nz / 2 + 2, ny, nx}, .data = data + (size_t)(nz / 2 - 2) * slab};
+    swg_codec_array future = {.type = type, .ndim = 3, .dims = {nz - nz / 2, ny, nx}, .data = data + (size_t)(nz / 2) * slab};
     swg__text blob;
     swg__causal_report r;
     swg__text_init(&blob, ctx);
@@ -76,12 +74,20 @@ int main(int argc, char **argv) {
     }
     uint8_t digest[32] = {0};
     swg__sha256(blob.data, blob.length, digest);
-    printf("%s rel %s %s: held out %.3f -> %.3f, second half %.3f -> %.3f bits per value; %lld points, %lld steps, %.1f s, %zu bytes %02x%02x%02x%02x\n",
-           argv[1], argv[4], argv[5], r.stencil_bits[1], r.network_bits[1], blob.length ? measure(ctx, &future, &opts, (const uint8_t *)blob.data, false) : NAN,
-           blob.length ? measure(ctx, &future, &opts, (const uint8_t *)blob.data, true) : NAN, (long long)r.points, (long long)r.steps, seconds, blob.length,
-           digest[0], digest[1], digest[2], digest[3]);
+    printf("%s rel %s %s: %lld points, %lld steps, %.1f s, %zu bytes, SHA-256 %02x%02x%02x%02x...\n", argv[1], argv[4], argv[5], (long long)r.points,
+           (long long)r.steps, seconds, blob.length, digest[0], digest[1], digest[2], digest[3]);
+    printf("  bits per value, stencil -> network: trained on %.3f -> %.3f, held out %.3f -> %.3f", r.stencil_bits[0], r.network_bits[0],
+           r.stencil_bits[1], r.network_bits[1]);
+    reference_length length[2] = {{.network = false}, {.network = true}};
+    for (int i = 0; i < 2 && blob.length && status == SWG_OK; i++)
+        status = measure(ctx, &future, &opts, (const uint8_t *)blob.data, &length[i]);
+    if (blob.length)
+        printf(", second half %.3f -> %.3f, its interior %.3f -> %.3f", length[0].bits / (double)length[0].points,
+               length[1].bits / (double)length[1].points, length[0].inner_bits / (double)length[0].inner_points,
+               length[1].inner_bits / (double)length[1].inner_points);
+    printf("\n");
     swg__text_free(&blob);
     swg__free(ctx, data);
     swg_context_close(ctx);
-    return 0;
+    return status != SWG_OK;
 }
