@@ -578,21 +578,27 @@ swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stenc
 
 /* ---- decoder ---- */
 
+/* Points of a front, at most: those of a plane are 3 apart along x, planes are 7 apart. */
+static int64_t most_points(int64_t nz, int64_t ny, int64_t nx) {
+    int64_t rows = (nx - 1) / 3 + 1, planes = (nx - 1 + 3 * (ny - 1)) / 7 + 1;
+    return (rows < ny ? rows : ny) * (planes < nz ? planes : nz);
+}
+
 /* All slices with levels of one width. Stores the values slice by slice. */
 static const char *decode_width(const swg__chunk *chunk, const swg__record *record, const swg__stencil *model, bool full) {
     const int64_t nz = chunk->extent[1], ny = chunk->extent[2], nx = chunk->extent[3], slice = nz * ny * nx;
-    const size_t size = full ? sizeof(int64_t) : sizeof(int32_t), front = (size_t)(nz * ny);
+    const size_t size = full ? sizeof(int64_t) : sizeof(int32_t), rows = (size_t)(nz * ny), front = (size_t)most_points(nz, ny, nx);
     swg__rans in;
     const swg__span *stream = record->stream;
     const char *why = swg__rans_open(&in, record->head.lanes_log2, stream[SWG__RANS].data, stream[SWG__RANS].bytes, stream[SWG__RAW].data,
                                      stream[SWG__RAW].bytes);
     if (why)
         return why;
-    void *cells = swg__calloc(chunk->ctx, front / (size_t)ny * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
+    void *cells = swg__calloc(chunk->ctx, (size_t)nz * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
     void *u = swg__alloc(chunk->ctx, (size_t)slice * size);
     const size_t room = front + SLACK;
     int64_t *guess = swg__calloc(chunk->ctx, 2 * room, sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
-    uint8_t *bytes = swg__calloc(chunk->ctx, 5, room);
+    uint8_t *bytes = swg__calloc(chunk->ctx, 4 * room + rows, 1);
     int32_t *gathered = swg__calloc(chunk->ctx, SWG__TAPS * (GATHER + SLACK), sizeof *gathered);
     fronts at = {.gathered = gathered, .guess = guess, .e = guess + room, .bucket = bytes, .before = bytes + room, .masked = bytes + 2 * room,
                  .phase = (int8_t *)bytes + 3 * room};
