@@ -15,6 +15,14 @@ static inline vi32 load_sums(const int64_t *p) {
     return load_i32(v);
 }
 
+static void stencil_gather(const int32_t *const tap[SWG__TAPS], int64_t n, int32_t *to, int64_t stride) {
+    for (int k = 0; k < SWG__TAPS; k++, to += stride)
+        for (int64_t i = 0; i < n; i += LANES32) {
+            const vi32 v = load_i32(tap[k] + i);
+            memcpy(to + i, &v, sizeof v);
+        }
+}
+
 /* Activity class of S < 2^24, which is exact as f32: the exponent and the two bits behind the leading one. */
 static inline vi32 activity_classes(vi32 s) {
     typedef float vf __attribute__((vector_size(8 * LANES)));

@@ -77,6 +77,9 @@ typedef struct swg__codec_kernels {
      * padded with zeros; y rows are `out` apart. |sums| < 2^31 by the model's checks. */
     void (*linear)(const int16_t *x, int64_t rows, int64_t stride, const int16_t *w, const int32_t *bias, int64_t out, int32_t *y);
 
+    /* Copies n levels of every tap to `to`, `to` + stride, ...; reads and writes up to 15 more. */
+    void (*stencil_gather)(const int32_t *const tap[SWG__TAPS], int64_t n, int32_t *to, int64_t stride);
+
     /* Mode W where levels are not wide; sums of the network NULL: there is none. All arrays have room for 15 numbers behind the n-th.
      * choices: residuals of points that follow each other along x from u[0] on (their anchors from u[-1] on), with bucket + 128 *
      * (phase + 8) and class (0..2) of the residual, in three rows of `stride`: if the residual before was of class 0, 1, 2.

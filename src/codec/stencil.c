@@ -35,7 +35,7 @@ typedef struct batch {
     swg__choice_tables tables;
 } batch;
 
-enum { CHOICES = 256, SLACK = SWG__TAP_SLACK }; /* of arrays that vectors are written to */
+enum { CHOICES = 256, GATHER = 96, SLACK = SWG__TAP_SLACK }; /* of arrays that vectors are written to */
 
 /* Room for n points. SWG_ENOMEM. */
 static swg_status batch_open(swg_context *ctx, const swg__stencil *model, int64_t n, batch *b) {
@@ -103,7 +103,21 @@ typedef struct fronts {
     int64_t *e;
     uint8_t *bucket, *before, *masked; /* before: class of the residual */
     int8_t *phase;
+    int32_t *gathered;    /* (SWG__TAPS, GATHER + SLACK): taps of runs of points too short for the kernels' vectors, one behind the other */
 } fronts;
+
+/* Sums of the gathered points into places `from` .. `to` - 1. Returns whether a difference was out of range. */
+static bool sum_gathered(const swg__chunk *chunk, const swg__stencil *model, const fronts *f, int64_t from, int64_t to) {
+    const batch *b = &f->points;
+    const int32_t *tap[SWG__TAPS];
+    if (from == to)
+        return false;
+    for (int k = 0; k < SWG__TAPS; k++)
+        tap[k] = f->gathered + k * (GATHER + SLACK);
+    if (model->net)
+        return model->net->kernels->features(tap, model->w, to - from, b->sums + from, b->sizes + from, b->x + from, b->stride);
+    return chunk->kernels->stencil_narrow(tap, model->w, to - from, b->sums + from, b->sizes + from);
+}
 
 /* Masked points have no symbol and stay at their anchors, which e holds. Returns how many symbols are left. */
 static int64_t leave_masked(const fronts *f, int64_t n) {
@@ -124,6 +138,7 @@ static int64_t leave_masked(const fronts *f, int64_t n) {
 #define LEVEL_MOST (SHORT_SPAN - 1)
 #define NAME(x) x##_short
 #define FAST_CHOICES(model) (!(model)->wide)
+#define GATHER_RUN(tap, n, f, at) chunk->kernels->stencil_gather(tap, n, f->gathered + at, GATHER + SLACK)
 #define DIFFERENCE(a, b) DIFFERENCE_SHORT(a, b)
 #define ROW_SUMS(tap, n, b, i, least, most, outside)                                                                              \
     do {                                                                                                                           \
@@ -141,11 +156,13 @@ static int64_t leave_masked(const fronts *f, int64_t n) {
 #undef DIFFERENCE
 #undef ROW_SUMS
 #undef FAST_CHOICES
+#undef GATHER_RUN
 
 #define LEVEL int64_t
 #define LEVEL_MOST ((int64_t)1 << 47)
 #define NAME(x) x##_long
 #define FAST_CHOICES(model) false
+#define GATHER_RUN(tap, n, f, at) (void)(at) /* never */
 #define DIFFERENCE(a, b) ((a) - (b))
 #define ROW_SUMS(tap, n, b, i, least, most, outside) chunk->kernels->stencil_wide(tap, model->w, least, most, n, b->sums + i, b->sizes + i)
 #include "stencil.inc.h"
@@ -703,27 +720,34 @@ swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stenc
 
 /* ---- decoder ---- */
 
+/* Points of a front, at most: those of a plane are 3 apart along x, planes are 7 apart. */
+static int64_t most_points(int64_t nz, int64_t ny, int64_t nx) {
+    int64_t rows = (nx - 1) / 3 + 1, planes = (nx - 1 + 3 * (ny - 1)) / 7 + 1;
+    return (rows < ny ? rows : ny) * (planes < nz ? planes : nz);
+}
+
 /* All slices with levels of one width. Stores the values slice by slice. */
 static const char *decode_width(const swg__chunk *chunk, const swg__record *record, const swg__stencil *model, bool full) {
     const int64_t nz = chunk->extent[1], ny = chunk->extent[2], nx = chunk->extent[3], slice = nz * ny * nx;
-    const size_t size = full ? sizeof(int64_t) : sizeof(int32_t), front = (size_t)(nz * ny);
+    const size_t size = full ? sizeof(int64_t) : sizeof(int32_t), rows = (size_t)(nz * ny), front = (size_t)most_points(nz, ny, nx);
     swg__rans in;
     const swg__span *stream = record->stream;
     const char *why = swg__rans_open(&in, record->head.lanes_log2, stream[SWG__RANS].data, stream[SWG__RANS].bytes, stream[SWG__RAW].data,
                                      stream[SWG__RAW].bytes);
     if (why)
         return why;
-    void *cells = swg__calloc(chunk->ctx, front / (size_t)ny * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
+    void *cells = swg__calloc(chunk->ctx, (size_t)nz * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
     void *u = swg__alloc(chunk->ctx, (size_t)slice * size);
     const size_t room = front + SLACK;
     int64_t *guess = swg__calloc(chunk->ctx, 2 * room, sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
-    uint8_t *bytes = swg__calloc(chunk->ctx, 5, room);
-    fronts at = {.guess = guess, .e = guess + room, .bucket = bytes, .before = bytes + room, .masked = bytes + 2 * room,
+    uint8_t *bytes = swg__calloc(chunk->ctx, 4 * room + rows, 1);
+    int32_t *gathered = swg__calloc(chunk->ctx, SWG__TAPS * (GATHER + SLACK), sizeof *gathered);
+    fronts at = {.gathered = gathered, .guess = guess, .e = guess + room, .bucket = bytes, .before = bytes + room, .masked = bytes + 2 * room,
                  .phase = (int8_t *)bytes + 3 * room};
     rings_short brief = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? NULL : cells};
     rings_long whole = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? cells : NULL};
     bool opened = batch_open(chunk->ctx, model, (int64_t)front, &at.points) == SWG_OK;
-    why = cells && u && opened && guess && bytes && row ? NULL : swg__why_memory;
+    why = cells && u && opened && guess && gathered && bytes && row ? NULL : swg__why_memory;
     offsets_short(&brief);
     offsets_long(&whole);
     for (int64_t s = 0; !why && s < chunk->extent[0]; s++) {
@@ -743,6 +767,7 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     swg__free(chunk->ctx, row);
     swg__free(chunk->ctx, at.points.sums);
     swg__free(chunk->ctx, guess);
+    swg__free(chunk->ctx, gathered);
     swg__free(chunk->ctx, u);
     swg__free(chunk->ctx, cells);
     return why;

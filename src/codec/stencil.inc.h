@@ -1,6 +1,6 @@
 /* stencil.inc.h - mode W on one type of level, included twice by stencil.c.
  * LEVEL: int32_t (levels of a chunk span less than SHORT_SPAN) or int64_t. LEVEL_MOST: largest |level - first|.
- * NAME(x): suffix. DIFFERENCE, ROW_SUMS(tap, n, b, i, least, most, outside): arithmetic and kernel.
+ * NAME(x): suffix. FAST_CHOICES(model): whether the kernels for levels that are not wide may be used; GATHER_RUN(tap, n, f, at): then. DIFFERENCE, ROW_SUMS(tap, n, b, i, least, most, outside): arithmetic and kernel.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* ---- encoder: all levels of a slice are known; rows padded by two copies of their end values ---- */
@@ -264,20 +264,41 @@ static void NAME(place)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x, L
             *NAME(cell)(r, z, yy, xx) = value;
 }
 
-/* Sums and anchors of the points (y0..y1, z) of a front, y rising, from place n of the batch on; s = t - 7z. Returns whether a
- * difference was out of range. */
+/* Sums and anchors of n points in a row of memory, from place `at` of the front on; gathered first if there are few. *waiting: first
+ * place whose sums are still to come. Returns whether a difference was out of range. */
+static bool NAME(front_run)(const swg__chunk *chunk, const LEVEL *const tap[SWG__TAPS], const swg__stencil *model, int64_t n, const fronts *f,
+                            int64_t at, int64_t *waiting) {
+    bool outside = false;
+    for (int64_t i = 0; i < n; i++)
+        f->guess[at + i] = tap[0][i];
+    if (FAST_CHOICES(model) && at + n - *waiting <= GATHER) {
+        GATHER_RUN(tap, n, f, at - *waiting);
+        return false;
+    }
+    if (FAST_CHOICES(model))
+        outside = sum_gathered(chunk, model, f, *waiting, at);
+    *waiting = at;
+    if (FAST_CHOICES(model) && n <= GATHER / 2) {
+        GATHER_RUN(tap, n, f, 0);
+        return outside;
+    }
+    *waiting = at + n;
+    return NAME(run)(chunk, tap, model, n, &f->points, at) || outside;
+}
+
+/* The points (y0..y1, z) of a front, y rising; s = t - 7z. */
 static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, const swg__stencil *model, int64_t z, int64_t s,
-                              int64_t y0, int64_t y1, const fronts *at, int64_t n) {
+                              int64_t y0, int64_t y1, const fronts *at, int64_t n, int64_t *waiting) {
     const LEVEL *tap[SWG__TAPS];
     bool outside = false;
     for (int64_t y = y0; y <= y1;) {
         if (y == 0 || s == 3 * y) { /* y = 0 or x = 0 */
-            at->guess[n] = 0;
             if (NAME(border_taps)(r, z, y, s - 3 * y, tap)) {
-                outside |= NAME(run)(chunk, tap, model, 1, &at->points, n);
-                at->guess[n] = tap[0][0];
+                outside |= NAME(front_run)(chunk, tap, model, 1, at, n, waiting);
             } else {
+                at->guess[0] = 0;
                 no_neighbours(model, &at->points);
+                *waiting = 1;
             }
             n++;
             y++;
@@ -290,9 +311,7 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
             plane[d] = r->data + (z < d ? 0 : z - d) * RING * r->width + y;
         for (int k = 0; k < SWG__TAPS; k++)
             tap[k] = plane[-swg__tap_offset[k][0]] + offset[k];
-        outside |= NAME(run)(chunk, tap, model, length, &at->points, n);
-        for (int64_t i = 0; i < length; i++)
-            at->guess[n + i] = tap[0][i];
+        outside |= NAME(front_run)(chunk, tap, model, length, at, n, waiting);
         n += length;
         y = last + 1;
     }
@@ -308,13 +327,17 @@ static const char *NAME(decode_slice)(const swg__chunk *chunk, NAME(rings) *r, c
     for (int64_t t = 0; t <= last; t++) {
         const int64_t z0 = first_at_least(t - (nx - 1) - 3 * (ny - 1), 7), z1 = t / 7 < nz - 1 ? t / 7 : nz - 1;
         const uint8_t *const skip = t ? mask : NULL;
-        int64_t n = 0;
+        int64_t n = 0, waiting = 0;
+        bool outside = false;
         for (int64_t z = z0; z <= z1; z++) {
             int64_t s = t - 7 * z, y0 = first_at_least(s - (nx - 1), 3), y1 = s / 3 < ny - 1 ? s / 3 : ny - 1;
-            if (NAME(front_plane)(chunk, r, model, z, s, y0, y1, f, n) && sizeof(LEVEL) == 4)
-                return beyond; /* 64-bit levels saturate as the format says */
+            outside |= NAME(front_plane)(chunk, r, model, z, s, y0, y1, f, n, &waiting);
             n += y1 - y0 + 1;
         }
+        if (FAST_CHOICES(model))
+            outside |= sum_gathered(chunk, model, f, waiting, n);
+        if (outside && sizeof(LEVEL) == 4)
+            return beyond; /* 64-bit levels saturate as the format says */
         run_network(model, &f->points, n, t == 0);
         n = 0;
         for (int64_t z = z0; z <= z1; z++) {
