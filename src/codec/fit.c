@@ -7,8 +7,8 @@
 const swg__trainer swg__trainers[] = {
     {"stencil", SWG__KIND_STENCIL, swg__fit_stencil, true, false, "weights and buckets of the stencil, shared by all chunks"},
     {"law", SWG__KIND_LAW, swg__fit_law, true, false, "scales of the polynomial mode's coefficients"},
-    {"causal", SWG__KIND_CAUSAL, swg__fit_causal, false, false, "a stencil corrected by a small network, 28-16-8-2 (mode W-MLP); some 10 s"},
-    {"causal-deep", SWG__KIND_CAUSAL, swg__fit_causal_deep, false, true, "the same with 28-64-32-2; a minute, where asked for by name"},
+    {"causal", SWG__KIND_CAUSAL, swg__fit_causal, false, true, "a stencil corrected by a small network, 28-16-8-2 (mode W-MLP); ten seconds each, where asked for by name"},
+    {"causal-deep", SWG__KIND_CAUSAL, swg__fit_causal_deep, false, true, "the same with 28-64-32-2; half a minute each"},
 };
 const int swg__trainer_count = sizeof swg__trainers / sizeof swg__trainers[0];
 

@@ -311,7 +311,7 @@ static void allocation_failures(void **state) {
     const swg__fit_opts o = {.seed = 7};
     int64_t fail_at = 0;
     fill_crests(values);
-    for (bool done = false; !done; fail_at += TESTING_SLOW ? 7 : 1) {
+    for (bool done = false; !done; fail_at += TESTING_SLOW ? 13 : 1) {
         testing_allocator t = {.fail_at = -1};
         swg_context *ctx;
         swg__text blob;
