@@ -243,7 +243,7 @@ swg_status swg_codec_model_new(swg_context *ctx, swg_codec_model **model);
 
 /* What training needs beside the arrays. Zero is the default everywhere. */
 typedef struct swg_codec_fit_opts {
-    const char *kinds;          /* names with commas between them, as swg_codec_trainer lists them; NULL: all */
+    const char *kinds;          /* names with commas between them, as swg_codec_trainer lists them; NULL: all that take seconds */
     uint64_t seed;
     double seconds;             /* of one kind; 0: a number of steps instead, and then the models depend on arrays and seed only */
     void (*progress)(void *user, double done, double bits); /* of the kind at work; done: 0..1, bits: per value at present, NaN unknown */

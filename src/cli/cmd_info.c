@@ -6,7 +6,7 @@
 #include "base.h"
 #include "cli/cli.h"
 #include "cli/layers_out.h"
-#include "swage/codec.h"
+#include "swage/archive.h"
 #include "swage/model.h"
 
 static const cli_option options[] = {
@@ -77,7 +77,7 @@ static swg_status show_swz(cli *c, const char *path) {
     if (json)
         print_json(root);
     else
-        printf("network in the file: %lld bytes\n", (long long)swg_swz_model_bytes(swz));
+        printf("models in the file: %lld bytes\n", (long long)swg_swz_model_bytes(swz));
     swg_swz_close(swz);
     return SWG_OK;
 }
@@ -107,10 +107,44 @@ static void print_model_json(swg_model *model, const swg_layers *layers) {
     print_json(root);
 }
 
+/* A set of models of the codec. */
+static void show_models(cli *c, const swg_codec_model *models) {
+    cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "models");
+    const bool json = cli_flag(c, "json");
+    if (!json)
+        printf("%-28s %-20s %12s %10s\n", "kind", "variable", "rel. bound", "bytes");
+    for (int i = 0; i < swg_codec_model_count(models); i++) {
+        swg_codec_model_info info;
+        char name[256];
+        swg_codec_model_describe(models, i, &info);
+        cli_clean(info.name, name, sizeof name);
+        if (!json) {
+            printf("%-28s %-20s %12.3g %10zu\n", info.kind, *name ? name : "any", info.bound, info.bytes);
+            continue;
+        }
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "kind", info.kind);
+        cJSON_AddStringToObject(o, "variable", name);
+        cJSON_AddNumberToObject(o, "relative_bound", info.bound);
+        cJSON_AddNumberToObject(o, "bytes", (double)info.bytes);
+        cJSON_AddItemToArray(list, o);
+    }
+    if (json)
+        print_json(root);
+    else
+        cJSON_Delete(root);
+}
+
 static swg_status show_model(cli *c, const char *path) {
     swg_model *model;
+    swg_codec_model *models;
     swg_layers layers;
-    SWG__TRY(swg_model_open(c->ctx, path, &model));
+    SWG__TRY(swg_archive_open_models(c->ctx, path, &models, &model));
+    if (models) {
+        show_models(c, models);
+        swg_codec_model_free(c->ctx, models);
+        return SWG_OK;
+    }
     swg_status status = swg_swae_layers(c->ctx, swg_model_network(model), &layers);
     if (status == SWG_OK && cli_flag(c, "json"))
         print_model_json(model, &layers);
@@ -123,12 +157,13 @@ static swg_status show_model(cli *c, const char *path) {
 
 static swg_status run(cli *c) {
     const char *path = c->positional[0];
-    return cli_names_model(path) ? show_model(c, path) : show_swz(c, path);
+    const size_t length = strlen(path);
+    return cli_names_model(path) || (length > 4 && strcmp(path + length - 4, ".swm") == 0) ? show_model(c, path) : show_swz(c, path);
 }
 
 const cli_command cli_cmd_info = {
     .name = "info",
-    .usage = "FILE.swz | RUN | CHECKPOINT",
+    .usage = "FILE.swz | RUN | CHECKPOINT | MODELS.swm",
     .help = "show what a compressed file or a checkpoint holds",
     .options = options,
     .least = 1,

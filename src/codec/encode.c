@@ -503,7 +503,8 @@ static swg_status code_all(swg_context *ctx, const swg__request *request, swg__c
     int candidate[SWG__MODELS];
     const double range = out->header.range_max - out->header.range_min;
     j.candidate = candidate;
-    j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, choice.without, candidate);
+    if (out->header.grid.eb > 0 && !out->header.grid.pw_h)
+        j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, choice.without, candidate);
     for (int i = 0; out->model && i < out->model->count && !j.swae && out->header.grid.fine && !(choice.without >> SWG_MODE_NETWORK & 1); i++) {
         const swg__blob *b = &out->model->blob[i]; /* the first one that can encode */
         j.swae = b->kind && b->kind->code == SWG__KIND_SWAE && ((const swg__swae *)b->parsed)->encode ? b->parsed : NULL;

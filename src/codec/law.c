@@ -60,10 +60,13 @@ const char *swg__law_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, 
 }
 
 swg_status swg__law_encode(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded) {
-    int64_t estimate;
+    int64_t estimate, usual;
     *coded = false;
+    SWG__TRY(swg__poly_estimate(chunk, &swg__poly_built_in, without, &usual));
+    if (usual >= 3 * limit) /* a sample of patches says too much where there are mirror images */
+        return SWG_OK;
     SWG__TRY(swg__poly_estimate(chunk, parsed, without, &estimate));
-    return estimate < 3 * limit ? swg__poly_encode(chunk, parsed, without, limit, draft, coded) : SWG_OK;
+    return estimate < usual ? swg__poly_encode(chunk, parsed, without, limit, draft, coded) : SWG_OK;
 }
 
 const char *swg__law_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record) {

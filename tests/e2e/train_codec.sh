@@ -24,6 +24,9 @@ expect 0 "18 arrays" decompress with.swz -o restored
 expect 0 "0 values outside" verify with.swz bbh_q1_uniform_32_t5.h5
 mv gone runs
 
+expect 0 "law of the polynomial mode" info runs/law
+expect 0 '"variable":	"U_SYMGT0"' info runs/law/model.swm --json
+
 # A bound they were not trained for: as without.
 expect 0 "bytes in" compress bbh_q1_uniform_32_t5.h5 -e rel:1e-5 --vars U_CHI -o p4.swz
 expect 0 "bytes in" compress bbh_q1_uniform_32_t5.h5 -e rel:1e-5 --vars U_CHI -m runs/law -o w4.swz

@@ -1,20 +1,21 @@
 /* fuzz_chunk.c - libFuzzer target: any bytes as the streams of one chunk record, in a file whose every other part is right.
- * Byte 0: type, lossy or not, point-wise relative or not, fill mode. Byte 1: shape. Bytes 2..7: mode, submode, sub_shift, lanes, flags. Then per stream u8 kind, u16
- * length, bytes. SPDX-License-Identifier: Apache-2.0 */
+ * Byte 0: type, lossy or not, point-wise relative or not, fill mode. Byte 1: shape; bits 3 and 4: model, 0 that of the mode, 3 none there is.
+ * Bytes 2..7: mode, submode, sub_shift, lanes, flags. Then per stream u8 kind, u16 length, bytes.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
-#include "codec/container.h"
+#include "codec/model.h"
 #include "codec/net.h"
+#include "codec/poly.h"
+#include "codec/stencil.h"
 #include "../codec_causal.h"
-#include "swage/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { MODELS = 4 };
+
 /* A network of kind 6, edge 3, 4 latents, one hidden layer with a table. */
 static void put_network(swg__text *out) {
-    const size_t blob = out->length;
-    swg__put(out, "SWMD", 4);
-    swg__put32(out, SWG__KIND_SWAE);
-    swg__put64(out, 0);
+    swg__blob_begin(out, SWG__KIND_SWAE);
     swg__put32(out, 3 | 4 << 16);
     swg__put32(out, 0x1E1E1E1E);
     swg__put32(out, 2);
@@ -30,8 +31,7 @@ static void put_network(swg__text *out) {
         swg__put8(out, i % 4 > 1 ? 0 : i * 37);
     for (unsigned i = 0; i < 27 * 8; i++)
         swg__put8(out, i % 8 > 4 ? 0 : i * 91);
-    swg__put_padding(out, blob);
-    swg__store32((uint8_t *)out->data + blob + 8, (uint32_t)(out->length - blob));
+    swg__blob_end(out);
 }
 
 static void put_causal(swg__text *out) {
@@ -39,23 +39,40 @@ static void put_causal(swg__text *out) {
     causal_blob(out, width, 2);
 }
 
+static void put_stencil(swg__text *out) {
+    swg__stencil model = {.c_min = 3, .c_max = 50};
+    for (int k = 1; k < SWG__TAPS; k++)
+        model.w[k] = (k * 977) % 8001 - 4000;
+    for (int c = 0; c < 128; c++)
+        for (int r = 0; r < 3; r++)
+            model.bucket[c][r] = (uint8_t)(c / 2 + 9 * r);
+    swg__blob_begin(out, SWG__KIND_STENCIL);
+    swg__stencil_write(&model, out);
+    swg__blob_end(out);
+}
+
+static void put_law(swg__text *out) {
+    swg__blob_begin(out, SWG__KIND_LAW);
+    swg__put(out, &swg__poly_built_in, sizeof swg__poly_built_in);
+    swg__blob_end(out);
+}
+
+/* The MODL section: a model of each kind. */
 static void put_models(swg__text *out) {
-    static const struct { int kind; void (*put)(swg__text *out); } models[] = {{SWG__KIND_SWAE, put_network}, {SWG__KIND_CAUSAL, put_causal}};
-    const size_t start = out->length;
-    swg__section_begin(out, "MODL", 0);
-    swg__put32(out, 2);
-    for (int i = 0; i < 2; i++) {
-        const size_t head = out->length, blob = head + 40;
-        for (int k = 0; k < 32; k++)
-            swg__put8(out, 0);
-        swg__put32(out, (uint32_t)models[i].kind);
-        swg__put32(out, 0);
-        models[i].put(out);
-        swg__store32((uint8_t *)out->data + head + 36, (uint32_t)(out->length - blob));
-        swg__sha256(out->data + blob, out->length - blob, (uint8_t *)out->data + head);
+    static void (*const put[MODELS])(swg__text *) = {put_network, put_causal, put_stencil, put_law};
+    swg_codec_model *set;
+    if (swg__model_new(out->ctx, &set) != SWG_OK)
+        abort();
+    for (int i = 0; i < MODELS; i++) {
+        swg__text blob;
+        swg__text_init(&blob, out->ctx);
+        put[i](&blob);
+        if (swg__model_add(set, (const uint8_t *)blob.data, blob.length, NULL, 0, true))
+            abort();
+        swg__text_free(&blob);
     }
-    swg__store64((uint8_t *)out->data + start + 8, out->length - start - SWG__FRAME_BYTES + 4);
-    swg__section_end(out, start);
+    swg__models_write((swg__model_pair){set, NULL}, (const int[MODELS]){0, 1, 2, 3}, MODELS, out);
+    swg_codec_model_free(out->ctx, set);
 }
 
 /* Number of the model that suits the record's mode. */
@@ -68,7 +85,7 @@ static uint16_t model_of(const swg__record_head *head) {
 static void build(const uint8_t *data, size_t size, swg__text *out) {
     static const int64_t dims[8][4] = {{1, 1, 1, 1},  {1, 1, 1, 200}, {1, 1, 17, 19}, {1, 6, 7, 8}, {3, 4, 5, 6}, {9, 3, 3, 3}, {1, 2, 1, 1}, {1, 70, 2, 3}};
     static const swg_element types[8] = {SWG_ELEMENT_F32, SWG_ELEMENT_F64, SWG_ELEMENT_I8, SWG_ELEMENT_U16, SWG_ELEMENT_I32, SWG_ELEMENT_I64, SWG_ELEMENT_U64, SWG_ELEMENT_F32};
-    swg__header h = {.type = types[data[0] & 7], .ndim = 4, .axis_map = SWG__IDENTITY_MAP, .n_models = 2, .off_models = 196, .n_chunks = 1};
+    swg__header h = {.type = types[data[0] & 7], .ndim = 4, .axis_map = SWG__IDENTITY_MAP, .n_models = MODELS, .off_models = 196, .n_chunks = 1};
     h.grid.type = h.type;
     if (data[0] & 8) {
         h.bound = SWG_BOUND_ABS;
@@ -101,7 +118,8 @@ static void build(const uint8_t *data, size_t size, swg__text *out) {
     draft.head.sub_shift = data[4];
     draft.head.lanes_log2 = data[5];
     draft.head.flags = swg__load16(data + 6);
-    draft.head.model_ref = model_of(&draft.head);
+    const unsigned ref = data[1] >> 3 & 3;
+    draft.head.model_ref = ref ? (uint16_t)(ref + 1) : model_of(&draft.head);
     swg__cursor in = {.at = data + 8, .end = data + size};
     while (swg__left(&in) >= 3) {
         uint32_t kind = swg__take8(&in) & 15, length = swg__take16(&in);

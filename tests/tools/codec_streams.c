@@ -10,7 +10,7 @@
 #include <string.h>
 #include "../codec_causal.h"
 #include "base.h"
-#include "codec/model.h"
+#include "codec/encode.h"
 #include "swage/codec.h"
 
 enum { MOST_VALUES = 1 << 13, MOST_BYTES = 4096, EDGE = 5, LATENTS = 4 };
@@ -39,6 +39,7 @@ typedef struct stream_case {
     swg_codec_opts opts;
     bool blocks;
     enum { NO_MODEL, NETWORK, CAUSAL, MODELS } model;
+    const char *train; /* kinds of models trained on the array itself; they are in the stream whether they pay or not */
 } stream_case;
 
 #define PLANES_OFF (1u << SWG_MODE_PLANES)
@@ -130,6 +131,11 @@ static const stream_case cases[] = {
     {"mlp_f64_4d_fill", SWG_ELEMENT_F64, SMOOTH, HOLES, {3, 7, 8, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .without = OTHERS_OFF, .fill = SWG_FILL_VALUE}, .model = CAUSAL},
     {"mlp_f64_specials", SWG_ELEMENT_F64, SMOOTH, SPECIALS, {9, 9, 9}, .opts = {.bound = SWG_BOUND_ABS, .value = 4, .without = OTHERS_OFF, .fill = SWG_FILL_NONE}, .model = CAUSAL},
     {"mlp_i16", SWG_ELEMENT_I16, SMOOTH, CLEAN, {10, 11, 12}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = OTHERS_OFF}, .model = CAUSAL},
+    /* models of kinds 1 and 9 */
+    {"trained_stencil_f32", SWG_ELEMENT_F32, SMOOTH, CLEAN, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .chunk = {8, 6, 9}, .without = PLANES_OFF}, .train = "stencil"},
+    {"trained_stencil_f64_wide", SWG_ELEMENT_F64, ROUGH, HOLES, {6, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .chunk = {6, 6, 9}, .without = PLANES_OFF, .fill = SWG_FILL_VALUE}, .train = "stencil"},
+    {"poly_law_f32", SWG_ELEMENT_F32, SMOOTH, CLEAN, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}, .train = "law"},
+    {"poly_law_f64_blocks", SWG_ELEMENT_F64, SMOOTH, CLEAN, {16, 7, 7, 7}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}, .blocks = true, .train = "law"},
 };
 
 static uint64_t next(uint64_t *state) { /* xorshift64* */
@@ -294,6 +300,30 @@ static uint32_t value_crc(swg_element type, const void *values, int64_t count, u
     return crc;
 }
 
+/* Trains on the array and writes the stream with all of the models. */
+static swg_status compress_trained(swg_context *ctx, const swg_codec_array *a, const swg_codec_opts *o, const char *kinds, swg_codec_buffer *out, swg_codec_stats *stats) {
+    swg_codec_model *model;
+    swg__encoded coded = {0};
+    swg__text text;
+    int all[SWG__MODELS];
+    for (int i = 0; i < SWG__MODELS; i++)
+        all[i] = i;
+    swg__text_init(&text, ctx);
+    SWG__TRY(swg_codec_model_new(ctx, &model));
+    swg_status status = swg_codec_fit(ctx, a, 1, o, &(swg_codec_fit_opts){.kinds = kinds}, model);
+    if (status == SWG_OK)
+        status = swg__encode_array(ctx, a, o, model, &coded);
+    const swg__model_use use = {all, swg_codec_model_count(model), false};
+    if (status == SWG_OK && !swg__encoded_uses(&coded, use.blob, use.count))
+        status = swg__fail(ctx, SWG_EINVAL, "no chunk uses a model");
+    if (status == SWG_OK)
+        status = swg__encoded_write(&coded, use, &text, stats);
+    *out = (swg_codec_buffer){(uint8_t *)text.data, text.length};
+    swg__encoded_free(&coded);
+    swg_codec_model_free(ctx, model);
+    return status;
+}
+
 static int encode_case(swg_context *ctx, const stream_case *c, swg_codec_model *const model[MODELS], swg_codec_buffer *out, swg_codec_stats *stats) {
     swg_codec_array a;
     swg_codec_opts o = c->opts;
@@ -306,7 +336,7 @@ static int encode_case(swg_context *ctx, const stream_case *c, swg_codec_model *
     if (strncmp(c->name, "poly", 4) != 0) /* a name says which mode the case is about */
         o.without |= 1u << SWG_MODE_POLY;
     o.without |= strncmp(c->name, "interp", 6) != 0 ? 1u << SWG_MODE_INTERPOLATION : 1u << SWG_MODE_POLY;
-    return swg_codec_compress(ctx, &a, &o, out, stats) == SWG_OK ? 0 : complain(ctx, c->name, "compress");
+    return (c->train ? compress_trained(ctx, &a, &o, c->train, out, stats) : swg_codec_compress(ctx, &a, &o, out, stats)) == SWG_OK ? 0 : complain(ctx, c->name, "compress");
 }
 
 static int decode(swg_context *ctx, const char *name, const void *bytes, size_t count, uint32_t *crc) {

@@ -574,9 +574,68 @@ static void allocation_fails(void **state) {
 
 #endif
 
+/* ---- training codec models ---- */
+
+static volatile sig_atomic_t stop_now;
+
+static void stop_at_third(void *user, int64_t done, int64_t total, const char *source, const char *variable) {
+    (void)user, (void)total, (void)source, (void)variable;
+    stop_now = done >= 200; /* a hundred parts of each variable */
+}
+
+/* Stopped in the third variable: the first two are in the file and in the set; the same call goes on to the set of an uninterrupted one. */
+static void training_stops_and_goes_on(void **state) {
+    swg_context *ctx = *state;
+    scratch s;
+    char path[320];
+    scratch_open(&s);
+    strcpy(path, scratch_path(&s, "m.swm"));
+    const char *const input = SWG_SOURCE_DIR "/samples/bssn";
+    const swg_archive_opts opts = {.bound = SWG_BOUND_REL, .value = 1e-2, .source = {.vars = "U_GT*,U_CHI"}};
+    const swg_archive_train_opts how = {.kinds = "law", .save = path};
+    swg_codec_model *whole, *parts, *saved;
+    swg_archive_training *t;
+    assert_ok(ctx, swg_codec_model_new(ctx, &whole));
+    assert_ok(ctx, swg_archive_train(ctx, input, &opts, &(swg_archive_train_opts){.kinds = "law"}, NULL, whole, &t));
+    assert_int_equal(t->count, 4);
+    for (int64_t i = 0; i < t->count; i++) {
+        assert_int_equal(t->rows[i].trained, 3);
+        assert_int_equal(t->rows[i].tested, 1);
+        assert_true(t->rows[i].held_out);
+        assert_true(t->rows[i].bytes_with <= t->rows[i].bytes_without && t->rows[i].bytes_with > 0);
+        assert_int_equal(t->rows[i].model_bytes, 424);
+    }
+    swg_archive_training_free(t);
+    assert_int_equal(swg_codec_model_count(whole), 5); /* one of all variables together */
+    assert_ok(ctx, swg_codec_model_new(ctx, &parts));
+    stop_now = 0;
+    const swg_archive_hooks hooks = {.progress = stop_at_third, .stop = &stop_now};
+    assert_int_equal(swg_archive_train(ctx, input, &opts, &how, &hooks, parts, &t), SWG_EINTERRUPTED);
+    assert_null(t);
+    swg_codec_model_free(ctx, parts);
+    assert_ok(ctx, swg_codec_model_load(ctx, path, &saved));
+    assert_int_equal(swg_codec_model_count(saved), 3);
+    assert_ok(ctx, swg_archive_train(ctx, input, &opts, &how, NULL, saved, &t));
+    assert_int_equal(t->rows[0].trained, 0); /* was there */
+    assert_int_equal(t->rows[3].trained, 3);
+    swg_archive_training_free(t);
+    assert_int_equal(swg_codec_model_count(saved), 5);
+    for (int i = 0; i < 5; i++) {
+        uint8_t sha[2][32];
+        size_t bytes;
+        (void)swg_codec_model_blob(whole, i, &bytes, sha[0]);
+        (void)swg_codec_model_blob(saved, i, &bytes, sha[1]);
+        assert_memory_equal(sha[0], sha[1], 32);
+    }
+    swg_codec_model_free(ctx, saved);
+    swg_codec_model_free(ctx, whole);
+    scratch_close(&s, ctx, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(facts, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(training_stops_and_goes_on, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(sources, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(bounds, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stays_in_the_folder, testing_open, testing_close),
