@@ -223,6 +223,20 @@ static void normal_sums(const double *d, const double *target, const uint8_t *ma
     }
 }
 
+static double dot(const double *a, const double *b, int64_t n) {
+    enum { SUMS = 8, VECTORS = SUMS / LANES };
+    vf64 sum[VECTORS] = {{0}};
+    double parts[SUMS];
+    int64_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (int v = 0; v < VECTORS; v++)
+            sum[v] += load_f64(a + i + v * LANES) * load_f64(b + i + v * LANES);
+    memcpy(parts, sum, sizeof parts);
+    for (; i < n; i++)
+        parts[i % SUMS] += a[i] * b[i];
+    return ((parts[0] + parts[4]) + (parts[2] + parts[6])) + ((parts[1] + parts[5]) + (parts[3] + parts[7]));
+}
+
 /* ---- entropy decoder ---- */
 
 static void residuals(swg__rans *r, const uint8_t *bucket, const int8_t *phase, int64_t n, int64_t *e) {
@@ -354,7 +368,7 @@ static void product(const float *a, int64_t stride, const float *b, const float 
 const swg__codec_kernels KERNELS = {
     .quantise_f32_32 = quantise_f32_32, .quantise_f64_32 = quantise_f64_32, .quantise_f32_64 = quantise_f32_64,
     .quantise_f64_64 = quantise_f64_64, .stencil_narrow = stencil_narrow, .stencil_middle = stencil_middle, .stencil_wide = stencil_wide,
-    .normal_sums = normal_sums, .residuals = residuals, .linear = linear, .stencil_choices = stencil_choices,
+    .normal_sums = normal_sums, .dot = dot, .residuals = residuals, .linear = linear, .stencil_choices = stencil_choices,
     .stencil_guesses = stencil_guesses, .poly_analysis = poly_analysis, .poly_synthesis = poly_synthesis, .poly_quantise = poly_quantise,
     .poly_gaps = poly_gaps, .poly_check = poly_check, .product = product, .interp_narrow = interp_narrow, .interp_middle = interp_middle,
     .interp_wide = interp_wide, .interp_place = interp_place, .interp_code = interp_code,
