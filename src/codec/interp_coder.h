@@ -6,7 +6,7 @@
 #include "interp_field.h"
 
 enum { SWG__INTERP_CONTEXTS = 3 * 128 };
-enum { SWG__INTERP_SAMPLES = 2048 };         /* of a pass, for its weights */
+enum { SWG__INTERP_SAMPLES = 4096 };         /* of a pass, for its weights */
 
 typedef struct swg__interp_coder {
     swg__interp_field f;

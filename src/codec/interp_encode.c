@@ -1,6 +1,7 @@
 /* interp_encode.c - mode G, forth: codes the levels of a chunk pass after pass against what the decoder will have, and writes the record.
  * In: dense float values. Out: PARAM, RANS, RAW and OUTLIERS of a record.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "bucket.h"
 #include "interp_coder.h"
 
 /* Codes the value at `place` as guess + e * step. Returns e; outliers code 0. *level: guess + e * step. */
@@ -32,7 +33,7 @@ static bool code_anchors(swg__interp_coder *c) {
     swg__interp_field *f = &c->f;
     const swg__chunk *chunk = f->chunk;
     const int64_t *extent = chunk->extent, step[3] = {f->axes & 1 ? 2 * f->stride : 1, f->axes & 2 ? 2 * f->stride : 1, f->axes & 4 ? 2 * f->stride : 1};
-    int64_t before = 0, sum = 0;
+    int64_t before = 0;
     bool any = false;
     for (int64_t w = 0; w < extent[0]; w++)
         for (int64_t z = 0; z < f->even[0]; z++)
@@ -45,7 +46,6 @@ static bool code_anchors(swg__interp_coder *c) {
                         if (!f->wide && (e > INT32_MAX || e < INT32_MIN))
                             return false;
                         swg__interp_set(c->residual, f->wide, c->done++, e);
-                        sum += e < 0 ? -e : e;
                     }
                     if (!any)
                         f->first = f->wide ? 0 : before;
@@ -57,7 +57,6 @@ static bool code_anchors(swg__interp_coder *c) {
                 swg__interp_pad(f, 0, at);
             }
     c->anchors = c->done;
-    c->model.anchor_bucket = (uint8_t)swg__bucket_for((double)sum / (double)(c->done ? c->done : 1), SWG__WIDE_BUCKETS - 1);
     return f->wide || (f->first < SWG__LEVEL_LIMIT / 2 && f->first > -SWG__LEVEL_LIMIT / 2);
 }
 
@@ -153,52 +152,37 @@ static bool code_pass(swg__interp_coder *c, int index) {
 
 /* Buckets of least code length for the residuals of each context. */
 static swg_status choose_buckets(swg__interp_coder *c) {
-    enum { SYMBOLS = 32 };
-    swg_context *ctx = c->f.chunk->ctx;
-    uint32_t (*histogram)[SYMBOLS] = swg__calloc(ctx, SWG__INTERP_CONTEXTS, sizeof *histogram);
-    double *sum = swg__calloc(ctx, SWG__INTERP_CONTEXTS, sizeof *sum);
-    int64_t *count = swg__calloc(ctx, SWG__INTERP_CONTEXTS, sizeof *count);
+    enum { CELLS = SWG__HISTOGRAM(1) };
     swg__interp *m = &c->model;
-    m->c_min = m->c_max = 2;
-    bool ok = histogram && sum && count;
-    for (int64_t i = c->anchors; ok && i < c->done; i++) {
-        int64_t k = swg__interp_get(c->residual, c->f.wide, i), h = k < -15 || k > 15 ? SWG__ESCAPE : k + 15;
-        histogram[c->context[i]][h]++;
-        sum[c->context[i]] += fabs((double)k);
-        count[c->context[i]]++;
+    uint32_t *histogram = swg__calloc(c->f.chunk->ctx, (SWG__INTERP_CONTEXTS + 1) * CELLS, sizeof *histogram);
+    uint8_t seen[SWG__INTERP_CONTEXTS + 1] = {0};
+    if (!histogram)
+        return swg__fail_memory(c->f.chunk->ctx, SWG__INTERP_CONTEXTS * CELLS * sizeof *histogram, "a histogram");
+    for (int64_t i = 0; i < c->done; i++) {
+        const int at = i < c->anchors ? SWG__INTERP_CONTEXTS : c->context[i];
+        swg__histogram_add(histogram + at * CELLS, 1, 0, swg__interp_get(c->residual, c->f.wide, i), 1);
+        seen[at] = 1;
     }
+    m->anchor_bucket = (uint8_t)swg__bucket_best(histogram + SWG__INTERP_CONTEXTS * CELLS, 1, SWG__WIDE_BUCKETS - 1, NULL);
+    m->c_min = m->c_max = 2;
     int last = -1;
-    for (int class = 0; ok && class < 128; class++) {
-        bool any = count[3 * class] || count[3 * class + 1] || count[3 * class + 2];
+    for (int class = 0; class < 128; class++) {
+        const bool any = seen[3 * class] || seen[3 * class + 1] || seen[3 * class + 2];
         if (any) {
             m->c_min = last < 0 ? class : m->c_min;
             m->c_max = class;
         }
         for (int r = 0; r < 3; r++) {
             const int at = 3 * class + r;
-            if (!count[at]) { /* as in the class below */
+            if (seen[at])
+                m->bucket[class][r] = (uint8_t)swg__bucket_best(histogram + at * CELLS, 1, SWG__WIDE_BUCKETS - 1, NULL);
+            else /* as in the class below */
                 m->bucket[class][r] = last < 0 ? 0 : m->bucket[class - 1][r];
-                continue;
-            }
-            int most = swg__bucket_for(sum[at] / (double)count[at], SWG__WIDE_BUCKETS - 1), best = most;
-            uint64_t least = UINT64_MAX;
-            for (int b = 0; most < 26 && b < 28; b++) { /* a mean magnitude says little of many zeros */
-                uint64_t cost = 0;
-                for (int s = 0; s < SYMBOLS; s++)
-                    cost += (uint64_t)histogram[at][s] * swg__cost[9 * b][s];
-                if (cost < least) {
-                    least = cost;
-                    best = b;
-                }
-            }
-            m->bucket[class][r] = (uint8_t)best;
         }
         last = any ? class : last;
     }
-    swg__free(ctx, count);
-    swg__free(ctx, sum);
-    swg__free(ctx, histogram);
-    return ok ? SWG_OK : swg__fail_memory(ctx, SWG__INTERP_CONTEXTS * sizeof *histogram, "a histogram");
+    swg__free(c->f.chunk->ctx, histogram);
+    return SWG_OK;
 }
 
 /* One try with levels of one width; *beyond: it does not hold them. */

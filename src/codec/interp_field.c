@@ -64,15 +64,6 @@ int64_t swg__interp_predict(const int64_t *g, int count, const int16_t *w) {
 /* Points before and behind a row along x that repeat its ends, where x is interpolated along. */
 enum { BEFORE = 1, BEHIND = 2 };
 
-/* Position of a phase among those that there are. */
-static int64_t phase_number(int axes, int odd) {
-    int number = 0, bit = 0;
-    for (int a = 0; a < 3; a++)
-        if (axes >> a & 1)
-            number |= (odd >> a & 1) << bit++;
-    return number;
-}
-
 static int64_t slices_of(const swg__interp_field *f) { return f->chunk->extent[0]; }
 
 /* Extents of a level. Returns its elements. */
@@ -89,6 +80,9 @@ static int64_t measure(swg__interp_field *f, int level) {
     }
     f->pitch = f->even[2] + (f->axes & 4 ? BEFORE + BEHIND : 0);
     f->rows = slices_of(f) * f->even[0] * f->even[1];
+    for (int odd = 0, number = 0; odd < 8; odd++)
+        if (!(odd & ~f->axes))
+            f->start[odd] = f->rows * f->pitch * number++ + (f->axes & 4 ? BEFORE : 0);
     return phases * f->rows * f->pitch + SWG__INTERP_SLACK;
 }
 
@@ -128,11 +122,6 @@ void swg__interp_field_close(swg__interp_field *f) {
         swg__free(ctx, f->size_store[i]);
         swg__free(ctx, f->u_store[i]);
     }
-}
-
-int64_t swg__interp_row(const swg__interp_field *f, int odd, int64_t w, int64_t z, int64_t y) {
-    const int64_t row = phase_number(f->axes, odd) * f->rows + (w * f->even[0] + z) * f->even[1] + y;
-    return row * f->pitch + (f->axes & 4 ? BEFORE : 0);
 }
 
 void swg__interp_pad(swg__interp_field *f, int odd, int64_t at) {
@@ -253,6 +242,17 @@ bool swg__interp_pass_open(const swg__interp_field *f, const swg__interp *model,
             return false;
     }
     swg__interp_shape_of(f->axes, odd, &p->shape);
+    for (int j = 0; j < p->shape.first[p->shape.features]; j++) {
+        int phase = odd, beside[3]; /* odd points have taps beside them in the even phase, d strides from 2 i + 1 */
+        for (int a = 0; a < 3; a++) {
+            const int d = p->shape.tap[j][a];
+            phase ^= (d & 1) << a;
+            beside[a] = d & 1 ? (d + 1) / 2 : d / 2;
+        }
+        p->from[j].start = f->start[phase] + beside[2];
+        p->from[j].z = (int8_t)beside[0];
+        p->from[j].y = (int8_t)beside[1];
+    }
     swg__interp_taps *t = &p->taps;
     const int taps = p->shape.first[p->shape.features], differences = 8 * (p->shape.features - 1);
     t->features = p->shape.features;
@@ -271,23 +271,14 @@ bool swg__interp_pass_open(const swg__interp_field *f, const swg__interp *model,
     return true;
 }
 
-/* Row, in a phase, of the point d strides beside target i of an axis, brought inside. Odd points have taps beside them in the even phase. */
-static int64_t tap_row(const swg__interp_pass *p, int a, int64_t i, int d) {
-    if (!d)
-        return i;
-    i += p->odd >> a & 1 ? (d + 1) / 2 : d / 2;
-    return i < 0 ? 0 : i >= p->f->even[a] ? p->f->even[a] - 1 : i;
-}
+/* Inside the chunk, in steps of two strides: rows of the even phase. */
+static int64_t inside(int64_t i, int d, int64_t n) { return !d ? i : i + d < 0 ? 0 : i + d >= n ? n - 1 : i + d; }
 
 void swg__interp_point(swg__interp_pass *p, int64_t w, int64_t z, int64_t y) {
     const swg__interp_field *f = p->f;
     for (int j = 0; j < p->shape.first[p->shape.features]; j++) {
-        const int8_t *d = p->shape.tap[j];
-        int phase = p->odd;
-        for (int a = 0; a < 3; a++)
-            phase ^= (d[a] & 1) << a;
-        const int64_t x = !d[2] ? 0 : p->odd & 4 ? (d[2] + 1) / 2 : d[2] / 2;
-        const int64_t at = swg__interp_row(f, phase, w, tap_row(p, 0, z, d[0]), tap_row(p, 1, y, d[1])) + x;
+        const int64_t row = (w * f->even[0] + inside(z, p->from[j].z, f->even[0])) * f->even[1] + inside(y, p->from[j].y, f->even[1]);
+        const int64_t at = p->from[j].start + row * f->pitch;
         p->taps.u[j] = f->wide ? (const void *)((const int64_t *)f->u + at) : (const void *)((const int32_t *)f->u + at);
         p->taps.size[j] = f->size + at;
     }

@@ -32,6 +32,7 @@ typedef struct swg__interp_field {
     int64_t stride;                 /* of the level at hand */
     int64_t even[3], odd[3];        /* points of a phase along each axis; 0 odd ones along the others */
     int64_t pitch, rows;            /* elements from row to row; rows of a phase */
+    int64_t start[8];               /* element where the first row of a phase begins, by its odd axes */
     void *u;                        /* levels (phases, w, z, y, pitch) */
     uint16_t *size;                 /* |e| of the same points in fine steps, saturated */
     void *u_store[2];
@@ -49,7 +50,9 @@ void swg__interp_field_close(swg__interp_field *f);
 /* Phase 0 of the first level is the anchors: this completes a row of them, or of the targets of a pass. at: as swg__interp_row gives it. */
 void swg__interp_pad(swg__interp_field *f, int odd, int64_t at);
 /* Element where a row of a phase begins. */
-int64_t swg__interp_row(const swg__interp_field *f, int odd, int64_t w, int64_t z, int64_t y);
+static inline int64_t swg__interp_row(const swg__interp_field *f, int odd, int64_t w, int64_t z, int64_t y) {
+    return f->start[odd] + ((w * f->even[0] + z) * f->even[1] + y) * f->pitch;
+}
 
 /* All passes of a level are done: its points become phase 0 of the next. */
 void swg__interp_refine(swg__interp_field *f);
@@ -63,6 +66,7 @@ typedef struct swg__interp_pass {
     int64_t count[3];               /* targets along each axis */
     int t;                          /* residual step 16 >> t */
     swg__interp_shape shape;
+    struct { int64_t start; int8_t z, y; } from[SWG__INTERP_TAPS]; /* of each tap: its phase, shifted along x; rows beside the target's */
     swg__interp_taps taps;          /* all but the pointers */
     bool rough;                     /* differences do not fit the narrow kernel */
 } swg__interp_pass;

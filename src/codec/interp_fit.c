@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "interp_coder.h"
 
-enum { LEARN_FROM = 256, WEIGHTS = SWG__INTERP_FEATURES - 1, SAMPLES = SWG__INTERP_SAMPLES };
+enum { LEARN_FROM = 256, WEIGHTS = SWG__INTERP_FEATURES - 1, SAMPLES = SWG__INTERP_SAMPLES, LEAST = 512 };
 
 /* Solves a x = b for a symmetric positive definite a of order n; false: it is not. */
 static bool solve(double a[WEIGHTS][WEIGHTS], int n, double *b) {
@@ -29,31 +29,56 @@ static bool solve(double a[WEIGHTS][WEIGHTS], int n, double *b) {
     return true;
 }
 
-/* Differences of one target's features to its first, eighths of fine levels, and of the value itself. False: the value has no level. */
-static bool sample_point(swg__interp_coder *c, const swg__interp_pass *p, int64_t place, int64_t x, int64_t at) {
-    const double limit = 0x1p30, target = swg__interp_level_of(c, place);
+/* Sum of the taps of feature i at every apart-th point, in eighths of fine levels. */
+static void sample_feature(const swg__interp_pass *p, int i, int64_t apart, int64_t n, double *out) {
     const swg__interp_taps *t = &p->taps;
-    double first = 0;
-    if (isnan(target) || (c->f.chunk->mask && c->f.chunk->mask[place]))
-        return false;
-    for (int i = 0; i < t->features; i++) {
-        int64_t g = 0;
-        for (int j = t->first[i]; j < t->first[i + 1]; j++)
-            g += swg__interp_get(t->u[j], c->f.wide, x);
-        const double mean = (double)(g << t->scale[i]), d = mean - first;
-        if (i)
-            c->d[i - 1][at] = d > limit ? limit : d < -limit ? -limit : d;
+    const double scale = (double)(1 << t->scale[i]);
+    for (int64_t x = 0; x < n; x++)
+        out[x] = 0;
+    for (int j = t->first[i]; j < t->first[i + 1]; j++) {
+        const int32_t *u = t->u[j];
+        if (p->f->wide || apart > 1)
+            for (int64_t x = 0; x < n; x++)
+                out[x] += scale * (double)swg__interp_get(u, p->f->wide, x * apart);
         else
-            first = mean;
+            for (int64_t x = 0; x < n; x++)
+                out[x] += scale * (double)u[x];
     }
-    c->d[t->features - 1][at] = 8 * (target - (double)c->f.first) - first;
-    return true;
 }
 
-/* Rows spread over the pass by multiples of the golden ratio: no grid of samples falls in step with the data. */
+/* Every apart-th target of a row as samples: differences of the features to the first, and that of the value itself. Those without a level are
+ * left out. */
+static void sample_row(swg__interp_coder *c, const swg__interp_pass *p, int64_t place, int64_t step, int64_t apart) {
+    const int64_t n = (p->count[2] + apart - 1) / apart, start = c->samples;
+    const int features = p->shape.features;
+    const uint8_t *mask = c->f.chunk->mask;
+    double *first = c->x, *target = c->d[features - 1] + start;
+    sample_feature(p, 0, apart, n, first);
+    for (int i = 1; i < features; i++) {
+        double *d = c->d[i - 1] + start;
+        sample_feature(p, i, apart, n, d);
+        for (int64_t x = 0; x < n; x++) {
+            const double v = d[x] - first[x];
+            d[x] = v > 0x1p30 ? 0x1p30 : v < -0x1p30 ? -0x1p30 : v;
+        }
+    }
+    for (int64_t x = 0; x < n; x++)
+        target[x] = 8 * (swg__interp_level_of(c, place + x * apart * step) - (double)c->f.first) - first[x];
+    for (int64_t x = 0; x < n; x++)
+        if (!isnan(target[x]) && !(mask && mask[place + x * apart * step])) {
+            if (c->samples < start + x)
+                for (int i = 0; i < features; i++)
+                    c->d[i][c->samples] = c->d[i][start + x];
+            c->samples++;
+        }
+}
+
+/* Rows spread over the pass by multiples of the golden ratio: no grid of samples falls in step with the data. At most a quarter of the points
+ * where that is enough. */
 static void take_sample(swg__interp_coder *c, swg__interp_pass *p) {
     const int64_t n = p->count[2], per_slice = p->count[0] * p->count[1], rows = c->f.chunk->extent[0] * per_slice;
-    const int64_t apart = n / SAMPLES + 1, wanted = SAMPLES / ((n + apart - 1) / apart), take = rows < wanted ? rows : wanted;
+    const int64_t quarter = rows * n / 4, most = quarter < LEAST ? LEAST : quarter > SAMPLES ? SAMPLES : quarter;
+    const int64_t apart = n / SAMPLES + 1, wanted = most / ((n + apart - 1) / apart), take = rows < wanted ? rows : wanted > 0 ? wanted : 1;
     uint64_t turn = 0x8000000000000000u;
     c->samples = 0;
     for (int64_t i = 0; i < take; i++, turn += 0x9E3779B97F4A7C15u) {
@@ -61,27 +86,31 @@ static void take_sample(swg__interp_coder *c, swg__interp_pass *p) {
         const int64_t w = r / per_slice, z = r % per_slice / p->count[1], y = r % p->count[1];
         int64_t step, place = swg__interp_place(p, w, z, y, &step);
         swg__interp_point(p, w, z, y);
-        for (int64_t x = 0; x < n && c->samples < SAMPLES; x += apart)
-            c->samples += sample_point(c, p, place + x * step, x, c->samples);
+        sample_row(c, p, place, step, apart);
     }
 }
 
 /* Least squares, each sample weighted by 1 / (mean difference + a quarter step)^2. False: nothing learned. */
 static bool learn(const swg__interp_coder *c, int n, int16_t *w) {
-    double a[WEIGHTS][WEIGHTS] = {0}, b[WEIGHTS] = {0}, trace = 0, sum = 0;
-    for (int64_t i = 0; i < c->samples; i++) {
-        double d[WEIGHTS + 1], mean = 0;
-        for (int j = 0; j <= n; j++)
-            d[j] = c->d[j][i] * 0.125;
+    enum { PART = 256 };
+    double a[WEIGHTS][WEIGHTS] = {{0}}, b[WEIGHTS] = {0}, trace = 0, sum = 0;
+    for (int64_t from = 0; from < c->samples; from += PART) {
+        const int64_t count = c->samples - from < PART ? c->samples - from : PART;
+        double weight[PART] = {0}, weighed[PART];
         for (int j = 0; j < n; j++)
-            mean += fabs(d[j]);
-        mean = mean / n + SWG__INTERP_FINE / 4;
-        const double weight = 1 / (mean * mean);
+            for (int64_t i = 0; i < count; i++)
+                weight[i] += fabs(c->d[j][from + i]);
+        for (int64_t i = 0; i < count; i++) {
+            const double mean = 0.125 * weight[i] / n + SWG__INTERP_FINE / 4;
+            weight[i] = 1 / (64 * mean * mean);
+        }
         for (int j = 0; j < n; j++) {
-            const double v = weight * d[j];
+            const double *d = c->d[j] + from;
+            for (int64_t i = 0; i < count; i++)
+                weighed[i] = weight[i] * d[i];
             for (int k = 0; k <= j; k++)
-                a[j][k] += v * d[k];
-            b[j] += v * d[n];
+                a[j][k] += c->f.chunk->kernels->dot(weighed, c->d[k] + from, count);
+            b[j] += c->f.chunk->kernels->dot(weighed, c->d[n] + from, count);
         }
     }
     for (int j = 0; j < n; j++)

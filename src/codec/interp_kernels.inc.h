@@ -54,18 +54,18 @@ static bool interp_narrow(const swg__interp_taps *t, int64_t rows, int64_t n, in
     for (int64_t row = 0; row < rows; row++, guess += n, context += n)
         for (int64_t x = 0; x < n; x += LANES32) {
             const int64_t at = row * pitch + x;
-            vu32 around = {0}, sum = {0}, any = {0};
-            pair size = {.all = {0}};
+            vu32 around = {0}, sum = {0}, distances = {0}, any = {0};
             const vu32 first = interp_feature(t, 0, at, &around);
             for (int i = 1; i < t->features; i++) {
                 vu32 d = interp_feature(t, i, at, &around) - first, sign = (vu32)((vi32)d >> 31), distance = (d ^ sign) - sign;
                 sum += d * (uint32_t)t->w[i];
-                size.all += (vi32)distance;
+                distances += distance;
                 any |= distance;
             }
             outside |= any & (vu32)lanes_below(n - x);
             vi32 p = ((vi32)first >> 3) + ((vi32)((first & 7) * 8192 + sum + 32768) >> 16);
             memcpy(guess + x, &p, sizeof p);
+            const pair size = {.all = (vi32)distances};
             store_contexts(t, __builtin_convertvector(size.half[0], vf64), __builtin_convertvector(size.half[1], vf64), around, context + x);
         }
     return !any_of(outside & ~(t->limit - 1));

@@ -70,6 +70,9 @@ typedef struct swg__codec_kernels {
     void (*normal_sums)(const double *d, const double *target, const uint8_t *mark, int64_t count,
                         double sums[SWG__TAPS][SWG__SUM_WIDTH]);
 
+    /* Sum of a_i b_i: eight sums by i modulo 8, added in pairs, on every instruction set. */
+    double (*dot)(const double *a, const double *b, int64_t n);
+
     /* The next n residuals of the stream. phase may be NULL (all 0). */
     void (*residuals)(swg__rans *r, const uint8_t *bucket, const int8_t *phase, int64_t n, int64_t *e);
 

@@ -268,6 +268,20 @@ static void normal_sums(const double *d, const double *target, const uint8_t *ma
     }
 }
 
+static double dot(const double *a, const double *b, int64_t n) {
+    enum { SUMS = 8, VECTORS = SUMS / LANES };
+    vf64 sum[VECTORS] = {{0}};
+    double parts[SUMS];
+    int64_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (int v = 0; v < VECTORS; v++)
+            sum[v] += load_f64(a + i + v * LANES) * load_f64(b + i + v * LANES);
+    memcpy(parts, sum, sizeof parts);
+    for (; i < n; i++)
+        parts[i % SUMS] += a[i] * b[i];
+    return ((parts[0] + parts[4]) + (parts[2] + parts[6])) + ((parts[1] + parts[5]) + (parts[3] + parts[7]));
+}
+
 /* ---- entropy decoder ---- */
 
 static void residuals(swg__rans *r, const uint8_t *bucket, const int8_t *phase, int64_t n, int64_t *e) {
@@ -406,6 +420,7 @@ const swg__codec_kernels KERNELS = {
     .stencil_middle = stencil_middle,
     .stencil_wide = stencil_wide,
     .normal_sums = normal_sums,
+    .dot = dot,
     .residuals = residuals,
     .linear = linear,
     .stencil_gather = stencil_gather,

@@ -50,6 +50,7 @@ typedef struct swg__training {
     uint8_t *mark;           /* SWG__SAMPLE_START: first of a run along x; SWG__SAMPLE_BORDER; SWG__SAMPLE_MASKED */
     struct swg__point {      /* scratch of swg__stencil_buckets: residual, phase and context of each */
         int64_t e;
+        int32_t next;        /* of its context, -1 none */
         int8_t phase;
         uint8_t activity, before;
     } *point;

@@ -1,6 +1,7 @@
 /* tiles.c - mode B-SWAE, both ways.
  * In: dense values, latents. Out: PARAM, LATENT, LRAW, RANS, RAW, OUTLIERS of a record; and back (docs/format.md, "Mode B-SWAE").
  * SPDX-License-Identifier: Apache-2.0 */
+#include "bucket.h"
 #include "tiles.h"
 
 enum { BLOCK = 9 * 9 * 9, EXPONENTS = 40, SIDE = 4 }; /* side symbols of a tile: mean, count, exponent, bucket */
@@ -93,44 +94,15 @@ typedef struct choice {
 
 /* Residuals k of a tile against predictions; the best bucket and its cost. */
 static uint32_t price(const tile *t, const double *prediction, int64_t values, double *k, int *bucket) {
-    enum { AROUND = 2 };
-    int32_t histogram[32] = {0};
-    double sum = 0;
-    int64_t n = 0;
+    uint32_t histogram[SWG__HISTOGRAM(1)] = {0};
+    uint64_t cost;
     for (int64_t i = 0; i < values; i++)
         k[i] = rint((t->level[i] - prediction[i]) * 0.0625);
     for (int64_t i = 0; i < values; i++)
-        if (t->inside[i]) {
-            sum += fabs(k[i]);
-            n++;
-        }
-    int centre = swg__bucket_for(sum / (double)n, SWG__WIDE_BUCKETS - 1);
-    uint64_t escapes = 0, best = UINT64_MAX;
-    *bucket = centre;
-    if (centre + AROUND >= 28) { /* low bits go raw: the mean is a good enough guide */
-        best = 0;
-        for (int64_t i = 0; i < values; i++)
-            if (t->inside[i])
-                best += swg__residual_cost(centre, 0, (int64_t)k[i]);
-        return best > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)best;
-    }
-    for (int64_t i = 0; i < values; i++)
-        if (t->inside[i]) {
-            bool small = fabs(k[i]) <= 15;
-            histogram[small ? (int)k[i] + 15 : SWG__ESCAPE]++;
-            if (!small) /* raw bits do not depend on the bucket */
-                escapes += swg__residual_cost(0, 0, (int64_t)k[i]) - swg__cost[0][SWG__ESCAPE];
-        }
-    for (int b = centre < AROUND ? 0 : centre - AROUND; b <= centre + AROUND; b++) {
-        uint64_t cost = escapes;
-        for (int s = 0; s < 32; s++)
-            cost += (uint64_t)histogram[s] * swg__cost[9 * b][s];
-        if (cost < best) {
-            best = cost;
-            *bucket = b;
-        }
-    }
-    return best > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)best;
+        if (t->inside[i])
+            swg__histogram_add(histogram, 1, 0, (int64_t)k[i], 1);
+    *bucket = swg__bucket_best(histogram, 1, SWG__WIDE_BUCKETS - 1, &cost);
+    return cost > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)cost;
 }
 
 /* Predictions from the network's outputs: 16 mean + ((o 2^E + 128) >> 8), within the limit of levels. The decoder's rule. */
@@ -260,10 +232,10 @@ static void verify_tile(runner *r, int64_t index, double *k, swg__outliers *outl
 
 /* Bucket for a sequence of small numbers. */
 static uint8_t bucket_of(const int64_t *v, int64_t count, int64_t step) {
-    double sum = 0;
+    uint32_t histogram[SWG__HISTOGRAM(1)] = {0};
     for (int64_t i = 0; i < count; i++)
-        sum += fabs((double)v[i * step]);
-    return (uint8_t)swg__bucket_for(sum / (double)count, SWG__WIDE_BUCKETS - 1);
+        swg__histogram_add(histogram, 1, 0, v[i * step], 1);
+    return (uint8_t)swg__bucket_best(histogram, 1, SWG__WIDE_BUCKETS - 1, NULL);
 }
 
 /* Side symbols and latents of all tiles, block after block. */

@@ -1,6 +1,7 @@
 /* train.c - what the stencil learns from a sample of its chunk: weights by least squares (f64 Cholesky, ridge, rounded to Q13) and
  * the scale bucket of each context by exact code length.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "bucket.h"
 #include "stencil.h"
 
 enum { N = SWG__TAPS - 1, Q13 = 8192 };
@@ -104,20 +105,19 @@ uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *mod
 }
 
 uint64_t swg__point_buckets(const swg__training *t, int64_t total, swg__stencil *model) {
-    enum { AROUND = 3, TRIES = 2 * AROUND + 1 };
+    enum { OWN = 16, NEAR = 8, RARE = 4 }; /* weights in a histogram */
     const int most = model->wide ? SWG__WIDE_BUCKETS - 1 : SWG__BUCKETS - 1, top_class = model->wide ? 127 : 63;
-    double sum[128][3] = {0};
-    int32_t seen[128][3] = {0};
-    int start[128][3];
-    uint64_t cost[128][3][TRIES] = {0}, all = 0;
+    int32_t first[128][3]; /* points of a context, linked */
+    uint64_t all = 0;
+    memset(first, -1, sizeof first);
     model->c_min = t->count ? 127 : 0;
     model->c_max = 0;
-    for (int64_t i = 0; i < t->count; i++) { /* mean magnitudes give a first bucket ... */
-        const struct swg__point *p = &t->point[i];
+    for (int64_t i = 0; i < t->count; i++) {
+        struct swg__point *p = &t->point[i];
         if (t->mark[i] & SWG__SAMPLE_MASKED)
             continue;
-        sum[p->activity][p->before] += fabs((double)p->e - p->phase / 16.0);
-        seen[p->activity][p->before]++;
+        p->next = first[p->activity][p->before];
+        first[p->activity][p->before] = (int32_t)i;
         model->c_min = p->activity < model->c_min ? p->activity : model->c_min;
         model->c_max = p->activity > model->c_max ? p->activity : model->c_max;
     }
@@ -126,27 +126,21 @@ uint64_t swg__point_buckets(const swg__training *t, int64_t total, swg__stencil 
     if (total > 32 * t->count && t->count) /* rare classes the sample missed */
         model->c_max = model->c_max + 8 < top_class ? model->c_max + 8 : top_class;
     for (int c = model->c_min; c <= model->c_max; c++)
-        for (int r = 0; r < 3; r++) { /* a class is a quarter octave, like a bucket: an empty one follows the one below */
-            int below = c > model->c_min ? start[c - 1][r] + 1 : r ? start[c][r - 1] : 4;
-            start[c][r] = seen[c][r] ? swg__bucket_for(sum[c][r] / seen[c][r], most) : below < most ? below : most;
-        }
-    for (int64_t i = 0; i < t->count; i++) { /* ... whose neighbours are then priced */
-        const struct swg__point *p = &t->point[i];
-        if (t->mark[i] & SWG__SAMPLE_MASKED)
-            continue;
-        for (int j = 0; j < TRIES; j++) {
-            int b = start[p->activity][p->before] + j - AROUND;
-            cost[p->activity][p->before][j] += swg__residual_cost(b < 0 ? 0 : b > most ? most : b, p->phase, p->e);
-        }
-    }
-    for (int c = model->c_min; c <= model->c_max; c++)
         for (int r = 0; r < 3; r++) {
-            int best = AROUND;
-            for (int j = 0; j < TRIES; j++)
-                best = cost[c][r][j] < cost[c][r][best] ? j : best;
-            int b = start[c][r] + best - AROUND;
-            model->bucket[c][r] = (uint8_t)(b < 0 ? 0 : b > most ? most : b);
-            all += cost[c][r][best];
+            if (first[c][r] < 0) { /* a class is a quarter octave, like a bucket: an empty one follows the one below */
+                int below = c > model->c_min ? model->bucket[c - 1][r] + 1 : r ? model->bucket[c][r - 1] : 4;
+                model->bucket[c][r] = (uint8_t)(below < most ? below : most);
+                continue;
+            }
+            /* A few points say little of what else there will be: half as much as they say their neighbours, and there is a +-1. */
+            uint32_t histogram[SWG__HISTOGRAM(SWG__PHASES)] = {[15 - 1] = RARE, [15 + 1] = RARE};
+            for (int near = c > 0 ? c - 1 : 0; near <= c + 1 && near < 128; near++)
+                for (int64_t i = first[near][r]; i >= 0; i = t->point[i].next)
+                    swg__histogram_add(histogram, SWG__PHASES, t->point[i].phase, t->point[i].e, near == c ? OWN : NEAR);
+            const int bucket = swg__bucket_best(histogram, SWG__PHASES, most, NULL);
+            model->bucket[c][r] = (uint8_t)bucket;
+            for (int64_t i = first[c][r]; i >= 0; i = t->point[i].next)
+                all += swg__residual_cost(bucket, t->point[i].phase, t->point[i].e);
         }
     swg__stencil_spread(model);
     return all;

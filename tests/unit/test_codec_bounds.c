@@ -190,7 +190,8 @@ static void fill_disturbs_nothing(void **state) {
     o = (swg_codec_opts){.bound = SWG_BOUND_REL, .value = 1e-4, .without = 1u << SWG_MODE_POLY, .fill = SWG_FILL_VALUE, .fill_bits = bits};
     masked[2] = round_trip(ctx, &a, &o, &stats);
     assert_true(stats.range_max < 50);
-    assert_true(masked[0] < clean + (size_t)count && masked[2] == masked[0] && masked[1] > masked[0] + (size_t)count);
+    assert_true(masked[0] < clean + (size_t)count && masked[1] > masked[0] + (size_t)count);
+    assert_true(masked[2] <= masked[0] && masked[0] <= masked[2] + 4); /* a byte that says what NaNs look like, and its padding */
 }
 
 /* Several kinds of NaN and infinities behind one threshold: all bits come back. */

@@ -1,6 +1,7 @@
 /* test_codec_coder.c - proves: the tables are those of the format, residuals, escapes and rANS streams have the published bits,
  * every instruction set decodes the same, malformed streams are refused with the right reason.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "codec/bucket.h"
 #include "codec/kernels.h"
 #include "codec_testing.h"
 #include "context.h"
@@ -211,8 +212,45 @@ static void small_numbers(void **state) {
     assert_int_equal(swg__bucket_for(1e30, 63), 63);
 }
 
+/* The bucket is the one of least code length over all of them, as pricing every residual finds it: exactly below 28, within 1 % above. */
+static void best_buckets(void **state) {
+    (void)state;
+    enum { MOST = 400 };
+    uint64_t seed = 11;
+    int64_t e[MOST];
+    int8_t phase[MOST];
+    for (int round = 0; round < 400; round++) {
+        const int count = 1 + (int)(noise(&seed) % MOST), kind = round % 4, phases = round % 2 ? SWG__PHASES : 1, top = round % 3 ? 127 : 63;
+        uint32_t histogram[SWG__HISTOGRAM(SWG__PHASES)] = {0};
+        for (int i = 0; i < count; i++) {
+            const int bits = kind == 0 ? 2 : kind == 1 ? 6 : kind == 2 ? 12 : (int)(noise(&seed) % 46);
+            e[i] = (int64_t)(noise(&seed) & (((uint64_t)1 << bits) - 1)) * (noise(&seed) & 1 ? 1 : -1);
+            e[i] = kind < 3 && noise(&seed) % 8 ? e[i] / 16 : e[i]; /* mostly zeros */
+            phase[i] = (int8_t)(phases > 1 ? (int)(noise(&seed) % 17) - 8 : 0);
+            swg__histogram_add(histogram, phases, phase[i], e[i], 3);
+        }
+        uint64_t cost[128], reported;
+        int least = 0;
+        for (int b = 0; b <= top; b++) {
+            cost[b] = 0;
+            for (int i = 0; i < count; i++)
+                cost[b] += 3 * swg__residual_cost(b, phase[i], e[i]);
+            least = cost[b] < cost[least] ? b : least;
+        }
+        const int best = swg__bucket_best(histogram, phases, top, &reported);
+        assert_true(best >= 0 && best <= top);
+        if (best < 28)
+            assert_int_equal(reported, cost[best]);
+        if ((double)cost[best] > (best < 28 && least < 28 ? 1.0 : 1.01) * (double)cost[least] + (kind == 3 ? 0.1 * (double)cost[least] : 0))
+            fail_msg("round %d: bucket %d costs %llu, bucket %d %llu", round, best, (unsigned long long)cost[best], least, (unsigned long long)cost[least]);
+    }
+    const uint32_t none[SWG__HISTOGRAM(1)] = {0};
+    assert_int_equal(swg__bucket_best(none, 1, 127, NULL), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(best_buckets),
         cmocka_unit_test_setup_teardown(tables, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(residuals, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(rans_known_answers, testing_open, testing_close),

@@ -1,7 +1,7 @@
 /* test_codec_interp.c - proves mode G: the known answers of the predictors, the bound on every small shape with special values and masks,
  * the same bits on every instruction set and from a second decoder written from docs/format.md, and a named refusal of every damage.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "codec/interp.h"
+#include "codec/interp_field.h"
 #include "codec_testing.h"
 #include "context.h"
 
@@ -295,6 +295,157 @@ static void whole_arrays(void **state) {
     }
 }
 
+/* ---- kernels ---- */
+
+enum { ROWS = 3, LONGEST = 37, PITCH = LONGEST + 4, CELLS = ROWS * PITCH + 64 };
+
+/* Every instruction set gives the bits of the plain one, whichever of the three predictors can say something, up to the ends of what they
+ * may be given. */
+static void kernels_agree(void **state) {
+    swg_context *ctx = *state;
+    static int32_t u[SWG__INTERP_TAPS][CELLS];
+    static int64_t wide[SWG__INTERP_TAPS][CELLS];
+    static uint16_t size[SWG__INTERP_TAPS][CELLS];
+    uint64_t seed = 3;
+    int narrow_held = 0, middle_held = 0, middle_failed = 0;
+    for (int round = 0; round < 600; round++) {
+        const int axes = 1 + round % 7, index = (int)(noise(&seed) % SWG__INTERP_PASSES), bits = (int)(noise(&seed) % 27);
+        const int64_t n = 1 + (int64_t)(noise(&seed) % LONGEST), rows = 1 + (int64_t)(noise(&seed) % ROWS);
+        const int64_t extent[4] = {1, 9, 9, 9}; /* only to open a pass: the levels are ours */
+        if (swg__interp_odd[index] & ~axes)
+            continue;
+        swg__chunk chunk = {.ctx = ctx, .kernels = &swg__codec_kernels_scalar, .count = 729};
+        memcpy(chunk.extent, extent, sizeof extent);
+        swg__interp_field f;
+        swg__interp_pass p;
+        swg__interp model = {.levels = 1, .axes = axes, .level[0] = {.t = (uint8_t)(round % 4)}};
+        model.level[0].kind[index] = (uint8_t)(round % 3);
+        for (int i = 0; i < SWG__INTERP_FEATURES - 1; i++)
+            model.level[0].w[index][i] = (int16_t)(round % 9 == 2 ? (noise(&seed) & 1 ? 28000 : -28000) : (int)(noise(&seed) % 16384) - 8192);
+        assert_ok(ctx, swg__interp_field_open(&f, &chunk, axes, 1, false));
+        assert_true(swg__interp_pass_open(&f, &model, index, &p));
+        for (int j = 0; j < SWG__INTERP_TAPS; j++) {
+            for (int i = 0; i < CELLS; i++) {
+                const int64_t most = (int64_t)1 << bits, v = (int64_t)(noise(&seed) % (uint64_t)(2 * most + 1)) - most;
+                u[j][i] = (int32_t)(round % 5 ? v : v < 0 ? -most : most);
+                wide[j][i] = u[j][i];
+                size[j][i] = (uint16_t)(noise(&seed) % 4 ? 0 : noise(&seed) % (round % 7 ? 40 : 65536));
+            }
+            p.taps.size[j] = size[j];
+        }
+        static int64_t expected[CELLS];
+        static int32_t guess[CELLS];
+        static uint16_t expected_context[CELLS], context[CELLS];
+        for (int j = 0; j < SWG__INTERP_TAPS; j++)
+            p.taps.u[j] = wide[j];
+        swg__codec_kernels_scalar.interp_wide(&p.taps, rows, n, PITCH, expected, expected_context);
+        bool within = true;
+        for (int64_t i = 0; i < rows * n; i++)
+            within = within && expected[i] >= -SWG__INTERP_NARROW && expected[i] < SWG__INTERP_NARROW;
+        for (int j = 0; j < SWG__INTERP_TAPS; j++)
+            p.taps.u[j] = u[j];
+        int held[2] = {0, 0};
+        for (int isa = 0; isa <= (int)ctx->isa; isa++)
+            for (int kind = 0; kind < 2; kind++) {
+                const swg__codec_kernels *k = swg__codec_kernels_for((swg__isa)isa);
+                memset(context, 0, sizeof context);
+                const bool ok = (kind ? k->interp_middle : k->interp_narrow)(&p.taps, rows, n, PITCH, guess, context);
+                held[kind] += ok;
+                if (kind && ok != within)
+                    fail_msg("round %d, set %d: the middle kernel says %d of predictions that are %s", round, isa, ok, within ? "held" : "too large");
+                for (int64_t i = 0; ok && i < rows * n; i++)
+                    if (guess[i] != expected[i] || context[i] != expected_context[i])
+                        fail_msg("round %d, set %d, kernel %d, target %lld of %lld x %lld: %d, context %d; expected %lld, %d", round, isa, kind, (long long)i,
+                                 (long long)rows, (long long)n, guess[i], context[i], (long long)expected[i], expected_context[i]);
+            }
+        assert_true(held[0] == 0 || held[0] == (int)ctx->isa + 1); /* all alike */
+        narrow_held += held[0] > 0;
+        middle_held += held[1] > 0;
+        middle_failed += held[1] == 0;
+        swg__interp_field_close(&f);
+    }
+    assert_true(narrow_held > 20 && middle_held > narrow_held && middle_failed > 0); /* each was tried both ways */
+}
+
+/* Levels and sizes from residuals, and residuals from values: the same on every instruction set, and what the format says. */
+static void targets_agree(void **state) {
+    swg_context *ctx = *state;
+    static sample s;
+    uint64_t seed = 5;
+    for (int round = 0; round < 400; round++) {
+        const int64_t n = 1 + (int64_t)(noise(&seed) % LONGEST), extent[4] = {1, 1, 1, LONGEST};
+        const int shift = 1 + round % 4, bits = round % 28;
+        int64_t e[LONGEST + SWG__INTERP_SLACK] = {0};
+        int32_t guess[LONGEST + SWG__INTERP_SLACK] = {0}, u[LONGEST], again[LONGEST], k[LONGEST + SWG__INTERP_SLACK], other[LONGEST + SWG__INTERP_SLACK];
+        uint16_t size[LONGEST], size_again[LONGEST];
+        bool fits = true;
+        for (int64_t i = 0; i < n; i++) {
+            guess[i] = (int32_t)(noise(&seed) % (2 << 24)) - (1 << 24);
+            e[i] = (int64_t)(noise(&seed) >> (64 - bits - 1)) * (noise(&seed) & 1 ? 1 : -1);
+            e[i] = round == 27 && i == 0 ? ((int64_t)1 << 46) + 5 : e[i]; /* whose low word looks harmless */
+            const int64_t level = guess[i] + e[i] * (1 << shift);
+            fits = fits && level >= -SWG__INTERP_NARROW && level < SWG__INTERP_NARROW;
+        }
+        for (int isa = 0; isa <= (int)ctx->isa; isa++) {
+            const bool ok = swg__codec_kernels_for((swg__isa)isa)->interp_place(guess, e, n, shift, u, size);
+            if (ok != fits)
+                fail_msg("round %d, set %d: levels %s, said %d", round, isa, fits ? "fit" : "do not fit", ok);
+            for (int64_t i = 0; ok && i < n; i++) {
+                assert_int_equal(u[i], guess[i] + e[i] * (1 << shift));
+                assert_int_equal(size[i], swg__interp_size(e[i], 4 - shift));
+            }
+        }
+        make_sample(ctx, round & 1 ? SWG_ELEMENT_F64 : SWG_ELEMENT_F32, extent, round % 3 ? 0.01 : 3, (uint64_t)round + 1, &s);
+        double x[LONGEST], worst[2] = {0, 0};
+        const double step = swg__grid_step(&s.chunk.grid, 4);
+        for (int64_t i = 0; i < n; i++) {
+            x[i] = swg__load_value(s.chunk.grid.type, s.values, i);
+            guess[i] = (int32_t)rint((x[i] - s.chunk.grid.base) / step) + (int32_t)(noise(&seed) % 4096) - 2048 - 1000;
+        }
+        if (round % 10 == 9)
+            x[noise(&seed) % (uint64_t)n] = round % 20 == 9 ? NAN : 1e30;
+        for (int isa = 0; isa <= (int)ctx->isa; isa++) {
+            const bool ok = swg__codec_kernels_for((swg__isa)isa)->interp_code(x, guess, n, &s.chunk.grid, 1000, shift, isa ? other : k, isa ? again : u,
+                                                                               isa ? size_again : size, &worst[isa != 0]);
+            assert_true(ok == (round % 10 != 9));
+            for (int64_t i = 0; ok && i < n; i++) {
+                const int64_t level = 1000 + guess[i] + (int64_t)k[i] * (1 << shift);
+                assert_true(fabs((double)level - (x[i] - s.chunk.grid.base) / step) <= (1 << shift) / 2 + 0.01);
+                assert_int_equal(u[i], level - 1000);
+                assert_int_equal(size[i], swg__interp_size(k[i], 4 - shift));
+            }
+            if (isa && ok) {
+                assert_memory_equal(other, k, (size_t)n * sizeof *k);
+                assert_memory_equal(again, u, (size_t)n * sizeof *u);
+                assert_memory_equal(size_again, size, (size_t)n * sizeof *size);
+                assert_true(worst[1] == worst[0] && worst[0] <= s.chunk.grid.eb);
+            }
+        }
+    }
+}
+
+/* Levels that 32 bits do not hold, or only relative to the first: the second decoder agrees. */
+static void far_levels(void **state) {
+    swg_context *ctx = *state;
+    static sample s;
+    static double again[3 * 9 * 9 * 9];
+    const int64_t extent[4] = {2, 7, 8, 9};
+    for (int i = 0; i < 4; i++) {
+        make_sample(ctx, SWG_ELEMENT_F64, extent, i & 1 ? 1e-9 : 1e-7, 9, &s);
+        for (int64_t j = 0; j < s.chunk.count; j++)
+            s.values[j] += i & 2 ? 0 : 1000;
+        s.chunk.mask = NULL;
+        swg__text text;
+        swg__record record;
+        code(&s, &text, &record);
+        decode(&s, &record, s.restored);
+        check(&s, s.restored);
+        decode_second(&s, &record, again);
+        assert_memory_equal(again, s.restored, (size_t)s.chunk.count * 8);
+        swg__text_free(&text);
+    }
+}
+
 /* ---- damage ---- */
 
 static void expect(const uint8_t *param, size_t bytes, const char *reason) {
@@ -479,6 +630,9 @@ int main(void) {
         cmocka_unit_test(known_predictions),
         cmocka_unit_test_setup_teardown(every_small_shape, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(whole_arrays, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(kernels_agree, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(targets_agree, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(far_levels, testing_open, testing_close),
         cmocka_unit_test(malformed_parameters),
         cmocka_unit_test_setup_teardown(malformed_records, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(integers_and_lossless, testing_open, testing_close),
