@@ -131,7 +131,7 @@ static swg_status estimate(contest *c) {
     double share = 0;
     if (k[POLY].bytes < INT64_MAX && poly > least / 3)
         SWG__TRY(swg__poly_mirrored(chunk, c->without, &share));
-    c->saving = swg__poly_octants(chunk->extent) ? (share > 0.25 ? 3 : 1) : 1 / (1 - 0.8 * share);
+    c->saving = swg__poly_octants(chunk->extent) ? (share > 0.25 ? 3 : 1) : 1 / (1 - 0.95 * share);
     if (share > 0 && hope(c, POLY) > 0.8 * least) /* a promise of less is not worth the time */
         c->saving = 1;
     /* The middle has more borders than the whole, which costs the interpolation most. */

@@ -205,7 +205,7 @@ typedef struct swg__poly_sample {
 } swg__poly_sample;
 swg_status swg__poly_guess(const swg__chunk *chunk, uint32_t without, int64_t values, swg__poly_sample *sample);
 
-/* Part of the chunk that mirror images may predict, of which a sample says nothing. */
+/* Part of the chunk that mirror images may save, of which a sample says nothing. */
 swg_status swg__poly_mirrored(const swg__chunk *chunk, uint32_t without, double *share);
 
 /* NULL or the reason. */
