@@ -7,7 +7,6 @@
 enum { SWEEPS = 12, ROUNDS = 10, EDGE_MOST = 7 }; /* a round takes edge^9 */
 #define COARSE 0.05
 
-
 /* A symmetric matrix plus `slack` on its diagonal has a Cholesky factor; work (n, n) receives it. */
 static bool positive(const double *a, int n, double slack, double *work) {
     for (int i = 0; i < n; i++)
