@@ -92,6 +92,7 @@ typedef enum swg_codec_mode { /* what a chunk was coded as */
     SWG_MODE_POLY,      /* boxes of orthogonal polynomials (P) */
     SWG_MODE_INTERPOLATION, /* between points of coarser grids, closed loop (G) */
     SWG_MODE_MLP,       /* a model's stencil, corrected by its small network (W-MLP) */
+    SWG_MODE_BLOCKS,    /* isolated blocks, each value by kriging from those before it (B-causal) */
     SWG_MODE_COUNT
 } swg_codec_mode;
 

@@ -42,6 +42,8 @@ typedef struct swg__codec_cell {
     int64_t values, raw;
     bool extra;             /* shown, but outside the means: not one of the specified fields */
     swg__codec_result ours, peers[SWG__CODEC_PEERS];
+    swg__codec_result trained; /* with a model of the other half, its bytes not counted */
+    int64_t model_bytes;    /* of that model in a file */
 } swg__codec_cell;
 
 /* One mode left out: geometric mean of the ratios of a table. */
@@ -111,8 +113,8 @@ typedef struct swg__codec_field {
 const swg__codec_field *swg__codec_field_at(int i); /* NULL behind the last */
 /* Reads a field into the shared memory. SWG_ENOTFOUND: not there. */
 swg_status swg__codec_field_read(swg__codec_bench *b, const swg__codec_field *field, swg_codec_array *array);
-/* From an array in the shared memory to half of its n^3 blocks, shuffled, in its place. */
-swg_status swg__codec_cut_blocks(swg__codec_bench *b, swg_codec_array *array, int64_t edge);
+/* From an array in the shared memory to half of its n^3 blocks, shuffled, in its place. other: receives the other half, in memory to be freed. */
+swg_status swg__codec_cut_blocks(swg__codec_bench *b, swg_codec_array *array, int64_t edge, void **other);
 /* To an array of f32 with the given extents, in its place: mirrored tiles, each scaled by a little so that none repeats another. */
 swg_status swg__codec_spread(swg__codec_bench *b, swg_codec_array *array, const int64_t dims[3]);
 double swg__codec_range(const swg_codec_array *array);
@@ -131,6 +133,13 @@ typedef struct swg__codec_how {
 swg_status swg__codec_measure(swg__codec_bench *b, const swg_codec_array *array, const swg__codec_how *how, swg__codec_cell cell);
 swg_status swg__codec_peers_open(swg__codec_bench *b);
 const char *swg__codec_peer_name(int peer);
+
+/* ---- codec_trained.c ---- */
+
+/* Fills in cell->trained: one array of a long series that shares a model of these kinds (as swg_codec_fit takes them). folder: for a file that is
+ * made and removed. opts.name must be set. */
+swg_status swg__codec_trained(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_array *other, const swg_codec_opts *opts,
+                              const char *kinds, const char *folder, swg__codec_cell *cell);
 
 /* ---- codec_run.c ---- */
 

@@ -110,25 +110,37 @@ static swg_status set_aside(swg__codec_bench *b, swg_codec_array *array, void **
     return SWG_OK;
 }
 
-swg_status swg__codec_cut_blocks(swg__codec_bench *b, swg_codec_array *array, int64_t edge) {
-    const int64_t nz = array->dims[0] / edge, ny = array->dims[1] / edge, nx = array->dims[2] / edge, all = nz * ny * nx, taken = all / 2;
+/* Blocks first .. last - 1 of an order, one behind the other. */
+static void copy_blocks(const swg_codec_array *array, int64_t edge, const int64_t *order, int64_t first, int64_t last, char *to) {
+    const int64_t ny = array->dims[1] / edge, nx = array->dims[2] / edge;
     const size_t size = (size_t)swg_element_bytes(array->type), line = (size_t)edge * size;
+    for (int64_t i = first; i < last; i++) {
+        int64_t z = order[i] / (ny * nx) * edge, y = order[i] / nx % ny * edge, x = order[i] % nx * edge;
+        for (int64_t k = 0; k < edge; k++)
+            for (int64_t j = 0; j < edge; j++, to += line)
+                memcpy(to, (const char *)array->data + (size_t)(((z + k) * array->dims[1] + y + j) * array->dims[2] + x) * size, line);
+    }
+}
+
+swg_status swg__codec_cut_blocks(swg__codec_bench *b, swg_codec_array *array, int64_t edge, void **other) {
+    const int64_t nz = array->dims[0] / edge, ny = array->dims[1] / edge, nx = array->dims[2] / edge, all = nz * ny * nx, taken = all / 2;
+    const size_t block = (size_t)(edge * edge * edge * swg_element_bytes(array->type));
     void *copy = NULL, *place;
+    *other = NULL;
     int64_t *order = swg__alloc(b->ctx, (size_t)all * sizeof *order);
     swg_status status = order && taken ? set_aside(b, array, &copy) : swg__fail(b->ctx, SWG_ESHAPE, "bench: a field too small for blocks");
     if (status == SWG_OK)
-        status = swg__codec_room(b, taken * edge * edge * (int64_t)line, &place);
+        status = swg__codec_room(b, taken * (int64_t)block, &place);
+    if (status == SWG_OK) {
+        *other = swg__alloc(b->ctx, (size_t)taken * block);
+        status = *other ? SWG_OK : swg__fail_memory(b->ctx, (size_t)taken * block, "blocks");
+    }
     if (status == SWG_OK) {
         for (int64_t i = 0; i < all; i++)
             order[i] = i;
         swg__shuffle(5, 0, order, all);
-        char *to = place;
-        for (int64_t i = 0; i < taken; i++) {
-            int64_t z = order[i] / (ny * nx) * edge, y = order[i] / nx % ny * edge, x = order[i] % nx * edge;
-            for (int64_t k = 0; k < edge; k++)
-                for (int64_t j = 0; j < edge; j++, to += line)
-                    memcpy(to, (const char *)copy + (size_t)(((z + k) * array->dims[1] + y + j) * array->dims[2] + x) * size, line);
-        }
+        copy_blocks(array, edge, order, 0, taken, place);
+        copy_blocks(array, edge, order, taken, 2 * taken, *other);
         *array = (swg_codec_array){.type = array->type, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {taken, edge, edge, edge}, .data = place};
     }
     swg__free(b->ctx, copy);

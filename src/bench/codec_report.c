@@ -84,8 +84,11 @@ static bool any_peer(const swg__codec_bench *b) {
 static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool markdown, swg__text *text) {
     sheet s;
     const bool bits = about[table].bits, beside = any_peer(b);
+    int trained = 0;
     char list[64] = "";
     s = (sheet){.rows = 1};
+    for (int64_t i = 0; i < b->cell_count; i++)
+        trained = trained || (b->cells[i].table == table && b->cells[i].trained.bytes);
     for (int64_t i = 0; i < b->cell_count; i++) {
         const swg__codec_cell *cell = &b->cells[i];
         char name[2 * SWG__CODEC_NAME + 4];
@@ -103,16 +106,21 @@ static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool 
         if (row == 1) /* every row has the same bounds */
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.0e", *list ? " / " : "", cell->bound);
         append(&s, row, 1, cell, &cell->ours, bits);
-        for (int p = 0; beside && p < SWG__CODEC_PEERS; p++)
-            append(&s, row, 2 + p, cell, &cell->peers[p], bits);
+        if (trained)
+            append(&s, row, 2, cell, &cell->trained, bits);
+        for (int p = 0; beside && 2 + trained + p < COLUMNS; p++)
+            append(&s, row, 2 + trained + p, cell, &cell->peers[p], bits);
     }
     if (s.rows == 1)
         return;
     snprintf(s.cell[0][0], CELL, "%s", list);
     snprintf(s.cell[0][1], CELL, "Swage");
-    for (int p = 0; p < SWG__CODEC_PEERS; p++)
-        snprintf(s.cell[0][2 + p], CELL, "%s", swg__codec_peer_name(p));
-    s.columns = !beside ? 2 : 2 + (table == SWG__CODEC_FIELDS ? SWG__CODEC_PEERS : SWG__CODEC_ZFP_EQUAL);
+    const int peers = !beside ? 0 : table == SWG__CODEC_FIELDS ? SWG__CODEC_PEERS : SWG__CODEC_ZFP_EQUAL;
+    s.columns = 2 + trained + peers;
+    for (int p = 0; p < peers; p++)
+        snprintf(s.cell[0][2 + trained + p], CELL, "%s", swg__codec_peer_name(p));
+    if (trained)
+        snprintf(s.cell[0][2], CELL, "Swage, model of the other half");
     heading(about[table].title, markdown, text);
     if (b->standin[table])
         swg__text_puts(text, "The data are absent: this is one of the samples, and no target is judged by it.\n\n");
@@ -413,6 +421,9 @@ char *swg__codec_json(const swg__codec_bench *b) {
         add_number(o, "values", (double)cell->values);
         add_number(o, "bytes_raw", (double)cell->raw);
         add_result(o, "swage", cell, &cell->ours);
+        add_result(o, "swage, model of the other half", cell, &cell->trained);
+        if (cell->trained.bytes)
+            add_number(o, "model_bytes", (double)cell->model_bytes);
         for (int p = 0; p < SWG__CODEC_PEERS; p++)
             add_result(o, swg__codec_peer_name(p), cell, &cell->peers[p]);
     }

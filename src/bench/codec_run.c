@@ -47,6 +47,8 @@ typedef struct input {
     const char *name;
     double range;           /* of the whole field; 0: the array's own */
     bool extra;
+    void *other;            /* the other half of the blocks, of the same extents; NULL: these are no blocks */
+    const char *variant;    /* NULL: "" */
 } input;
 typedef swg_status (*visit_fn)(run *r, const input *in, void *arg);
 
@@ -103,18 +105,26 @@ static bool in_blocks(const char *name) {
     return false;
 }
 
-static swg_status as_blocks(run *r, input *in) {
-    in->range = swg__codec_range(&in->array);
-    return swg__codec_cut_blocks(r->b, &in->array, 5);
+enum { BLOCK_EDGE = 5, LARGER_EDGE = 7 }; /* the larger ones are shown only */
+
+/* Visits the field in `in` as blocks of an edge. */
+static swg_status as_blocks(run *r, const input *in, int64_t edge, visit_fn visit, void *arg) {
+    input blocks = *in;
+    blocks.range = swg__codec_range(&in->array);
+    blocks.extra = edge != BLOCK_EDGE;
+    blocks.variant = blocks.extra ? "7^3" : NULL;
+    swg_status status = swg__codec_cut_blocks(r->b, &blocks.array, edge, &blocks.other);
+    if (status == SWG_OK)
+        status = visit(r, &blocks, arg);
+    swg__free(r->b->ctx, blocks.other);
+    return status;
 }
 
 typedef struct cut { visit_fn visit; void *arg; } cut;
 
 static swg_status visit_cut(run *r, const input *in, void *arg) {
     const cut *c = arg;
-    input blocks = *in;
-    SWG__TRY(as_blocks(r, &blocks));
-    return c->visit(r, &blocks, c->arg);
+    return as_blocks(r, in, BLOCK_EDGE, c->visit, c->arg);
 }
 
 static swg_status each_field(run *r, swg__codec_table table, visit_fn visit, void *arg) {
@@ -125,10 +135,14 @@ static swg_status each_field(run *r, swg__codec_table table, visit_fn visit, voi
         if (!has_field(r, field) || (table == SWG__CODEC_BLOCKS && !in_blocks(field->name)))
             continue;
         SWG__TRY(swg__codec_field_read(r->b, field, &in.array));
-        if (table == SWG__CODEC_BLOCKS)
-            SWG__TRY(as_blocks(r, &in));
-        SWG__TRY(visit(r, &in, arg));
         seen++;
+        if (table != SWG__CODEC_BLOCKS) {
+            SWG__TRY(visit(r, &in, arg));
+            continue;
+        }
+        SWG__TRY(as_blocks(r, &in, BLOCK_EDGE, visit, arg));
+        SWG__TRY(swg__codec_field_read(r->b, field, &in.array)); /* its place was taken by the blocks */
+        SWG__TRY(as_blocks(r, &in, LARGER_EDGE, visit, arg));
     }
     r->b->standin[table] = !seen;
     if (seen)
@@ -218,7 +232,13 @@ static swg_status measure_input(run *r, const input *in, void *arg) {
         how.opts.model = u->file ? r->predictor : r->set;
         how.member = u->file ? swg_swz_find(u->file, NULL, in->name) : 0;
         snprintf(cell.data, sizeof cell.data, "%s", in->name);
+        snprintf(cell.variant, sizeof cell.variant, "%s", in->variant ? in->variant : "");
         SWG__TRY(swg__codec_measure(r->b, &in->array, &how, cell));
+        if (in->other && !(r->b->opts.without >> SWG_MODE_BLOCKS & 1)) {
+            swg_codec_array other = in->array;
+            other.data = in->other;
+            SWG__TRY(swg__codec_trained(r->b, &in->array, &other, &how.opts, "blocks", r->folder, &r->b->cells[r->b->cell_count - 1]));
+        }
     }
     return SWG_OK;
 }

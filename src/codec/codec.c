@@ -4,7 +4,7 @@
 #include "powers.h"
 
 const char *swg_codec_mode_name(swg_codec_mode mode) {
-    static const char *const names[SWG_MODE_COUNT] = {"constant", "level", "stencil", "network", "planes", "stored", "poly", "interpolation", "mlp"};
+    static const char *const names[SWG_MODE_COUNT] = {"constant", "level", "stencil", "network", "planes", "stored", "poly", "interpolation", "mlp", "blocks"};
     return (size_t)mode < SWG_MODE_COUNT ? names[mode] : "?";
 }
 

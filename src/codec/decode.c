@@ -1,6 +1,7 @@
 /* decode.c - one record back to the values of its chunk.
  * In: a record whose frame and checksum were checked. Out: dense values, or the reason why not; nothing in it is trusted.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "block.h"
 #include "context.h"
 #include "interp.h"
 #include "kinds.h"
@@ -63,7 +64,7 @@ static const char *decode_mode(const swg__chunk *chunk, const swg_codec_model *m
     case SWG__MODE_C: why = decode_constant(chunk, record); break;
     case SWG__MODE_W: why = swg__stencil_decode(chunk, NULL, record); break;
     case SWG__MODE_G: why = swg__interp_decode(chunk, record); break;
-    case SWG__MODE_B: why = "model is not in the file"; break;
+    case SWG__MODE_B: why = head->submode == 0 ? swg__block_decode(chunk, NULL, record) : "model is not in the file"; break;
     case SWG__MODE_P: why = swg__poly_decode(chunk, &swg__poly_built_in, record); break;
     default:
         if (head->submode == 1) {

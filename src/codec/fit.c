@@ -9,6 +9,8 @@ const swg__trainer swg__trainers[] = {
     {"law", SWG__KIND_LAW, swg__fit_law, true, false, "scales of the polynomial mode's coefficients"},
     {"causal", SWG__KIND_CAUSAL, swg__fit_causal, false, true, "a stencil corrected by a small network, 28-16-8-2 (mode W-MLP); ten seconds each, where asked for by name"},
     {"causal-deep", SWG__KIND_CAUSAL, swg__fit_causal_deep, false, true, "the same with 28-64-32-2; half a minute each"},
+    {"blocks", SWG__KIND_BLOCK_CAUSAL, swg__fit_block_causal, false, false, "variances of differences inside isolated blocks, by displacement"},
+    {"blocks", SWG__KIND_BLOCK_CAUSAL, swg__fit_block_pairs, false, false, "the same, of each pair of positions"},
 };
 const int swg__trainer_count = sizeof swg__trainers / sizeof swg__trainers[0];
 

@@ -19,7 +19,7 @@ typedef struct swg__fit_opts {
 typedef swg_status swg__fit_fn(swg_context *ctx, const swg_codec_array *arrays, int64_t count, const swg_codec_opts *bound,
                                const swg__fit_opts *opts, swg__text *blob);
 
-swg__fit_fn swg__fit_stencil, swg__fit_law, swg__fit_causal, swg__fit_causal_deep;
+swg__fit_fn swg__fit_stencil, swg__fit_law, swg__fit_causal, swg__fit_causal_deep, swg__fit_block_causal, swg__fit_block_pairs;
 
 /* ---- the table: `swage train codec/NAME` and `swage compress --train=NAME` run all rows of a name ---- */
 

@@ -121,6 +121,10 @@ typedef struct swg__codec_kernels {
      * looked at again; then u, size, e and *worst mean nothing. e: written up to SWG__INTERP_SLACK elements behind the n-th. */
     bool (*interp_code)(const double *x, const int32_t *guess, int64_t n, const swg__grid *grid, double first, int shift, int32_t *e,
                         int32_t *u, uint16_t *size, double *worst);
+
+    /* Mode B-causal (block.h): out[i] = sum w_k row[k][i] / 2^13, nearest, ties to even, limited to +-2^25, for i < n, n a multiple of 8.
+     * Exact: sums of magnitudes below 2^50. */
+    void (*block_sums)(const int32_t *const *row, const int32_t *w, int64_t rows, int64_t n, int32_t *out);
 } swg__codec_kernels;
 
 /* The table for an instruction set this build has and this machine can run (ctx->isa is one). */

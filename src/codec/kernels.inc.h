@@ -407,6 +407,25 @@ static void product(const float *a, int64_t stride, const float *b, const float 
 }
 
 
+/* ---- mode B-causal ---- */
+
+/* In f64, where every product and sum is a whole number. */
+static void block_sums(const int32_t *const *row, const int32_t *w, int64_t rows, int64_t n, int32_t *out) {
+    const vf64 most = broadcast(1 << 25);
+    for (int64_t i = 0; i < n; i += LANES) {
+        vf64 sum = {0};
+        for (int64_t k = 0; k < rows; k++) {
+            vi32h v;
+            memcpy(&v, row[k] + i, sizeof v);
+            sum += __builtin_convertvector(v, vf64) * (double)w[k];
+        }
+        sum *= 1.0 / 8192;
+        sum = choose(sum > most, most, sum);
+        sum = choose(sum < -most, -most, sum);
+        store_32(out + i, sum + ROUNDER);
+    }
+}
+
 #include "codec/interp_kernels.inc.h"
 #include "codec/poly_kernels.inc.h"
 
@@ -438,4 +457,5 @@ const swg__codec_kernels KERNELS = {
     .interp_wide = interp_wide,
     .interp_place = interp_place,
     .interp_code = interp_code,
+    .block_sums = block_sums,
 };

@@ -1,6 +1,7 @@
 /* plain.c - the competition between the modes that need no network: constant, stencil, byte planes, stored.
  * In: one chunk. Out: the shortest draft; mode R0 where nothing is shorter.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "block.h"
 #include "encode.h"
 #include "estimate.h"
 #include "interp.h"
@@ -60,6 +61,16 @@ static swg_status compete(const swg__chunk *chunk, swg__choice choice, size_t st
         status = swg__poly_encode(chunk, &swg__poly_built_in, without, shortest, &poly, &better);
         better = status == SWG_OK && better && (!coded || swg__draft_bytes(&poly) < swg__draft_bytes(draft));
         replace(draft, &poly, better);
+        coded = coded || better;
+    }
+    shortest = (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);
+    if (status == SWG_OK && !(without >> SWG_MODE_BLOCKS & 1)) {
+        swg__draft blocks;
+        bool better = false;
+        swg__draft_init(&blocks, chunk->ctx);
+        status = swg__block_encode(chunk, NULL, shortest, &blocks, &better);
+        better = status == SWG_OK && better && (!coded || swg__draft_bytes(&blocks) < swg__draft_bytes(draft));
+        replace(draft, &blocks, better);
         coded = coded || better;
     }
     shortest = (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);

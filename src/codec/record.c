@@ -78,7 +78,7 @@ uint32_t swg__record_refer(uint8_t *record, size_t bytes, uint16_t model_ref) {
 
 /* Submodes of each mode, and how many of them this version decodes: bit i is submode i. */
 static const struct { uint8_t known, decoded; } submodes[] = {
-    [SWG__MODE_C] = {3, 3}, [SWG__MODE_W] = {3, 3}, [SWG__MODE_G] = {1, 1}, [SWG__MODE_B] = {7, 4},
+    [SWG__MODE_C] = {3, 3}, [SWG__MODE_W] = {3, 3}, [SWG__MODE_G] = {1, 1}, [SWG__MODE_B] = {7, 5},
     [SWG__MODE_T] = {1, 0}, [SWG__MODE_R] = {7, 3}, [SWG__MODE_P] = {1, 1},
 };
 
@@ -154,6 +154,7 @@ swg_codec_mode swg__mode_of(uint8_t mode, uint8_t submode) {
         [SWG_MODE_NETWORK] = {SWG__MODE_B, 2},  [SWG_MODE_PLANES] = {SWG__MODE_R, 1}, [SWG_MODE_STORED] = {SWG__MODE_R, 0},
         [SWG_MODE_POLY] = {SWG__MODE_P, 0},        [SWG_MODE_INTERPOLATION] = {SWG__MODE_G, 0},
         [SWG_MODE_MLP] = {SWG__MODE_W, 1},
+        [SWG_MODE_BLOCKS] = {SWG__MODE_B, 0},
     };
     int i = 0;
     while (i < SWG_MODE_COUNT && (codes[i].mode != mode || codes[i].submode != submode))

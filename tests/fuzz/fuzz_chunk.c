@@ -78,7 +78,7 @@ static void put_models(swg__text *out) {
 /* Number of the model that suits the record's mode. */
 static uint16_t model_of(const swg__record_head *head) {
     if (head->mode == SWG__MODE_B)
-        return 0;
+        return head->submode ? 0 : SWG__NO_MODEL;
     return head->mode == SWG__MODE_W && !(head->flags & SWG__FLAG_LOCAL) ? 1 : SWG__NO_MODEL;
 }
 

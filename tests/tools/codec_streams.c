@@ -46,6 +46,7 @@ typedef struct stream_case {
 #define STENCIL_OFF (1u << SWG_MODE_STENCIL)
 #define INTERP_ONLY (~(1u << SWG_MODE_INTERPOLATION))
 #define OTHERS_OFF (STENCIL_OFF | PLANES_OFF)
+#define BLOCKS_ONLY (~(1u << SWG_MODE_BLOCKS))
 #define LOSSLESS .opts = {.bound = SWG_BOUND_LOSSLESS}
 #define ABS(v) .opts = {.bound = SWG_BOUND_ABS, .value = (v)}
 #define REL(v) .opts = {.bound = SWG_BOUND_REL, .value = (v)}
@@ -119,6 +120,11 @@ static const stream_case cases[] = {
     {"interpolation_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}},
     {"interpolation_f64_2d", SWG_ELEMENT_F64, SMOOTH, CLEAN, {60, 50}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF}},
     {"interpolation_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {16, 17, 18}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = STENCIL_OFF | PLANES_OFF, .fill = SWG_FILL_VALUE}},
+    /* mode B-causal */
+    {"blocks_f32", SWG_ELEMENT_F32, SMOOTH, CLEAN, {40, 5, 5, 5}, .opts = {.bound = SWG_BOUND_ABS, .value = 8, .without = BLOCKS_ONLY}, .blocks = true},
+    {"blocks_f64_specials", SWG_ELEMENT_F64, SMOOTH, SPECIALS, {60, 3, 3, 3}, .opts = {.bound = SWG_BOUND_ABS, .value = 1, .without = BLOCKS_ONLY, .fill = SWG_FILL_NONE}, .blocks = true},
+    {"blocks_f32_fill", SWG_ELEMENT_F32, SMOOTH, HOLES, {20, 4, 4, 4}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = BLOCKS_ONLY, .fill = SWG_FILL_VALUE}, .blocks = true},
+    {"blocks_f32_groups", SWG_ELEMENT_F32, SMOOTH, CLEAN, {270, 3, 3, 3}, .opts = {.bound = SWG_BOUND_ABS, .value = 20, .without = BLOCKS_ONLY}, .blocks = true},
     /* mode B-SWAE */
     {"network_f32_grid", SWG_ELEMENT_F32, SMOOTH, CLEAN, {11, 12, 13}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .model = NETWORK},
     {"network_f64_blocks", SWG_ELEMENT_F64, SMOOTH, CLEAN, {20, 5, 5, 5}, .opts = {.bound = SWG_BOUND_ABS, .value = 2, .without = STENCIL_OFF | PLANES_OFF}, .blocks = true, .model = NETWORK},
@@ -335,6 +341,8 @@ static int encode_case(swg_context *ctx, const stream_case *c, swg_codec_model *
     o.model = model[c->model];
     if (strncmp(c->name, "poly", 4) != 0) /* a name says which mode the case is about */
         o.without |= 1u << SWG_MODE_POLY;
+    if (strncmp(c->name, "blocks", 6) != 0)
+        o.without |= 1u << SWG_MODE_BLOCKS;
     o.without |= strncmp(c->name, "interp", 6) != 0 ? 1u << SWG_MODE_INTERPOLATION : 1u << SWG_MODE_POLY;
     return (c->train ? compress_trained(ctx, &a, &o, c->train, out, stats) : swg_codec_compress(ctx, &a, &o, out, stats)) == SWG_OK ? 0 : complain(ctx, c->name, "compress");
 }

@@ -49,7 +49,7 @@ static void members_and_network(void **state) {
         swg_codec_stats stats;
         snprintf(source, sizeof source, "t%d.h5", i / 2);
         fill_blocks(x, (uint64_t)i + 1);
-        assert_ok(ctx, swg_codec_writer_add(w, source, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 0.02, .name = i & 1 ? "U_CHI" : "U_K", .without = 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION}, &stats));
+        assert_ok(ctx, swg_codec_writer_add(w, source, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 0.02, .name = i & 1 ? "U_CHI" : "U_K", .without = 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION | 1u << SWG_MODE_BLOCKS}, &stats));
         sum += stats.bytes_out;
     }
     int32_t whole[4] = {1, 2, 3, 4};

@@ -295,7 +295,7 @@ static void network_wins_and_pays(void **state) {
     float *x = malloc((size_t)BLOCKS * 125 * sizeof *x);
     fill_blocks(x, BLOCKS, 5, 5);
     swg_codec_array a = {.type = SWG_ELEMENT_F32, .layout = SWG_CODEC_BLOCKS, .ndim = 4, .dims = {BLOCKS, 5, 5, 5}, .data = x};
-    swg_codec_opts o = {.bound = SWG_BOUND_REL, .value = 1e-2, .model = f.model, .without = 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION};
+    swg_codec_opts o = {.bound = SWG_BOUND_REL, .value = 1e-2, .model = f.model, .without = 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION | 1u << SWG_MODE_BLOCKS};
     size_t networked = round_trip(ctx, &a, &o, &with);
     o.model = NULL;
     size_t plain = round_trip(ctx, &a, &o, &without);
@@ -308,7 +308,7 @@ static void network_wins_and_pays(void **state) {
 
 /* A round trip with the network in the file even if it does not pay for itself; returns the chunks that use it. */
 static int64_t forced_round_trip(swg_context *ctx, const swg_codec_array *a, double eb, const swg_codec_model *model) {
-    const swg_codec_opts o = {.bound = SWG_BOUND_ABS, .value = eb, .model = model, .without = 1u << SWG_MODE_STENCIL | 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION};
+    const swg_codec_opts o = {.bound = SWG_BOUND_ABS, .value = eb, .model = model, .without = 1u << SWG_MODE_STENCIL | 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION | 1u << SWG_MODE_BLOCKS};
     swg__encoded coded;
     swg_codec_stats stats;
     swg_codec_gap gap;
