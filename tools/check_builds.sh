@@ -58,7 +58,7 @@ build() {
             failures=$((failures + 1))
             return
         fi
-        hashes=$(sed 's/^[a-z0-9]* //' "$work/$name.out" | sort -u)
+        hashes=$(sed 's/^[a-z0-9_]* //' "$work/$name.out" | sort -u)
         eval "reference=\${reference_$command:-}"
         [ -n "$reference" ] || eval "reference_$command=\$hashes reference=\$hashes"
         if [ "$hashes" = "$reference" ]; then
