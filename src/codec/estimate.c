@@ -2,6 +2,7 @@
  * one only where that came out longer than the other promised.
  * In: one chunk. Out: a draft. The choice depends on the chunk alone.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "block.h"
 #include "estimate.h"
 #include "interp.h"
 #include "poly.h"
@@ -132,7 +133,7 @@ static swg_status estimate(contest *c) {
     if (k[POLY].bytes < INT64_MAX && poly > least / 3)
         SWG__TRY(swg__poly_mirrored(chunk, c->without, &share));
     c->saving = swg__poly_octants(chunk->extent) ? (share > 0.25 ? 3 : 1) : 1 / (1 - 0.95 * share);
-    if (share > 0 && hope(c, POLY) > 0.8 * least) /* a promise of less is not worth the time */
+    if (share > 0 && hope(c, POLY) > 0.9 * least) /* a promise of less is not worth the time */
         c->saving = 1;
     /* The middle has more borders than the whole, which costs the interpolation most. */
     const bool slices = chunk->extent[1] * chunk->extent[2] * chunk->extent[3] < 4096;
@@ -162,7 +163,11 @@ swg_status swg__compete_sampled(const swg__chunk *chunk, uint32_t without, size_
     for (int i = 0; i < CANDIDATES; i++)
         c.candidate[i].bytes = INT64_MAX;
     swg_status status = estimate(&c);
-    int64_t best = (int64_t)stored;
+    int64_t best = least_of(&c) + least_of(&c) / 4;
+    best = best < (int64_t)stored ? best : (int64_t)stored;
+    if (status == SWG_OK && tries(&c, SWG_MODE_BLOCKS)) /* has no estimate, but is quick to give up */
+        status = swg__block_encode(chunk, NULL, best, draft, any);
+    best = *any && swg__draft_bytes(draft) < stored ? (int64_t)swg__draft_bytes(draft) : (int64_t)stored;
     for (int round = 0; round < CANDIDATES && status == SWG_OK; round++) {
         int next = -1;
         for (int i = 0; i < CANDIDATES; i++)

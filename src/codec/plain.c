@@ -31,9 +31,25 @@ static void replace(swg__draft *best, swg__draft *other, bool better) {
 
 enum { SMALL = 1 << 13 }; /* values; of fewer, samples say too little and coding costs little */
 
+/* Isolated blocks by each other's statistics, if that is shorter than what the draft holds (*coded) or `stored` bytes. */
+static swg_status try_blocks(const swg__chunk *chunk, uint32_t without, size_t stored, swg__draft *draft, bool *coded) {
+    const int64_t shortest = (int64_t)(*coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);
+    swg__draft blocks;
+    bool better = false;
+    if (without >> SWG_MODE_BLOCKS & 1)
+        return SWG_OK;
+    swg__draft_init(&blocks, chunk->ctx);
+    swg_status status = swg__block_encode(chunk, NULL, shortest, &blocks, &better);
+    better = status == SWG_OK && better && (!*coded || swg__draft_bytes(&blocks) < swg__draft_bytes(draft));
+    replace(draft, &blocks, better);
+    *coded = *coded || better;
+    return status;
+}
+
 /* The shortest of the modes that predict; *coded false: none is shorter than `stored` bytes. */
 static swg_status compete(const swg__chunk *chunk, swg__choice choice, size_t stored, swg__draft *draft, bool *any) {
-    const uint32_t without = choice.without | (choice.effort < SWG__EFFORT_SAMPLE ? 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION : 0);
+    const uint32_t slow = 1u << SWG_MODE_POLY | 1u << SWG_MODE_INTERPOLATION | 1u << SWG_MODE_BLOCKS;
+    const uint32_t without = choice.without | (choice.effort < SWG__EFFORT_SAMPLE ? slow : 0);
     if (choice.effort < SWG__EFFORT_MOST && chunk->count > SMALL)
         return swg__compete_sampled(chunk, without, stored, draft, any);
     const size_t raw = (size_t)chunk->count * (size_t)swg_element_bytes(chunk->grid.type);
@@ -63,16 +79,8 @@ static swg_status compete(const swg__chunk *chunk, swg__choice choice, size_t st
         replace(draft, &poly, better);
         coded = coded || better;
     }
-    shortest = (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);
-    if (status == SWG_OK && !(without >> SWG_MODE_BLOCKS & 1)) {
-        swg__draft blocks;
-        bool better = false;
-        swg__draft_init(&blocks, chunk->ctx);
-        status = swg__block_encode(chunk, NULL, shortest, &blocks, &better);
-        better = status == SWG_OK && better && (!coded || swg__draft_bytes(&blocks) < swg__draft_bytes(draft));
-        replace(draft, &blocks, better);
-        coded = coded || better;
-    }
+    if (status == SWG_OK)
+        status = try_blocks(chunk, without, stored, draft, &coded);
     shortest = (int64_t)(coded && swg__draft_bytes(draft) < stored ? swg__draft_bytes(draft) : stored);
     /* A small part of a chunk has more borders: it promises too little by about a tenth. */
     if (status == SWG_OK && loose - loose / 10 < shortest + 1000) {
