@@ -4,7 +4,7 @@
 JOBS ?= $(shell nproc)
 CONFIGURE = cmake --preset
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-slow test-asan test-tsan test-clang fuzz bench bench-peers bench-codec docs-codec install clean
+.PHONY: deps build demo test test-slow test-asan test-tsan test-clang fuzz fuzz-afl bench bench-peers bench-codec docs-codec install clean
 
 deps:
 	@sh tools/deps.sh
@@ -41,11 +41,16 @@ test-clang: deps
 test-slow: build
 	@ctest --test-dir build -L slow --output-on-failure
 
-# Two minutes of each fuzz target (needs clang).
+# Two minutes of each fuzz target (needs clang), and the same with AFL++ (needs afl++).
 fuzz: deps
-	@$(CONFIGURE) fuzz > /dev/null && cmake --build --preset fuzz -j $(JOBS) -- --no-print-directory --quiet
+	@$(CONFIGURE) fuzz > /dev/null && cmake --build --preset fuzz -j $(JOBS) --target fuzzers -- --no-print-directory --quiet
 	@for t in build-fuzz/fuzz_*; do [ -x $$t ] && mkdir -p build-fuzz/work/$$(basename $$t) && \
 	    $$t -max_total_time=$${SECONDS_EACH:-120} build-fuzz/work/$$(basename $$t) tests/fuzz/corpus/$$(basename $$t) || exit 1; done
+
+fuzz-afl: deps
+	@command -v afl-clang-fast > /dev/null || { echo "AFL++ is not there: apt-get install afl++"; exit 1; }
+	@export AFL_QUIET=1; $(CONFIGURE) afl > /dev/null && cmake --build --preset afl -j $(JOBS) --target fuzzers -- --no-print-directory --quiet
+	@sh tools/fuzz-afl.sh build-afl tests/fuzz/corpus $${SECONDS_EACH:-120}
 
 bench: build
 	@build/swage bench --output build/bench.json
@@ -71,4 +76,4 @@ install: build
 	@cmake --install build
 
 clean:
-	@rm -rf build build-debug build-clang build-asan build-tsan build-fuzz demo
+	@rm -rf build build-debug build-clang build-asan build-tsan build-fuzz build-afl demo

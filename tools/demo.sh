@@ -24,7 +24,7 @@ echo "== decompress, and check every restored value against the original files"
 
 echo
 echo "== what each way of coding reaches alone (the default takes the shortest, chunk by chunk)"
-modes="poly interpolation stencil network planes"
+modes="poly interpolation stencil blocks network planes"
 for alone in $modes; do
     others=$(for mode in $modes; do [ "$mode" = "$alone" ] || printf '%s,' "$mode"; done)
     "$swage" compress samples/bssn -e "$bound" -m "$out/run" --without "${others%,}" -o "$out/alone.swz" --json > "$out/alone.json"

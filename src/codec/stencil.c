@@ -328,10 +328,11 @@ static swg_status training_open(const swg__chunk *chunk, const levels *l, int64_
 }
 
 bool swg__training_wide(const swg__training *t) {
-    for (int64_t i = 0; i < t->count * (SWG__TAPS - 1); i++)
-        if (t->d[i] < -8192 || t->d[i] > 8191)
-            return true;
-    return false;
+    const int64_t count = t->count * (SWG__TAPS - 1);
+    int64_t outside = 0; /* of the width of a double, so that the loop is done with vectors */
+    for (int64_t i = 0; i < count; i++)
+        outside |= (t->d[i] < -8192) | (t->d[i] > 8191);
+    return outside != 0;
 }
 
 /* Buckets for the weights at hand; the estimated bytes of the whole chunk. */
@@ -617,7 +618,7 @@ static swg_status prepare(swg__stencil_plan *p, int64_t *bytes) {
     p->model.wide = l->full.data != NULL;
     SWG__TRY(training_open(chunk, l, SAMPLES, &p->training));
     SWG__TRY(swg__stencil_weights(chunk->ctx, chunk->kernels, &p->training, p->model.w));
-    p->model.wide = p->model.wide || swg__training_wide(&p->training);
+    p->model.wide = p->model.wide || (l->extent.highest - l->extent.lowest > 8191 && swg__training_wide(&p->training));
     *bytes = finish_training(chunk, l, &p->training, &p->model);
     return SWG_OK;
 }
