@@ -492,7 +492,14 @@ static void malformed_records(void **state) {
         record.stream[SWG__PARAM].bytes = cut;
         assert_non_null(decode(&s, NULL, &record, out));
     }
+    swg__variogram trained;
+    assert_ok(ctx, swg__variogram_open(ctx, 3, false, &trained));
     swg__record record = good;
+    record.stream[SWG__PARAM] = (swg__span){0};
+    record.head.flags &= (uint16_t)~SWG__FLAG_LOCAL;
+    assert_string_equal(decode(&s, &trained, &record, out), "streams of mode B are missing");
+    swg__variogram_close(&trained);
+    record = good;
     record.stream[SWG__RANS].bytes -= 2;
     assert_non_null(decode(&s, NULL, &record, out));
     record = good;
