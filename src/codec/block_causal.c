@@ -495,7 +495,7 @@ const char *swg__block_decode(const swg__chunk *chunk, const swg__variogram *tra
     if (!d)
         return swg__why_memory;
     d->chunk = chunk;
-    const char *why = !record->stream[SWG__RANS].data ? "streams of mode B are missing"
+    const char *why = !record->stream[SWG__RANS].data || !record->stream[SWG__PARAM].data ? "streams of mode B are missing"
                       : !swg__block_edge(chunk) || record->head.sub_shift != 4 ? "mode B-causal needs blocks on a float grid with sub-grid bits" : NULL;
     if (!why)
         why = read_param(d, trained, record);

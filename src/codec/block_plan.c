@@ -124,12 +124,12 @@ static int64_t squared(int a, int b, int edge) {
 static int64_t limited(int64_t v, int64_t most) { return v > most ? most : v < -most ? -most : v; }
 
 static int64_t root(int64_t v) {
-    int64_t r = (int64_t)sqrt((double)v); /* a guess: what follows makes it the floor whatever sqrt returned */
-    while (r * r > v)
+    uint64_t r = (uint64_t)sqrt((double)v), square = (uint64_t)v; /* a guess: what follows makes it the floor whatever sqrt returned */
+    while (r * r > square)
         r--;
-    while ((r + 1) * (r + 1) <= v)
+    while ((r + 1) * (r + 1) <= square) /* at most (2^31.5 + 1)^2, beyond 63 bits but not 64 */
         r++;
-    return r;
+    return (int64_t)r;
 }
 
 /* Sums wrap: for tables that are no variogram the result means nothing, but it is the same everywhere. */
@@ -222,7 +222,8 @@ swg_status swg__block_plan_open(const swg__variogram *v, int scale, swg__block_p
     static const int64_t quarter[4] = {65536, 77936, 92682, 110218}; /* 2^(16 + i/4) */
     *plan = (swg__block_plan){.ctx = v->ctx, .edge = v->edge, .count = v->edge * v->edge * v->edge};
     equations *s = swg__calloc(v->ctx, 1, sizeof *s);
-    uint32_t *gamma = swg__alloc(v->ctx, (size_t)plan->count * (size_t)plan->count * sizeof *gamma);
+    const size_t cells = (size_t)plan->count * (size_t)plan->count;
+    uint32_t *gamma = swg__alloc(v->ctx, cells * sizeof *gamma);
     int64_t *distance = swg__alloc(v->ctx, (size_t)plan->count * sizeof *distance);
     plan->rank = swg__calloc(v->ctx, (size_t)plan->count, sizeof *plan->rank);
     if (!s || !gamma || !distance || !plan->rank) {
@@ -230,7 +231,7 @@ swg_status swg__block_plan_open(const swg__variogram *v, int scale, swg__block_p
         swg__free(v->ctx, gamma);
         swg__free(v->ctx, s);
         swg__block_plan_close(plan);
-        return swg__fail_memory(v->ctx, (size_t)v->count * sizeof *plan->rank, "predictors of blocks");
+        return swg__fail_memory(v->ctx, cells * sizeof *gamma, "predictors of blocks");
     }
     make_order(plan);
     for (int a = 0; a < plan->count; a++)

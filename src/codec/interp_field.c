@@ -68,7 +68,6 @@ static int64_t slices_of(const swg__interp_field *f) { return f->chunk->extent[0
 
 /* Extents of a level. Returns its elements. */
 static int64_t measure(swg__interp_field *f, int level) {
-    int64_t phases = 1;
     f->level = level;
     f->stride = (int64_t)1 << (f->levels - 1 - level);
     for (int a = 0; a < 3; a++) {
@@ -76,13 +75,15 @@ static int64_t measure(swg__interp_field *f, int level) {
         const bool on = f->axes >> a & 1;
         f->even[a] = on ? (points + 1) / 2 : n;
         f->odd[a] = on ? points / 2 : 0;
-        phases *= on ? 2 : 1;
     }
     f->pitch = f->even[2] + (f->axes & 4 ? BEFORE + BEHIND : 0);
     f->rows = slices_of(f) * f->even[0] * f->even[1];
-    for (int odd = 0, number = 0; odd < 8; odd++)
-        if (!(odd & ~f->axes))
-            f->start[odd] = f->rows * f->pitch * number++ + (f->axes & 4 ? BEFORE : 0);
+    int64_t phases = 0;
+    for (int odd = 0; odd < 8; odd++) { /* phases without points, as along an axis of one, take no room */
+        const bool any = (!(odd & 1) || f->odd[0]) && (!(odd & 2) || f->odd[1]) && (!(odd & 4) || f->odd[2]);
+        f->start[odd] = (any ? f->rows * f->pitch * phases : 0) + (f->axes & 4 ? BEFORE : 0);
+        phases += any;
+    }
     return phases * f->rows * f->pitch + SWG__INTERP_SLACK;
 }
 

@@ -23,6 +23,8 @@ static const char *decode_chunk(const swg_swz *swz, const swg__member *m, int64_
     if (!why && (record.head.crc != e.crc || record.head.mode != e.mode || record.head.submode != e.submode ||
                  record.head.flags != e.flags || memcmp(&record.head.max_ratio, &e.max_ratio, sizeof e.max_ratio) != 0))
         why = "record differs from its index entry";
+    if (!why && record.head.model_ref != SWG__NO_MODEL && record.head.model_ref >= m->header.n_models)
+        why = "model is not in the file"; /* nor one of those of the collection that its header counts */
     if (!why)
         why = swg__record_decode(chunk, m->own ? m->own : m->header.incompat & SWG__INCOMPAT_ENCLOSED ? swz->shared : NULL, &record);
     swg__piece_free(swz->input, &piece);
@@ -156,7 +158,7 @@ static void read_one(void *arg, int64_t task, int worker) {
 static swg_status fail_chunk(const swg_swz *swz, const swg__member *m, int64_t index, const char *why) {
     swg_status status = why == swg__why_memory ? SWG_ENOMEM : why == swg__why_io ? SWG_EIO :
                         why == swg__why_unsupported ? SWG_EUNSUPPORTED : SWG_ECORRUPT;
-    return swg__fail(swz->ctx, status, "%s%s%schunk %lld: %s", m->source, *m->source ? " " : "", *m->name ? m->name : "", (long long)index, why);
+    return swg__fail(swz->ctx, status, "%s%s%s%schunk %lld: %s", m->source, *m->source ? " " : "", m->name, *m->name ? " " : "", (long long)index, why);
 }
 
 /* Chunks of all parts in parallel. damaged: of each part whether a chunk could not be decoded; may be NULL. */

@@ -727,6 +727,15 @@ static int64_t most_points(int64_t nz, int64_t ny, int64_t nx) {
     return (rows < ny ? rows : ny) * (planes < nz ? planes : nz);
 }
 
+/* Planes kept, a power of two less one: when plane z + planes begins, plane z + 2, the last to look at z, has ended. */
+static int64_t planes_kept(int64_t nz, int64_t ny, int64_t nx) {
+    const int64_t busy = (nx - 1 + 3 * (ny - 1)) / 7 + 3;
+    int64_t planes = 1;
+    while (planes < busy && planes < nz)
+        planes *= 2;
+    return planes - 1;
+}
+
 /* All slices with levels of one width. Stores the values slice by slice. */
 static const char *decode_width(const swg__chunk *chunk, const swg__record *record, const swg__stencil *model, bool full) {
     const int64_t nz = chunk->extent[1], ny = chunk->extent[2], nx = chunk->extent[3], slice = nz * ny * nx;
@@ -737,7 +746,8 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
                                      stream[SWG__RAW].bytes);
     if (why)
         return why;
-    void *cells = swg__calloc(chunk->ctx, (size_t)nz * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
+    const int64_t turn = planes_kept(nz, ny, nx);
+    void *cells = swg__calloc(chunk->ctx, (size_t)(turn < nz ? turn + 1 : nz) * RING * (size_t)(ny + 4) + SWG__TAP_SLACK, size);
     void *u = swg__alloc(chunk->ctx, (size_t)slice * size);
     const size_t room = front + SLACK;
     int64_t *guess = swg__calloc(chunk->ctx, 2 * room, sizeof *guess), *row = swg__alloc(chunk->ctx, (size_t)nx * sizeof *row);
@@ -745,8 +755,8 @@ static const char *decode_width(const swg__chunk *chunk, const swg__record *reco
     int32_t *gathered = swg__calloc(chunk->ctx, SWG__TAPS * (GATHER + SLACK), sizeof *gathered);
     fronts at = {.gathered = gathered, .guess = guess, .e = guess + room, .bucket = bytes, .before = bytes + room, .masked = bytes + 2 * room,
                  .phase = (int8_t *)bytes + 3 * room};
-    rings_short brief = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? NULL : cells};
-    rings_long whole = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .data = full ? cells : NULL};
+    rings_short brief = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .turn = turn, .data = full ? NULL : cells};
+    rings_long whole = {.nz = nz, .ny = ny, .nx = nx, .width = ny + 4, .turn = turn, .data = full ? cells : NULL};
     bool opened = batch_open(chunk->ctx, model, (int64_t)front, &at.points) == SWG_OK;
     why = cells && u && opened && guess && gathered && bytes && row ? NULL : swg__why_memory;
     offsets_short(&brief);

@@ -217,16 +217,18 @@ static int64_t NAME(sample)(const NAME(field) *f, const uint8_t *mask, int64_t s
 }
 
 /* ---- decoder: the points of a front are computed together, so they lie together: per plane z a ring of RING fronts of the
- *      plane's own time s = x + 3y, in each the values by y; borders are copies two deep. The oldest value read is 17 back. ---- */
+ *      plane's own time s = x + 3y, in each the values by y; borders are copies two deep. The oldest value read is 17 back.
+ *      Planes take turns, too: few of a long chunk are under way at a time. ---- */
 
 typedef struct NAME(rings) {
     int64_t nz, ny, nx, width; /* width = ny + 4 */
+    int64_t turn;              /* plane z lies at z & turn */
     LEVEL *data;
     int64_t inner[RING][SWG__TAPS], top[RING][SWG__TAPS]; /* tap offsets by phase of s: planes z > 0, plane 0 */
 } NAME(rings);
 
 static LEVEL *NAME(cell)(const NAME(rings) *r, int64_t z, int64_t y, int64_t x) {
-    return r->data + (z * RING + ((x + 3 * y) & (RING - 1))) * r->width + y + 2;
+    return r->data + ((z & r->turn) * RING + ((x + 3 * y) & (RING - 1))) * r->width + y + 2;
 }
 
 static void NAME(offsets)(NAME(rings) *r) {
@@ -308,7 +310,7 @@ static bool NAME(front_plane)(const swg__chunk *chunk, const NAME(rings) *r, con
         const int64_t *offset = z ? r->inner[s & (RING - 1)] : r->top[s & (RING - 1)];
         const LEVEL *plane[3]; /* z, z - 1, z - 2 */
         for (int64_t d = 0; d < 3; d++)
-            plane[d] = r->data + (z < d ? 0 : z - d) * RING * r->width + y;
+            plane[d] = r->data + (z < d ? 0 : (z - d) & r->turn) * RING * r->width + y;
         for (int k = 0; k < SWG__TAPS; k++)
             tap[k] = plane[-swg__tap_offset[k][0]] + offset[k];
         outside |= NAME(front_run)(chunk, tap, model, length, at, n, waiting);

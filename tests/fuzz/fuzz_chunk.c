@@ -1,8 +1,9 @@
 /* fuzz_chunk.c - libFuzzer target: any bytes as the streams of one chunk record, in a file whose every other part is right.
- * Byte 0: type, lossy or not, point-wise relative or not, fill mode. Byte 1: shape; bits 3 and 4: model, 0 that of the mode, 3 none there is.
+ * Byte 0: type, lossy or not, point-wise relative or not, fill mode. Byte 1: shape; bits 3 to 5: model, 0 that of the mode, 3 none there is.
  * Bytes 2..7: mode, submode, sub_shift, lanes, flags. Then per stream u8 kind, u16 length, bytes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include "codec/block.h"
 #include "codec/model.h"
 #include "codec/net.h"
 #include "codec/poly.h"
@@ -11,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MODELS = 4 };
+enum { MODELS = 5 };
 
 /* A network of kind 6, edge 3, 4 latents, one hidden layer with a table. */
 static void put_network(swg__text *out) {
@@ -57,9 +58,21 @@ static void put_law(swg__text *out) {
     swg__blob_end(out);
 }
 
+static void put_variogram(swg__text *out) {
+    swg__variogram v;
+    if (swg__variogram_open(out->ctx, 3, false, &v) != SWG_OK)
+        abort();
+    for (int64_t i = 0; i < v.count; i++)
+        v.gamma[i] = (uint32_t)(500 + 97 * i % 1009);
+    swg__blob_begin(out, SWG__KIND_BLOCK_CAUSAL);
+    swg__variogram_write(&v, out);
+    swg__blob_end(out);
+    swg__variogram_close(&v);
+}
+
 /* The MODL section: a model of each kind. */
 static void put_models(swg__text *out) {
-    static void (*const put[MODELS])(swg__text *) = {put_network, put_causal, put_stencil, put_law};
+    static void (*const put[MODELS])(swg__text *) = {put_network, put_causal, put_stencil, put_law, put_variogram};
     swg_codec_model *set;
     if (swg__model_new(out->ctx, &set) != SWG_OK)
         abort();
@@ -71,7 +84,7 @@ static void put_models(swg__text *out) {
             abort();
         swg__text_free(&blob);
     }
-    swg__models_write((swg__model_pair){set, NULL}, (const int[MODELS]){0, 1, 2, 3}, MODELS, out);
+    swg__models_write((swg__model_pair){set, NULL}, (const int[MODELS]){0, 1, 2, 3, 4}, MODELS, out);
     swg_codec_model_free(out->ctx, set);
 }
 
@@ -118,8 +131,8 @@ static void build(const uint8_t *data, size_t size, swg__text *out) {
     draft.head.sub_shift = data[4];
     draft.head.lanes_log2 = data[5];
     draft.head.flags = swg__load16(data + 6);
-    const unsigned ref = data[1] >> 3 & 3;
-    draft.head.model_ref = ref ? (uint16_t)(ref + 1) : model_of(&draft.head);
+    const unsigned ref = data[1] >> 3 & 7;
+    draft.head.model_ref = ref == 0 ? model_of(&draft.head) : (uint16_t)(ref < 3 ? ref + 1 : ref == 3 ? MODELS : ref);
     swg__cursor in = {.at = data + 8, .end = data + size};
     while (swg__left(&in) >= 3) {
         uint32_t kind = swg__take8(&in) & 15, length = swg__take16(&in);

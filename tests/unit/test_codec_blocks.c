@@ -50,9 +50,10 @@ static void entries(void **state) {
 
 /* ---- plans ---- */
 
+static const int order[27] = {0, 2, 6, 18, 8, 20, 24, 26, 1, 3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 25, 4, 10, 12, 14, 16, 22, 13};
+
 static void known_plans(void **state) {
     swg_context *ctx = *state;
-    static const int order[27] = {0, 2, 6, 18, 8, 20, 24, 26, 1, 3, 5, 7, 9, 11, 15, 17, 19, 21, 23, 25, 4, 10, 12, 14, 16, 22, 13};
     swg__variogram v;
     swg__block_plan plan;
     assert_ok(ctx, swg__variogram_open(ctx, 3, false, &v));
@@ -82,6 +83,32 @@ static void known_plans(void **state) {
         assert_in_range(plan.rank[26].bucket, 0, 20);
         swg__block_plan_close(&plan);
     }
+    swg__variogram_close(&v);
+}
+
+/* A table that is no variogram, made so that rank 7 takes the root of 2^63 - 1684367956, whose next square is beyond 63 bits. Weights by the
+ * rule of docs/format.md in Python's integers. */
+static void largest_root(void **state) {
+    swg_context *ctx = *state;
+    static const int32_t known[7] = {-3901, -96, -96, 4095, 4095, 4095, 0};
+    static const struct { uint8_t a, b; uint32_t gamma; } entry[] = {
+        {1, 0, 0}, {2, 0, 0}, {2, 1, 0}, {3, 0, 49152}, {3, 1, 49152}, {3, 2, 49152}, {4, 0, 49152}, {4, 1, 49152}, {4, 2, 49152}, {4, 3, 98304},
+        {5, 0, 49152}, {5, 1, 49152}, {5, 2, 49152}, {5, 3, 98304}, {5, 4, 98304}, {6, 0, 49152}, {6, 1, 0}, {6, 2, 0}, {6, 3, 0}, {6, 4, 100080}, {6, 5, 98192}};
+    swg__variogram v;
+    swg__block_plan plan;
+    assert_ok(ctx, swg__variogram_open(ctx, 3, true, &v));
+    for (int64_t i = 0; i < v.count; i++)
+        v.gamma[i] = 1 << 23;
+    for (size_t i = 0; i < sizeof entry / sizeof entry[0]; i++)
+        v.gamma[swg__variogram_entry(3, true, order[entry[i].a], order[entry[i].b])] = entry[i].gamma;
+    assert_ok(ctx, swg__block_plan_open(&v, 0, &plan));
+    assert_int_equal(plan.rank[7].taps, 7);
+    for (int k = 0; k < 7; k++) {
+        assert_int_equal(plan.rank[7].tap[k], k);
+        assert_int_equal(plan.rank[7].weight[k], known[k]);
+    }
+    assert_int_equal(plan.rank[7].bucket, 89);
+    swg__block_plan_close(&plan);
     swg__variogram_close(&v);
 }
 
@@ -465,7 +492,14 @@ static void malformed_records(void **state) {
         record.stream[SWG__PARAM].bytes = cut;
         assert_non_null(decode(&s, NULL, &record, out));
     }
+    swg__variogram trained;
+    assert_ok(ctx, swg__variogram_open(ctx, 3, false, &trained));
     swg__record record = good;
+    record.stream[SWG__PARAM] = (swg__span){0};
+    record.head.flags &= (uint16_t)~SWG__FLAG_LOCAL;
+    assert_string_equal(decode(&s, &trained, &record, out), "streams of mode B are missing");
+    swg__variogram_close(&trained);
+    record = good;
     record.stream[SWG__RANS].bytes -= 2;
     assert_non_null(decode(&s, NULL, &record, out));
     record = good;
@@ -500,6 +534,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(entries, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(known_plans, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(largest_root, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(weights_of_fields, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(every_edge, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(whole_arrays, testing_open, testing_close),

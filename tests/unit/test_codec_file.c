@@ -491,8 +491,7 @@ static void damaged_chunk_is_named(void **state) {
     assert_ok(ctx, swg_swz_open_memory(ctx, good.data, good.bytes, &swz));
     memset(values, 0x55, sizeof values);
     assert_int_equal(swg_swz_read(swz, 0, values, sizeof values), SWG_ECORRUPT);
-    assert_non_null(strstr(swg_context_message(ctx), "U_CHI"));
-    assert_non_null(strstr(swg_context_message(ctx), "chunk 1: checksum is wrong"));
+    assert_string_equal(swg_context_message(ctx), "U_CHI chunk 1: checksum is wrong");
     assert_int_equal(swg_swz_verify(swz, 0), SWG_ECORRUPT);
     assert_true(values[0] != 0);
     for (int i = 168; i < 336; i++)

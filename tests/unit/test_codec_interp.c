@@ -551,6 +551,36 @@ static void malformed_records(void **state) {
     swg__draft_free(&draft);
 }
 
+/* What a decoder takes follows from the values of a chunk: axes of extent 1 in PARAM, along which there is nothing between, took eight times as much. */
+static void flat_axes(void **state) {
+    swg_context *ctx = *state;
+    static sample s;
+    const int64_t n = 1 << 18;
+    float *x = malloc((size_t)n * sizeof *x), *back = malloc((size_t)n * sizeof *back);
+    swg__text text;
+    swg__record record;
+    make_sample(ctx, SWG_ELEMENT_F32, (const int64_t[4]){9, 9, 9, 3}, 0.01, 3, &s);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = ((const float *)(const void *)s.values)[i % 2187];
+    s.chunk.extent[0] = s.chunk.count = n;
+    s.chunk.extent[1] = s.chunk.extent[2] = s.chunk.extent[3] = 1;
+    s.chunk.values = x;
+    code(&s, &text, &record);
+    uint8_t param[1024];
+    assert_true(record.stream[SWG__PARAM].bytes < sizeof param);
+    memcpy(param, record.stream[SWG__PARAM].data, record.stream[SWG__PARAM].bytes);
+    param[1] = 7;
+    record.stream[SWG__PARAM].data = param;
+    swg_context_peak_rss_reset(ctx);
+    decode(&s, &record, back);
+    assert_true(swg_context_peak_rss_growth(ctx) < (int64_t)40 << 20);
+    for (int64_t i = 0; i < n; i++)
+        assert_true(fabsf(back[i] - x[i]) < 0.01f);
+    swg__text_free(&text);
+    free(back);
+    free(x);
+}
+
 /* What the mode cannot code it leaves to others. */
 static void integers_and_lossless(void **state) {
     swg_context *ctx = *state;
@@ -635,6 +665,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(far_levels, testing_open, testing_close),
         cmocka_unit_test(malformed_parameters),
         cmocka_unit_test_setup_teardown(malformed_records, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(flat_axes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(integers_and_lossless, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(estimates, testing_open, testing_close),
     };

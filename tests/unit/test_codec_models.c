@@ -372,6 +372,36 @@ static void sets_as_files(void **state) {
 }
 
 /* Members share models; each is in the file once, and only those that pay. */
+/* Members that say they refer to the first model only: those that use the second are refused. */
+static void models_beyond_the_header(swg_context *ctx, const char *path) {
+    enum { N_MODELS = 168 };
+    uint8_t *d;
+    size_t bytes;
+    swg_swz *swz;
+    float *back = malloc(VALUES * sizeof *back);
+    int64_t refused = 0;
+    assert_ok(ctx, swg__file_read(ctx, path, &d, &bytes));
+    for (size_t i = 16; i + 196 < bytes; i++)
+        if (memcmp(d + i, "\x89SWZ\r\n\x1A\n", 8) == 0 && swg__load32(d + i + N_MODELS) > 1) {
+            const size_t header = swg__load32(d + i + 12);
+            swg__store32(d + i + N_MODELS, 1);
+            swg__store32(d + i + header - 4, swg__crc32c(0, d + i, header - 4));
+        }
+    assert_ok(ctx, swg_swz_open_memory(ctx, d, bytes, &swz));
+    for (int64_t m = 0; m < swg_swz_count(swz); m++) {
+        const swg_status status = swg_swz_read(swz, m, back, VALUES * sizeof *back);
+        if (status == SWG_OK)
+            continue;
+        assert_int_equal(status, SWG_ECORRUPT);
+        assert_non_null(strstr(swg_context_message(ctx), ": model is not in the file"));
+        refused++;
+    }
+    assert_int_equal(refused, swg_swz_count(swz) / 2);
+    swg_swz_close(swz);
+    swg__free(ctx, d);
+    free(back);
+}
+
 static void collections_share(void **state) {
     swg_context *ctx = *state;
     char folder[] = "/tmp/swage_models_XXXXXX", path[64];
@@ -421,6 +451,7 @@ static void collections_share(void **state) {
         assert_int_equal(gap.violations, 0);
     }
     swg_swz_close(swz);
+    models_beyond_the_header(ctx, path);
     swg_codec_model_free(ctx, model);
     free(back);
     free(x);

@@ -253,7 +253,8 @@ static void shapes(void **state) {
     static const int64_t extents[][4] = {
         {1, 1, 1, 2},  {1, 1, 1, 37}, {1, 1, 2, 1},  {1, 1, 9, 1},   {1, 5, 1, 1},  {1, 1, 2, 2},  {1, 2, 3, 4},    {1, 3, 4, 5}, {1, 7, 7, 7},
         {3, 7, 7, 7},  {1, 1, 20, 30}, {1, 4, 1, 50}, {2, 5, 3, 1},  {1, 9, 8, 3},  {1, 6, 40, 41}, {1, 12, 13, 70}, {1, 2, 2, 2}, {4, 1, 1, 3},
-        {1, 20, 2, 19}, {1, 33, 1, 2}, {1, 1, 1, 257}, {1, 1, 3, 600}};
+        {1, 20, 2, 19}, {1, 33, 1, 2}, {1, 1, 1, 257}, {1, 1, 3, 600},
+        {1, 500, 1, 1}, {2, 40, 3, 4}, {1, 30, 10, 12}, {1, 25, 12, 9}}; /* of the last, planes take turns: 4, 4, 8, 8 are kept */
     static float x[20000];
     for (size_t i = 0; i < sizeof extents / sizeof extents[0]; i++) {
         uint64_t seed = 17 + i;
@@ -265,6 +266,36 @@ static void shapes(void **state) {
         if (n[0] * n[1] * n[2] * n[3] > 40)
             both_decoders(ctx, SWG_ELEMENT_F32, 0, n, x, true);
     }
+}
+
+/* What a decoder takes follows from the values of a chunk, not from its shape: 2^19 planes of one point took 335 MB. */
+static void long_chunk(void **state) {
+    swg_context *ctx = *state;
+    static const int64_t n[4] = {1, 1 << 19, 1, 1};
+    float *x = malloc((size_t)n[1] * sizeof *x), *back = malloc((size_t)n[1] * sizeof *back);
+    swg__draft draft;
+    swg__text out;
+    swg__record record;
+    bool coded;
+    for (int64_t i = 0; i < n[1]; i++)
+        x[i] = 0.25f * (float)(i % 1000);
+    swg__chunk c = make_chunk(ctx, ctx->isa, SWG_ELEMENT_F32, 0.25, n, x);
+    swg__draft_init(&draft, ctx);
+    swg__text_init(&out, ctx);
+    assert_ok(ctx, swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
+    assert_true(coded);
+    draft.head.n_values = (uint32_t)c.count;
+    assert_ok(ctx, swg__draft_write(&draft, ctx, &out));
+    swg__draft_free(&draft);
+    assert_null(swg__record_parse((uint8_t *)out.data, out.length, (uint32_t)c.count, 0, &record));
+    c.values = back;
+    swg_context_peak_rss_reset(ctx);
+    assert_null(swg__stencil_decode(&c, NULL, &record));
+    assert_true(swg_context_peak_rss_growth(ctx) < (int64_t)64 << 20);
+    assert_memory_equal(back, x, (size_t)n[1] * sizeof *x);
+    swg__text_free(&out);
+    free(back);
+    free(x);
 }
 
 /* Jumps that saturate, specials, and levels far apart. */
@@ -455,6 +486,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(border_rule, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(features, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(shapes, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(long_chunk, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(extremes, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(malformed_parameters, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(least_squares, testing_open, testing_close),
