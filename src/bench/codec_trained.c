@@ -68,10 +68,16 @@ swg_status swg__codec_fit(swg__codec_bench *b, const swg_codec_array *array, con
         snprintf(text, sizeof text, "training %s: %s %g", kinds, opts->name, opts->value);
         b->opts.progress(b->opts.user, text);
     }
+    swg__team all = {.ctx = NULL}; /* every processor: the model is the same */
     swg_status status = swg_codec_model_new(b->team.ctx, model);
-    if (status == SWG_OK)
-        status = swg_codec_fit(b->team.ctx, array, 1, opts, &(swg_codec_fit_opts){.kinds = kinds, .seed = 1, .seconds = seconds, .stop = b->opts.stop}, *model);
-    return told(b, status, opts->name);
+    if (status != SWG_OK)
+        return told(b, status, opts->name);
+    SWG__TRY(swg__team_open(&all, b->machine.allowed, &b->cpus));
+    status = swg_codec_fit(all.ctx, array, 1, opts, &(swg_codec_fit_opts){.kinds = kinds, .seed = 1, .seconds = seconds, .stop = b->opts.stop}, *model);
+    if (status != SWG_OK)
+        status = swg__fail(b->ctx, status, "bench codec: %s, training: %s", opts->name, swg_context_message(all.ctx));
+    swg__team_close(&all);
+    return status;
 }
 
 swg_status swg__codec_series(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model, const char *folder,
