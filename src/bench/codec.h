@@ -8,7 +8,7 @@
 #include "swage/archive.h"
 
 /* SZ3, SPERR, zfp; of whole fields also zfp with the largest tolerance that keeps the bound, as its errors are far below what it is given. */
-enum { SWG__CODEC_ZFP_EQUAL = 3, SWG__CODEC_PEERS = 4, SWG__CODEC_NAME = 32 };
+enum { SWG__CODEC_ZFP_EQUAL = 3, SWG__CODEC_PEERS = 4, SWG__CODEC_NAME = 32, SWG__CODEC_MODELS = 2 };
 
 typedef enum swg__codec_table {
     SWG__CODEC_FIELDS,   /* whole fields */
@@ -17,6 +17,7 @@ typedef enum swg__codec_table {
     SWG__CODEC_OCTANTS,  /* BSSN, (N, 7, 7, 7), a file of all variables */
     SWG__CODEC_UNIFORM,  /* BSSN, uniform grid, a file of all variables */
     SWG__CODEC_EFFORTS,  /* fields and BSSN files at efforts 1, 5, 9 */
+    SWG__CODEC_LEARNED,  /* second halves of fields, causal networks trained on the first; one chunk */
     SWG__CODEC_SPEED,    /* a large array in memory */
     SWG__CODEC_TABLES
 } swg__codec_table;
@@ -42,8 +43,9 @@ typedef struct swg__codec_cell {
     int64_t values, raw;
     bool extra;             /* shown, but outside the means: not one of the specified fields */
     swg__codec_result ours, peers[SWG__CODEC_PEERS];
-    swg__codec_result trained; /* with a model of the other half, its bytes not counted */
-    int64_t model_bytes;    /* of that model in a file */
+    swg__codec_result trained[SWG__CODEC_MODELS]; /* one array of a series with a model of the other half, whose bytes are not counted */
+    int64_t model_bytes[SWG__CODEC_MODELS];       /* of that model in the series' file */
+    bool only_mlp;          /* every chunk of ours is coded by a causal network */
 } swg__codec_cell;
 
 /* One mode left out: geometric mean of the ratios of a table. */
@@ -115,6 +117,8 @@ const swg__codec_field *swg__codec_field_at(int i); /* NULL behind the last */
 swg_status swg__codec_field_read(swg__codec_bench *b, const swg__codec_field *field, swg_codec_array *array);
 /* From an array in the shared memory to half of its n^3 blocks, shuffled, in its place. other: receives the other half, in memory to be freed. */
 swg_status swg__codec_cut_blocks(swg__codec_bench *b, swg_codec_array *array, int64_t edge, void **other);
+/* From an array in the shared memory to its second half along the first axis, in its place; other: the first half, in memory to be freed. */
+swg_status swg__codec_cut_halves(swg__codec_bench *b, swg_codec_array *array, swg_codec_array *other, void **memory);
 /* To an array of f32 with the given extents, in its place: mirrored tiles, each scaled by a little so that none repeats another. */
 swg_status swg__codec_spread(swg__codec_bench *b, swg_codec_array *array, const int64_t dims[3]);
 double swg__codec_range(const swg_codec_array *array);
@@ -136,10 +140,16 @@ const char *swg__codec_peer_name(int peer);
 
 /* ---- codec_trained.c ---- */
 
-/* Fills in cell->trained: one array of a long series that shares a model of these kinds (as swg_codec_fit takes them). folder: for a file that is
- * made and removed. opts.name must be set. */
-swg_status swg__codec_trained(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_array *other, const swg_codec_opts *opts,
-                              const char *kinds, const char *folder, swg__codec_cell *cell);
+/* A model of these kinds (as swg_codec_fit takes them) for arrays like this one, to be freed; empty if the kind is of no use. seconds: 0 for the
+ * number of steps that the kind thinks right. opts.name must be set. */
+swg_status swg__codec_fit(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_opts *opts, const char *kinds, double seconds, swg_codec_model **model);
+/* Fills in cell->trained[which]: one array of a long series whose file holds the model once. folder: for a file that is made and removed. */
+swg_status swg__codec_series(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model, const char *folder,
+                             swg__codec_cell *cell, int which);
+/* "causal" ...: kinds of the table of learned halves and of speeds. */
+extern const char *const swg__codec_causal[SWG__CODEC_MODELS];
+/* Column of a table; NULL: its cells have no such model. */
+const char *swg__codec_trained_name(swg__codec_table table, int which);
 
 /* ---- codec_run.c ---- */
 

@@ -148,6 +148,20 @@ swg_status swg__codec_cut_blocks(swg__codec_bench *b, swg_codec_array *array, in
     return status;
 }
 
+swg_status swg__codec_cut_halves(swg__codec_bench *b, swg_codec_array *array, swg_codec_array *other, void **memory) {
+    const int64_t first = array->dims[0] / 2;
+    const size_t all = (size_t)(count_of(array) * swg_element_bytes(array->type)), before = all / (size_t)array->dims[0] * (size_t)first;
+    *memory = NULL;
+    if (!first)
+        return swg__fail(b->ctx, SWG_ESHAPE, "bench: a field of one plane has no halves");
+    *other = *array;
+    SWG__TRY(set_aside(b, other, memory));
+    memmove(b->memory, b->memory + before, all - before);
+    other->dims[0] = first;
+    array->dims[0] -= first;
+    return SWG_OK;
+}
+
 /* There and back: 0 1 2 1 0 1 ... */
 static int64_t mirror(int64_t i, int64_t n) {
     int64_t period = n > 1 ? 2 * n - 2 : 1, r = i % period;

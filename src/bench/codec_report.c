@@ -9,7 +9,7 @@
 
 /* ---- a table of texts, aligned or in Markdown ---- */
 
-enum { COLUMNS = 6, ROWS = 64, CELL = 96 };
+enum { COLUMNS = 8, ROWS = 64, CELL = 96 };
 
 typedef struct sheet {
     int columns, rows;
@@ -59,6 +59,7 @@ static const struct { const char *title; bool bits; } about[SWG__CODEC_TABLES] =
     [SWG__CODEC_OCTANTS] = {"BSSN octants, t = 5: bits per value", true},
     [SWG__CODEC_UNIFORM] = {"BSSN uniform grid, t = 5: bits per value", true},
     [SWG__CODEC_EFFORTS] = {"Efforts 1 / 5 / 9", false},
+    [SWG__CODEC_LEARNED] = {"Second half of a field, networks of the first half: bits per value", true},
     [SWG__CODEC_SPEED] = {"Speed in memory", false},
 };
 
@@ -81,49 +82,80 @@ static bool any_peer(const swg__codec_bench *b) {
     return false;
 }
 
+/* The row of a name, a new one if there is none. */
+static int row_of(sheet *s, const char *name) {
+    for (int k = 1; k < s->rows; k++)
+        if (strcmp(s->cell[k][0], name) == 0)
+            return k;
+    put(s, 0, "%s", name);
+    end_row(s);
+    return s->rows - 1;
+}
+
+/* Columns of models that cells of a table have. */
+static int models_of(const swg__codec_bench *b, swg__codec_table table) {
+    int count = 0;
+    for (int64_t i = 0; i < b->cell_count; i++)
+        for (int m = 0; m < SWG__CODEC_MODELS; m++)
+            if (b->cells[i].table == table && b->cells[i].trained[m].bytes && m >= count)
+                count = m + 1;
+    return count;
+}
+
+/* What the models are not counted with, and each array's bytes if they were. */
+static void with_models(const swg__codec_bench *b, int models, sheet *s) {
+    for (int64_t i = 0; i < b->cell_count; i++) {
+        const swg__codec_cell *cell = &b->cells[i];
+        char name[2 * SWG__CODEC_NAME];
+        if (cell->table != SWG__CODEC_LEARNED)
+            continue;
+        snprintf(name, sizeof name, "%s, model counted", cell->data);
+        int row = row_of(s, name);
+        for (int m = 0; m < models; m++) {
+            swg__codec_result counted = cell->trained[m];
+            counted.bytes += counted.bytes ? cell->model_bytes[m] : 0;
+            append(s, row, 2 + m, cell, &counted, true);
+        }
+    }
+}
+
 static void ratio_table(const swg__codec_bench *b, swg__codec_table table, bool markdown, swg__text *text) {
     sheet s;
     const bool bits = about[table].bits, beside = any_peer(b);
-    int trained = 0;
+    const int models = models_of(b, table), peers = !beside ? 0 : table == SWG__CODEC_FIELDS ? SWG__CODEC_PEERS : SWG__CODEC_ZFP_EQUAL;
     char list[64] = "";
     s = (sheet){.rows = 1};
-    for (int64_t i = 0; i < b->cell_count; i++)
-        trained = trained || (b->cells[i].table == table && b->cells[i].trained.bytes);
     for (int64_t i = 0; i < b->cell_count; i++) {
         const swg__codec_cell *cell = &b->cells[i];
         char name[2 * SWG__CODEC_NAME + 4];
         if (cell->table != table)
             continue;
         snprintf(name, sizeof name, "%s%s%s", cell->data, *cell->variant ? ", " : "", cell->variant);
-        int row = s.rows;
-        for (int k = 1; k < s.rows; k++)
-            if (strcmp(s.cell[k][0], name) == 0)
-                row = k;
-        if (row == s.rows) {
-            put(&s, 0, "%s", name);
-            end_row(&s);
-        }
+        int row = row_of(&s, name);
         if (row == 1) /* every row has the same bounds */
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.0e", *list ? " / " : "", cell->bound);
         append(&s, row, 1, cell, &cell->ours, bits);
-        if (trained)
-            append(&s, row, 2, cell, &cell->trained, bits);
-        for (int p = 0; beside && 2 + trained + p < COLUMNS; p++)
-            append(&s, row, 2 + trained + p, cell, &cell->peers[p], bits);
+        for (int m = 0; m < models; m++)
+            append(&s, row, 2 + m, cell, &cell->trained[m], bits);
+        for (int p = 0; p < peers; p++)
+            append(&s, row, 2 + models + p, cell, &cell->peers[p], bits);
     }
     if (s.rows == 1)
         return;
+    if (table == SWG__CODEC_LEARNED)
+        with_models(b, models, &s);
     snprintf(s.cell[0][0], CELL, "%s", list);
-    snprintf(s.cell[0][1], CELL, "Swage");
-    const int peers = !beside ? 0 : table == SWG__CODEC_FIELDS ? SWG__CODEC_PEERS : SWG__CODEC_ZFP_EQUAL;
-    s.columns = 2 + trained + peers;
+    snprintf(s.cell[0][1], CELL, models > 1 ? "Swage, no model" : "Swage");
+    s.columns = 2 + models + peers;
+    for (int m = 0; m < models; m++)
+        snprintf(s.cell[0][2 + m], CELL, "%s", swg__codec_trained_name(table, m));
     for (int p = 0; p < peers; p++)
-        snprintf(s.cell[0][2 + trained + p], CELL, "%s", swg__codec_peer_name(p));
-    if (trained)
-        snprintf(s.cell[0][2], CELL, "Swage, model of the other half");
+        snprintf(s.cell[0][2 + models + p], CELL, "%s", swg__codec_peer_name(p));
     heading(about[table].title, markdown, text);
     if (b->standin[table])
         swg__text_puts(text, "The data are absent: this is one of the samples, and no target is judged by it.\n\n");
+    if (table == SWG__CODEC_LEARNED)
+        swg__text_puts(text, "One chunk for everybody. The model is amortised over a series: its bytes are not counted but in the rows that say so, where one array pays for all of it.\n\n");
     print_sheet(&s, markdown, text);
 }
 
@@ -361,6 +393,7 @@ void swg__codec_print(const swg__codec_bench *b, bool markdown, swg__text *text)
         if (table != SWG__CODEC_CHUNKS)
             means(b, (swg__codec_table)table, from_2 ? wide : wide + 1, table == SWG__CODEC_FIELDS ? 4 : 3, markdown, text);
     }
+    ratio_table(b, SWG__CODEC_LEARNED, markdown, text);
     without_table(b, markdown, text);
     effort_table(b, markdown, text);
     speed_table(b, markdown, text);
@@ -421,9 +454,13 @@ char *swg__codec_json(const swg__codec_bench *b) {
         add_number(o, "values", (double)cell->values);
         add_number(o, "bytes_raw", (double)cell->raw);
         add_result(o, "swage", cell, &cell->ours);
-        add_result(o, "swage, model of the other half", cell, &cell->trained);
-        if (cell->trained.bytes)
-            add_number(o, "model_bytes", (double)cell->model_bytes);
+        for (int m = 0; m < SWG__CODEC_MODELS; m++) {
+            const char *name = swg__codec_trained_name(cell->table, m);
+            if (!name || !cell->trained[m].bytes)
+                continue;
+            add_result(o, name, cell, &cell->trained[m]);
+            add_number(cJSON_GetObjectItem(o, name), "model_bytes", (double)cell->model_bytes[m]);
+        }
         for (int p = 0; p < SWG__CODEC_PEERS; p++)
             add_result(o, swg__codec_peer_name(p), cell, &cell->peers[p]);
     }

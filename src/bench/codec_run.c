@@ -15,7 +15,7 @@ static const double bounds[SWG__CODEC_EFFORTS][5] = { /* fractions of the range;
     [SWG__CODEC_FIELDS] = {1e-2, 1e-3, 1e-4, 1e-5}, [SWG__CODEC_BLOCKS] = {1e-2, 1e-3, 1e-4},  [SWG__CODEC_CHUNKS] = {1e-2, 1e-3, 1e-4},
     [SWG__CODEC_OCTANTS] = {1e-3, 1e-4, 1e-5},      [SWG__CODEC_UNIFORM] = {1e-3, 1e-4, 1e-5},
 };
-static const char *const table_names[SWG__CODEC_TABLES] = {"fields", "blocks", "chunks", "octants", "uniform", "efforts", "speed"};
+static const char *const table_names[SWG__CODEC_TABLES] = {"fields", "blocks", "chunks", "octants", "uniform", "efforts", "learned", "speed"};
 static const char *const block_fields[] = {"vorticity", "wmag", "HadCM3"};
 static const char *const bssn_files[SWG__CODEC_TABLES][2] = { /* of the data; of the samples */
     [SWG__CODEC_OCTANTS] = {"bssn/q1_blocks_t5.h5", "bssn/bbh_q1_blocks_64_t5.h5"},
@@ -106,6 +106,8 @@ static bool in_blocks(const char *name) {
 }
 
 enum { BLOCK_EDGE = 5, LARGER_EDGE = 7 }; /* the larger ones are shown only */
+#define QUICK_SECONDS 0.25 /* of training */
+#define SPEED_SECONDS 5   /* the same where only the speed of the network counts */
 
 /* Visits the field in `in` as blocks of an edge. */
 static swg_status as_blocks(run *r, const input *in, int64_t edge, visit_fn visit, void *arg) {
@@ -132,7 +134,7 @@ static swg_status each_field(run *r, swg__codec_table table, visit_fn visit, voi
     int seen = 0;
     for (int i = 0; (field = swg__codec_field_at(i)); i++) {
         input in = {.name = field->name, .extra = field->extra};
-        if (!has_field(r, field) || (table == SWG__CODEC_BLOCKS && !in_blocks(field->name)))
+        if (!has_field(r, field) || ((table == SWG__CODEC_BLOCKS || table == SWG__CODEC_LEARNED) && !in_blocks(field->name)))
             continue;
         SWG__TRY(swg__codec_field_read(r->b, field, &in.array));
         seen++;
@@ -223,6 +225,17 @@ static swg_status open_predictor(run *r, swg__codec_table table) {
 
 typedef struct table_run { swg__codec_table table; bundle bundles[4]; } table_run;
 
+/* Trains on `other` and completes the last cell. */
+static swg_status fit_series(run *r, const swg_codec_array *array, const swg_codec_array *other, const swg_codec_opts *opts, const swg_codec_opts *fit_opts,
+                             const char *kind, double seconds, int which) {
+    swg_codec_model *model;
+    swg_status status = swg__codec_fit(r->b, other, fit_opts, kind, seconds, &model);
+    if (status == SWG_OK)
+        status = swg__codec_series(r->b, array, opts, model, r->folder, &r->b->cells[r->b->cell_count - 1], which);
+    swg_codec_model_free(r->b->team.ctx, model);
+    return status;
+}
+
 static swg_status measure_input(run *r, const input *in, void *arg) {
     const table_run *t = arg;
     for (int k = 0; bounds[t->table][k] > 0; k++) {
@@ -237,7 +250,7 @@ static swg_status measure_input(run *r, const input *in, void *arg) {
         if (in->other && !(r->b->opts.without >> SWG_MODE_BLOCKS & 1)) {
             swg_codec_array other = in->array;
             other.data = in->other;
-            SWG__TRY(swg__codec_trained(r->b, &in->array, &other, &how.opts, "blocks", r->folder, &r->b->cells[r->b->cell_count - 1]));
+            SWG__TRY(fit_series(r, &in->array, &other, &how.opts, &how.opts, "blocks", 0, 0));
         }
     }
     return SWG_OK;
@@ -317,11 +330,44 @@ static swg_status run_efforts(run *r) {
     return SWG_OK;
 }
 
+/* ---- learned: the second half of a field with networks of the first ---- */
+
+static swg_status learned_halves(run *r, const input *half, const swg_codec_array *first, double bound) {
+    const bool all = bound == 1e-3; /* the deep network only at the bound that is judged */
+    swg__codec_cell cell = {.table = SWG__CODEC_LEARNED, .bound = bound};
+    swg__codec_how how = {.opts = opts_of(r, half, bound, 0)};
+    swg_codec_opts fit_opts = how.opts;
+    if (!all && r->b->opts.quick)
+        return SWG_OK;
+    memcpy(how.opts.chunk, half->array.dims, sizeof how.opts.chunk); /* one chunk, as the peers have */
+    memcpy(fit_opts.chunk, first->dims, sizeof fit_opts.chunk);
+    snprintf(cell.data, sizeof cell.data, "%s", half->name);
+    SWG__TRY(swg__codec_measure(r->b, &half->array, &how, cell));
+    for (int m = 0; m < (all ? SWG__CODEC_MODELS : 1) && !(r->b->opts.without >> SWG_MODE_MLP & 1); m++)
+        SWG__TRY(fit_series(r, &half->array, first, &how.opts, &fit_opts, swg__codec_causal[m], r->b->opts.quick ? QUICK_SECONDS : 0, m));
+    return SWG_OK;
+}
+
+static swg_status learned_input(run *r, const input *in, void *arg) {
+    (void)arg;
+    static const double at[] = {1e-2, 1e-3, 1e-4};
+    input half = *in;
+    swg_codec_array first;
+    void *memory;
+    half.range = swg__codec_range(&in->array);
+    swg_status status = swg__codec_cut_halves(r->b, &half.array, &first, &memory);
+    for (size_t k = 0; k < sizeof at / sizeof *at && status == SWG_OK; k++)
+        status = learned_halves(r, &half, &first, at[k]);
+    swg__free(r->b->ctx, memory);
+    return status;
+}
+
 /* ---- speed ---- */
 
-static swg_status speed_of(run *r, const input *in, const char *variant, swg__team *team, uint32_t without, bool beside) {
+static swg_status speed_of(run *r, const input *in, const char *variant, const swg_codec_model *model, swg__team *team, uint32_t without, bool beside) {
     swg__codec_cell cell = {.table = SWG__CODEC_SPEED, .bound = 1e-3};
     swg__codec_how how = {.opts = opts_of(r, in, 1e-3, without), .team = team, .timed = true, .no_peers = !beside};
+    how.opts.model = model ? model : r->set;
     how.opts.chunk[0] = how.opts.chunk[1] = how.opts.chunk[2] = r->b->opts.quick ? 32 : 64;
     snprintf(cell.data, sizeof cell.data, "%s", in->name);
     snprintf(cell.variant, sizeof cell.variant, "%s", variant);
@@ -333,26 +379,42 @@ static swg_status speed_input(run *r, const input *in, void *arg) {
     bool *done = arg;
     input large = *in;
     swg__team all = {.ctx = NULL};
+    swg_codec_model *model[SWG__CODEC_MODELS] = {NULL};
     uint32_t every = 0;
     char name[SWG__CODEC_NAME];
+    swg_status status = SWG_OK;
     if (*done)
         return SWG_OK;
     *done = true;
-    SWG__TRY(swg__codec_spread(r->b, &large.array, r->b->opts.quick ? brief : full));
     for (int m = 0; m < SWG_MODE_COUNT; m++)
         every |= swg__codec_optional(m) ? 1u << m : 0;
-    SWG__TRY(speed_of(r, &large, "all modes", NULL, 0, true));
-    for (int m = 0; m < SWG_MODE_COUNT; m++) {
-        if (!swg__codec_optional(m) || m == SWG_MODE_NETWORK || r->b->opts.without >> m & 1) /* no network was trained on this */
+    swg_codec_opts fit_opts = opts_of(r, in, 1e-3, 0);
+    for (int m = 0; m < SWG__CODEC_MODELS && status == SWG_OK && !(r->b->opts.without >> SWG_MODE_MLP & 1); m++)
+        status = swg__codec_fit(r->b, &in->array, &fit_opts, swg__codec_causal[m], r->b->opts.quick ? QUICK_SECONDS : SPEED_SECONDS, &model[m]);
+    if (status == SWG_OK)
+        status = swg__codec_spread(r->b, &large.array, r->b->opts.quick ? brief : full);
+    if (status == SWG_OK)
+        status = speed_of(r, &large, "all modes", NULL, NULL, 0, true);
+    for (int m = 0; m < SWG_MODE_COUNT && status == SWG_OK; m++) {
+        if (!swg__codec_optional(m) || r->b->opts.without >> m & 1 || m == SWG_MODE_NETWORK || m == SWG_MODE_BLOCKS) /* not for this array */
             continue;
-        snprintf(name, sizeof name, "%s alone", swg_codec_mode_name((swg_codec_mode)m));
-        SWG__TRY(speed_of(r, &large, name, NULL, every & ~(1u << m), false));
+        for (int k = 0; k < (m == SWG_MODE_MLP ? SWG__CODEC_MODELS : 1) && status == SWG_OK; k++) {
+            if (m == SWG_MODE_MLP && !swg_codec_model_count(model[k])) /* of no use for this array */
+                continue;
+            if (m == SWG_MODE_MLP)
+                snprintf(name, sizeof name, "%s alone", swg__codec_trained_name(SWG__CODEC_LEARNED, k));
+            else
+                snprintf(name, sizeof name, "%s alone", swg_codec_mode_name((swg_codec_mode)m));
+            status = speed_of(r, &large, name, m == SWG_MODE_MLP ? model[k] : NULL, NULL, every & ~(1u << m), false);
+        }
     }
-    if (r->b->machine.allowed < 2)
-        return SWG_OK;
+    for (int m = 0; m < SWG__CODEC_MODELS; m++)
+        swg_codec_model_free(r->b->team.ctx, model[m]);
+    if (status != SWG_OK || r->b->machine.allowed < 2)
+        return status;
     SWG__TRY(swg__team_open(&all, r->b->machine.allowed, &r->b->cpus));
     snprintf(name, sizeof name, "all modes, %d threads", r->b->machine.allowed);
-    swg_status status = speed_of(r, &large, name, &all, 0, false);
+    status = speed_of(r, &large, name, NULL, &all, 0, false);
     swg__team_close(&all);
     return status;
 }
@@ -521,6 +583,8 @@ static swg_status run_all(run *r) {
     SWG__TRY(run_edges(r));
     if (wanted & 1u << SWG__CODEC_EFFORTS)
         SWG__TRY(run_efforts(r));
+    if (wanted & 1u << SWG__CODEC_LEARNED)
+        SWG__TRY(each_field(r, SWG__CODEC_LEARNED, learned_input, NULL));
     return wanted & 1u << SWG__CODEC_SPEED ? run_speed(r) : SWG_OK; /* last: it needs the most memory */
 }
 

@@ -96,6 +96,7 @@ static swg_status ours(swg__codec_bench *b, const swg_codec_array *array, const 
         r->compress_ns = median(&compress);
         r->decompress_ns = median(&decompress);
         cell->bound_abs = swg_swz_member(file, how->member)->eb_abs;
+        cell->only_mlp = stats.chunks > 0 && stats.mode_chunks[SWG_MODE_MLP] == stats.chunks;
         status = judge(b, array, cell->bound_abs, r);
     } else {
         status = swg__fail(b->ctx, status, "%s: %s", cell->data, swg_context_message(ctx));

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "bench/codec.h"
 
@@ -24,38 +25,68 @@ static swg_status write_series(swg_context *ctx, const swg_codec_array *array, c
     return swg_codec_writer_commit(writer, NULL);
 }
 
-static swg_status read_member(swg__codec_bench *b, swg_context *ctx, const swg_codec_array *array, const char *path, swg__codec_cell *cell) {
+const char *const swg__codec_causal[SWG__CODEC_MODELS] = {"causal", "causal-deep"};
+
+const char *swg__codec_trained_name(swg__codec_table table, int which) {
+    static const char *const name[SWG__CODEC_MODELS] = {"mlp 28-16-8-2", "mlp 28-64-32-2"};
+    if (table == SWG__CODEC_BLOCKS)
+        return which ? NULL : "Swage, model of the other half";
+    return table == SWG__CODEC_LEARNED ? name[which] : NULL;
+}
+
+/* An even share of the file without its models. */
+static swg_status read_member(swg__codec_bench *b, swg_context *ctx, const swg_codec_array *array, const char *path, swg__codec_cell *cell, int which) {
+    swg__codec_result *r = &cell->trained[which];
     swg_swz *file = NULL;
     swg_codec_gap gap;
+    struct stat about;
+    if (stat(path, &about) != 0)
+        return swg__fail(ctx, SWG_EIO, "%s: not there", path);
     SWG__TRY(swg_swz_open(ctx, path, &file));
     swg_status status = swg_swz_read(file, 0, b->memory + b->half, (size_t)cell->raw);
     if (status == SWG_OK)
         status = swg_codec_compare(ctx, array, b->memory + b->half, cell->bound_abs, &gap);
     if (status == SWG_OK) {
-        cell->trained.bytes = swg_swz_member(file, 0)->bytes_stored;
-        cell->trained.violations = gap.violations;
-        cell->trained.max_ratio = gap.max_abs_error / cell->bound_abs;
-        cell->trained.psnr_db = gap.psnr_db;
-        cell->model_bytes = swg_swz_model_bytes(file);
+        cell->model_bytes[which] = swg_swz_model_bytes(file);
+        r->bytes = ((int64_t)about.st_size - cell->model_bytes[which] + SERIES - 1) / SERIES;
+        r->violations = gap.violations;
+        r->max_ratio = gap.max_abs_error / cell->bound_abs;
+        r->psnr_db = gap.psnr_db;
     }
     swg_swz_close(file);
     return status;
 }
 
-swg_status swg__codec_trained(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_array *other, const swg_codec_opts *opts,
-                              const char *kinds, const char *folder, swg__codec_cell *cell) {
-    swg_context *ctx = b->team.ctx;
-    swg_codec_model *model = NULL;
+static swg_status told(const swg__codec_bench *b, swg_status status, const char *data) {
+    return status == SWG_OK ? SWG_OK : swg__fail(b->ctx, status, "bench codec: %s, trained: %s", data, swg_context_message(b->team.ctx));
+}
+
+swg_status swg__codec_fit(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_opts *opts, const char *kinds, double seconds, swg_codec_model **model) {
+    *model = NULL;
+    if (b->opts.progress) {
+        char text[128];
+        snprintf(text, sizeof text, "training %s: %s %g", kinds, opts->name, opts->value);
+        b->opts.progress(b->opts.user, text);
+    }
+    swg__team all = {.ctx = NULL}; /* every processor: the model is the same */
+    swg_status status = swg_codec_model_new(b->team.ctx, model);
+    if (status != SWG_OK)
+        return told(b, status, opts->name);
+    SWG__TRY(swg__team_open(&all, b->machine.allowed, &b->cpus));
+    status = swg_codec_fit(all.ctx, array, 1, opts, &(swg_codec_fit_opts){.kinds = kinds, .seed = 1, .seconds = seconds, .stop = b->opts.stop}, *model);
+    if (status != SWG_OK)
+        status = swg__fail(b->ctx, status, "bench codec: %s, training: %s", opts->name, swg_context_message(all.ctx));
+    swg__team_close(&all);
+    return status;
+}
+
+swg_status swg__codec_series(swg__codec_bench *b, const swg_codec_array *array, const swg_codec_opts *opts, const swg_codec_model *model, const char *folder,
+                             swg__codec_cell *cell, int which) {
     char path[160];
     snprintf(path, sizeof path, "%.120s/series.swz", folder);
-    swg_status status = swg_codec_model_new(ctx, &model);
+    swg_status status = write_series(b->team.ctx, array, opts, model, path);
     if (status == SWG_OK)
-        status = swg_codec_fit(ctx, other, 1, opts, &(swg_codec_fit_opts){.kinds = kinds, .seed = 1}, model);
-    if (status == SWG_OK)
-        status = write_series(ctx, array, opts, model, path);
-    if (status == SWG_OK)
-        status = read_member(b, ctx, array, path, cell);
-    swg_codec_model_free(ctx, model);
+        status = read_member(b, b->team.ctx, array, path, cell, which);
     unlink(path);
-    return status == SWG_OK ? SWG_OK : swg__fail(b->ctx, status, "bench codec: %s, trained: %s", cell->data, swg_context_message(ctx));
+    return told(b, status, cell->data);
 }

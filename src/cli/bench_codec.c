@@ -14,7 +14,7 @@ static swg_status read_tables(cli *c, unsigned *bits) {
             if (strlen(swg__codec_table_name(i)) == length && strncmp(swg__codec_table_name(i), at, length) == 0)
                 bit = 1u << i;
         if (!bit)
-            return cli_fail(c, SWG_EUSAGE, "--tables %s: expected a list of fields, blocks, chunks, octants, uniform, efforts, speed", list);
+            return cli_fail(c, SWG_EUSAGE, "--tables %s: expected a list of fields, blocks, chunks, octants, uniform, efforts, learned, speed", list);
         *bits |= bit;
         at += length + (at[length] == ',');
     }

@@ -17,7 +17,7 @@ static const cli_option options[] = {
     {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
     {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
     {"data", 0, "DIR", "codec: folder with fields/ and bssn/; what it lacks is replaced by samples/"},
-    {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, efforts, speed (default: all)"},
+    {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, efforts, learned, speed (default: all)"},
     {"model", 'm', "RUN", "codec: run folder or checkpoint of a network for the BSSN tables"},
     {"without", 0, "LIST", "codec: ways of coding not to try"},
     {"effort", 0, "N", "codec: of every table but that of efforts, 1 (fast) to 9 (small); default 5"},

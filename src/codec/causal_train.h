@@ -9,12 +9,13 @@
 typedef struct swg__causal_plan {
     int hidden[2];                     /* multiples of 4 up to SWG__CAUSAL_WIDTH */
     int64_t steps;                     /* batches of SWG__CAUSAL_BATCH */
-    int64_t points;                    /* most values to learn from, about; a row more or less for each chunk */
+    int64_t points;                    /* most values to learn from, about; a row more or less for each chunk. Of fewer, up to 3 times as many of mirror images */
 } swg__causal_plan;
 extern const swg__causal_plan swg__causal_light, swg__causal_deep;
 
 typedef struct swg__causal_report {
     int64_t values, points, held;      /* in the arrays that count; sampled; of these held out */
+    unsigned flips;                    /* what was learnt from, bits 1 << flip: 0 the arrays, 1..7 mirror images, turned round along z (1), y (2), x (4) */
     int64_t steps;                     /* done; 0: nothing to be gained, or too few points */
     double stencil_bits[2], network_bits[2]; /* exact code lengths per value trained on, held out: without the network, with it */
     bool better;                       /* by 0.5 %, and by the network's bytes over all values of the arrays */

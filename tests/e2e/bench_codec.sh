@@ -43,6 +43,21 @@ holds '^\| U_SYMAT5 \| [0-9.]+ / [0-9.]+ / [0-9.]+ \|$' out
 holds '^\| without stencil \| [0-9.]+ \| [0-9.]+ \|$' out
 holds '3a\. .*\*\*not judged\*\*, needs the data' out
 
+# Second halves with networks of the first, and the speed of both networks. Too little data for a network to pay: what is left is its share of a series.
+run 0 --data "$work/none" --tables learned,speed --quick -o "$work/r.json"
+holds '^1e-03 +Swage, no model +mlp 28-16-8-2 +mlp 28-64-32-2$' out
+holds '^U_CHI +0\.[0-9]+ +0\.[0-9]+ +0\.[0-9]+$' out
+holds '^U_CHI, model counted +0\.[0-9]+ +0\.[0-9]+$' out
+holds '^The data are absent.*sample' out
+holds 'its bytes are not counted but in the rows that say so' out
+holds '^2 .* not judged, needs the data' out
+holds '^5a .* not judged, needs the data' out
+holds '^5b .* >= 50 MB/s both ways: not judged, needs the data' out
+[ "$(at rows.0.table | tr -d \") $(at rows.0.values) $(at 'rows.0.mlp 28-16-8-2.violations')" = "learned 16384 0" ] || fail "r.json: $(at rows.0)"
+run 0 --data "$work/none" --tables learned --quick --without mlp
+holds '^1e-03 +Swage$' out
+holds '^2 .* not judged, mode mlp was left out' out
+
 # A peer that copies (its bytes are what it says), one that restores something else, one that ends, one that refuses.
 cat >"$work/peer" <<'PEER'
 #!/bin/sh

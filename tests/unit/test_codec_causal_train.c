@@ -302,6 +302,28 @@ static void stop(void **state) {
     swg__text_free(&blob);
 }
 
+/* Ridges along a diagonal of y and x, the same at every z: turned round along z, or along y and x, they are of the same kind; along y or x alone
+ * they run the other way. */
+static void mirrors(void **state) {
+    swg_context *ctx = *state;
+    static float values[VALUES];
+    const swg_codec_opts opts = {.bound = SWG_BOUND_REL, .value = 1e-3};
+    swg__text blob;
+    swg__text_init(&blob, ctx);
+    uint64_t seed = 5;
+    float ridge[NY + NX];
+    for (int k = 0; k < NY + NX; k++)
+        ridge[k] = (float)(noise(&seed) >> 40) * 0x1p-24f;
+    for (int i = 0; i < VALUES; i++)
+        values[i] = ridge[i % NX + i / NX % NY] + 0.05f * (float)(noise(&seed) >> 40) * 0x1p-24f;
+    swg__causal_report r = fit(ctx, values, &opts, &(swg__causal_plan){{16, 8}, 3000, 1 << 20}, &blob);
+    assert_int_equal(r.flips, 1 << 0 | 1 << 1 | 1 << 6 | 1 << 7);
+    assert_int_equal(r.points, VALUES - 1); /* of the array itself */
+    r = fit(ctx, values, &opts, &(swg__causal_plan){{16, 8}, 100, VALUES - 1}, &blob); /* more than is looked at: enough as it is */
+    assert_int_equal(r.flips, 1);
+    swg__text_free(&blob);
+}
+
 /* The n-th allocation fails, for every n. */
 static void allocation_failures(void **state) {
     (void)state;
@@ -337,6 +359,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(deterministic, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(masks, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(nothing_to_learn, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(mirrors, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stop, testing_open, testing_close),
         cmocka_unit_test(allocation_failures),
     };
