@@ -105,7 +105,7 @@ wait $job || fail "the first of two"
 "$swage" train codec/swae-mlp data.path="$source/samples/bssn/bbh_q1_blocks_64_t5.h5" run.name=net trainer.max_epochs=1 run.dir=runs -q || fail train
 mkdir some
 make some/a.h5 $specs
-set -- compress some -e rel:1e-3 -m runs/net --without stencil,planes,poly,interpolation --no-check
+set -- compress some -e rel:1e-3 -m runs/net --without stencil,planes,poly,interpolation,blocks --no-check
 "$swage" "$@" -o n1.swz --threads 1 -j 1 >out || fail "network"
 for cut in 20000 60000 200000; do
     rm -f n2.swz*
