@@ -72,11 +72,11 @@ typedef struct swg_codec_opts {
     int64_t chunk[4];             /* values per axis of one chunk, slowest first; all 0: chosen. Product <= 2^24. Noise that would
                                      grow by more than 1 KiB is cut into fewer chunks */
     bool keep_chunk;              /* cut as `chunk` says even then: 80 bytes more for each chunk of noise */
-    const swg_codec_model *model; /* candidate predictor, NULL none; costs nothing where it does not fit */
+    const swg_codec_model *model; /* candidates at effort 5 and above, NULL none; cost nothing where they do not fit */
     uint32_t without;             /* modes not tried, bits 1 << SWG_MODE_...; constant and stored always are */
-    int effort;                   /* 0: 5. 1: constant, stencil, planes, stored. 5: every mode, of each chunk the one that a sample of it
+    int effort;                   /* 0: 5. 1: constant, stencil, planes, stored; no models. 5: every mode, of each chunk the one that a sample of it
                                      favours. 9: every mode on all of each chunk, the shortest stays. Others: as the next one below.
-                                     Never a matter of what can be read, or how fast */
+                                     Never a matter of what can be read */
     const char *name;             /* UTF-8, stored in the header; NULL none */
     const char *attributes;       /* UTF-8, stored in the header; NULL none. name + attributes <= 60,000 bytes */
     uint64_t user_tag;            /* free, stored */

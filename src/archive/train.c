@@ -238,6 +238,8 @@ swg_status swg__archive_learn(swg_context *ctx, swg_source *source, const swg_ar
         status = train_variable(&l, model, training ? &training->rows[l.place] : NULL);
         if (status == SWG_OK && how->save)
             status = swg_codec_model_save(ctx, model, how->save);
+        if (status == SWG_OK && swg__archive_stopped(hooks)) /* a kind that keeps the best so far went through */
+            status = swg__fail(ctx, SWG_EINTERRUPTED, "stopped");
     }
     swg__free(ctx, l.index);
     return status;

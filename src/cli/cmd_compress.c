@@ -14,7 +14,7 @@ static const cli_option options[] = {
                          "the attribute _FillValue or missing_value of a dataset, and NaN)"},
     {"fill-above", 0, "T", "the same for all |x| >= T and NaN"},
     {"model", 'm', "RUN", "run folder of `swage train codec/...` (or a checkpoint, or a .swm file): its models are candidates beside everything else"},
-    {"train", 0, "[=LIST]", "train models on the data themselves first, of these kinds (default: all); they go into the file where they pay"},
+    {"train", 0, "[=LIST]", "train models on the data themselves first, of these kinds (default: stencil,law,blocks); they go into the file where they pay"},
     {"output", 'o', "FILE", "file to write (default: the input's name with .swz)"},
     {"append", 0, "FILE", "add to a growing .swz of one variable, or FOLDER/ with one for each; a grid is one step of it"},
     {"range", 0, "LOW:HIGH", "value range a rel: bound is of, in the data's units, instead of each array's own; rel: with --append needs it"},
@@ -22,8 +22,8 @@ static const cli_option options[] = {
     {"vars", 0, "LIST", "variables to take, with * and ? (default: U_*; with --hdf5: all); those named otherwise than * may have 1 to 4 axes and be integers"},
     {"layout", 0, "NAME", "auto, vars, blocks or grid (default: auto)"},
     {"skip-missing", 0, NULL, "take the files that have a variable, where others lack it"},
-    {"without", 0, "LIST", "ways of coding not to try, such as network, stencil, planes (to see what each is worth)"},
-    {"effort", 0, "N", "1 (fast) to 9 (small); default 5"},
+    {"without", 0, "LIST", "modes not to try, such as poly, stencil, planes (to see what each is worth)"},
+    {"effort", 0, "N", "1 (fast, no models) to 9 (small); default 5"},
     {"jobs", 'j', "N", "arrays worked on at the same time (default: as many as keep the threads busy, large ones alone)"},
     {"no-check", 0, NULL, "do not restore and compare after writing"},
     {"report", 0, "WHERE", "also write a report: PAGE.html with PAGE.json beside it, or a folder"},
@@ -118,6 +118,18 @@ static swg_status read_fill(cli *c, swg_archive_opts *opts) {
     return SWG_OK;
 }
 
+/* What excludes models is said before any work is done. */
+static swg_status check_models(cli *c, const swg_archive_opts *opts) {
+    const bool model = cli_value(c, "model") != NULL;
+    if (opts->train && model)
+        return cli_fail(c, SWG_EUSAGE, "--train and -m exclude each other");
+    if ((opts->train || model) && opts->effort && opts->effort < 5)
+        return cli_fail(c, SWG_EUSAGE, "--effort %d tries no models: leave out %s, or take 5 and more", opts->effort, model ? "-m" : "--train");
+    if (opts->train && (opts->bound == SWG_BOUND_PSNR || opts->bound == SWG_BOUND_RATIO))
+        return cli_fail(c, SWG_EUSAGE, "--train: models are trained for a bound (-e), not for a target of quality or size");
+    return SWG_OK;
+}
+
 static swg_status run(cli *c) {
     const char *input = c->positional[0], *model_path = cli_value(c, "model"), *html = cli_value(c, "report");
     char named[4096];
@@ -147,8 +159,7 @@ static swg_status run(cli *c) {
         SWG__TRY(default_output(c, input, named, sizeof named));
     swg_codec_model *models = NULL;
     opts.train = cli_value(c, "train");
-    if (opts.train && model_path)
-        return cli_fail(c, SWG_EUSAGE, "--train and -m exclude each other");
+    SWG__TRY(check_models(c, &opts));
     if (model_path)
         SWG__TRY(swg_archive_open_models(c->ctx, model_path, &models, &opts.model));
     opts.models = models;

@@ -1,21 +1,16 @@
 /* encode.c - an array to coded chunks: grid, cutting, competition between models and everything else.
  * In: array, options, models. Out: swg__encoded. Chunks are coded in parallel; the bytes do not depend on it.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "context.h"
-#include "encode.h"
+#include "encoding.h"
 #include "fit.h"
 #include "mask.h"
 #include "swz.h"
-#include "swae.h"
 #include "target.h"
-#include "tiles.h"
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
     COARSE_TARGET = 1 << 21,  /* of arrays that take less than half a bit per value */
-    BLOCKS_TARGET = 1 << 19,  /* of blocks: the more of them, the more mirror images */
-    GROUP_TILES = 1 << 16,    /* tiles whose blocks are held at a time */
-    SAMPLE_EVERY = 16         /* every so many tiles are tried before a chunk is given to the network */
+    BLOCKS_TARGET = 1 << 19   /* of blocks: the more of them, the more mirror images */
 };
 
 /* ---- cutting ---- */
@@ -141,33 +136,6 @@ static uint8_t map_axes(const swg__header *h) {
 
 /* ---- one chunk ---- */
 
-/* Tiles of the chunks of a group in two arrays, so that the float encoder gets them in large calls. */
-typedef struct batch {
-    swg__tile_set *set;       /* of each chunk; count 0: none */
-    float *blocks, *latents;
-    int64_t count;            /* tiles */
-} batch;
-
-typedef struct job {
-    swg_context *ctx;
-    swg__encoded *out;
-    const char *data;
-    swg__choice choice;
-    int64_t first, chunks;    /* the group; tasks count from `first` */
-    int64_t stride;           /* of the chunks that are coded */
-    const int *candidate;     /* blobs that code a chunk by themselves */
-    int candidates;
-    const swg__swae *swae;    /* the autoencoder at work, blob swae_blob of the set; NULL: none */
-    int swae_blob;
-    bool measure;
-    swg_status *status;       /* of each chunk */
-    batch sample, all;        /* sample: a few tiles of every chunk; all: of the chunks where those promise a gain */
-    bool *wanted;
-} job;
-
-/* Number of the chunk of a task. */
-static int64_t chunk_of(const job *j, int64_t task) { return (j->first + task) * j->stride + j->stride / 2; }
-
 /* Copies from the dataset into a dense chunk. */
 static void gather(const char *data, const swg__layout *l, const int64_t origin[4], swg__chunk *chunk) {
     const size_t bytes = (size_t)swg_element_bytes(chunk->grid.type);
@@ -205,12 +173,12 @@ void swg__chunk_drop(swg__chunk *chunk) {
     swg__free(chunk->ctx, chunk->values);
 }
 
-static swg_status open_chunk(const job *j, int64_t index, swg__chunk *chunk) {
+swg_status swg__encoding_open(const swg__encoding *j, int64_t index, swg__chunk *chunk) {
     return swg__chunk_take(j->ctx, j->data, &j->out->header, &j->out->layout, index, chunk);
 }
 
 /* A finished draft as a form. */
-static swg_status finish_form(const job *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft, swg__form *form) {
+static swg_status finish_form(const swg__encoding *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft, swg__form *form) {
     draft->head.chunk_index = (uint64_t)index;
     draft->head.n_values = (uint32_t)chunk->count;
     if (blob >= 0)
@@ -223,8 +191,7 @@ static swg_status finish_form(const job *j, const swg__chunk *chunk, int64_t ind
     return status;
 }
 
-/* One more form of a chunk. */
-static swg_status add_form(const job *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft) {
+swg_status swg__encoding_add(const swg__encoding *j, const swg__chunk *chunk, int64_t index, int blob, swg__draft *draft) {
     swg__coded *coded = &j->out->chunk[index];
     swg__form *grown = swg__grow(j->ctx, coded->other, (size_t)(coded->others + 1) * sizeof *grown);
     if (!grown)
@@ -234,23 +201,20 @@ static swg_status add_form(const job *j, const swg__chunk *chunk, int64_t index,
     return finish_form(j, chunk, index, blob, draft, &grown[coded->others++]);
 }
 
-/* A learned mode must win by more than half a per cent. */
-static int64_t limit_of(const swg__coded *coded) { return (int64_t)(0.995 * (double)coded->plain.record.length); }
-
 /* The models that code a chunk by themselves. */
-static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t index) {
+static swg_status code_candidates(const swg__encoding *j, const swg__chunk *chunk, int64_t index) {
     const swg__coded *coded = &j->out->chunk[index];
     swg_status status = SWG_OK;
-    for (int c = 0; c < j->candidates && status == SWG_OK && coded->plain.head.mode != SWG__MODE_C && !chunk->grid.pw_h; c++) {
+    for (int c = 0; c < j->candidates && status == SWG_OK && coded->plain.head.mode != SWG__MODE_C; c++) {
         const swg__blob *b = swg__blob_of(swg__encoded_models(j->out), j->candidate[c]);
         swg__draft draft;
         bool done = false;
         swg__draft_init(&draft, j->ctx);
-        status = b->kind->encode(chunk, b->parsed, j->choice.without, limit_of(coded), &draft, &done);
+        status = b->kind->encode(chunk, b->parsed, j->choice.without, swg__coded_limit(coded), &draft, &done);
         if (status == SWG_OK && done)
             status = swg__mask_write(chunk, chunk->mask, &draft);
-        if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < limit_of(coded))
-            status = add_form(j, chunk, index, j->candidate[c], &draft);
+        if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < swg__coded_limit(coded))
+            status = swg__encoding_add(j, chunk, index, j->candidate[c], &draft);
         swg__draft_free(&draft);
     }
     return status;
@@ -258,13 +222,13 @@ static swg_status code_candidates(const job *j, const swg__chunk *chunk, int64_t
 
 static void code_plain(void *arg, int64_t task, int worker) {
     (void)worker;
-    job *j = arg;
-    int64_t index = chunk_of(j, task);
+    swg__encoding *j = arg;
+    int64_t index = swg__encoding_chunk(j, task);
     swg__coded *coded = &j->out->chunk[index];
     swg__chunk chunk;
     swg__draft draft;
     swg__draft_init(&draft, j->ctx);
-    swg_status status = open_chunk(j, index, &chunk);
+    swg_status status = swg__encoding_open(j, index, &chunk);
     if (status == SWG_OK)
         status = swg__plain_encode(&chunk, j->choice, &draft);
     if (status == SWG_OK)
@@ -277,125 +241,7 @@ static void code_plain(void *arg, int64_t task, int worker) {
     j->status[task] = status;
 }
 
-/* ---- the network: sampled, then tried in full where the sample says that it pays ---- */
-
-/* Tiles of a chunk, 0 where mode B is not allowed. */
-static int64_t tiles_of(const job *j, int64_t index) {
-    swg__chunk chunk = {0};
-    swg__tiling tiling;
-    int64_t origin[4];
-    swg__layout_chunk(&j->out->layout, &j->out->header, index, origin, chunk.extent);
-    chunk.count = chunk.extent[0] * chunk.extent[1] * chunk.extent[2] * chunk.extent[3];
-    swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
-    return swg__tiling_allowed(&tiling, chunk.count) ? tiling.count : 0;
-}
-
-/* Room for tiles first, first + step, ... of the chunks for which `wanted` (NULL: all) is set. */
-static swg_status open_batch(const job *j, const bool *wanted, int64_t every, batch *out) {
-    const swg__net *net = &j->swae->net;
-    const size_t values = (size_t)net->edge * (size_t)net->edge * (size_t)net->edge;
-    out->set = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *out->set);
-    if (!out->set)
-        return swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *out->set, "tiles");
-    for (int64_t i = 0; i < j->chunks; i++) {
-        int64_t tiles = wanted && !wanted[i] ? 0 : tiles_of(j, chunk_of(j, i));
-        swg__tile_set *s = &out->set[i];
-        s->step = tiles > every * 8 ? every : 1;
-        s->first = s->step / 2;
-        s->count = tiles ? (tiles - s->first + s->step - 1) / s->step : 0;
-        out->count += s->count;
-    }
-    out->blocks = swg__alloc(j->ctx, (size_t)out->count * values * sizeof *out->blocks);
-    out->latents = swg__alloc(j->ctx, (size_t)out->count * (size_t)net->latents * sizeof *out->latents);
-    if (!out->blocks || !out->latents)
-        return swg__fail_memory(j->ctx, (size_t)out->count * values * sizeof *out->blocks, "tiles");
-    int64_t at = 0;
-    for (int64_t i = 0; i < j->chunks; i++) {
-        out->set[i].blocks = out->blocks + (size_t)at * values;
-        out->set[i].latents = out->latents + at * net->latents;
-        at += out->set[i].count;
-    }
-    return SWG_OK;
-}
-
-static void close_batch(swg_context *ctx, batch *b) {
-    swg__free(ctx, b->latents);
-    swg__free(ctx, b->blocks);
-    swg__free(ctx, b->set);
-}
-
-/* Float encoder on a batch, in calls of bounded size. */
-static swg_status run_encoder(const swg__swae *model, const batch *b) {
-    const int64_t values = (int64_t)model->net.edge * model->net.edge * model->net.edge;
-    for (int64_t i = 0; i < b->count; i += GROUP_TILES) {
-        int64_t n = b->count - i < GROUP_TILES ? b->count - i : GROUP_TILES;
-        pthread_mutex_lock(model->lock);
-        swg_status status = model->encode(model->user, n, b->blocks + i * values, b->latents + i * model->net.latents);
-        pthread_mutex_unlock(model->lock);
-        SWG__TRY(status);
-    }
-    return SWG_OK;
-}
-
-static void estimate_network(void *arg, int64_t task, int worker) {
-    (void)worker;
-    job *j = arg;
-    const swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
-    if (!j->sample.set[task].count || coded->plain.head.mode == SWG__MODE_C)
-        return;
-    swg__chunk chunk;
-    int64_t bytes = 0;
-    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
-    if (status == SWG_OK)
-        status = swg__tiles_estimate(&chunk, j->swae, &j->sample.set[task], &bytes);
-    j->wanted[task] = status == SWG_OK && (double)bytes < 0.98 * (double)coded->plain.record.length;
-    swg__chunk_drop(&chunk);
-    j->status[task] = status;
-}
-
-static void normalise(job *j, const batch *b, int64_t task) {
-    if (!b->set[task].count)
-        return;
-    swg__chunk chunk;
-    swg__tiling tiling;
-    j->status[task] = open_chunk(j, chunk_of(j, task), &chunk);
-    if (j->status[task] == SWG_OK) {
-        swg__tiling_make(&chunk, j->swae->net.edge, &tiling);
-        swg__tiles_normalise(&chunk, &tiling, &b->set[task]);
-    }
-    swg__chunk_drop(&chunk);
-}
-
-static void normalise_sample(void *arg, int64_t task, int worker) {
-    (void)worker;
-    normalise(arg, &((job *)arg)->sample, task);
-}
-
-static void normalise_all(void *arg, int64_t task, int worker) {
-    (void)worker;
-    normalise(arg, &((job *)arg)->all, task);
-}
-
-static void code_network(void *arg, int64_t task, int worker) {
-    (void)worker;
-    job *j = arg;
-    int64_t index = chunk_of(j, task);
-    if (!j->all.set[task].count)
-        return;
-    swg__chunk chunk;
-    swg__draft draft;
-    swg__draft_init(&draft, j->ctx);
-    swg_status status = open_chunk(j, index, &chunk);
-    if (status == SWG_OK)
-        status = swg__tiles_encode(&chunk, j->swae, &j->all.set[task], &draft);
-    if (status == SWG_OK)
-        status = swg__mask_write(&chunk, chunk.mask, &draft);
-    if (status == SWG_OK && (int64_t)swg__draft_bytes(&draft) < limit_of(&j->out->chunk[index]))
-        status = add_form(j, &chunk, index, j->swae_blob, &draft);
-    swg__draft_free(&draft);
-    swg__chunk_drop(&chunk);
-    j->status[task] = status;
-}
+/* ---- measuring ---- */
 
 /* Sum of squared errors of a record over the finite values of a chunk that are no fill. */
 static swg_status measure_record(const swg__chunk *chunk, const swg_codec_model *model, const swg__text *bytes, const void *original, double *squares,
@@ -422,10 +268,10 @@ static swg_status measure_record(const swg__chunk *chunk, const swg_codec_model 
 
 static void measure_chunk(void *arg, int64_t task, int worker) {
     (void)worker;
-    job *j = arg;
-    swg__coded *coded = &j->out->chunk[chunk_of(j, task)];
+    swg__encoding *j = arg;
+    swg__coded *coded = &j->out->chunk[swg__encoding_chunk(j, task)];
     swg__chunk chunk;
-    swg_status status = open_chunk(j, chunk_of(j, task), &chunk);
+    swg_status status = swg__encoding_open(j, swg__encoding_chunk(j, task), &chunk);
     swg__chunk back = chunk;
     if (status == SWG_OK) {
         back.values = swg__alloc(j->ctx, (size_t)chunk.count * (size_t)swg_element_bytes(chunk.grid.type));
@@ -440,48 +286,26 @@ static void measure_chunk(void *arg, int64_t task, int worker) {
     j->status[task] = status;
 }
 
-/* One step of a group in parallel, then the first failure in chunk order. */
-static swg_status step(job *j, swg__task_fn fn) {
-    swg__parallel(j->ctx, j->chunks, fn, j);
+swg_status swg__encoding_step(swg__encoding *j, swg__task_fn fn, void *arg) {
+    swg__parallel(j->ctx, j->chunks, fn, arg);
     for (int64_t i = 0; i < j->chunks; i++)
         if (j->status[i] != SWG_OK)
             return j->status[i];
     return SWG_OK;
 }
 
-static swg_status run_network(job *j) {
-    SWG__TRY(open_batch(j, NULL, SAMPLE_EVERY, &j->sample));
-    SWG__TRY(step(j, normalise_sample));
-    SWG__TRY(run_encoder(j->swae, &j->sample));
-    SWG__TRY(step(j, estimate_network));
-    SWG__TRY(open_batch(j, j->wanted, 1, &j->all));
-    SWG__TRY(step(j, normalise_all));
-    SWG__TRY(run_encoder(j->swae, &j->all));
-    return step(j, code_network);
-}
-
-static swg_status try_network(job *j) {
-    j->sample = j->all = (batch){0};
-    swg_status status = run_network(j);
-    close_batch(j->ctx, &j->all);
-    close_batch(j->ctx, &j->sample);
-    return status;
-}
-
 /* Codes the chunks of a group: plain everywhere, the autoencoder where it pays. */
-static swg_status code_group(job *j) {
+static swg_status code_group(swg__encoding *j) {
     swg_status status = SWG_OK;
     j->status = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->status);
-    j->wanted = swg__calloc(j->ctx, (size_t)j->chunks, sizeof *j->wanted);
-    if (!j->status || !j->wanted)
+    if (!j->status)
         status = swg__fail_memory(j->ctx, (size_t)j->chunks * sizeof *j->status, "a group of chunks");
     if (status == SWG_OK)
-        status = step(j, code_plain);
+        status = swg__encoding_step(j, code_plain, j);
     if (status == SWG_OK && j->swae)
-        status = try_network(j);
+        status = swg__swae_code(j);
     if (status == SWG_OK && j->measure)
-        status = step(j, measure_chunk);
-    swg__free(j->ctx, j->wanted);
+        status = swg__encoding_step(j, measure_chunk, j);
     swg__free(j->ctx, j->status);
     return status;
 }
@@ -494,31 +318,27 @@ static swg_status code_all(swg_context *ctx, const swg__request *request, swg__c
     out->chunk = swg__calloc(ctx, (size_t)out->layout.count, sizeof *out->chunk);
     if (!out->chunk)
         return swg__fail_memory(ctx, (size_t)out->layout.count * sizeof *out->chunk, "chunks");
-    for (int64_t i = 0; i < out->layout.count; i++) {
+    for (int64_t i = 0; i < out->layout.count; i++)
         swg__text_init(&out->chunk[i].plain.record, ctx);
-    }
-    job j = {.ctx = ctx, .out = out, .data = request->array->data, .choice = choice, .stride = request->stride, .measure = request->measure};
+    swg__encoding j = {.ctx = ctx, .out = out, .data = request->array->data, .choice = choice, .stride = request->stride, .measure = request->measure};
     out->stride = request->stride;
     const int64_t tasks = (out->layout.count - j.stride / 2 + j.stride - 1) / j.stride;
     int candidate[SWG__MODELS];
     const double range = out->header.range_max - out->header.range_min;
     j.candidate = candidate;
+    const swg_codec_model *model = choice.effort < SWG__EFFORT_SAMPLE ? NULL : out->model;
     if (out->header.grid.eb > 0 && !out->header.grid.pw_h)
-        j.candidates = swg__model_candidates(out->model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, choice.without, candidate);
-    for (int i = 0; out->model && i < out->model->count && !j.swae && out->header.grid.fine && !(choice.without >> SWG_MODE_NETWORK & 1); i++) {
-        const swg__blob *b = &out->model->blob[i]; /* the first one that can encode */
+        j.candidates = swg__model_candidates(model, request->opts.name, range > 0 ? out->header.grid.eb / range : 0, choice.without, candidate);
+    for (int i = 0; model && i < model->count && !j.swae && out->header.grid.fine && !(choice.without >> SWG_MODE_NETWORK & 1); i++) {
+        const swg__blob *b = &model->blob[i]; /* the first one that can encode */
         j.swae = b->kind && b->kind->code == SWG__KIND_SWAE && ((const swg__swae *)b->parsed)->encode ? b->parsed : NULL;
         j.swae_blob = i;
     }
     swg_status status = SWG_OK;
     for (; j.first < tasks && status == SWG_OK; j.first += j.chunks) {
         j.chunks = tasks - j.first;
-        if (j.swae) {
-            int64_t tiles = 0, chunks = 0;
-            for (; j.first + chunks < tasks && tiles < GROUP_TILES; chunks++)
-                tiles += tiles_of(&j, chunk_of(&j, chunks));
-            j.chunks = chunks;
-        }
+        if (j.swae)
+            j.chunks = swg__swae_group(&j, j.chunks);
         status = code_group(&j);
     }
     out->bytes = SWG__HEADER_BYTES + SWG__FRAME_BYTES + 8 + SWG__FOOTER_BYTES;
@@ -593,11 +413,11 @@ static swg_status try_coarser(swg_context *ctx, const swg__request *r, swg__enco
 
 static void code_shared(void *arg, int64_t task, int worker) {
     (void)worker;
-    job *j = arg;
+    swg__encoding *j = arg;
     swg__chunk chunk;
     if (j->out->chunk[task].plain.head.mode != SWG__MODE_W)
         return;
-    j->status[task] = open_chunk(j, task, &chunk);
+    j->status[task] = swg__encoding_open(j, task, &chunk);
     if (j->status[task] == SWG_OK)
         j->status[task] = code_candidates(j, &chunk, task);
     swg__chunk_drop(&chunk);
@@ -607,7 +427,8 @@ static void code_shared(void *arg, int64_t task, int worker) {
 static bool worth_sharing(const swg__request *r, const swg__encoded *e) {
     enum { CHUNKS = 8, BYTES = 12 << 10 };
     int64_t chunks = 0, bytes = 0;
-    if (!swg__is_float(e->header.type) || e->header.grid.step == 0 || (r->opts.without >> SWG_MODE_STENCIL & 1))
+    if (!swg__is_float(e->header.type) || e->header.grid.step == 0 || (r->opts.without >> SWG_MODE_STENCIL & 1) ||
+        swg__choice_of(r->opts.without, r->opts.effort).effort < SWG__EFFORT_SAMPLE)
         return false;
     for (int64_t i = 0; i < e->layout.count; i++) {
         if (e->chunk[i].plain.head.mode == SWG__MODE_W) {
@@ -631,13 +452,13 @@ static swg_status try_shared(swg_context *ctx, const swg__request *r, swg__encod
         status = swg__fit_stencil(ctx, r->array, 1, &opts, &(swg__fit_opts){0}, &blob);
     if (status == SWG_OK && blob.length && (blob.failed || swg__model_add(e->own, (const uint8_t *)blob.data, blob.length, NULL, 0, true)))
         status = swg__fail_memory(ctx, blob.length, "a stencil");
-    job j = {.ctx = ctx, .out = e, .data = r->array->data, .choice = swg__choice_of(r->opts.without, r->opts.effort), .stride = 1,
+    swg__encoding j = {.ctx = ctx, .out = e, .data = r->array->data, .choice = swg__choice_of(r->opts.without, r->opts.effort), .stride = 1,
              .chunks = e->layout.count, .candidate = &(int){SWG__OWN}, .candidates = e->own ? e->own->count : 0};
     j.status = swg__calloc(ctx, (size_t)j.chunks, sizeof *j.status);
     if (status == SWG_OK && !j.status)
         status = swg__fail_memory(ctx, (size_t)j.chunks * sizeof *j.status, "chunks");
     if (status == SWG_OK && j.candidates)
-        status = step(&j, code_shared);
+        status = swg__encoding_step(&j, code_shared, &j);
     swg__free(ctx, j.status);
     swg__text_free(&blob);
     return status;

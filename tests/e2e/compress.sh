@@ -87,7 +87,7 @@ for edge in edge5 edge7; do
 done
 # The order in the file is not that of the originals where some members wait for the network: names come back in order all the same.
 make order.h5 vars=U_a,U_b,U_c,U_d,U_e var_data:f32:5x300x7x7x7:wave
-round order.h5 rel:1e-3 -m runs/edge7 --without stencil,planes,poly,interpolation
+round order.h5 rel:1e-3 -m runs/edge7 --without stencil,planes,poly,interpolation,blocks
 check [ "$("$swage" info x.swz --json | json /dev/stdin members)" = 5 ]
 near 0.01 order.h5 restored/order.h5
 
@@ -131,6 +131,9 @@ expect 2 "expected a number above 0" compress lack -e abs:1e-3x
 expect 2 "expected a list of" compress lack -e abs:1 --without magic
 expect 2 "--effort" compress lack -e abs:1 --effort 10
 expect 2 "--effort" compress lack -e abs:1 --effort 0
+expect 2 "tries no models" compress lack -e abs:1 --effort 1 --train
+expect 2 "tries no models" compress lack -e abs:1 --effort 4 -m nowhere
+expect 2 "not for a target" compress lack --target-psnr 60 --train
 expect 1 "no such file" compress nowhere.h5 -e abs:1
 expect 1 "text.h5" compress text.h5 -e abs:1
 expect 1 "only f32 and f64 are read" compress ints.h5 -e abs:1 --vars '*'

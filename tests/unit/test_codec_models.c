@@ -473,6 +473,18 @@ static void small_chunks_share_a_stencil(void **state) {
     assert_ok(ctx, swg__encode_array(ctx, &a, &o, NULL, &coded));
     assert_true((double)shared < 0.95 * (double)coded.bytes);
     swg__encoded_free(&coded);
+    o.effort = 1; /* fast: no models, neither of its own nor given */
+    (void)size_of_stream(ctx, x, &o, &models);
+    assert_int_equal(models, 0);
+    swg_codec_model *given = train(ctx, x, &o, "stencil", NULL);
+    o.model = given;
+    (void)size_of_stream(ctx, x, &o, &models);
+    assert_int_equal(models, 0);
+    o.effort = 5;
+    (void)size_of_stream(ctx, x, &o, &models);
+    assert_int_equal(models, 1);
+    swg_codec_model_free(ctx, given);
+    o.model = NULL;
     memset(o.chunk, 0, sizeof o.chunk);
     (void)size_of_stream(ctx, x, &o, &models);
     assert_int_equal(models, 0);
