@@ -1,7 +1,7 @@
 #!/bin/sh
-# bench-codec.sh - `make bench-codec`: trains a network for the BSSN tables on t = 1 and 3 (once), then runs every table of the codec beside
+# bench-codec.sh - `make bench-codec`: trains a model for the BSSN tables on t = 1 and 3 (once), then runs every table of the codec beside
 # SZ3, SPERR and zfp. Arguments: path of swage, folder with the data (fields/, bssn/), further options of `swage bench codec`.
-# $RECIPE names what is trained, RECIPE=none nothing. Output: build/bench-codec/{tables.md,run.json}; the tables also on the terminal.
+# $RECIPE names what is trained, with settings (default: the law of mode P at 1e-3), RECIPE=none nothing. Output: build/bench-codec/{tables.md,run.json}; the tables also on the terminal.
 # SPDX-License-Identifier: Apache-2.0
 set -eu
 swage=$1
@@ -29,18 +29,14 @@ for t in 1 3; do
 done
 [ -d "$data/bssn" ] && [ -d "$data/fields" ] || echo "$data has no fields/ or no bssn/: the samples take their place, and most targets are not judged (DATA=DIR)"
 
-# The best predictor of the codec that this build can train.
-recipe=${RECIPE:-}
-for name in codec/poly codec/swae-mlp; do
-    [ -n "$recipe" ] || ! "$swage" config $name >/dev/null 2>&1 || recipe=$name
-done
+recipe=${RECIPE:-codec/law bound=rel:1e-3}
 if [ "$recipe" != none ]; then
-    name=$(echo "$recipe" | tr / -)
+    name=$(echo "$recipe" | tr '/ =:' '----')
     checkpoint=$out/runs/$name
     if [ ! -f "$checkpoint/done" ]; then
         rm -rf "$checkpoint"
         echo "training $recipe on t = 1 and 3"
-        "$swage" train "$recipe" data.path="$out/train" run.dir="$out/runs" run.name="$name" -q
+        "$swage" train $recipe data.path="$out/train" run.dir="$out/runs" run.name="$name" -q
         touch "$checkpoint/done"
     fi
     set -- -m "$checkpoint" "$@"

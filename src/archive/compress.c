@@ -147,7 +147,7 @@ static void code_task(void *arg, int64_t task, int worker) {
     item *it = &j->items[task];
     it->status = code_array(j, it, &j->took[task]);
     if (it->status != SWG_OK)
-        snprintf(it->message, sizeof it->message, "%s", swg_context_message(j->ctx));
+        snprintf(it->message, sizeof it->message, "%s", swg__own_message());
     swg__free(j->ctx, it->data);
     it->data = NULL;
 }

@@ -140,7 +140,7 @@ static void check_task(void *arg, int64_t task, int worker) {
     member *m = &j->members[j->first + task];
     m->status = check_member(j, j->first + task, &j->took[task]);
     if (m->status != SWG_OK)
-        snprintf(m->message, sizeof m->message, "%s", swg_context_message(j->ctx));
+        snprintf(m->message, sizeof m->message, "%s", swg__own_message());
 }
 
 /* ---- all ---- */

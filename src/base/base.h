@@ -27,6 +27,8 @@
 
 /* Records the message in the context and returns `status`. Safe from several threads; ctx may be NULL. */
 swg_status swg__fail(swg_context *ctx, swg_status status, const char *format, ...) SWG__PRINTF(3, 4);
+/* The last message that this thread recorded, in whatever context: for work side by side, whose failures share one. */
+const char *swg__own_message(void);
 /* The standard message for a failed allocation of `bytes` bytes for `what`. Returns SWG_ENOMEM. */
 swg_status swg__fail_memory(swg_context *ctx, size_t bytes, const char *what);
 void swg__log(swg_context *ctx, swg_log_level level, const char *format, ...) SWG__PRINTF(3, 4);

@@ -28,17 +28,25 @@ static bool status_known(swg_status status) {
 const char *swg_status_name(swg_status status) { return status_known(status) ? status_table[status].name : "SWG_?"; }
 const char *swg_status_text(swg_status status) { return status_known(status) ? status_table[status].text : "unknown status"; }
 
+static _Thread_local char own_message[sizeof ((swg_context *)0)->message];
+
 swg_status swg__fail(swg_context *ctx, swg_status status, const char *format, ...) {
     if (ctx) {
+        char text[sizeof own_message]; /* what is said may hold what was said before */
         va_list args;
         va_start(args, format);
-        pthread_mutex_lock(&ctx->message_lock);
-        vsnprintf(ctx->message, sizeof ctx->message, format, args);
-        pthread_mutex_unlock(&ctx->message_lock);
+        vsnprintf(text, sizeof text, format, args);
         va_end(args);
+        const size_t bytes = strlen(text) + 1;
+        memcpy(own_message, text, bytes);
+        pthread_mutex_lock(&ctx->message_lock);
+        memcpy(ctx->message, text, bytes);
+        pthread_mutex_unlock(&ctx->message_lock);
     }
     return status;
 }
+
+const char *swg__own_message(void) { return own_message; }
 
 swg_status swg__fail_memory(swg_context *ctx, size_t bytes, const char *what) {
     return swg__fail(ctx, SWG_ENOMEM, "out of memory: %zu bytes for %s", bytes, what);

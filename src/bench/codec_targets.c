@@ -239,6 +239,7 @@ void swg__codec_judge(swg__codec_bench *b) {
     judge_speed(b, "5", "stencil alone", 150, SWG_MODE_STENCIL);
     judge_speed(b, "5a", "mlp 28-16-8-2 alone", 120, SWG_MODE_MLP);
     judge_speed(b, "5b", "mlp 28-64-32-2 alone", 50, SWG_MODE_MLP);
+    judge_speed(b, "5c", "all modes", 150, SWG_MODE_COUNT); /* at the effort of the run: by default 5 */
     judge_bound(b);
     judge_edges(b);
 }
