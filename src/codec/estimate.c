@@ -165,7 +165,7 @@ swg_status swg__compete_sampled(const swg__chunk *chunk, uint32_t without, size_
     swg_status status = estimate(&c);
     int64_t best = least_of(&c) + least_of(&c) / 4;
     best = best < (int64_t)stored ? best : (int64_t)stored;
-    const bool smooth = c.candidate[POLY].bytes < c.candidate[STENCIL].bytes / 2;
+    const bool smooth = c.candidate[POLY].bytes < c.candidate[STENCIL].bytes / 4 * 3;
     if (status == SWG_OK && tries(&c, SWG_MODE_BLOCKS) && !smooth) /* has no estimate, but gives up early */
         status = swg__block_encode(chunk, NULL, best, draft, any);
     best = *any && swg__draft_bytes(draft) < stored ? (int64_t)swg__draft_bytes(draft) : (int64_t)stored;
