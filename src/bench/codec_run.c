@@ -312,6 +312,7 @@ static swg_status effort_input(run *r, const input *in, void *arg) {
         for (size_t e = 0; e < sizeof efforts / sizeof *efforts; e++) {
             swg__codec_cell cell = {.table = SWG__CODEC_EFFORTS, .effort = efforts[e], .bound = bounds[*like][k], .extra = in->extra};
             swg__codec_how how = {.opts = opts_of(r, in, cell.bound, 0), .timed = true, .no_peers = true};
+            how.opts.model = NULL; /* not those of -m: speeds are of modes */
             how.opts.effort = cell.effort;
             snprintf(cell.data, sizeof cell.data, "%s", in->name);
             snprintf(cell.variant, sizeof cell.variant, "%s", *like == SWG__CODEC_FIELDS ? "" : table_names[*like]);
@@ -367,7 +368,7 @@ static swg_status learned_input(run *r, const input *in, void *arg) {
 static swg_status speed_of(run *r, const input *in, const char *variant, const swg_codec_model *model, swg__team *team, uint32_t without, bool beside) {
     swg__codec_cell cell = {.table = SWG__CODEC_SPEED, .bound = 1e-3};
     swg__codec_how how = {.opts = opts_of(r, in, 1e-3, without), .team = team, .timed = true, .no_peers = !beside};
-    how.opts.model = model ? model : r->set;
+    how.opts.model = model; /* nor here */
     how.opts.chunk[0] = how.opts.chunk[1] = how.opts.chunk[2] = r->b->opts.quick ? 32 : 64;
     snprintf(cell.data, sizeof cell.data, "%s", in->name);
     snprintf(cell.variant, sizeof cell.variant, "%s", variant);
