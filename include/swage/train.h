@@ -16,7 +16,8 @@ typedef struct swg_train_progress {
     int64_t step;                       /* optimiser steps done */
     double loss;                        /* of the last step; after an epoch, its mean */
     double val_loss;                    /* NaN before the first validation */
-    double lr, blocks_per_s, data_share, seconds;
+    double lr, samples_per_s, data_share, seconds;
+    const char *samples;                /* what they are: "blocks", "tiles" */
     int64_t memory_bytes;               /* planned peak of the step, the data set not counted */
     bool epoch_end;
 } swg_train_progress;
@@ -54,14 +55,14 @@ typedef struct swg_train_result {
  * SWG_EINTERRUPTED: stopped by the hook, checkpoint written. SWG_ENONFINITE: names epoch, batch and the last finite loss. */
 swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result);
 
-/* The network a configuration describes. SWG_EUSAGE: its settings do not fit each other. */
-swg_status swg_train_network_of(swg_context *ctx, swg_config *config, swg_swae *out);
-
 enum { SWG_TRAIN_PLAN_SAVED = 4 };
 
 /* The plans a training run would make, without data: for `swage plan`. batch 0: as configured. */
 typedef struct swg_train_plan {
-    swg_swae network;
+    const char *family, *sample;        /* "swae", "block" */
+    char name[32];                      /* model.name */
+    char title[128];                    /* "mlp, blocks of 125 values, latent 16" */
+    swg_swae network;                   /* of family swae; else zeros */
     int64_t batch, parameters;
     int64_t macs_per_block;             /* multiply-adds of encode and decode, padding counted; the other counts: swg_swae_layers */
     int64_t macs_by_output;             /* transposed convolutions per output position */
@@ -77,6 +78,8 @@ typedef struct swg_train_plan {
     const char *inference_precision;    /* of a model that is used: "f32", "int8" */
 } swg_train_plan;
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
+/* The layers of the network in use, for one sample. Free with swg_layers_free. */
+swg_status swg_train_layers(swg_context *ctx, swg_config *config, swg_layers *out);
 /* Prints swg_plan_explain of both. */
 swg_status swg_train_explain(swg_context *ctx, swg_config *config, int64_t batch, FILE *file);
 /* Measures the steps of both with the recipe's switches (tune.h): what performance.mode=max-autotune of this recipe then finds. */

@@ -230,7 +230,7 @@ swg_status swg_archive_html(swg_context *ctx, const char *where, const char *pat
     if (status == SWG_OK)
         status = add_modes(ctx, page, r);
     if (status == SWG_OK && original && run)
-        status = swg_model_open(ctx, run, &model);
+        status = swg_model_open_as(ctx, run, "swae", &model);
     if (status == SWG_OK && original) {
         const swg__gallery gallery = {page, cJSON_AddArrayToObject(json, "shown"), swz, original, model, folder};
         status = add_originals(ctx, &gallery, json, r, slices);

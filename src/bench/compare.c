@@ -179,7 +179,7 @@ static swg_status measure_side(swg_context *ctx, swg_config *config, int side, b
         s->planned = swg__trial_planned_bytes(&t);
         s->flop = (double)swg_plan_flops(plan);
         s->parameters = swg_graph_parameters(t.stage->graph.g);
-        s->io_bytes = a->batch * t.run.recipe.network.input * (int64_t)sizeof(float);
+        s->io_bytes = swg__run_batch_bytes(&t.run.recipe, a->batch);
         s->calls = parallel_calls(plan);
     }
     swg__trial_close(&t);

@@ -17,20 +17,20 @@ static bool ends_in(const char *path, const char *ending) {
     return length > n && strcmp(path + length - n, ending) == 0;
 }
 
-static swg_status network_of_model(cli *c, const char *path, swg_swae *out) {
+static swg_status layers_of_model(cli *c, const char *path, swg_layers *out) {
     swg_model *model;
     if (c->override_count)
         return cli_fail(c, SWG_EUSAGE, "%s is a trained model; settings (%s) are for recipes", path, c->overrides[0]);
     SWG__TRY(swg_model_open(c->ctx, path, &model));
-    *out = *swg_model_network(model);
+    swg_status status = swg_model_layers(model, out);
     swg_model_close(model);
-    return SWG_OK;
+    return status;
 }
 
-static swg_status network_of_recipe(cli *c, swg_swae *out) {
+static swg_status layers_of_recipe(cli *c, swg_layers *out) {
     swg_config *config;
     SWG__TRY(cli_open_config(c, 0, &config));
-    swg_status status = swg_train_network_of(c->ctx, config, out);
+    swg_status status = swg_train_layers(c->ctx, config, out);
     swg_config_close(config);
     return status;
 }
@@ -38,15 +38,13 @@ static swg_status network_of_recipe(cli *c, swg_swae *out) {
 static swg_status diagram(cli *c) {
     const char *source = c->positional[0], *path = cli_value(c, "output");
     char title[256];
-    swg_swae network;
     swg_layers layers;
     bool svg = path && ends_in(path, ".svg");
     if (!path)
         return cli_fail(c, SWG_EUSAGE, "say where to: -o FILE.svg or -o FILE.mmd");
     if (!svg && !ends_in(path, ".mmd"))
         return cli_fail(c, SWG_EUSAGE, "%s: the name must end in .svg or .mmd", path);
-    SWG__TRY(cli_names_model(source) ? network_of_model(c, source, &network) : network_of_recipe(c, &network));
-    SWG__TRY(swg_swae_layers(c->ctx, &network, &layers));
+    SWG__TRY(cli_names_model(source) ? layers_of_model(c, source, &layers) : layers_of_recipe(c, &layers));
     cli_clean(source, title, sizeof title);
     swg_status status = svg ? swg_diagram_svg(c->ctx, &layers, title, path) : swg_diagram_mermaid(c->ctx, &layers, title, path);
     swg_layers_free(c->ctx, &layers);

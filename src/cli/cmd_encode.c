@@ -45,7 +45,7 @@ static swg_status run(cli *c) {
     if (!cli_value(c, "model"))
         return cli_fail(c, SWG_EUSAGE, "say which network encodes: -m RUN");
     SWG__TRY(cli_only_keys(c, CHANGEABLE));
-    swg_status status = swg_model_open(c->ctx, cli_value(c, "model"), &model);
+    swg_status status = swg_model_open_as(c->ctx, cli_value(c, "model"), "swae", &model);
     if (status == SWG_OK)
         status = cli_open_model_config(c, model, &config);
     if (status == SWG_OK)

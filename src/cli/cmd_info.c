@@ -83,10 +83,12 @@ static swg_status show_swz(cli *c, const char *path) {
 }
 
 static void print_model(swg_model *model, const swg_layers *layers) {
-    const swg_swae *n = swg_model_network(model);
-    printf("checkpoint  %s\nnetwork     %s, %lld values -> %lld latents%s and back\nnormalised  %s\ntrained     %lld epochs\n", swg_model_path(model),
-           swg_swae_kind_name(n->kind), (long long)n->input, (long long)n->latent, n->latent_int8 ? " (int8)" : "",
-           swg_norm_name(swg_model_norm(model)), (long long)swg_model_epoch(model));
+    char title[128];
+    swg_model_describe(model, title, sizeof title);
+    printf("checkpoint  %s\nnetwork     %s\n", swg_model_path(model), title);
+    if (swg_model_norm(model))
+        printf("normalised  %s\n", swg_norm_name(swg_model_norm(model)));
+    printf("trained     %lld epochs\n", (long long)swg_model_epoch(model));
     printf("computes    %s\n", swg_inference_name(swg_model_inference(model)));
     cli_print_work(layers);
     printf("\n");
@@ -98,11 +100,14 @@ static void print_model_json(swg_model *model, const swg_layers *layers) {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "checkpoint", swg_model_path(model));
     cJSON_AddStringToObject(root, "precision", swg_inference_name(swg_model_inference(model)));
-    cJSON_AddStringToObject(root, "network", swg_swae_kind_name(n->kind));
-    cJSON_AddNumberToObject(root, "input", (double)n->input);
-    cJSON_AddNumberToObject(root, "latent", (double)n->latent);
+    cJSON_AddStringToObject(root, "family", swg_model_family(model));
+    cJSON_AddStringToObject(root, "network", swg_config_string(swg_model_config(model), "model.name"));
+    if (swg_model_norm(model)) {
+        cJSON_AddNumberToObject(root, "input", (double)n->input);
+        cJSON_AddNumberToObject(root, "latent", (double)n->latent);
+        cJSON_AddStringToObject(root, "norm", swg_norm_name(swg_model_norm(model)));
+    }
     cJSON_AddNumberToObject(root, "epochs", (double)swg_model_epoch(model));
-    cJSON_AddStringToObject(root, "norm", swg_norm_name(swg_model_norm(model)));
     cli_json_layers(root, layers);
     print_json(root);
 }
@@ -145,7 +150,7 @@ static swg_status show_model(cli *c, const char *path) {
         swg_codec_model_free(c->ctx, models);
         return SWG_OK;
     }
-    swg_status status = swg_swae_layers(c->ctx, swg_model_network(model), &layers);
+    swg_status status = swg_model_layers(model, &layers);
     if (status == SWG_OK && cli_flag(c, "json"))
         print_model_json(model, &layers);
     else if (status == SWG_OK)

@@ -39,7 +39,7 @@ static void print_json(const swg_train_plan *p, const swg_layers *layers) {
     cJSON_AddNumberToObject(root, "batch", (double)p->batch);
     cJSON_AddStringToObject(root, "precision", p->precision);
     cJSON_AddStringToObject(root, "inference_precision", p->inference_precision);
-    cJSON_AddStringToObject(root, "network", swg_swae_kind_name(p->network.kind));
+    cJSON_AddStringToObject(root, "network", p->name);
     cli_json_layers(root, layers);
     cJSON_AddNumberToObject(root, "training_flops_per_step", (double)p->training_flops);
     const swg_memory *sides[2] = {&p->training, &p->inference};
@@ -73,8 +73,7 @@ static void print_json(const swg_train_plan *p, const swg_layers *layers) {
 }
 
 static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *layers) {
-    printf("%s: %s, blocks of %lld values, latent %lld%s\n", c->positional[0], swg_swae_kind_name(p->network.kind), (long long)p->network.input,
-           (long long)p->network.latent, p->network.latent_int8 ? " (int8)" : "");
+    printf("%s: %s\n", c->positional[0], p->title);
     cli_print_work(layers);
     printf("FLOP / training step  %14lld  (batch %lld)\n\n", (long long)p->training_flops, (long long)p->batch);
     char head[40];
@@ -122,7 +121,7 @@ static swg_status plan(cli *c) {
     if (status == SWG_OK && cli_flag(c, "explain"))
         status = swg_train_explain(c->ctx, config, batch, cli_flag(c, "json") ? stderr : stdout);
     if (status == SWG_OK)
-        status = swg_swae_layers(c->ctx, &p.network, &layers);
+        status = swg_train_layers(c->ctx, config, &layers);
     if (status == SWG_OK && cli_flag(c, "json"))
         print_json(&p, &layers);
     else if (status == SWG_OK)

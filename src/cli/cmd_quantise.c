@@ -299,7 +299,7 @@ static swg_status run(cli *c) {
     swg_model *model = NULL;
     swg_inference mode;
     SWG__TRY(read_mode(c, &mode));
-    swg_status status = swg_model_open(c->ctx, c->positional[0], &model);
+    swg_status status = swg_model_open_as(c->ctx, c->positional[0], "swae", &model);
     if (status == SWG_OK)
         status = work(c, model, mode);
     swg_model_close(model);

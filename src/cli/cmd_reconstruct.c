@@ -35,7 +35,7 @@ static swg_status run(cli *c) {
     swg_model *model = NULL;
     if (!cli_value(c, "model"))
         return cli_fail(c, SWG_EUSAGE, "say which network encoded the file: -m RUN");
-    swg_status status = swg_model_open(c->ctx, cli_value(c, "model"), &model);
+    swg_status status = swg_model_open_as(c->ctx, cli_value(c, "model"), "swae", &model);
     if (status == SWG_OK)
         status = reconstruct(c, model);
     swg_model_close(model);

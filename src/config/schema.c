@@ -29,6 +29,7 @@ const swg__config_key swg__config_table[] = {
     {"data.augment", SWG__CHOICE, "none", "", "none flip", "flip: each training block is mirrored along each axis with probability 1/2, anew every epoch"},
     {"split.rng", SWG__CHOICE, "numpy-legacy", "", "numpy-legacy philox", "generator of the random split; numpy-legacy is the published one"},
 
+    {"model.family", SWG__CHOICE, "swae", "", "swae", "what is trained: swae, autoencoders of simulation blocks"},
     {"model.name", SWG__CHOICE, "mlp", "", "mlp gmlp conv conv-opt conv7",
      "family of network: linear layers, gated linear units, convolutions as published, without batch norm, and for 7x7x7 blocks"},
     {"model.hidden", SWG__INT_LIST, "[512]", "", "[1,65536]", "widths of the encoder's hidden layers, of its GLU blocks, or channels of its stages; the decoder mirrors them"},

@@ -48,7 +48,7 @@ static swg_status measure(swg_search *s, const swg_train_result *trained, swg_se
     swg_evaluation e;
     swg_speed speed;
     swg_train_plan plan;
-    SWG__TRY(swg_model_open(s->ctx, trained->run_dir, &model));
+    SWG__TRY(swg_model_open_as(s->ctx, trained->run_dir, "swae", &model));
     swg_status status = swg_evaluate(s->ctx, model, NULL, &(swg_evaluate_opts){.part = s->part}, &e);
     if (status == SWG_OK) {
         const swg_evaluation_row *all = &e.rows[e.count - 1];

@@ -17,8 +17,12 @@ static const struct { const char *key; kind kind; size_t offset; bool since; } f
 #define R(name) {"run." #name, REAL, offsetof(swg__run_state, name), false}
 #define I2(name) {"run." #name, INTEGER, offsetof(swg__run_state, name), true}
 #define R2(name) {"run." #name, REAL, offsetof(swg__run_state, name), true}
-    I(epoch), I(batch), I(step), I(skipped), I(skipped_in_row), R(b1_power), R(b2_power), R(loss_sum), R(reconstruction_sum),
-    R(distance_sum), I(loss_blocks), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
+    I(epoch), I(batch), I(step), I(skipped), I(skipped_in_row), R(b1_power), R(b2_power), R(loss_sum),
+    /* These three were named when there was one family. */
+    {"run.reconstruction_sum", REAL, offsetof(swg__run_state, term_sum[0]), false},
+    {"run.distance_sum", REAL, offsetof(swg__run_state, term_sum[1]), false},
+    {"run.loss_blocks", INTEGER, offsetof(swg__run_state, loss_samples), false},
+    R2(term_sum[2]), R2(term_sum[3]), R2(term_sum[4]), R2(term_sum[5]), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
     I(bad), I(best_epoch), I(log_bytes), R(seconds), I(batch_size),
     I2(accumulate), R2(plateau.lr), R2(plateau.best), I2(plateau.bad), I2(plateau.cooldown),
 #undef I

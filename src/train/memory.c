@@ -9,7 +9,7 @@
 enum { LARGEST_BATCH = 1 << 16 };
 
 int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes) { return recipe->optimiser.average ? weights_bytes : 0; }
-int64_t swg__run_batch_bytes(const swg__recipe *recipe, int64_t batch) { return batch * recipe->network.input * (int64_t)sizeof(float); }
+int64_t swg__run_batch_bytes(const swg__recipe *recipe, int64_t batch) { return batch * recipe->family->sample_values(recipe) * (int64_t)sizeof(float); }
 
 int64_t swg__run_loader_bytes(const swg__recipe *recipe, int64_t batch) {
     return swg__loader_bytes(recipe->workers, recipe->prefetch, swg__run_batch_bytes(recipe, batch));
@@ -34,11 +34,24 @@ static swg_recompute recompute_of(const swg__run *r, const swg_graph *g, int64_t
     return recompute;
 }
 
+int swg__stage_outputs(const swg__step_graph *s, bool training, swg_value out[SWG__STAGE_OUTPUTS]) {
+    int count = 0;
+    out[count++] = s->loss;
+    for (int i = 0; i < s->terms; i++)
+        out[count++] = s->term[i];
+    if (training)
+        out[count++] = s->norm;
+    for (int i = 0; i < s->outputs && !training; i++)
+        out[count++] = s->out[i];
+    return count;
+}
+
 /* tuned: as the run will use it; else only to see what it takes. */
 static swg_status make(swg__run *r, swg__stage *s, int64_t batch, bool training, const swg_recompute *recompute, bool tuned) {
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, batch, training, &s->graph));
-    swg_value outputs[4] = {s->graph.loss, s->graph.reconstruction, s->graph.distance, training ? s->graph.norm : s->graph.y};
-    swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, outputs, 4, false);
+    swg_value outputs[SWG__STAGE_OUTPUTS];
+    int count = swg__stage_outputs(&s->graph, training, outputs);
+    swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, outputs, count, false);
     opts.recompute = recompute ? *recompute : training ? recompute_of(r, s->graph.g, batch) : (swg_recompute){0};
     return tuned ? swg__run_plan(r, s->graph.g, &opts, &s->plan) : swg_plan_make(s->graph.g, &opts, &s->plan);
 }
@@ -75,7 +88,7 @@ swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool train
 /* The k-th batch that may be chosen; a batch norm needs two samples. */
 static int64_t batch_number(const swg__run *r, int64_t k) {
     int64_t multiple = r->recipe.batch_multiple;
-    k += multiple < 2 && swg_swae_has_norm(&r->recipe.network);
+    k += multiple < 2 && r->recipe.family->least_batch(&r->recipe) > 1;
     return multiple ? (k + 1) * multiple : (int64_t)1 << k;
 }
 

@@ -19,7 +19,7 @@ typedef struct half {
 
 struct swg_model {
     swg_context *ctx;
-    char *path, *data;
+    char *path, *data, *note;       /* note: what the family keeps about its data */
     swg_config *config;
     swg__recipe recipe;
     swg_weights *weights;
@@ -45,7 +45,7 @@ static swg_status locate(swg_context *ctx, const char *path, char *out, size_t c
 
 /* The graph of one half of the network for `batch` blocks. */
 static swg_status build_half(swg_model *m, int which, int64_t batch, swg_graph **g, half *out) {
-    const swg_swae *n = &m->recipe.network;
+    const swg_swae *n = &m->recipe.swae.network;
     SWG__TRY(swg_graph_create(m->ctx, &(swg_graph_opts){.inference = true}, g));
     swg_value x = swg_input(*g, which ? "z" : "x", 2, (int64_t[]){batch, which ? n->latent : n->input});
     /* Both halves are built, so that every graph has all parameters in one order; only one is computed. */
@@ -64,17 +64,19 @@ static swg_status read_checkpoint(swg_model *m, const char *path, swg_safetensor
         return swg__fail(ctx, SWG_EFORMAT, "%s: holds no configuration or normaliser: not a checkpoint of swage train", path);
     SWG__TRY(swg_config_open_text(ctx, config, path, NULL, &m->config));
     SWG__TRY(swg__recipe_read(ctx, m->config, &m->recipe));
-    SWG__TRY(swg_norm_from_json(ctx, norm, &m->norm));
+    m->note = swg__strdup(ctx, norm);
+    if (!m->note)
+        return swg__fail_memory(ctx, strlen(norm), "a model");
+    if (m->recipe.family == &swg__family_swae)
+        SWG__TRY(swg_norm_from_json(ctx, norm, &m->norm));
     const char *data = swg_safetensors_note(file, "data");
     if (data && !(m->data = swg__strdup(ctx, data)))
         return swg__fail_memory(ctx, strlen(data), "a model");
     const char *epoch = swg_safetensors_note(file, "run.epoch");
     m->epoch = epoch ? strtoll(epoch, NULL, 10) : 0;
-    swg_graph *g = NULL;
-    half ignored;
-    swg_status status = build_half(m, 0, 1, &g, &ignored);
-    if (status == SWG_OK)
-        status = swg_weights_create(g, false, &m->weights);
+    swg_graph *g;
+    SWG__TRY(swg_model_graph(m, &g));
+    swg_status status = swg_weights_create(g, false, &m->weights);
     swg_graph_destroy(g);
     SWG__TRY(status);
     SWG__TRY(swg__checkpoint_weights(ctx, file, path, m->weights));
@@ -122,18 +124,25 @@ void swg_model_close(swg_model *m) {
     swg_config_close(m->config);
     pthread_mutex_destroy(&m->lock);
     swg__free(m->ctx, m->data);
+    swg__free(m->ctx, m->note);
     swg__free(m->ctx, m->path);
     swg__free(m->ctx, m);
 }
 
 const char *swg_model_path(const swg_model *m) { return m->path; }
 swg_config *swg_model_config(swg_model *m) { return m->config; }
-const swg_swae *swg_model_network(const swg_model *m) { return &m->recipe.network; }
+const char *swg_model_family(const swg_model *m) { return m->recipe.family->name; }
+const swg__recipe *swg__model_recipe(const swg_model *m) { return &m->recipe; }
+const swg_swae *swg_model_network(const swg_model *m) { return &m->recipe.swae.network; }
 const swg_norm *swg_model_norm(const swg_model *m) { return m->norm; }
 swg_weights *swg_model_weights(swg_model *m) { return m->weights; }
 const char *swg_model_data(const swg_model *m) { return m->data; }
-int64_t swg_model_edge(const swg_model *m) { return m->recipe.edge; }
+const char *swg__model_note(const swg_model *m) { return m->note; }
+int64_t swg_model_edge(const swg_model *m) { return m->recipe.swae.edge; }
 int64_t swg_model_epoch(const swg_model *m) { return m->epoch; }
+
+void swg_model_describe(const swg_model *m, char *out, size_t capacity) { m->recipe.family->describe(&m->recipe, out, capacity); }
+swg_status swg_model_layers(swg_model *m, swg_layers *out) { return m->recipe.family->layers(m->ctx, &m->recipe, out); }
 
 const char *swg_inference_name(swg_inference inference) {
     static const char *const names[] = {
@@ -167,11 +176,28 @@ swg_status swg_model_set_inference(swg_model *m, swg_inference inference, const 
 }
 
 swg_status swg_model_graph(swg_model *m, swg_graph **g) {
-    half ignored;
-    swg_status status = build_half(m, 0, 1, g, &ignored);
+    SWG__TRY(swg_graph_create(m->ctx, &(swg_graph_opts){.inference = true}, g));
+    m->recipe.family->network(&m->recipe, *g);
+    swg_status status = swg_graph_status(*g);
     if (status != SWG_OK) {
         swg_graph_destroy(*g);
         *g = NULL;
+    }
+    return status;
+}
+
+static swg_status refuse_other(const swg_model *m, const char *family) {
+    if (strcmp(m->recipe.family->name, family) == 0)
+        return SWG_OK;
+    return swg__fail(m->ctx, SWG_EUNSUPPORTED, "%s: a network of family %s; one of family %s is needed here", m->path, m->recipe.family->name, family);
+}
+
+swg_status swg_model_open_as(swg_context *ctx, const char *path, const char *family, swg_model **out) {
+    SWG__TRY(swg_model_open(ctx, path, out));
+    swg_status status = refuse_other(*out, family);
+    if (status != SWG_OK) {
+        swg_model_close(*out);
+        *out = NULL;
     }
     return status;
 }
@@ -198,9 +224,11 @@ static swg_status plan_of(swg_model *m, int which, int size, half **out) {
 }
 
 static swg_status run_half(swg_model *m, int which, int64_t count, const float *in, float *out) {
-    int64_t in_row = which ? m->recipe.network.latent : m->recipe.network.input;
-    int64_t out_row = which ? m->recipe.network.input : m->recipe.network.latent;
-    swg_status status = SWG_OK;
+    int64_t in_row = which ? m->recipe.swae.network.latent : m->recipe.swae.network.input;
+    int64_t out_row = which ? m->recipe.swae.network.input : m->recipe.swae.network.latent;
+    swg_status status = refuse_other(m, swg__family_swae.name);
+    if (status != SWG_OK)
+        return status;
     pthread_mutex_lock(&m->lock);
     for (int64_t done = 0; done < count && status == SWG_OK;) {
         int size = 0;

@@ -4,25 +4,34 @@
 #define SWAGE_TRAIN_RECIPE_H
 
 #include "swage/train.h"
+#include "train/family.h"
 #include "train/optimiser.h"
 #include "train/schedule.h"
 
 enum { SWG__EDGE_CENTER = 5, SWG__EDGE_FULL = 7 };
 
-typedef struct swg__recipe {
+/* Settings of family swae. */
+typedef struct swg__recipe_swae {
     swg_swae network;
     swg_swae_loss loss;
+    int64_t edge;
+    bool mirror;                    /* data.augment=flip */
+} swg__recipe_swae;
+
+typedef struct swg__recipe {
+    const swg__family *family;
+    swg__recipe_swae swae;
     swg__optimiser optimiser;
     swg__schedule schedule;
     bool schedule_by_step;
-    int64_t edge, batch;            /* batch 0: auto */
+    int64_t batch;                  /* 0: auto */
     int64_t max_epochs, max_steps;  /* max_steps 0: no limit */
     int64_t log_every, eval_every, keep_every;
     int64_t accumulate;             /* micro-batches per step */
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
-    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite, mirror;
+    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
     swg_plan_mode mode;
     double tune_seconds;            /* of max-autotune, per batch size */
     bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes as `inference` says */
@@ -35,25 +44,27 @@ typedef struct swg__recipe {
     swg__early_stop early;
 } swg__recipe;
 
+/* Of an opened model: its recipe; the text its checkpoint keeps as "norm". */
+const swg__recipe *swg__model_recipe(const swg_model *model);
+const char *swg__model_note(const swg_model *model);
+
 /* "32" or "bf16-mixed". */
 const char *swg__recipe_precision(const swg__recipe *recipe);
 swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *out);
-/* Options of the sample set; strings belong to the config. */
+/* Options of the sample set of family swae; strings belong to the config. */
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
 /* The same with another path. */
 swg_status swg__recipe_source_at(swg_context *ctx, swg_config *config, const char *path, swg_source **out);
 
+/* A list of texts with commas between. SWG_EUSAGE: too long. */
+swg_status swg__recipe_join(swg_context *ctx, swg_config *config, const char *key, char *out, size_t capacity);
+
 /* How the recipe's plans are made; frozen: for inference. */
 swg_plan_opts swg__recipe_plan_opts(const swg__recipe *recipe, const swg_value *outputs, int output_count, bool frozen);
 
-/* Graph of one training step or of a validation pass over `batch` blocks. */
-typedef struct swg__step_graph {
-    swg_graph *g;
-    swg_value x, hyper, z, y;
-    swg_value loss, reconstruction, distance, norm; /* norm: training only */
-} swg__step_graph;
+/* Graph of one training step or of a validation pass over `batch` samples. */
 swg_status swg__step_graph_build(swg_context *ctx, const swg__recipe *recipe, int64_t batch, bool training, swg__step_graph *out);
 
 #endif

@@ -19,12 +19,11 @@ typedef struct swg__stage {
 
 /* What the loader's workers read: batch k is indices[k * batch ...]. Only changed while they rest. */
 typedef struct swg__feed {
-    const swg_samples *samples;
+    const swg__family *family;
+    const swg__dataset *data;
     const int64_t *indices;
     int64_t count, batch;
-    bool mirror;             /* draw from (seed, epoch, sample) along which axes each block is mirrored */
-    uint64_t seed;
-    uint32_t epoch;
+    swg__draw draw;
 } swg__feed;
 
 typedef struct swg__run {
@@ -32,8 +31,8 @@ typedef struct swg__run {
     swg_config *config;
     const swg_train_hooks *hooks;
     swg__recipe recipe;
-    swg_source *source;
-    swg_samples *samples;
+    swg__dataset data;
+    int64_t data_count;                     /* samples of all parts */
     swg_weights *weights, *average;         /* average: NULL without ema.momentum */
     swg__loader *loader;
     swg__feed feed;
@@ -42,16 +41,14 @@ typedef struct swg__run {
     bool plans_only;                        /* nothing is measured for them */
     int64_t tune_ns;                        /* spent on measuring */
     int64_t *order;                         /* this epoch's permutation of the training part */
-    double *pair;                           /* an original block and its reconstruction */
+    float *staging;                         /* a batch on its way to several inputs; NULL where there is one, or workers */
     swg__run_state state;
     swg__early_stop early;
     swg__run_log log;
-    char *norm_json;
-    char data_digest[SWG__DIGEST_CHARS];
     swg_safetensors *checkpoint;            /* the run goes on from here; open until it is restored */
     char dir[1024];
     swg_train_result *result;
-    int64_t began_ns, epoch_ns, epoch_blocks, epoch_steps, data_ns, planned_bytes;
+    int64_t began_ns, epoch_ns, epoch_samples, epoch_steps, data_ns, planned_bytes;
     double seconds_before;                  /* of earlier sittings of a resumed run */
     double step_loss;
 } swg__run;
@@ -60,8 +57,8 @@ typedef struct swg__run {
 swg_status swg__run_prepare(swg__run *r);
 void swg__run_release(swg__run *r);
 
-/* Parts of it: source, samples and normaliser; the batch size, where it is auto. */
-swg_status swg__run_samples(swg__run *r);
+/* Parts of it: the data; the batch size, where it is auto. */
+swg_status swg__run_data(swg__run *r);
 swg_status swg__run_settle_batch(swg__run *r, int64_t samples);
 
 /* Writes ckpt/<name>. */
@@ -74,6 +71,15 @@ swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *opts, s
 /* Graph and plan of a training step or a validation pass; nothing for batch 0. */
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training);
 void swg__stage_free(swg__stage *s);
+/* What its plan must deliver: losses; the norm of a training step, the outputs of a pass without. Returns how many. */
+enum { SWG__STAGE_OUTPUTS = 2 + SWG__STEP_TERMS + SWG__STEP_OUTPUTS };
+int swg__stage_outputs(const swg__step_graph *s, bool training, swg_value out[SWG__STAGE_OUTPUTS]);
+/* Room for batches on their way, after the loader is open and the stages are made. */
+swg_status swg__run_stage_inputs(swg__run *r, const swg__stage *s);
+/* The loader's next batch, of `count` samples, into the inputs of a stage. */
+swg_status swg__run_next(swg__run *r, swg__stage *s, int64_t count);
+/* Sets the family's own numbers of the step. */
+void swg__run_control(swg__run *r, swg__stage *s, const swg__draw *draw);
 
 /* Memory of a run beside a training step's own: average of the weights, batches read ahead. */
 int64_t swg__run_average_bytes(const swg__recipe *recipe, int64_t weights_bytes);
@@ -85,8 +91,8 @@ swg_status swg__run_choose_batch(swg__run *r, int64_t samples);
 /* Fills in a row per switch; returns how many. The plans are open. */
 int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]);
 
-/* Training blocks that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
-int64_t swg__run_blocks(const swg__run *r);
+/* Training samples that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
+int64_t swg__run_used(const swg__run *r);
 int64_t swg__run_batches(const swg__run *r, int64_t samples);
 double swg__run_seconds(const swg__run *r);                 /* of all sittings */
 /* A line for whoever watches. */

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "data/prepare.h"
-#include "philox.h"
 
 void swg__run_note(const swg__run *r, const char *format, ...) {
     if (!r->hooks || !r->hooks->note)
@@ -49,20 +47,49 @@ void swg__stage_free(swg__stage *s) {
     *s = (swg__stage){0};
 }
 
-swg_status swg__run_samples(swg__run *r) {
-    SWG__TRY(swg__recipe_source(r->ctx, r->config, &r->source));
-    swg_samples_opts samples;
-    swg__recipe_samples(r->config, &r->recipe, &samples);
-    SWG__TRY(swg_config_status(r->config));
-    SWG__TRY(swg__block_digest(r->ctx, r->source, &samples, r->data_digest));
-    SWG__TRY(swg_samples_open(r->ctx, r->source, &samples, &r->samples));
-    int64_t length = swg_norm_json(swg_samples_norm(r->samples), NULL, 0);
-    r->norm_json = length < 0 ? NULL : swg__alloc(r->ctx, (size_t)length + 1);
-    if (!r->norm_json)
-        return swg__fail_memory(r->ctx, (size_t)length, "the normaliser");
-    swg_norm_json(swg_samples_norm(r->samples), r->norm_json, length + 1);
+swg_status swg__run_data(swg__run *r) {
+    SWG__TRY(r->recipe.family->open(r, &r->data));
+    for (int part = 0; part < SWG_PARTS; part++)
+        r->data_count += r->data.split->count[part];
     return SWG_OK;
 }
+
+/* ---- inputs of a step ---- */
+
+static int64_t input_bytes(const swg__stage *s, int i, int64_t count) {
+    return swg_elements(s->graph.g, s->graph.in[i]) / swg_shape(s->graph.g, s->graph.in[i])[0] * count * (int64_t)sizeof(float);
+}
+
+swg_status swg__run_stage_inputs(swg__run *r, const swg__stage *s) {
+    int64_t bytes = swg__run_batch_bytes(&r->recipe, r->recipe.batch);
+    if (s->graph.inputs == 1 || r->recipe.workers)
+        return SWG_OK;
+    r->staging = swg__alloc(r->ctx, (size_t)bytes);
+    return r->staging ? SWG_OK : swg__fail_memory(r->ctx, (size_t)bytes, "a batch");
+}
+
+swg_status swg__run_next(swg__run *r, swg__stage *s, int64_t count) {
+    if (s->graph.inputs == 1)
+        return swg__loader_next(r->loader, swg_plan_data(s->plan, s->graph.in[0]), input_bytes(s, 0, count));
+    void *batch = r->staging;
+    SWG__TRY(batch ? swg__loader_next(r->loader, batch, swg__run_batch_bytes(&r->recipe, count)) : swg__loader_borrow(r->loader, &batch));
+    const char *from = batch;
+    for (int i = 0; i < s->graph.inputs; from += input_bytes(s, i, count), i++) {
+        void *to = swg_plan_data(s->plan, s->graph.in[i]);
+        if (to) /* NULL: nothing of the plan reads it, as targets where nothing but the network runs */
+            memcpy(to, from, (size_t)input_bytes(s, i, count));
+    }
+    if (!r->staging)
+        swg__loader_drop(r->loader);
+    return SWG_OK;
+}
+
+void swg__run_control(swg__run *r, swg__stage *s, const swg__draw *draw) {
+    if (s->graph.control != SWG_NONE)
+        r->recipe.family->control(&r->recipe, draw, swg_plan_data(s->plan, s->graph.control));
+}
+
+/* ---- run folder ---- */
 
 /* What a kill in the middle of a checkpoint left behind: unnamed temporary files. Two runs never share a folder. */
 static swg_status clean_folder(swg__run *r, const char *folder) {
@@ -124,11 +151,11 @@ static swg_status restore(swg__run *r, const char *path) {
     SWG__TRY(swg__checkpoint_restore(r->ctx, r->checkpoint, path, r->weights, &r->state, r->recipe.provider,
                                      swg__recipe_precision(&r->recipe)));
     const char *norm = swg_safetensors_note(r->checkpoint, "norm"), *data = swg_safetensors_note(r->checkpoint, "data");
-    if (!norm || !data || strcmp(norm, r->norm_json) != 0 || strcmp(data, r->data_digest) != 0)
+    if (!norm || !data || strcmp(norm, r->data.note) != 0 || strcmp(data, r->data.digest) != 0)
         return swg__fail(r->ctx, SWG_EINVAL, "%s was trained on other data, or with another data.norm, data.split or trainer.seed; resume with those, "
                          "or choose another run.name", path);
     if (r->state.batch && r->state.batch_size != r->recipe.batch)
-        return swg__fail(r->ctx, SWG_EINVAL, "%s stopped inside an epoch of batches of %lld blocks; data.batch_size is %lld now", path,
+        return swg__fail(r->ctx, SWG_EINVAL, "%s stopped inside an epoch of batches of %lld; data.batch_size is %lld now", path,
                          (long long)r->state.batch_size, (long long)r->recipe.batch);
     if (r->state.batch && r->state.accumulate != r->recipe.accumulate)
         return swg__fail(r->ctx, SWG_EINVAL, "%s stopped inside an epoch with trainer.accumulate=%lld; it is %lld now", path,
@@ -143,35 +170,23 @@ static swg_status restore(swg__run *r, const char *path) {
     return SWG_OK;
 }
 
-int64_t swg__run_blocks(const swg__run *r) {
-    int64_t n = swg_samples_split(r->samples)->count[SWG_TRAIN];
-    return swg_swae_has_norm(&r->recipe.network) && n % r->recipe.batch == 1 ? n - 1 : n;
+int64_t swg__run_used(const swg__run *r) {
+    int64_t n = r->data.split->count[SWG_TRAIN], rest = n % r->recipe.batch;
+    return rest && rest < r->recipe.family->least_batch(&r->recipe) ? n - rest : n;
 }
 
 int64_t swg__run_batches(const swg__run *r, int64_t samples) { return (samples + r->recipe.batch - 1) / r->recipe.batch; }
-
-static void mirror_batch(const swg__feed *f, const int64_t *indices, int64_t count, float *values) {
-    const int64_t edge = swg_samples_edge(f->samples);
-    const uint32_t stream = swg__fnv1a("mirror");
-    for (int64_t i = 0; i < count; i++)
-        swg__block_mirror(values + i * edge * edge * edge, edge, swg__philox(f->seed, (uint64_t)indices[i], f->epoch, stream).w[0] >> 29);
-}
 
 /* Batch `ticket` of the feed; on a worker's thread. */
 static swg_status fetch_batch(void *arg, int64_t ticket, int worker, void *out, char *message, size_t capacity) {
     (void)worker;
     const swg__feed *f = arg;
     int64_t first = ticket * f->batch, count = f->count - first < f->batch ? f->count - first : f->batch;
-    swg_status status = swg_samples_gather(f->samples, f->indices + first, count, out);
-    if (status != SWG_OK)
-        snprintf(message, capacity, "batch %lld: a sample of it does not exist", (long long)ticket);
-    else if (f->mirror)
-        mirror_batch(f, f->indices + first, count, out);
-    return status;
+    return f->family->fetch(f->data, &f->draw, f->indices + first, count, out, message, capacity);
 }
 
 static swg_status open_loader(swg__run *r) {
-    r->feed = (swg__feed){.samples = r->samples, .batch = r->recipe.batch};
+    r->feed = (swg__feed){.family = r->recipe.family, .data = &r->data, .batch = r->recipe.batch};
     SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = swg__run_batch_bytes(&r->recipe, r->recipe.batch),
                                                           .fetch = fetch_batch, .arg = &r->feed}, &r->loader));
     if (r->recipe.workers)
@@ -182,22 +197,23 @@ static swg_status open_loader(swg__run *r) {
 
 /* All plans of a run take turns in the arena of the largest. */
 static swg_status make_plans(swg__run *r) {
-    const swg_split *split = swg_samples_split(r->samples);
-    int64_t all = split->count[SWG_TRAIN], m = split->count[SWG_VAL];
+    const swg_split *split = r->data.split;
+    int64_t all = split->count[SWG_TRAIN], m = split->count[SWG_VAL], least = r->recipe.family->least_batch(&r->recipe);
+    const char *samples = r->recipe.family->samples;
     if (all < 1)
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
-    if (all < 2 && swg_swae_has_norm(&r->recipe.network))
-        return swg__fail(r->ctx, SWG_EINVAL, "the training part is one block; model.name=%s has batch norm, which needs two",
-                         swg_swae_kind_name(r->recipe.network.kind));
+    if (all < least)
+        return swg__fail(r->ctx, SWG_EINVAL, "the training part has %lld %s; model.name=%s has batch norm, which needs %lld", (long long)all,
+                         all == 1 ? r->recipe.family->sample : samples, swg_config_string(r->config, "model.name"), (long long)least);
     swg_context_peak_rss_reset(r->ctx); /* a budget is of the whole run: the data are in */
     SWG__TRY(swg__run_settle_batch(r, all));
-    int64_t batch = r->recipe.batch, n = swg__run_blocks(r);
+    int64_t batch = r->recipe.batch, n = swg__run_used(r);
     if (n < all)
-        swg__run_note(r, "the last batch of an epoch would be one block, too few for batch norm: it is dropped (another one each epoch)");
+        swg__run_note(r, "the last batch of an epoch would be one %s, too few for batch norm: it is dropped (another one each epoch)", r->recipe.family->sample);
     if (r->recipe.bf16)
         swg__run_note(r, "precision bf16-mixed: activations and products in bf16; weights, sums, statistics and losses in f32");
     if (batch > n)
-        swg__run_note(r, "a batch of %lld is larger than the training part (%lld blocks): one batch per epoch", (long long)batch, (long long)n);
+        swg__run_note(r, "a batch of %lld is larger than the training part (%lld %s): one batch per epoch", (long long)batch, (long long)n, samples);
     if (r->recipe.schedule_by_step)
         r->recipe.schedule.total = r->recipe.max_epochs * ((swg__run_batches(r, n) + r->recipe.accumulate - 1) / r->recipe.accumulate);
     SWG__TRY(swg__run_tuning(r));
@@ -224,9 +240,9 @@ static swg_status make_plans(swg__run *r) {
         if (stages[i]->plan && stages[i] != host)
             SWG__TRY(swg_plan_open(stages[i]->plan, i < 2 ? r->weights : judged, host->plan));
     SWG__TRY(open_loader(r));
+    SWG__TRY(swg__run_stage_inputs(r, host));
     r->order = swg__calloc(r->ctx, (size_t)all, sizeof *r->order);
-    r->pair = swg__calloc(r->ctx, (size_t)(2 * r->recipe.network.input), sizeof *r->pair);
-    if (!r->order || !r->pair)
+    if (!r->order)
         return swg__fail_memory(r->ctx, (size_t)all * sizeof *r->order, "the order of an epoch");
     r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights) +
                        (r->average ? swg_weights_bytes(r->average) : 0) + swg__run_loader_bytes(&r->recipe, batch);
@@ -234,18 +250,21 @@ static swg_status make_plans(swg__run *r) {
 }
 
 static swg_status log_start(swg__run *r, bool resumed) {
-    const swg_split *split = swg_samples_split(r->samples);
+    const swg_split *split = r->data.split;
     swg__run_log_begin(&r->log, resumed ? "resume" : "start");
     swg__run_log_text(&r->log, "version", swg_version());
     swg__run_log_text(&r->log, "isa", swg_context_isa(r->ctx));
     swg__run_log_text(&r->log, "precision", swg__recipe_precision(&r->recipe));
     swg__run_log_integer(&r->log, "threads", swg_context_threads(r->ctx));
     swg__run_log_integer(&r->log, "parameters", swg_graph_parameters((r->train.plan ? &r->train : &r->train_rest)->graph.g));
-    swg__run_log_integer(&r->log, "blocks_train", split->count[SWG_TRAIN]);
-    swg__run_log_integer(&r->log, "blocks_val", split->count[SWG_VAL]);
-    swg__run_log_integer(&r->log, "blocks_test", split->count[SWG_TEST]);
-    swg__run_log_integer(&r->log, "blocks_constant", swg_samples_flagged(r->samples, SWG_BLOCK_CONSTANT));
-    swg__run_log_integer(&r->log, "blocks_raw", swg_samples_flagged(r->samples, SWG_BLOCK_RAW));
+    static const char *const parts[SWG_PARTS] = {"train", "val", "test"};
+    char key[32];
+    for (int part = 0; part < SWG_PARTS; part++) {
+        snprintf(key, sizeof key, "%s_%s", r->recipe.family->samples, parts[part]);
+        swg__run_log_integer(&r->log, key, split->count[part]);
+    }
+    if (r->recipe.family->log_data)
+        r->recipe.family->log_data(r);
     swg__run_log_text(&r->log, "split", split->description);
     swg__run_log_integer(&r->log, "workers", r->recipe.workers);
     swg__run_log_integer(&r->log, "loader_bytes", swg__run_loader_bytes(&r->recipe, r->recipe.batch));
@@ -265,7 +284,7 @@ swg_status swg__run_save(swg__run *r, const char *name) {
     r->state.batch_size = r->recipe.batch;
     r->state.accumulate = r->recipe.accumulate;
     return swg__checkpoint_save(r->ctx, path, r->weights, r->average, &r->state,
-                                &(swg__run_notes){.config = yaml, .norm = r->norm_json, .data = r->data_digest,
+                                &(swg__run_notes){.config = yaml, .norm = r->data.note, .data = r->data.digest,
                                                   .precision = swg__recipe_precision(&r->recipe), .provider = r->recipe.provider,
                                                   .seed = r->recipe.seed});
 }
@@ -276,7 +295,7 @@ swg_status swg__run_prepare(swg__run *r) {
     r->early = r->recipe.early;
     r->state = (swg__run_state){.b1_power = 1, .b2_power = 1, .best = HUGE_VAL, .best_loss = NAN, .last_loss = NAN, .best_epoch = -1, .accumulate = 1,
                                .plateau = {.lr = r->recipe.schedule.lr, .best = HUGE_VAL}};
-    SWG__TRY(swg__run_samples(r));
+    SWG__TRY(swg__run_data(r));
     SWG__TRY(make_folder(r));
     SWG__TRY(resume_path(r, from, sizeof from));
     if (from[0])
@@ -306,9 +325,8 @@ void swg__run_release(swg__run *r) {
     swg_weights_destroy(r->average);
     swg_weights_destroy(r->weights);
     swg_safetensors_close(r->checkpoint);
-    swg_samples_close(r->samples);
-    swg_source_close(r->source);
+    if (r->recipe.family)
+        r->recipe.family->close(r, &r->data);
     swg__free(r->ctx, r->order);
-    swg__free(r->ctx, r->pair);
-    swg__free(r->ctx, r->norm_json);
+    swg__free(r->ctx, r->staging);
 }

@@ -15,13 +15,13 @@ static bool asked_to_stop(const swg__run *r) { return r->hooks && r->hooks->stop
 static void show(const swg__run *r, double loss, bool epoch_end) {
     if (!r->hooks || !r->hooks->progress)
         return;
-    int64_t count = swg__run_blocks(r), batch = r->recipe.batch;
+    int64_t count = swg__run_used(r), batch = r->recipe.batch;
     double elapsed = (double)(swg__now_ns() - r->epoch_ns) * 1e-9;
     r->hooks->progress(r->hooks->user, &(swg_train_progress){
         .run_dir = r->dir, .epoch = r->state.epoch, .epochs = r->recipe.max_epochs, .batch = r->state.batch,
         .batches = (count + batch - 1) / batch, .step = r->state.step, .loss = loss,
         .val_loss = r->state.best_epoch >= 0 ? r->state.best_loss : NAN, .lr = r->state.last_lr,
-        .blocks_per_s = elapsed > 0 ? (double)r->epoch_blocks / elapsed : 0,
+        .samples_per_s = elapsed > 0 ? (double)r->epoch_samples / elapsed : 0, .samples = r->recipe.family->samples,
         .data_share = elapsed > 0 ? (double)r->data_ns * 1e-9 / elapsed : 0, .seconds = swg__run_seconds(r),
         .memory_bytes = r->planned_bytes, .epoch_end = epoch_end});
 }
@@ -33,19 +33,17 @@ static float scalar_of(swg_plan *plan, swg_value v) { return *(const float *)swg
 /* Batches first, first + 1, ... of these samples come next. */
 static void begin_feed(swg__run *r, const int64_t *indices, int64_t count, int64_t first, bool training) {
     swg__loader_stop(r->loader);
-    r->feed.mirror = training && r->recipe.mirror;
-    r->feed.seed = r->recipe.seed;
-    r->feed.epoch = (uint32_t)r->state.epoch;
+    r->feed.draw = (swg__draw){.training = training, .seed = r->recipe.seed, .epoch = r->state.epoch, .epochs = r->recipe.max_epochs};
     r->feed.indices = indices;
     r->feed.count = count;
     swg__loader_begin(r->loader, first, swg__run_batches(r, count));
 }
 
-/* The next batch, of `count` samples, into a plan's input. */
+/* The next batch, of `count` samples, into a plan's inputs, and what the family sets beside it. */
 static swg_status next_batch(swg__run *r, swg__stage *s, int64_t count) {
     int64_t before = swg__now_ns();
-    swg_status status = swg__loader_next(r->loader, swg_plan_data(s->plan, s->graph.x),
-                                         count * r->recipe.network.input * (int64_t)sizeof(float));
+    swg_status status = swg__run_next(r, s, count);
+    swg__run_control(r, s, &r->feed.draw);
     r->data_ns += swg__now_ns() - before;
     return status;
 }
@@ -61,7 +59,7 @@ static swg_status bad_step(swg__run *r, int64_t batch, double last_finite) {
     return SWG_OK;
 }
 
-typedef struct losses { double loss, reconstruction, distance; } losses;
+typedef struct losses { double loss, term[SWG__STEP_TERMS]; } losses;
 
 static int64_t batch_size(const swg__run *r, int64_t samples, int64_t batch) {
     int64_t left = samples - batch * r->recipe.batch;
@@ -73,6 +71,28 @@ static double weight_of(const swg__run *r, int64_t count) {
     return r->recipe.accumulate_by_batches ? 1 : (double)count / (double)r->recipe.batch;
 }
 
+/* Adds the losses of a stage that has run, weighted by samples. */
+static void add_losses(losses *sum, const swg__stage *s, int64_t count) {
+    sum->loss += (double)scalar_of(s->plan, s->graph.loss) * (double)count;
+    for (int i = 0; i < s->graph.terms; i++)
+        sum->term[i] += (double)scalar_of(s->plan, s->graph.term[i]) * (double)count;
+}
+
+/* Mean over `samples`. */
+static losses mean_of(losses sum, int64_t samples) {
+    double total = samples ? (double)samples : NAN;
+    sum.loss /= total;
+    for (int i = 0; i < SWG__STEP_TERMS; i++)
+        sum.term[i] /= total;
+    return sum;
+}
+
+static losses epoch_losses(const swg__run *r) {
+    losses sum = {.loss = r->state.loss_sum};
+    memcpy(sum.term, r->state.term_sum, sizeof sum.term);
+    return mean_of(sum, r->state.loss_samples);
+}
+
 /* Runs micro-batch i of a group; the last one updates. Its losses are added to *sum, weighted by blocks. */
 static swg_status micro_batch(swg__run *r, int64_t i, int64_t group, int64_t count, const float *hyper, losses *sum) {
     swg__stage *s = count == r->recipe.batch ? &r->train : &r->train_rest;
@@ -81,9 +101,7 @@ static swg_status micro_batch(swg__run *r, int64_t i, int64_t group, int64_t cou
     swg_hyper_micro(i == 0, i == group - 1, weight_of(r, count), SWG_F32, rows);
     SWG__TRY(next_batch(r, s, count));
     SWG__TRY(swg_plan_run(s->plan, r->recipe.seed, (uint32_t)(r->state.step * r->recipe.accumulate + i)));
-    sum->loss += (double)scalar_of(s->plan, s->graph.loss) * (double)count;
-    sum->reconstruction += (double)scalar_of(s->plan, s->graph.reconstruction) * (double)count;
-    sum->distance += (double)scalar_of(s->plan, s->graph.distance) * (double)count;
+    add_losses(sum, s, count);
     if (i == group - 1)
         r->state.last_norm = (double)scalar_of(s->plan, s->graph.norm);
     return SWG_OK;
@@ -92,7 +110,7 @@ static swg_status micro_batch(swg__run *r, int64_t i, int64_t group, int64_t cou
 /* One optimiser step: the group of micro-batches that begins with batch r->state.batch of the epoch. *done: how many they were. The last
  * group of an epoch may be smaller. */
 static swg_status step(swg__run *r, int64_t *done) {
-    int64_t n = swg__run_blocks(r), first = r->state.batch, left = swg__run_batches(r, n) - first;
+    int64_t n = swg__run_used(r), first = r->state.batch, left = swg__run_batches(r, n) - first;
     int64_t group = left < r->recipe.accumulate ? left : r->recipe.accumulate, blocks = 0;
     double last_finite = r->step_loss, b1 = r->state.b1_power, b2 = r->state.b2_power, weight = 0;
     float hyper[(SWG__PARAMETER_GROUPS + 1) * SWG_HYPER_COUNT];
@@ -118,7 +136,7 @@ static swg_status step(swg__run *r, int64_t *done) {
     }
     if (*done < group)
         r->state.last_norm = NAN; /* it never came to the norm */
-    r->epoch_blocks += blocks;
+    r->epoch_samples += blocks;
     r->epoch_steps++;
     if (!isfinite(r->step_loss) || !isfinite(r->state.last_norm)) /* the update left everything as it was */
         return bad_step(r, first + *done - 1, last_finite);
@@ -127,35 +145,16 @@ static swg_status step(swg__run *r, int64_t *done) {
     r->state.b2_power = b2;
     r->state.step++;
     r->state.loss_sum += sum.loss;
-    r->state.reconstruction_sum += sum.reconstruction;
-    r->state.distance_sum += sum.distance;
-    r->state.loss_blocks += blocks;
+    for (int i = 0; i < SWG__STEP_TERMS; i++)
+        r->state.term_sum[i] += sum.term[i];
+    r->state.loss_samples += blocks;
     return r->average ? swg_weights_blend(r->average, r->weights,
                                           1 - swg__optimiser_average_momentum(optimiser, r->state.epoch, r->recipe.max_epochs)) : SWG_OK;
 }
 
-/* Originals and reconstructions of one batch, both back in original units, into a comparison. A network that is not trained yet may
- * give numbers whose exponential is infinite: such blocks count as raw. */
-static swg_status compare_batch(swg__run *r, swg_compare *compare, swg__stage *s, const int64_t *indices, int64_t count) {
-    int64_t values = r->recipe.network.input;
-    const swg_norm *norm = swg_samples_norm(r->samples);
-    for (int64_t i = 0; i < count; i++) {
-        const swg_sample *sample = &swg_samples_list(r->samples)[indices[i]];
-        const float *x = swg_samples_values(r->samples) + indices[i] * values;
-        const float *y = (const float *)swg_plan_data(s->plan, s->graph.y) + i * values;
-        swg_norm_inverse(norm, sample->variable, &sample->side, x, values, SWG_ELEMENT_F64, r->pair);
-        swg_norm_inverse(norm, sample->variable, &sample->side, y, values, SWG_ELEMENT_F64, r->pair + values);
-        if (swg__block_finite(SWG_ELEMENT_F64, r->pair, 2 * values))
-            SWG__TRY(swg_compare_add(compare, SWG_ELEMENT_F64, r->pair, r->pair + values, values));
-        else
-            swg_compare_exclude(compare, 0, 1);
-    }
-    return SWG_OK;
-}
-
-/* Losses of the validation part; with `compare`, also the reconstruction in original units. */
-static swg_status validate(swg__run *r, losses *out, swg_compare *compare) {
-    const swg_split *split = swg_samples_split(r->samples);
+/* Losses of the validation part; with `judge`, also the family's figures. */
+static swg_status validate(swg__run *r, losses *out, void *judge) {
+    const swg_split *split = r->data.split;
     int64_t n = split->count[SWG_VAL];
     *out = (losses){0};
     begin_feed(r, split->indices[SWG_VAL], n, 0, false);
@@ -164,14 +163,11 @@ static swg_status validate(swg__run *r, losses *out, swg_compare *compare) {
         swg__stage *s = count == r->recipe.batch ? &r->val : &r->val_rest;
         SWG__TRY(next_batch(r, s, count));
         SWG__TRY(swg_plan_run(s->plan, validation_seed, (uint32_t)batch));
-        out->loss += (double)scalar_of(s->plan, s->graph.loss) * (double)count;
-        out->reconstruction += (double)scalar_of(s->plan, s->graph.reconstruction) * (double)count;
-        out->distance += (double)scalar_of(s->plan, s->graph.distance) * (double)count;
-        if (compare)
-            SWG__TRY(compare_batch(r, compare, s, split->indices[SWG_VAL] + first, count));
+        add_losses(out, s, count);
+        if (judge)
+            SWG__TRY(r->recipe.family->judge_add(r, judge, s->plan, &s->graph, split->indices[SWG_VAL] + first, count));
     }
-    double total = n ? (double)n : NAN;
-    *out = (losses){out->loss / total, out->reconstruction / total, out->distance / total};
+    *out = mean_of(*out, n);
     return SWG_OK;
 }
 
@@ -180,14 +176,15 @@ static swg_status log_losses(swg__run *r, const char *phase, losses l, bool trai
     swg__run_log_integer(&r->log, "epoch", r->state.epoch);
     swg__run_log_integer(&r->log, "step", r->state.step);
     swg__run_log_number(&r->log, "loss", l.loss);
-    swg__run_log_number(&r->log, "reconstruction", l.reconstruction);
-    swg__run_log_number(&r->log, "distance", l.distance);
+    const swg__step_graph *graph = &(r->train.plan ? &r->train : &r->train_rest)->graph;
+    for (int i = 0; i < graph->terms; i++)
+        swg__run_log_number(&r->log, graph->term_name[i], l.term[i]);
     if (training) {
         double elapsed = (double)(swg__now_ns() - r->epoch_ns) * 1e-9;
         swg__run_log_number(&r->log, "lr", r->state.last_lr);
         swg__run_log_number(&r->log, "grad_norm", r->state.last_norm);
         swg__run_log_integer(&r->log, "skipped", r->state.skipped);
-        swg__run_log_number(&r->log, "samples_per_s", elapsed > 0 ? (double)r->epoch_blocks / elapsed : 0);
+        swg__run_log_number(&r->log, "samples_per_s", elapsed > 0 ? (double)r->epoch_samples / elapsed : 0);
         swg__run_log_number(&r->log, "data_ms", (double)r->data_ns * 1e-6 / (double)(r->epoch_steps ? r->epoch_steps : 1));
         swg__run_log_number(&r->log, "seconds", swg__run_seconds(r));
     }
@@ -196,25 +193,22 @@ static swg_status log_losses(swg__run *r, const char *phase, losses l, bool trai
 
 /* Validation losses, and every trainer.eval_every epochs the figures of the reconstruction itself. */
 static swg_status validate_and_log(swg__run *r, losses *val) {
-    static const swg_metric shown[] = {SWG_METRIC_MSE, SWG_METRIC_PSNR_DB, SWG_METRIC_MAX_ABS_ERROR, SWG_METRIC_CORRELATION};
+    const swg__family *family = r->recipe.family;
     bool quality = (r->state.epoch + 1) % r->recipe.eval_every == 0;
-    swg_compare *compare = NULL;
-    if (quality)
-        SWG__TRY(swg_compare_open(r->ctx, &(swg_compare_opts){.no_percentiles = true}, &compare));
-    swg_status status = validate(r, val, compare);
+    void *judge = NULL;
+    swg_status status = quality ? family->judge_open(r, &judge) : SWG_OK;
+    if (status == SWG_OK)
+        status = validate(r, val, judge);
     if (status == SWG_OK)
         status = log_losses(r, "val", *val, false);
-    if (status == SWG_OK && quality) {
-        swg_metrics metrics;
-        swg_compare_result(compare, &metrics);
+    if (!quality)
+        return status;
+    if (status == SWG_OK) {
         swg__run_log_begin(&r->log, "quality");
         swg__run_log_integer(&r->log, "epoch", r->state.epoch);
-        for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-            swg__run_log_number(&r->log, swg_metric_key(shown[i]), metrics.has[shown[i]] ? metrics.value[shown[i]] : NAN);
-        status = swg__run_log_end(&r->log);
     }
-    swg_compare_close(compare);
-    return status;
+    family->judge_end(r, judge, status);
+    return status == SWG_OK ? swg__run_log_end(&r->log) : status;
 }
 
 /* ---- epochs ---- */
@@ -227,8 +221,9 @@ static swg_status interrupted(swg__run *r) {
 
 /* After the last batch: means, validation, best, checkpoints. *stop: no further epoch. */
 static swg_status finish_epoch(swg__run *r, bool *stop) {
-    double blocks = r->state.loss_blocks ? (double)r->state.loss_blocks : NAN;
-    losses train = {r->state.loss_sum / blocks, r->state.reconstruction_sum / blocks, r->state.distance_sum / blocks}, val;
+    losses train = epoch_losses(r), val;
+    if (r->recipe.family->epoch_end)
+        SWG__TRY(r->recipe.family->epoch_end(r));
     SWG__TRY(log_losses(r, "train", train, true));
     SWG__TRY(validate_and_log(r, &val));
     if (r->recipe.check_finite && isnan(val.loss))
@@ -245,8 +240,9 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     show(r, train.loss, true);
     r->state.epoch++;
     r->state.batch = 0;
-    r->state.loss_sum = r->state.reconstruction_sum = r->state.distance_sum = 0;
-    r->state.loss_blocks = 0;
+    r->state.loss_sum = 0;
+    memset(r->state.term_sum, 0, sizeof r->state.term_sum);
+    r->state.loss_samples = 0;
     if (improved)
         SWG__TRY(swg__run_save(r, "best"));
     if (r->state.epoch % r->recipe.keep_every == 0) {
@@ -263,8 +259,8 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
 static bool steps_done(const swg__run *r) { return r->recipe.max_steps && r->state.step >= r->recipe.max_steps; }
 
 static swg_status epochs(swg__run *r) {
-    const swg_split *split = swg_samples_split(r->samples);
-    int64_t n = split->count[SWG_TRAIN], used = swg__run_blocks(r), batches = swg__run_batches(r, used), done;
+    const swg_split *split = r->data.split;
+    int64_t n = split->count[SWG_TRAIN], used = swg__run_used(r), batches = swg__run_batches(r, used), done;
     bool stop = r->early.enabled && r->early.bad >= r->early.patience;
     r->step_loss = NAN;
     /* An epoch that was left in its middle is finished even if the steps are done: a run that was not stopped does so, too. */
@@ -274,14 +270,15 @@ static swg_status epochs(swg__run *r) {
         for (int64_t i = 0; i < n; i++) /* ranks in the training part -> samples */
             r->order[i] = split->indices[SWG_TRAIN][r->order[i]];
         r->epoch_ns = swg__now_ns();
-        r->epoch_blocks = r->epoch_steps = r->data_ns = 0;
+        r->epoch_samples = r->epoch_steps = r->data_ns = 0;
         begin_feed(r, r->order, used, r->state.batch, true);
         while (r->state.batch < batches && !steps_done(r)) {
             SWG__TRY(step(r, &done));
             r->state.batch += done;
             if (r->state.step % r->recipe.log_every == 0) {
-                double blocks = (double)r->state.loss_blocks;
-                SWG__TRY(log_losses(r, "step", (losses){r->step_loss, r->state.reconstruction_sum / blocks, r->state.distance_sum / blocks}, true));
+                losses so_far = epoch_losses(r);
+                so_far.loss = r->step_loss;
+                SWG__TRY(log_losses(r, "step", so_far, true));
             }
             show(r, r->step_loss, false);
             if (asked_to_stop(r))
@@ -372,7 +369,7 @@ static swg_status plan_both(swg__run *r, int64_t batch) {
         SWG__TRY(swg__run_choose_batch(r, INT64_MAX));
     SWG__TRY(swg__stage_make(r, &r->train, r->recipe.batch, true));
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
-    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, &r->val.graph.y, 1, true);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, r->val.graph.out, r->val.graph.outputs, true);
     return swg__run_plan(r, r->val.graph.g, &opts, &r->val.plan);
 }
 
@@ -400,12 +397,20 @@ swg_status swg_train_tune(swg_context *ctx, swg_config *config, int64_t batch, s
     swg_status status = plan_both(&r, batch);
     for (int i = 0; i < 2 && status == SWG_OK; i++) {
         const swg__step_graph *s = i ? &r.val.graph : &r.train.graph;
-        const swg_value outputs[4] = {i ? s->y : s->loss, s->reconstruction, s->distance, s->norm};
-        const swg_plan_opts plan = swg__recipe_plan_opts(&r.recipe, outputs, i ? 1 : 4, i);
+        swg_value outputs[SWG__STAGE_OUTPUTS];
+        int count = swg__stage_outputs(s, true, outputs);
+        const swg_plan_opts plan = swg__recipe_plan_opts(&r.recipe, i ? s->out : outputs, i ? s->outputs : count, i);
         status = swg_tune(tuning, s->g, &plan, opts);
     }
     free_both(&r);
     return status;
+}
+
+swg_status swg_train_layers(swg_context *ctx, swg_config *config, swg_layers *out) {
+    swg__recipe recipe;
+    *out = (swg_layers){0};
+    SWG__TRY(swg__recipe_read(ctx, config, &recipe));
+    return recipe.family->layers(ctx, &recipe, out);
 }
 
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out) {
@@ -415,9 +420,13 @@ swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch
     *out = (swg_train_plan){0};
     swg_status status = plan_both(&r, batch);
     if (status == SWG_OK)
-        status = swg_swae_layers(ctx, &r.recipe.network, &layers);
+        status = r.recipe.family->layers(ctx, &r.recipe, &layers);
     if (status == SWG_OK) {
-        out->network = r.recipe.network;
+        out->family = r.recipe.family->name;
+        out->sample = r.recipe.family->sample;
+        out->network = r.recipe.swae.network;
+        snprintf(out->name, sizeof out->name, "%s", swg_config_string(config, "model.name"));
+        r.recipe.family->describe(&r.recipe, out->title, sizeof out->title);
         out->batch = r.recipe.batch;
         out->precision = swg__recipe_precision(&r.recipe);
         out->inference_precision = swg_inference_name((swg_inference)r.recipe.inference);

@@ -19,26 +19,26 @@ static float number_at(int64_t i) {
 static swg_status fetch(void *arg, int64_t ticket, int worker, void *out, char *message, size_t capacity) {
     (void)worker;
     const swg__trial *t = arg;
-    const int64_t *indices = t->order + ticket * t->run.recipe.batch;
-    int64_t values = t->run.recipe.network.input;
-    for (int64_t i = 0; t->synthetic && i < t->run.recipe.batch; i++)
+    const swg__run *r = &t->run;
+    const int64_t *indices = t->order + ticket * r->recipe.batch;
+    const int64_t values = r->recipe.family->sample_values(&r->recipe);
+    for (int64_t i = 0; t->synthetic && i < r->recipe.batch; i++)
         memcpy((float *)out + i * values, t->values + indices[i] * values, (size_t)values * sizeof(float));
-    swg_status status = t->synthetic ? SWG_OK : swg_samples_gather(t->run.samples, indices, t->run.recipe.batch, out);
-    if (status != SWG_OK)
-        snprintf(message, capacity, "batch %lld: a sample of it does not exist", (long long)ticket);
-    return status;
+    const swg__draw draw = {.training = true, .seed = r->recipe.seed, .epochs = r->recipe.max_epochs};
+    return t->synthetic ? SWG_OK : r->recipe.family->fetch(&r->data, &draw, indices, r->recipe.batch, out, message, capacity);
 }
 
 static swg_status make_synthetic(swg__trial *t) {
     swg__recipe *recipe = &t->run.recipe;
     recipe->batch = recipe->batch ? recipe->batch : SYNTHETIC_BATCH;
+    const int64_t values = recipe->family->sample_values(recipe);
     int64_t bytes;
     t->samples = recipe->batch * SYNTHETIC_BATCHES;
-    if (swg__mul_overflow(t->samples, recipe->network.input * (int64_t)sizeof(float), &bytes) ||
+    if (swg__mul_overflow(t->samples, values * (int64_t)sizeof(float), &bytes) ||
         !(t->values = swg__alloc(t->run.ctx, (size_t)bytes)))
-        return swg__fail(t->run.ctx, SWG_ENOMEM, "out of memory: %d batches of %lld blocks; a smaller data.batch_size fits", SYNTHETIC_BATCHES,
-                         (long long)recipe->batch);
-    for (int64_t i = 0; i < t->samples * recipe->network.input; i++)
+        return swg__fail(t->run.ctx, SWG_ENOMEM, "out of memory: %d batches of %lld %s; a smaller data.batch_size fits", SYNTHETIC_BATCHES,
+                         (long long)recipe->batch, recipe->family->samples);
+    for (int64_t i = 0; i < t->samples * values; i++)
         t->values[i] = number_at(i);
     return SWG_OK;
 }
@@ -49,14 +49,14 @@ static swg_status find_samples(swg__trial *t) {
     if (t->synthetic) {
         SWG__TRY(make_synthetic(t));
     } else {
-        SWG__TRY(swg__run_samples(r));
-        t->samples = swg_samples_split(r->samples)->count[SWG_TRAIN];
+        SWG__TRY(swg__run_data(r));
+        t->samples = r->data.split->count[SWG_TRAIN];
         if (t->samples < 1)
             return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
         SWG__TRY(swg__run_settle_batch(r, t->samples));
         if (r->recipe.batch > t->samples)
-            return swg__fail(r->ctx, SWG_EUSAGE, "data.batch_size=%lld: the training part has %lld blocks; choose a smaller one",
-                             (long long)r->recipe.batch, (long long)t->samples);
+            return swg__fail(r->ctx, SWG_EUSAGE, "data.batch_size=%lld: the training part has %lld %s; choose a smaller one",
+                             (long long)r->recipe.batch, (long long)t->samples, r->recipe.family->samples);
     }
     t->batches = t->samples / r->recipe.batch;
     t->order = swg__alloc(r->ctx, (size_t)t->samples * sizeof *t->order);
@@ -64,7 +64,7 @@ static swg_status find_samples(swg__trial *t) {
         return swg__fail_memory(r->ctx, (size_t)t->samples * sizeof *t->order, "the order of an epoch");
     swg__shuffle(r->recipe.seed, 0, t->order, t->samples);
     for (int64_t i = 0; !t->synthetic && i < t->samples; i++)
-        t->order[i] = swg_samples_split(r->samples)->indices[SWG_TRAIN][t->order[i]];
+        t->order[i] = r->data.split->indices[SWG_TRAIN][t->order[i]];
     return SWG_OK;
 }
 
@@ -72,7 +72,7 @@ static swg_status find_samples(swg__trial *t) {
 static swg_status make_inference(swg__trial *t) {
     swg__run *r = &t->run;
     SWG__TRY(swg__step_graph_build(r->ctx, &r->recipe, r->recipe.batch, false, &r->val.graph));
-    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, &r->val.graph.y, 1, true);
+    const swg_plan_opts opts = swg__recipe_plan_opts(&r->recipe, r->val.graph.out, r->val.graph.outputs, true);
     return swg__run_plan(r, r->val.graph.g, &opts, &r->val.plan);
 }
 
@@ -94,8 +94,9 @@ swg_status swg__trial_open(swg_context *ctx, swg_config *config, bool inference,
     SWG__TRY(swg__optimiser_group(ctx, &r->recipe.optimiser, r->weights));
     SWG__TRY(swg_plan_open(t->stage->plan, r->weights, NULL));
     const swg__loader_opts opts = {.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .fetch = fetch, .arg = t,
-                                   .batch_bytes = r->recipe.batch * r->recipe.network.input * (int64_t)sizeof(float)};
+                                   .batch_bytes = swg__run_batch_bytes(&r->recipe, r->recipe.batch)};
     SWG__TRY(swg__loader_open(ctx, &opts, &r->loader));
+    SWG__TRY(swg__run_stage_inputs(r, t->stage));
     swg__loader_begin(r->loader, 0, t->batches);
     return SWG_OK;
 }
@@ -116,8 +117,9 @@ swg_status swg__trial_step(swg__trial *t) {
         t->given = 0;
     }
     t->wait_begin_ns = swg__profile_now();
-    SWG__TRY(swg__loader_next(r->loader, swg_plan_data(t->stage->plan, t->stage->graph.x),
-                              r->recipe.batch * r->recipe.network.input * (int64_t)sizeof(float)));
+    SWG__TRY(swg__run_next(r, t->stage, r->recipe.batch));
+    if (!t->inference)
+        swg__run_control(r, t->stage, &(swg__draw){.training = true, .seed = r->recipe.seed, .epochs = r->recipe.max_epochs});
     t->wait_end_ns = swg__profile_now();
     t->given++;
     if (!t->inference) {

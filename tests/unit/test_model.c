@@ -37,7 +37,7 @@ static void training_forward(swg_context *ctx, swg_model *model, int64_t count, 
     swg_weights *weights;
     assert_ok(ctx, swg__recipe_read(ctx, swg_model_config(model), &recipe));
     assert_ok(ctx, swg__step_graph_build(ctx, &recipe, count, true, &step));
-    swg_value outputs[] = {step.loss, step.norm, step.z, step.y};
+    swg_value outputs[] = {step.loss, step.norm, step.out[1], step.out[0]};
     assert_ok(ctx, swg_plan_make(step.g, &(swg_plan_opts){.outputs = outputs, .output_count = 4, .no_fusion = !recipe.fusion}, &plan));
     assert_ok(ctx, swg_weights_create(step.g, true, &weights));
     for (int i = 0; i < swg_weights_count(weights); i++) {
@@ -49,10 +49,10 @@ static void training_forward(swg_context *ctx, swg_model *model, int64_t count, 
     assert_ok(ctx, swg_plan_open(plan, weights, NULL));
     double b1 = 1, b2 = 1;
     swg_hyper_adam(&recipe.optimiser.adam, &b1, &b2, SWG_F32, swg_plan_data(plan, step.hyper));
-    memcpy(swg_plan_data(plan, step.x), x, (size_t)(count * VALUES) * sizeof *x);
+    memcpy(swg_plan_data(plan, step.in[0]), x, (size_t)(count * VALUES) * sizeof *x);
     assert_ok(ctx, swg_plan_run(plan, 1, 0));
-    memcpy(z, swg_plan_data(plan, step.z), (size_t)(count * recipe.network.latent) * sizeof *z);
-    memcpy(y, swg_plan_data(plan, step.y), (size_t)(count * VALUES) * sizeof *y);
+    memcpy(z, swg_plan_data(plan, step.out[1]), (size_t)(count * recipe.swae.network.latent) * sizeof *z);
+    memcpy(y, swg_plan_data(plan, step.out[0]), (size_t)(count * VALUES) * sizeof *y);
     swg_plan_destroy(plan);
     swg_weights_destroy(weights);
     swg_graph_destroy(step.g);

@@ -83,7 +83,7 @@ static void each_alone(void **state) {
     assert_int_equal(other.steps, base.steps + 3);
 
     count(ctx, WITH("data.workers=2", "data.prefetch=3"), &other);
-    assert_int_equal(other.bytes - base.bytes, swg__run_loader_bytes(&(swg__recipe){.workers = 2, .prefetch = 3, .network = {.input = 125}}, BATCH));
+    assert_int_equal(other.bytes - base.bytes, swg__run_loader_bytes(&(swg__recipe){.workers = 2, .prefetch = 3, .family = &swg__family_swae, .swae.network.input = 125}, BATCH));
     assert_true(other.bytes > base.bytes);
     same_bits(&base, &other);
 

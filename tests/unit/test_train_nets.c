@@ -26,13 +26,13 @@ static void recipes(void **state) {
         swg_config *config = open_recipe(ctx, cases[i].name, NULL);
         assert_ok(ctx, swg_swae_preset(ctx, cases[i].name, &preset));
         assert_ok(ctx, swg__recipe_read(ctx, config, &r));
-        assert_memory_equal(&r.network, &preset, sizeof preset); /* recipe and preset are one network */
-        assert_close(r.loss.lambda, cases[i].lambda, 0, 0);
-        assert_int_equal(r.loss.kind, SWG_SWAE_MSE);
-        assert_int_equal(r.loss.directions, 50);
+        assert_memory_equal(&r.swae.network, &preset, sizeof preset); /* recipe and preset are one network */
+        assert_close(r.swae.loss.lambda, cases[i].lambda, 0, 0);
+        assert_int_equal(r.swae.loss.kind, SWG_SWAE_MSE);
+        assert_int_equal(r.swae.loss.directions, 50);
         assert_int_equal(r.batch, cases[i].batch);
         assert_int_equal(r.max_epochs, cases[i].epochs);
-        assert_int_equal(r.edge, cases[i].edge);
+        assert_int_equal(r.swae.edge, cases[i].edge);
         assert_close(r.optimiser.adam.lr, 2e-4, 0, 0);
         assert_close(r.schedule.gamma, .5, 0, 0);
         assert_int_equal(r.schedule.step, 30);
@@ -43,7 +43,7 @@ static void recipes(void **state) {
         for (int k = 0; k < 2; k++) {
             config = open_recipe(ctx, cases[i].name, changes[k].override);
             assert_ok(ctx, swg__recipe_read(ctx, config, &r));
-            assert_close(r.loss.lambda, changes[k].lambda, 0, 0);
+            assert_close(r.swae.loss.lambda, changes[k].lambda, 0, 0);
             swg_config_close(config);
         }
     }
@@ -281,7 +281,7 @@ static void one_training_block(void **state) {
                           &(octants){.count = 1, .variables = 1, .constant_every = chosen >> f & 1 ? 0 : 1});
         swg_status status = train(ctx, s.folder, "run", s.folder, settings_of(&networks[1], MORE("data.split=by-file", "trainer.epochs=1")), NULL, NULL);
         assert_true(status == SWG_OK || status == SWG_EINVAL);
-        met = status == SWG_EINVAL && strstr(swg_context_message(ctx), "one block; model.name=conv has batch norm, which needs two");
+        met = status == SWG_EINVAL && strstr(swg_context_message(ctx), "has 1 block; model.name=conv has batch norm, which needs 2");
         remove_tree(in_run(s.folder, "run", ""));
         scratch_close(&s, ctx, 7);
     }
