@@ -16,6 +16,16 @@ static const swg_feature features[] = {
     {"HDF5", VERSION(H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE)},
     {"libyaml", SWG_YAML_VERSION},
     {"cJSON", VERSION(CJSON_VERSION_MAJOR, CJSON_VERSION_MINOR, CJSON_VERSION_PATCH)},
+#if SWG_HAVE_PNG
+    {"libpng", SWG_PNG_VERSION},
+#else
+    {"libpng", NULL},
+#endif
+#if SWG_HAVE_TIFF
+    {"libtiff", SWG_TIFF_VERSION},
+#else
+    {"libtiff", NULL},
+#endif
 #if SWG_HAVE_ONEDNN
     {"oneDNN", VERSION(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)},
 #else
