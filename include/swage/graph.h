@@ -75,11 +75,16 @@ swg_value swg_input_index(swg_graph *g, const char *name, int ndim, const int64_
 swg_value swg_constant_array(swg_graph *g, int ndim, const int64_t *shape, const double *values);
 swg_value swg_constant_index(swg_graph *g, int ndim, const int64_t *shape, const int32_t *values);
 
-/* How a parameter starts. Uniform: every element in [-bound, bound) from stream "init:<scope>/<name>" with '/' written '.'. */
+/* How a parameter starts. Random numbers come from stream "init:<scope>/<name>" with '/' written '.', number i from word i % 4 of Philox
+ * block i / 4; they are f32. Number i belongs to element i, or with a map of m columns to row i / m of the parameter. */
 typedef struct swg_init {
-    double bound; /* uniform; 0 with value 0 means zeros */
+    double bound; /* uniform in [-bound, bound); 0 with value 0 and deviation 0 means zeros */
     double value; /* constant, if bound is 0 */
     bool diagonal; /* the constant stands on the diagonal of two axes, 0 elsewhere */
+    double deviation; /* normal, in place of bound */
+    /* Rows of the parameter (along its last axis) are map times random numbers, sums in f64. map: (last extent, columns), copied. */
+    const double *map;
+    int64_t columns;
 } swg_init;
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init);
 
@@ -88,6 +93,8 @@ swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broad
 /* Numbers a training step carries on to the next beside the parameters: running statistics. Starts as `value` everywhere, keeps its
  * place in the weights (swg_weights_state). Not differentiable. */
 swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value);
+/* The same; every row along the last axis starts as `row`, so many numbers, which are copied. */
+swg_value swg_state_rows(swg_graph *g, const char *name, int ndim, const int64_t *shape, const double *row);
 /* `state` becomes `value` (of the same shape) at the end of a step; whoever reads it in this step sees it as it was. Once per state. */
 void swg_state_set(swg_graph *g, swg_value state, swg_value value);
 /* A copy of v; a plan that has it as an output also writes every state set so far. swg_update does this by itself, and leaves
@@ -277,7 +284,8 @@ typedef struct swg_spline_opts {
     int64_t intervals;  /* of the uniform grid: 5 */
     int64_t order;      /* 1 to 7: 3, cubic */
     double low, high;   /* of the grid; both 0: -1, 1 */
-    swg_value knots;    /* instead of a grid: (bases + order + 1) ascending numbers; no gradient flows to them */
+    swg_value knots;    /* instead of a grid: (bases + order + 1) ascending numbers, or as many for each element of the last axis of x,
+                         * (c, bases + order + 1); no gradient flows to them */
     bool silu;          /* x sigmoid(x) stands in front of the bases, as one more */
     bool planes;        /* the new axis stands before the last one of x, whose elements stay neighbours: (..., bases, c) */
 } swg_spline_opts;

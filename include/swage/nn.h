@@ -5,6 +5,8 @@
 
 #include "swage/graph.h"
 
+struct swg_weights; /* plan.h */
+
 /* y = x W^T + b. x: (..., k), W: (n, k) named "<name>.weight", b: (n) named "<name>.bias". Result (..., n).
  * Both start uniform in +-1/sqrt(k). */
 swg_value swg_linear(swg_graph *g, swg_value x, int64_t n, const char *name);
@@ -66,24 +68,60 @@ swg_value swg_multihead_attention(swg_graph *g, swg_value query, swg_value key_v
 
 /* ---- Kolmogorov-Arnold layers (Liu et al. 2024; kan.md, section 3): a learnable function on every edge ---- */
 
+typedef enum swg_kan_basis { SWG_KAN_BSPLINE, SWG_KAN_RBF, SWG_KAN_CHEB } swg_kan_basis;
 typedef enum swg_kan_scaler { SWG_KAN_EDGE, SWG_KAN_CHANNEL, SWG_KAN_NO_SCALER } swg_kan_scaler;
-/* What is 0 has its default. */
+typedef enum swg_kan_init { SWG_KAN_NOISE_FIT, SWG_KAN_KAIMING } swg_kan_init;
+/* Values of a layer that others need; no more is computed than what is used. */
+typedef struct swg_kan_parts {
+    swg_value inputs;       /* (rows, features): what the bases are made of. Features are the inputs; of a convolution the channels, rows
+                             * all positions, padded ones included */
+    swg_value coefficients; /* "<name>.spline_weight" */
+    swg_value outside;      /* {1}: share of x outside of the grid (bspline), below low or above high (rbf); 0 for cheb; no gradient */
+} swg_kan_parts;
+/* What is 0 has its default; docs/kan.md has formulas and counts. */
 typedef struct swg_kan_opts {
-    int64_t intervals, order;   /* of the grid: 5, 3 */
-    double low, high;           /* of the grid; both 0: -1, 1 */
-    swg_kan_scaler scaler;      /* factors of the splines: per edge, per result, none */
-    bool conv_then_silu;        /* SiLU(conv(x)) + splines, as published; by default conv(SiLU(x)) + splines */
+    swg_kan_basis basis;        /* B-splines, Gaussians of a normalised x, Chebyshev polynomials of tanh(x) */
+    int64_t intervals, order;   /* bspline: of the grid, 5, 3. rbf: intervals between Gaussians, 7. cheb: order is the degree, 3 */
+    double low, high;           /* of the grid; both 0: -1, 1; of rbf -2, 2 */
+    swg_kan_scaler scaler;      /* bspline: factors of the splines: per edge, per result, none */
+    bool conv_then_silu;        /* bspline: SiLU(conv(x)) + splines, as published; by default conv(SiLU(x)) + splines */
+    swg_kan_init init;          /* bspline: noise through the grid, or uniform in +-1/sqrt(terms of a sum) with scalers 1 */
+    double scale_base, scale_spline;    /* of noise-fit: 1. A larger scale_base gives smaller weights */
+    bool adaptive;              /* bspline: knots of every feature are a state "<name>.knots", which swg_kan_update_grid moves */
+    swg_kan_parts *parts;       /* written if not NULL; not kept */
 } swg_kan_opts;
 /* y_o = sum_i Wb_oi SiLU(x_i) + sum_ij s_oi c_oij B_j(x_i). x: (..., i); result (..., n). Parameters "<name>.base_weight" (n, i),
- * "<name>.spline_weight" (n, i, intervals + order), "<name>.spline_scaler" (n, i) or (n). Weights start uniform in +-1/sqrt(terms of a
- * sum), scalers at 1. opts may be NULL. */
+ * "<name>.spline_weight" (n, i, intervals + order), "<name>.spline_scaler" (n, i) or (n). rbf: "<name>.norm.weight" and ".bias" (i),
+ * "<name>.spline_weight" (n, i, intervals + 1), "<name>.base.weight" (n, i) and ".bias" (n). cheb: "<name>.spline_weight" (i, n, order + 1)
+ * alone. opts may be NULL. */
 swg_value swg_kan_linear(swg_graph *g, swg_value x, int64_t n, const swg_kan_opts *opts, const char *name);
-/* The same on the patches of a convolution, whose inputs count as (channel, taps). x: (N, C, spatial...), or (N, spatial..., C) with
- * conv->channels_last; stride, padding and dilation of `conv`, which has no groups and adds no bias. Padded positions are x = 0, whose
+/* The same on the patches of a convolution, whose inputs count as (channel, taps); not rbf. x: (N, C, spatial...), or (N, spatial..., C)
+ * with conv->channels_last; stride, padding and dilation of `conv`, which has no groups and adds no bias. Padded positions are x = 0, whose
  * bases are not 0. SiLU and bases are made once per element, then it is one convolution; they are not kept for the gradient (swg_remat_drop).
  * opts and conv may be NULL. */
 swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kernel, const swg_kan_opts *opts, const swg_conv_opts *conv,
                        const char *name);
+
+typedef struct swg_kan_terms {
+    swg_value magnitude;    /* R, {1}: sum over edges of the mean |c| of an edge */
+    swg_value entropy;      /* H, {1}: -sum q ln q of shares q = mean |c| / R; both 0, with gradient 0, where all c are 0 */
+} swg_kan_terms;
+/* magnitude * R + entropy * H summed over layers (Liu et al. 2024, section 2.5.1), {1}. coefficients: `count` of them
+ * (swg_kan_parts), NULL: all parameters made so far whose name ends in "spline_weight". terms, if not NULL, gets the two sums. */
+swg_value swg_loss_kan(swg_graph *g, const swg_value *coefficients, int count, double magnitude, double entropy, swg_kan_terms *terms);
+
+typedef struct swg_kan_update {
+    int64_t moved, kept;    /* features with a new grid, and with the old one: constant ones, or knots that f32 cannot tell apart */
+    int64_t rescaled;       /* scalers below 1e-8, now 1 */
+    int64_t skipped;        /* values of x that were not finite */
+    double change, size;    /* root mean squares over rows and edges of moved features: new minus old spline outputs, old outputs */
+} swg_kan_update;
+/* Moves the knots of the adaptive layer `layer` ("encoder.kan": names as in the weights) to where x, its parts.inputs, lies, and fits the
+ * coefficients again by least squares so that its outputs stay (kan.md, section 4; docs/kan.md). x: (rows, features), row-major. Same bits
+ * for any number of threads. Moments of the optimiser stay as they are; a running average of the weights has to be updated with the
+ * same x. report may be NULL. SWG_EINVAL: no such layer, not adaptive, or other features. On error nothing has changed. */
+swg_status swg_kan_update_grid(struct swg_weights *weights, const char *layer, const float *x, int64_t rows, int64_t features,
+                               swg_kan_update *report);
 
 /* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */
 swg_value swg_loss_mse(swg_graph *g, swg_value y, swg_value x);       /* mean d^2 */

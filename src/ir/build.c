@@ -88,14 +88,37 @@ swg_value swg_input(swg_graph *g, const char *name, int ndim, const int64_t *sha
     return swg__named_leaf(g, SWG__INPUT, name, ndim, shape, NULL);
 }
 
+double *swg__copy_numbers(swg_graph *g, const double *from, int64_t n, const char *what) {
+    double *to = g->status == SWG_OK ? swg__arena_alloc(&g->arena, (size_t)n * sizeof *to) : NULL;
+    if (to)
+        memcpy(to, from, (size_t)n * sizeof *to);
+    else
+        swg__graph_fail(g, SWG_ENOMEM, "out of memory for the start of \"%s\"", what);
+    return to;
+}
+
 swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *shape, swg_init init) {
-    if (!(init.bound >= 0))
-        return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, expected 0 or more", name ? name : "", init.bound);
-    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, &(swg__attr){.f = {init.bound, init.value}, .diagonal = init.diagonal});
+    const char *title = name ? name : "";
+    if (!(init.bound >= 0) || !(init.deviation >= 0) || (init.bound > 0 && init.deviation > 0))
+        return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, deviation %g; expected 0 or more, and one of them 0", title, init.bound,
+                               init.deviation);
+    if (init.map && (init.columns < 1 || init.columns > INT32_MAX || init.diagonal))
+        return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": a map of %lld columns, or a diagonal one", title, (long long)init.columns);
+    swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, NULL);
     if (!v)
         return v;
     if (init.diagonal && ndim != 2)
         return swg__graph_fail(g, SWG_ESHAPE, "param \"%s\": a diagonal in %d axes, expected 2", name, ndim);
+    int64_t entries = 0;
+    if (init.map && swg__mul_overflow(shape[ndim - 1], init.columns, &entries))
+        return swg__graph_fail(g, SWG_ESHAPE, "param \"%s\": a map of %lld columns", name, (long long)init.columns);
+    if (init.map && !(init.map = swg__copy_numbers(g, init.map, entries, name)))
+        return SWG_NONE;
+    swg_init *kept = swg__arena_alloc(&g->arena, sizeof *kept);
+    if (!kept)
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for param \"%s\"", name);
+    *kept = init;
+    g->nodes[v].attr.data = kept;
     if (g->param_count == g->param_capacity) {
         int capacity = g->param_capacity ? 2 * g->param_capacity : 32;
         swg_value *params = swg__grow(g->ctx, g->params, (size_t)capacity * sizeof *params);

@@ -5,10 +5,10 @@
 
 /* ---- state ---- */
 
-swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value) {
-    swg_value v = swg__named_leaf(g, SWG__STATE, name, ndim, shape, &(swg__attr){.f = {0, value}});
-    if (!v)
-        return v;
+static swg_value state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value, const double *row) {
+    swg_value v = swg__named_leaf(g, SWG__STATE, name, ndim, shape, &(swg__attr){.f = {value}});
+    if (!v || (row && !(g->nodes[v].attr.data = swg__copy_numbers(g, row, shape[ndim - 1], name))))
+        return SWG_NONE;
     if (g->state_count == g->state_capacity) {
         int capacity = g->state_capacity ? 2 * g->state_capacity : 16;
         struct swg__state_entry *states = swg__grow(g->ctx, g->states, (size_t)capacity * sizeof *states);
@@ -21,6 +21,14 @@ swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *sha
     g->nodes[v].offset = g->state_span;
     g->state_span += (swg_elements(g, v) + 15) / 16 * 16;
     return v;
+}
+
+swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value) {
+    return state(g, name, ndim, shape, value, NULL);
+}
+
+swg_value swg_state_rows(swg_graph *g, const char *name, int ndim, const int64_t *shape, const double *row) {
+    return row ? state(g, name, ndim, shape, 0, row) : swg__graph_fail(g, SWG_EINVAL, "state \"%s\": NULL where numbers are needed", name ? name : "");
 }
 
 void swg_state_set(swg_graph *g, swg_value state, swg_value value) {

@@ -34,11 +34,12 @@ typedef struct swg__program {
 
 /* No padding, so that equal attributes are equal bytes (fold.c compares and hashes them). */
 typedef struct swg__attr {
-    double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; init bound, value;
+    double f[2];                    /* affine scale, shift; clamp low, high; constant; reduce scale in f[0]; state value in f[0];
                                      * attention scale */
     int64_t begin[SWG_MAX_DIMS];    /* slice begin; pad before; permute axes */
     const swg__program *program;    /* program */
-    void *data;                     /* array: its elements, in the graph's arena */
+    void *data;                     /* array: its elements; param: its swg_init; state: its row or NULL. In the arena of the graph that was
+                                     * built; of the last two a plan's copy never reads */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
                                      * attention: heads in groups if their columns stand side by side, else 0.
                                      * stft: n, hop, window first in stride, dilation, before; trans_a: inverse.
@@ -50,7 +51,7 @@ typedef struct swg__attr {
     bool bias, relu, gate;          /* contraction: inputs after a, b in this order (relu has none) */
     uint8_t update, update_flags;   /* update: swg_update_kind, SWG__UPDATE_...; grad_norm: the same flags. qdq: swg_code first; as codes,
                                      * bytes of one in stride[0], of channels in `groups` runs per position */
-    bool diagonal;                  /* param: f[1] on the diagonal only */
+    uint8_t unused;                 /* so that there is no padding */
     uint32_t clone;                 /* not 0: for the backward pass, which computes it anew; never one with an equal node of another number */
 } swg__attr;
 _Static_assert(sizeof(swg__attr) == 2 * 8 + SWG_MAX_DIMS * 8 + 2 * sizeof(void *) + 10 * 4 + 3 * 4 + 8 + 4, "no padding in swg__attr");
@@ -144,6 +145,8 @@ bool swg__same_name(const char *a, const char *b);
 /* What `v` is a view of: reshapes share the memory of their input. */
 swg_value swg__base_of(const swg_graph *g, swg_value v);
 bool swg__same_shape(const swg__node *a, const swg__node *b);
+/* A copy of n numbers in the graph's arena; latches an error for `what`. */
+double *swg__copy_numbers(swg_graph *g, const double *from, int64_t n, const char *what);
 /* A leaf whose name no other of its kind has. */
 swg_value swg__named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr);
 /* "(3, 4, 5)" for messages. */

@@ -64,8 +64,13 @@ typedef struct swg__narrow {
 enum { SWG__FFT_SIDE = 8 };
 typedef struct swg__fft_pass { int64_t n, radix, stride; const float *cosine, *sine; } swg__fft_pass;
 
-/* A uniform grid of B-splines up to order 3, and n neighbours whose results of one kind lie side by side, kind behind kind. */
-typedef struct swg__spline_grid { int64_t n, bases; int order; bool silu; float low, inverse_step; } swg__spline_grid;
+/* The table of given knots of B-splines, (rows, columns): knots t, so many, then for k = 1 .. order the 1 / max(t_(i+k) - t_i, 1e-8) by i.
+ * The row of such a number, or of a knot with k = 0. */
+static inline int64_t swg__spline_row(int64_t knots, int k, int64_t i) { return k * knots - (int64_t)k * (k - 1) / 2 + i; }
+
+/* B-splines up to order 3 of n neighbours, whose results of one kind lie side by side, kind behind kind: on a uniform grid or, table not
+ * NULL, on knots of each neighbour: a table of n columns. */
+typedef struct swg__spline_grid { int64_t n, bases; int order; bool silu; float low, inverse_step; const float *table; } swg__spline_grid;
 
 /* Positions [first, end) of a volume of in[0] x in[1] x in[2], each of so many channels. */
 typedef struct swg__window { int64_t in[3], first[3], end[3], channels; } swg__window;

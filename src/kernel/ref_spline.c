@@ -4,9 +4,10 @@
 #include "ir/spline.h"
 #include "kernel/ref.h"
 
-typedef struct knots { const double *given; double low, step; int order; } knots;
+/* given: the first knot of one column of the table, `columns` wide. Its reciprocals are made anew. */
+typedef struct knots { const double *given; int64_t columns; double low, step; int order; } knots;
 
-static double knot(const knots *t, int64_t i) { return t->given ? t->given[i] : t->low + (double)(i - t->order) * t->step; }
+static double knot(const knots *t, int64_t i) { return t->given ? t->given[i * t->columns] : t->low + (double)(i - t->order) * t->step; }
 
 static double inverse_span(const knots *t, int64_t from, int64_t to) { return 1 / fmax(knot(t, to) - knot(t, from), 1e-8); }
 
@@ -22,10 +23,12 @@ static double basis(const knots *t, int64_t i, int k, double x) {
 void swg__ref_spline(const swg__call *call) {
     swg__spline s = swg__spline_of(call->g, call->node);
     bool slope = call->node->op == SWG__SPLINE_GRAD;
-    knots t = {.given = s.knots ? call->in[slope ? 2 : 1] : NULL, .low = s.low, .step = s.step, .order = s.order};
+    const double *table = s.knots ? call->in[slope ? 2 : 1] : NULL;
+    knots t = {.columns = s.columns, .low = s.low, .step = s.step, .order = s.order};
     double *out = call->out;
     for (int64_t e = 0; e < s.values; e++) {
         double x = ((const double *)call->in[0])[e], sum = 0;
+        t.given = table ? table + e % s.columns : NULL;
         int64_t at = e / s.run * s.run * (s.bases + s.silu) + e % s.run; /* of the first result */
         if (s.silu) {
             double gate = x == -INFINITY ? 0 : 1 / (1 + exp(-x)), by = slope ? ((const double *)call->in[1])[at] : 0;

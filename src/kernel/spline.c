@@ -47,23 +47,24 @@ static void closed_slopes(int order, float u, float scale, float *w) {
     }
 }
 
+/* One column of the table of given knots (isa.h), whose rows are `columns` apart; NULL: a uniform grid. */
 static float knot_at(const swg__spline *s, const float *knots, int64_t i) {
-    return knots ? knots[i] : (float)(s->low + (double)(i - s->order) * s->step);
+    return knots ? knots[i * s->columns] : (float)(s->low + (double)(i - s->order) * s->step);
 }
 
-static float inverse_span(const swg__spline *s, const float *knots, int64_t from, int64_t to) {
-    float span = knot_at(s, knots, to) - knot_at(s, knots, from);
-    return 1 / (span < 1e-8f ? 1e-8f : span);
+/* 1 / (t_(i+k) - t_i) */
+static float inverse_span(const swg__spline *s, const float *knots, int k, int64_t i) {
+    return knots ? knots[swg__spline_row(s->knots, k, i) * s->columns] : (float)(1 / (k * s->step));
 }
 
 /* Interval of given knots that holds x, -1: none. */
 static int64_t interval_of(const swg__spline *s, const float *knots, float x) {
     int64_t low = 0, high = s->knots - 1;
-    if (!(x >= knots[low] && x < knots[high]))
+    if (!(x >= knot_at(s, knots, low) && x < knot_at(s, knots, high)))
         return -1;
     while (high - low > 1) {
         int64_t middle = (low + high) / 2;
-        if (x >= knots[middle])
+        if (x >= knot_at(s, knots, middle))
             low = middle;
         else
             high = middle;
@@ -83,11 +84,11 @@ static void recursion(const swg__spline *s, const float *knots, int64_t interval
             int64_t i = interval - s->order + j;
             float right = j < s->order ? w[j + 1] : 0, sum = 0;
             if (i >= 0 && i + k <= last && w[j] != 0) {
-                float inverse = inverse_span(s, knots, i, i + k);
+                float inverse = inverse_span(s, knots, k, i);
                 sum += slopes && k == s->order ? (float)k * inverse * w[j] : (x - knot_at(s, knots, i)) * inverse * w[j];
             }
             if (i >= -1 && i + k + 1 <= last && right != 0) {
-                float inverse = inverse_span(s, knots, i + 1, i + k + 1);
+                float inverse = inverse_span(s, knots, k, i + 1);
                 sum += slopes && k == s->order ? -(float)k * inverse * right : (knot_at(s, knots, i + k + 1) - x) * inverse * right;
             }
             w[j] = sum;
@@ -123,13 +124,16 @@ static int64_t grain(const swg__call *call) {
     return units_of_task < 1 ? 1 : units_of_task;
 }
 
-/* Whole vectors of neighbours on a uniform grid have a kernel of their own. */
-static bool vectors(const swg__spline *s) { return s->run > 1 && !s->knots && s->order <= CLOSED; }
+/* Whole vectors of neighbours have a kernel of their own. */
+static bool vectors(const swg__spline *s) { return s->run > 1 && s->order <= CLOSED; }
 
-static swg__spline_grid grid_of(const swg__spline *s) {
+static swg__spline_grid grid_of(const swg__spline *s, const float *table) {
     return (swg__spline_grid){.n = s->run, .bases = s->bases, .order = s->order, .silu = s->silu, .low = (float)s->low,
-                              .inverse_step = (float)(1 / s->step)};
+                              .inverse_step = (float)(1 / s->step), .table = table};
 }
+
+/* Knots of number e of x. */
+static const float *column(const swg__spline *s, const float *table, int64_t e) { return table ? table + e % s->columns : NULL; }
 
 static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
@@ -137,8 +141,8 @@ static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 static void values_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__spline s = swg__spline_of(call->g, call->node);
-    swg__spline_grid grid = grid_of(&s);
-    const float *knots = s.knots ? call->in[1] : NULL;
+    const float *table = s.knots ? call->in[1] : NULL;
+    swg__spline_grid grid = grid_of(&s, table);
     for (int64_t unit = begin; unit < end; unit++) {
         const float *x = (const float *)call->in[0] + unit * s.run;
         float *out = (float *)call->out + unit * s.run * (s.bases + s.silu);
@@ -155,7 +159,7 @@ static void values_run(const swg__call *call, int64_t begin, int64_t end, int wo
             }
             for (int64_t i = 0; i < s.bases; i++)
                 to[i * s.run] = x[e] != x[e] ? x[e] : 0;
-            if (bases_of(&s, knots, x[e], false, &b))
+            if (bases_of(&s, column(&s, table, unit * s.run + e), x[e], false, &b))
                 for (int j = 0; j <= s.order; j++)
                     if (b.first + j >= 0 && b.first + j < s.bases)
                         to[(b.first + j) * s.run] = b.w[j];
@@ -168,8 +172,8 @@ const swg__kernel swg__kernel_spline = {.name = "spline", .units = units, .grain
 static void slopes_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__spline s = swg__spline_of(call->g, call->node);
-    swg__spline_grid grid = grid_of(&s);
-    const float *knots = s.knots ? call->in[2] : NULL;
+    const float *table = s.knots ? call->in[2] : NULL;
+    swg__spline_grid grid = grid_of(&s, table);
     for (int64_t unit = begin; unit < end; unit++) {
         const float *x = (const float *)call->in[0] + unit * s.run, *dy = (const float *)call->in[1] + unit * s.run * (s.bases + s.silu);
         float *out = (float *)call->out + unit * s.run;
@@ -185,7 +189,7 @@ static void slopes_run(const swg__call *call, int64_t begin, int64_t end, int wo
                 sum += gate == 0 ? 0 : gate * (1 + (gate == 1 ? 0 : x[e] * (1 - gate))) * *by;
                 by += s.run;
             }
-            if (bases_of(&s, knots, x[e], true, &b))
+            if (bases_of(&s, column(&s, table, unit * s.run + e), x[e], true, &b))
                 for (int j = 0; j <= s.order; j++)
                     if (b.first + j >= 0 && b.first + j < s.bases)
                         sum += b.w[j] * by[(b.first + j) * s.run];

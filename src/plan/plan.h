@@ -109,7 +109,14 @@ struct swg_weights {
     swg_dtype dtype;
     swg__arena arena;
     int count;
-    struct swg__weight { const char *name; uint32_t stream; int ndim, group; int64_t shape[SWG_MAX_DIMS], offset; double bound, value; bool diagonal; } *items;
+    struct swg__weight {
+        const char *name;
+        uint32_t stream;
+        int ndim, group;
+        int64_t shape[SWG_MAX_DIMS], offset;
+        swg_init init;
+        const double *row;      /* of a state: how its rows start, else init.value everywhere */
+    } *items;
     struct swg__weight *states;
     int state_count;
     int64_t span, state_span;

@@ -5,7 +5,16 @@
 #include "philox.h"
 #include "plan/plan.h"
 
-/* Name, stream and place of a leaf; false: out of memory. */
+static bool copy(swg__arena *arena, const double **numbers, int64_t n) {
+    double *to = *numbers ? swg__arena_alloc(arena, (size_t)n * sizeof *to) : NULL;
+    if (to)
+        memcpy(to, *numbers, (size_t)n * sizeof *to);
+    bool ok = to || !*numbers;
+    *numbers = to;
+    return ok;
+}
+
+/* Name, stream, place and start of a leaf; false: out of memory. */
 static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *item) {
     size_t length = strlen(n->name), prefix = strlen("init:");
     char *stream = swg__arena_alloc(&w->arena, prefix + length + 1);
@@ -14,10 +23,16 @@ static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *ite
     memcpy(stream, "init:", prefix);
     for (size_t j = 0; j <= length; j++)
         stream[prefix + j] = n->name[j] == '/' ? '.' : n->name[j];
-    *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset,
-                                 .bound = n->attr.f[0], .value = n->attr.f[1], .diagonal = n->attr.diagonal};
+    *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset};
     memcpy(item->shape, n->shape, sizeof item->shape);
-    return true;
+    if (n->op == SWG__PARAM)
+        item->init = *(const swg_init *)n->attr.data;
+    else {
+        item->init.value = n->attr.f[0];
+        item->row = n->attr.data;
+    }
+    int64_t last = n->shape[n->ndim - 1];
+    return copy(&w->arena, &item->row, last) && copy(&w->arena, &item->init.map, last * item->init.columns);
 }
 
 swg__update_spans swg__update_spans_of(const swg__node *n) {
@@ -103,26 +118,56 @@ void swg_weights_destroy(swg_weights *w) {
     swg__free(w->ctx, w);
 }
 
+/* Random numbers of one parameter, four at a time. */
+typedef struct draws {
+    const swg_init *init;
+    const swg__exact_table *exact;
+    uint64_t seed;
+    uint32_t stream;
+    int64_t block;
+    float number[4];
+} draws;
+
+static float draw(draws *d, int64_t i) {
+    if (i / 4 != d->block) {
+        d->block = i / 4;
+        swg__philox_words words = swg__philox(d->seed, (uint64_t)d->block, 0, d->stream);
+        if (d->init->deviation > 0)
+            d->exact->normal(d->number, words.w, 1);
+        for (int j = 0; j < 4; j++)
+            d->number[j] = d->init->deviation > 0 ? (float)d->init->deviation * d->number[j]
+                                                  : (float)d->init->bound * (2.f * swg__uniform(words.w[j]) - 1.f);
+    }
+    return d->number[i % 4];
+}
+
+/* What element e of a parameter starts as. */
+static float start_of(const struct swg__weight *item, draws *d, int64_t e) {
+    const swg_init *init = &item->init;
+    int64_t last = item->shape[item->ndim - 1];
+    if (init->map) {
+        const double *row = init->map + e % last * init->columns;
+        double sum = 0;
+        for (int64_t i = 0; i < init->columns; i++)
+            sum += row[i] * (double)draw(d, e / last * init->columns + i);
+        return (float)sum;
+    }
+    if (init->diagonal && e / last != e % last)
+        return 0;
+    return init->bound > 0 || init->deviation > 0 ? draw(d, e) : (float)init->value;
+}
+
 void swg_weights_init(swg_weights *w, uint64_t seed) {
     for (int i = 0; i < w->count; i++) {
         const struct swg__weight *item = &w->items[i];
-        int64_t elements = swg__shape_elements(item->ndim, item->shape);
-        float bound = (float)item->bound;
-        for (int64_t e = 0; e < elements; e++) {
-            float u = swg__uniform(swg__philox(seed, (uint64_t)e / 4, 0, item->stream).w[e % 4]);
-            float value = item->bound > 0 ? bound * (2.f * u - 1.f) : (float)item->value;
-            if (item->diagonal && e / item->shape[1] != e % item->shape[1])
-                value = 0;
-            swg__store(w->value, w->dtype, item->offset + e, (double)value);
-        }
+        draws d = {.init = &item->init, .exact = swg__exact_table_of(w->ctx->isa), .seed = seed, .stream = item->stream, .block = -1};
+        for (int64_t e = 0; e < swg__shape_elements(item->ndim, item->shape); e++)
+            swg__store(w->value, w->dtype, item->offset + e, (double)start_of(item, &d, e));
     }
     for (int i = 0; i < w->state_count; i++) {
         const struct swg__weight *item = &w->states[i];
         for (int64_t e = 0; e < swg__shape_elements(item->ndim, item->shape); e++)
-            if (w->dtype == SWG_F64)
-                ((double *)w->state)[item->offset + e] = item->value;
-            else
-                ((float *)w->state)[item->offset + e] = (float)item->value;
+            swg__store(w->state, w->dtype, item->offset + e, item->row ? item->row[e % item->shape[item->ndim - 1]] : item->init.value);
     }
 }
 

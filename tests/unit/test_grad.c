@@ -191,6 +191,15 @@ CASE(spline_2) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){
 CASE(spline_5) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.order = 5})); }
 CASE(spline_knots) { return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.knots = some_knots(g, 10)})); }
 
+/* other knots for each of four columns */
+CASE(spline_rows) {
+    double knots[4 * 11];
+    for (int i = 0; i < 4 * 11; i++)
+        knots[i] = -1.7 + .1 * (i / 11) + (.3 + .02 * (i / 11)) * (i % 11) + .015 * (i % 3);
+    return swg_square(g, swg_spline_basis(g, A, &(swg_spline_opts){.knots = swg_constant_array(g, 2, (int64_t[]){4, 11}, knots), .silu = true,
+                                                                   .planes = true}));
+}
+
 static const grad_case cases[] = {
 #define X(name, op) {#name, SWG__##op
     X(neg, NEG), {{3, 5}}, -1, 1, build_neg},
@@ -267,6 +276,7 @@ static const grad_case cases[] = {
     {"spline of order 2", -1, {{21}}, -1.6, 1.6, build_spline_2},
     {"spline of order 5", -1, {{13}}, -3, 3, build_spline_5},
     {"spline, knots given", -1, {{25}}, -1.6, 2, build_spline_knots},
+    {"spline planes, knots of each column", -1, {{6, 4}}, -1.9, 2.1, build_spline_rows},
     {"stft of odd length, a short signal", -1, {{1, 1, 3}}, -1, 1, build_stft_odd},
     {"istft, cut", -1, {{1, 2, 4, 4}}, -1, 1, build_istft_cut},
     {"mrstft loss", -1, {{1, 2, 9}, {1, 2, 9}}, -1, 1, build_mrstft},

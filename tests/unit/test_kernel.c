@@ -213,6 +213,22 @@ CASE(planes_2, spline_planes(g, in, 2))
 CASE(planes_3, spline_planes(g, in, 3))
 CASE(planes_4, spline_planes(g, in, 4))
 
+/* the same on knots of each column, (columns, knots): b moves them a little */
+static swg_value spline_knots(swg_graph *g, const swg_value *in, int64_t order, bool planes) {
+    double ramp[16];
+    int64_t knots = swg_shape(g, in[1])[1];
+    for (int64_t i = 0; i < knots; i++)
+        ramp[i] = -2 + .36 * (double)i;
+    swg_spline_opts opts = {.order = order, .silu = planes, .planes = planes};
+    opts.knots = swg_add(g, swg_affine(g, in[1], .06, 0), swg_constant_array(g, 1, &knots, ramp));
+    return with_gradient(g, in[0], swg_spline_basis(g, in[0], &opts));
+}
+CASE(knots_1, spline_knots(g, in, 1, true))
+CASE(knots_2, spline_knots(g, in, 2, true))
+CASE(knots_3, spline_knots(g, in, 3, true))
+CASE(knots_4, spline_knots(g, in, 4, true))
+CASE(knots_last, spline_knots(g, in, 3, false))
+
 static const kernel_case cases[] = {
     {"exp", {{1003}}, -87, 88, 4e-7, build_exp},
     {"log", {{1003}}, 1e-30, 3, 4e-7, build_log},
@@ -362,6 +378,12 @@ static const kernel_case cases[] = {
     {"spline planes of order 3", {{31, 64}}, -2.5, 2.5, 8e-6, build_planes_3},
     {"spline planes of order 3, narrow", {{31, 3}}, -2.5, 2.5, 8e-6, build_planes_3},
     {"spline planes of order 4", {{31, 5}}, -2.5, 2.5, 2e-5, build_planes_4},
+    {"spline planes on knots, order 1", {{31, 37}, {37, 12}}, -2.5, 2.5, 8e-6, build_knots_1},
+    {"spline planes on knots, order 2", {{31, 37}, {37, 9}}, -2.5, 2.5, 8e-6, build_knots_2},
+    {"spline planes on knots, order 3", {{31, 64}, {64, 12}}, -2.5, 2.5, 8e-6, build_knots_3},
+    {"spline planes on knots, narrow", {{31, 3}, {3, 8}}, -2.5, 2.5, 8e-6, build_knots_3},
+    {"spline planes on knots, order 4", {{31, 5}, {5, 12}}, -2.5, 2.5, 2e-5, build_knots_4},
+    {"spline on knots of each column", {{31, 7}, {7, 12}}, -2.5, 2.5, 8e-6, build_knots_last},
     {"attention of windows", {{2, 64, 48}, {2, 64, 48}, {2, 3, 64, 64}}, -2, 2, 4e-6, build_attention},
     {"attention 250x300", {{2, 250, 15}, {2, 300, 15}}, -2, 2, 4e-6, build_attention},
     {"attention, shared mask", {{2, 205, 39}, {2, 131, 39}, {1, 1, 1, 131}}, -2, 2, 4e-6, build_attention},
