@@ -123,6 +123,9 @@ typedef struct swg_cross_entropy_opts {
 /* target: probabilities in the shape of y, and the loss is the mean over positions; or the number of the class per position (the shape
  * without the axis of classes, or with extent 1 there), and positions whose number is no class (-100) do not count. As PyTorch. */
 swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts);
+/* 1 - SSIM of images (N, C, H, W) with values in [0, 1] (Wang et al. 2004): Gaussian windows of 11 x 11, sigma 1.5, that lie inside; K 0.01 and
+ * 0.03; mean over windows, channels and images. H and W from 11. */
+swg_value swg_loss_ssim(swg_graph *g, swg_value y, swg_value x);
 /* Multi-resolution STFT loss of signals (batch, channels, samples): mean over `count` resolutions of mean ||Y| - |X|| + mean |ln(|Y| + 1e-5) -
  * ln(|X| + 1e-5)| (Yamamoto et al. 2020). resolutions NULL: 2048, 1024 and 512 with hops of a quarter. */
 swg_value swg_loss_mrstft(swg_graph *g, swg_value y, swg_value x, const swg_stft_opts *resolutions, int count);

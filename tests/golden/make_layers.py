@@ -171,8 +171,28 @@ def gates():
         case(name, eca, draw(f"{name}.x", (2, c, 3, 2 if c == 16 else 1)), draw(f"{name}.w1", (1, 1, k)))
 
 
+def images():
+    """in0 prediction, in1 target; ssim_flat: constant images, whose variance is 0."""
+    taps = torch.exp(-0.5 * ((torch.arange(11, dtype=torch.float64) - 5) / 1.5) ** 2)
+    window = torch.outer(taps / taps.sum(), taps / taps.sum())[None, None]
+
+    def ssim(y, x):
+        def blur(v):
+            return F.conv2d(v.flatten(0, 1)[:, None], window)
+
+        my, mx = blur(y), blur(x)
+        vy, vx, c = blur(y * y) - my * my, blur(x * x) - mx * mx, blur(y * x) - my * mx
+        s = (2 * my * mx + 1e-4) * (2 * c + 9e-4) / ((my * my + mx * mx + 1e-4) * (vy + vx + 9e-4))
+        return 1 - s.mean()
+
+    x = draw("ssim.x", (2, 3, 13, 16), 0.0, 1.0)
+    case("ssim", ssim, (x + 0.2 * draw("ssim.noise", x.shape)).clamp(0, 1), x, constant=(1,))
+    case("ssim_flat", ssim, torch.full((1, 1, 12, 11), 0.4), torch.full((1, 1, 12, 11), 0.2), constant=(1,))
+    assert abs(make_ops.TENSORS["ssim_flat.out"].item() - (1 - 0.800099950025)) < 1e-7
+
+
 EXTRA = {}  # not cases
-PARTS = [activations, norms, running, pooling, resizing, movement, classes, gdn, gates]
+PARTS = [activations, norms, running, pooling, resizing, movement, classes, gdn, gates, images]
 
 if __name__ == "__main__":
     philox.self_check()

@@ -108,6 +108,7 @@ BUILD(dice) { return swg_loss_dice(G, A, B, 0); }
 BUILD(cross_entropy) {
     return swg_loss_cross_entropy(G, A, B, &(swg_cross_entropy_opts){.weight = c->in[2], .channel_axis = is_last(c) ? -1 : 0});
 }
+BUILD(ssim) { return swg_loss_ssim(G, A, B); }
 BUILD(bam) { return swg_bam(G, A, NULL, "bam"); }
 BUILD(eca) { return swg_eca(G, A, "eca"); }
 BUILD(gdn) { return swg_gdn(G, A, "gdn", strstr(c->name, "inverse"), is_last(c) ? -1 : 0); }
@@ -129,6 +130,7 @@ static const struct { const char *pattern; swg_value (*build)(layer_case *); dou
     {"ce_*", build_cross_entropy, 2e-6},
     {"dice*", build_dice, 2e-6},
     {"gdn*", build_gdn, 3e-6},
+    {"ssim*", build_ssim, 5e-5}, /* variances are differences of means */
     {"bam_narrow", build_bam, 2e-4}, /* a norm behind one channel: what is left of the gradient of its weight */
     {"bam*", build_bam, 1e-5},
     {"eca*", build_eca, 1e-6},

@@ -439,13 +439,16 @@ static void known_answers(void **state) {
     const int64_t shape[3] = {1, 1, 4};
     swg_value y = swg_constant_array(g, 3, shape, (double[]){2, -1, .5, -3}), x = swg_constant_array(g, 3, shape, (double[]){1, 0, 1, 1});
     swg_value empty = swg_constant_array(g, 3, shape, (double[]){0, 0, 0, 0});
-    swg_value out[3] = {swg_loss_dice(g, y, x, 0), swg_loss_bce_logits(g, y, x), swg_loss_dice(g, y, empty, 0)};
-    static const double want[3] = {.356512391737, .990713508579, .999994504388};
+    const int64_t image[4] = {2, 3, 11, 14}; /* constant ones of .2 and .4: kan.md, section 10 */
+    swg_value dark = swg_expand(g, swg_constant(g, .2), 4, image), bright = swg_expand(g, swg_constant(g, .4), 4, image);
+    swg_value out[] = {swg_loss_dice(g, y, x, 0), swg_loss_bce_logits(g, y, x), swg_loss_dice(g, y, empty, 0), swg_loss_ssim(g, bright, dark)};
+    static const double want[] = {.356512391737, .990713508579, .999994504388, 1 - .800099950025};
+    enum { ANSWERS = sizeof out / sizeof *out };
     swg_plan *plan;
-    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = out, .output_count = 3}, &plan));
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = out, .output_count = ANSWERS}, &plan));
     assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ANSWERS; i++)
         assert_close(*(double *)swg_plan_data(plan, out[i]), want[i], 0, 2e-12);
     swg_plan_destroy(plan);
     swg_graph_destroy(g);
@@ -454,7 +457,7 @@ static void known_answers(void **state) {
 static void losses_refused(void **state) {
     swg_context *ctx = *state;
     static const char *const words[] = {"the prediction is a sigmoid", "prediction (2, 3) of \"y\" and target (3) of \"x\"", "fits neither prediction (2, 3)",
-                                        "2 weights for 3", "channel axis 2", "gdn \"n\": channel axis"};
+                                        "2 weights for 3", "channel axis 2", "ssim loss: images (2, 3); expected", "gdn \"n\": channel axis"};
     for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
         swg_graph *g;
         assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
@@ -465,6 +468,7 @@ static void losses_refused(void **state) {
         case 2: swg_loss_cross_entropy(g, y, x, NULL); break;
         case 3: swg_loss_cross_entropy(g, y, y, &(swg_cross_entropy_opts){.weight = swg_slice(g, x, (int64_t[]){0}, (int64_t[]){2})}); break;
         case 4: swg_loss_dice(g, y, y, 2); break;
+        case 5: swg_loss_ssim(g, y, y); break;
         default: swg_gdn(g, y, "n", false, 2); break;
         }
         assert_true(swg_graph_status(g) != SWG_OK);
