@@ -82,9 +82,9 @@ static inline void golden_near(const char *name, const char *what, const swg_ten
                      element(got, dtype, i), golden_at(want, i));
 }
 
-/* Every element within `tolerance` of itself, and of the largest or 1, whichever is less. */
+/* Every element within `tolerance` of itself, and of the largest or 1, whichever is less; of 1 where all should be 0. */
 static inline void golden_close(const char *name, const char *what, const swg_tensor *want, const void *got, swg_dtype dtype, double tolerance) {
-    double floor = fmin(1, golden_largest(want));
+    double largest = golden_largest(want), floor = largest > 0 ? fmin(1, largest) : 1;
     assert_non_null(got);
     for (int64_t i = 0; i < golden_count(want); i++) {
         double a = element(got, dtype, i), b = golden_at(want, i);

@@ -112,6 +112,8 @@ swg_value swg_random_normal(swg_graph *g, const char *stream, int ndim, const in
 swg_value swg_dropout(swg_graph *g, swg_value x, double p, const char *name);
 /* The same for whole samples (axis 0), stream "droppath:<scope>.<name>": Huang et al. 2016, as in timm. */
 swg_value swg_drop_path(swg_graph *g, swg_value x, double p, const char *name);
+/* The same for whole channels of a sample, x (N, C, ...), stream "dropchannel:<scope>.<name>": Tompson et al. 2015, PyTorch's Dropout2d. */
+swg_value swg_drop_channels(swg_graph *g, swg_value x, double p, const char *name);
 
 /* ---- element by element; binary operations broadcast as NumPy does ---- */
 

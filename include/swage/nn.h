@@ -34,6 +34,7 @@ typedef struct swg_norm_opts {
     double momentum;    /* batch norm; 0: 0.1 */
     swg_norm_affine affine; /* weight and bias; by default all have them but the instance norm */
     bool no_running;    /* batch norm: no running statistics, those of the batch always */
+    bool frozen;        /* batch norm: the running statistics always, in training too; they do not move */
 } swg_norm_opts;
 /* Per channel over all else. Training: statistics of the batch; states "<name>.running_mean" (0) and "<name>.running_var" (1, of
  * the unbiased variance) move by `momentum` at the end of the step. An inference graph reads the states. */
@@ -48,6 +49,23 @@ swg_value swg_layer_norm(swg_graph *g, swg_value x, int dims, const char *name, 
 /* y_i = x_i / sqrt(beta_i + sum_j |gamma_ij| x_j^2) over channels, `inverse`: times the root (Balle et al. 2016). Parameters
  * "<name>.beta" (C), 1, taken as 1e-6 at least, and "<name>.gamma" (C, C), 0.1 I. channel_axis as in swg_norm_opts. */
 swg_value swg_gdn(swg_graph *g, swg_value x, const char *name, bool inverse, int channel_axis);
+
+/* Bottleneck attention (Park et al. 2018) of images x (N, C, spatial...): x + x sigmoid(a + b), where a (N, C) = batch norm of W2 relu(W1
+ * mean of x over space) and b (N, 1, spatial...) = batch norm of a 1-wide convolution of two times (3-wide dilated convolution, batch
+ * norm, ReLU) of a 1-wide one. r = max(1, C / reduction) channels in between. Parameters "<name>.channel.fc1" (r, C), "fc2" (C, r), "bn" (C),
+ * "<name>.spatial.conv1" to "conv4" and "bn2" to "bn4" of the last three, all with bias. The statistics of `a` are over the batch alone:
+ * a training graph of one sample is refused, unless frozen. opts may be NULL. */
+typedef struct swg_bam_opts {
+    int64_t reduction;  /* 0: 16 */
+    int64_t dilation;   /* 0: 4 */
+    bool frozen;        /* the norm of `a` takes the running statistics in training, too (swg_norm_opts) */
+} swg_bam_opts;
+swg_value swg_bam(swg_graph *g, swg_value x, const swg_bam_opts *opts, const char *name);
+/* Efficient channel attention (Wang et al. 2020): x sigmoid(W * mean of x over space), a convolution along the channels of x (N, C, spatial...)
+ * with zeros beyond them. Parameter "<name>.weight" (1, 1, k), k of swg_eca_kernel, uniform in +-1/sqrt(k). */
+swg_value swg_eca(swg_graph *g, swg_value x, const char *name);
+/* (log2(channels) + 1) / 2, cut to a whole number and made odd upwards: 3 for 16 and 64, 5 for 128 and 384. */
+int64_t swg_eca_kernel(int64_t channels);
 
 /* Gated linear unit block: P (a(u) * v) + F x, where u and v are the halves of W1 x. x: (..., d), result (..., n). Linear layers with
  * bias "<name>.w1" (2 n, d), "<name>.p" (n, n), "<name>.f" (n, d). */
@@ -143,6 +161,9 @@ typedef struct swg_cross_entropy_opts {
 /* target: probabilities in the shape of y, and the loss is the mean over positions; or the number of the class per position (the shape
  * without the axis of classes, or with extent 1 there), and positions whose number is no class (-100) do not count. As PyTorch. */
 swg_value swg_loss_cross_entropy(swg_graph *g, swg_value y, swg_value target, const swg_cross_entropy_opts *opts);
+/* 1 - SSIM of images (N, C, H, W) with values in [0, 1] (Wang et al. 2004): Gaussian windows of 11 x 11, sigma 1.5, that lie inside; K 0.01 and
+ * 0.03; mean over windows, channels and images. H and W from 11. */
+swg_value swg_loss_ssim(swg_graph *g, swg_value y, swg_value x);
 /* Multi-resolution STFT loss of signals (batch, channels, samples): mean over `count` resolutions of mean ||Y| - |X|| + mean |ln(|Y| + 1e-5) -
  * ln(|X| + 1e-5)| (Yamamoto et al. 2020). resolutions NULL: 2048, 1024 and 512 with hops of a quarter. */
 swg_value swg_loss_mrstft(swg_graph *g, swg_value y, swg_value x, const swg_stft_opts *resolutions, int count);

@@ -69,7 +69,8 @@ typedef enum swg_recompute_policy {
     SWG_RECOMPUTE_OFF,          /* keep all, as eager frameworks do */
     SWG_RECOMPUTE_FREE,         /* drop what comes cheaply from something kept: norms, activations, dropout, sums, moves */
     SWG_RECOMPUTE_ATTENTION,    /* and scores and probabilities of attention written as products (swg_attention keeps none anyway) */
-    SWG_RECOMPUTE_BLOCKS,       /* and what is only read inside of a block (swg_block_begin), the outermost where they nest; not in the last
+    SWG_RECOMPUTE_KAN,          /* and what is only read inside of a KAN layer (swg_kan_linear, swg_kan_conv) */
+    SWG_RECOMPUTE_BLOCKS,       /* as SWG_RECOMPUTE_ATTENTION, and what is only read inside of a block (swg_block_begin), the outermost where they nest; not in the last
                                  * one, whose values backward needs at once, if that takes no more memory */
     SWG_RECOMPUTE_SEGMENTS,     /* the same with `segments` runs of blocks, or of contractions where no block is marked */
     SWG_RECOMPUTE_BUDGET,       /* as little as possible, but peak_bytes no more than the budget */
@@ -83,7 +84,7 @@ typedef struct swg_recompute {
     double budget_share;        /* (0, 1] */
 } swg_recompute;
 
-/* "none", "false" or "default"; "off"; "free"; "attention"; "blocks" or "true"; "segments:4", "segments:auto" or "segments"; "budget:2GiB" or
+/* "none", "false" or "default"; "off"; "free"; "attention"; "kan"; "blocks" or "true"; "segments:4", "segments:auto" or "segments"; "budget:2GiB" or
  * "budget:60%". SWG_EUSAGE names the nearest word. */
 swg_status swg_recompute_read(swg_context *ctx, const char *text, swg_recompute *out);
 /* Of a budget alone: "2GiB", "500 MB" or "60%"; policy SWG_RECOMPUTE_BUDGET. */

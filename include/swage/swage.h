@@ -93,6 +93,7 @@ extern "C" {
 #include "swage/profile.h"      /* where the time of a plan goes */
 #include "swage/costs.h"        /* does encoding pay before a link? */
 #include "swage/swae.h"         /* the published networks */
+#include "swage/kan.h"          /* images by Kolmogorov-Arnold layers */
 #include "swage/unet.h"         /* a plain U-Net */
 
 /* ---- data, training, use ---- */

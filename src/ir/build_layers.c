@@ -1,4 +1,4 @@
-/* build_layers.c - builders of activations that are no single primitive, dropout and drop-path.
+/* build_layers.c - builders of activations that are no single primitive, dropout of elements, samples and channels.
  * In: values of a graph. Out: a new value; on error the graph latches the first message.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "ir.h"
@@ -37,12 +37,23 @@ swg_value swg_dropout(swg_graph *g, swg_value x, double p, const char *name) {
     return p == 0 || g->inference ? x : dropped(g, x, p, swg__stream_of(g, "dropout", name));
 }
 
-swg_value swg_drop_path(swg_graph *g, swg_value x, double p, const char *name) {
-    if (!drops(g, "drop_path", x, p, name))
+/* Keeps or drops all of what the first `axes` axes number. */
+static swg_value drop_whole(swg_graph *g, const char *what, const char *stream, swg_value x, int axes, double p, const char *name) {
+    if (!drops(g, what, x, p, name))
         return SWG_NONE;
+    if (swg_ndim(g, x) < axes)
+        return swg__graph_fail(g, SWG_ESHAPE, "%s \"%s\": input of %d dimensions, expected %d or more", what, name, swg_ndim(g, x), axes);
     if (p == 0 || g->inference)
         return x;
-    int64_t samples[SWG_MAX_DIMS] = {swg_shape(g, x)[0], 1, 1, 1, 1, 1};
-    swg_value ones = swg_expand(g, swg_constant(g, 1), swg_ndim(g, x), samples);
-    return swg_mul(g, x, dropped(g, ones, p, swg__stream_of(g, "droppath", name)));
+    int64_t shape[SWG_MAX_DIMS];
+    for (int axis = 0; axis < SWG_MAX_DIMS; axis++)
+        shape[axis] = axis < axes ? swg_shape(g, x)[axis] : 1;
+    swg_value ones = swg_expand(g, swg_constant(g, 1), swg_ndim(g, x), shape);
+    return swg_mul(g, x, dropped(g, ones, p, swg__stream_of(g, stream, name)));
+}
+
+swg_value swg_drop_path(swg_graph *g, swg_value x, double p, const char *name) { return drop_whole(g, "drop_path", "droppath", x, 1, p, name); }
+
+swg_value swg_drop_channels(swg_graph *g, swg_value x, double p, const char *name) {
+    return drop_whole(g, "drop_channels", "dropchannel", x, 2, p, name);
 }

@@ -101,12 +101,14 @@ void swg_scope_pop(swg_graph *g) {
     g->scopes = g->scopes->outer;
 }
 
-void swg_block_begin(swg_graph *g) {
+void swg_block_begin(swg_graph *g) { swg__block_begin(g, false); }
+
+void swg__block_begin(swg_graph *g, bool kan) {
     if (g->status != SWG_OK)
         return;
     if (g->block_count == g->block_capacity) {
         uint32_t capacity = g->block_capacity ? 2 * g->block_capacity : 32;
-        uint32_t *blocks = swg__grow(g->ctx, g->blocks, capacity * sizeof *blocks);
+        swg__block *blocks = swg__grow(g->ctx, g->blocks, capacity * sizeof *blocks);
         if (!blocks) {
             swg__graph_fail(g, SWG_ENOMEM, "out of memory for block %u", (unsigned)g->block_count);
             return;
@@ -114,9 +116,9 @@ void swg_block_begin(swg_graph *g) {
         g->blocks = blocks;
         g->block_capacity = capacity;
         if (g->block_count == 0)
-            blocks[g->block_count++] = 0;
+            blocks[g->block_count++] = (swg__block){0};
     }
-    g->blocks[g->block_count] = g->block;
+    g->blocks[g->block_count] = (swg__block){.around = g->block, .kan = kan};
     g->block = g->block_count++;
 }
 
@@ -127,7 +129,7 @@ void swg_block_end(swg_graph *g) {
         swg__graph_fail(g, SWG_EINVAL, "block_end: there is no block to end");
         return;
     }
-    g->block = g->blocks[g->block];
+    g->block = g->blocks[g->block].around;
 }
 
 static void say(swg_graph *g, const char *what, swg_value v, swg__remat word) {

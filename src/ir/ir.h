@@ -75,6 +75,12 @@ typedef struct swg__node {
     int64_t offset;                 /* params, states, assignments: first element in the span */
 } swg__node;
 
+/* What stands between swg_block_begin and swg_block_end. */
+typedef struct swg__block {
+    uint32_t around;                /* the block it lies in, 0: none */
+    bool kan;                       /* of a KAN layer; no block for policies but SWG_RECOMPUTE_KAN */
+} swg__block;
+
 struct swg_graph {
     swg_context *ctx;
     swg__arena arena;
@@ -91,7 +97,7 @@ struct swg_graph {
     int64_t state_span;             /* as span, of the states */
     swg__text scope;                /* "encoder/block2" */
     struct swg__scope *scopes;      /* what it was before each push, innermost first */
-    uint32_t *blocks;               /* by number: the block around it; blocks[0] stands for none */
+    swg__block *blocks;             /* by number; blocks[0] stands for none */
     uint32_t block_count, block_capacity, block;    /* block: the one being made */
     bool in_backward, precise;
     bool inference;                 /* layers build their inference form */
@@ -147,6 +153,8 @@ swg_value swg__base_of(const swg_graph *g, swg_value v);
 bool swg__same_shape(const swg__node *a, const swg__node *b);
 /* A copy of n numbers in the graph's arena; latches an error for `what`. */
 double *swg__copy_numbers(swg_graph *g, const double *from, int64_t n, const char *what);
+/* swg_block_begin, of a KAN layer or not. */
+void swg__block_begin(swg_graph *g, bool kan);
 /* A leaf whose name no other of its kind has. */
 swg_value swg__named_leaf(swg_graph *g, swg__op op, const char *name, int ndim, const int64_t *shape, const swg__attr *attr);
 /* "(3, 4, 5)" for messages. */

@@ -66,13 +66,16 @@ swg_value swg_kan_linear(swg_graph *g, swg_value x, int64_t n, const swg_kan_opt
     int64_t rows = swg_elements(g, x) / k.channels, wide = (k.bases + k.joint) * k.channels;
     shape[ndim - 1] = n;
     swg_scope_push(g, name);
+    swg__block_begin(g, true);
     swg_value base, w = swg_reshape(g, weights_of(g, &k, &base), 2, (int64_t[]){n, wide});
     swg_value flat = swg_reshape(g, x, 2, (int64_t[]){rows, k.channels});
     swg_value y = swg_matmul(g, swg_reshape(g, planes_of(g, &k, flat), 2, (int64_t[]){rows, wide}), w, &(swg_matmul_opts){.trans_b = true});
     if (!k.joint)
         y = swg_add(g, y, swg_silu(g, swg_matmul(g, flat, base, &(swg_matmul_opts){.trans_b = true})));
+    swg_block_end(g);
+    y = swg_reshape(g, y, ndim, shape);
     swg_scope_pop(g);
-    return swg_reshape(g, y, ndim, shape);
+    return y;
 }
 
 /* x with zeros on either side of its spatial axes, channels last. */
@@ -125,6 +128,7 @@ swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kern
         k.taps *= k.kernel[axis];
     }
     swg_scope_push(g, name);
+    swg__block_begin(g, true);
     swg_conv_opts inner = *conv; /* what is padded is padded before the bases are made */
     memset(inner.padding, 0, sizeof inner.padding);
     inner.channels_last = true;
@@ -138,6 +142,8 @@ swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kern
     swg_value y = convolve(g, &k, swg_reshape(g, planes, ndim, shape), wide, w, &inner);
     if (!k.joint)
         y = swg_add(g, y, swg_silu(g, convolve(g, &k, own, k.channels, base, &inner)));
+    swg_block_end(g);
+    y = conv->channels_last ? y : turned(g, y, false);
     swg_scope_pop(g);
-    return conv->channels_last ? y : turned(g, y, false);
+    return y;
 }

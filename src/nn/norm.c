@@ -53,7 +53,9 @@ swg_value swg_batch_norm(swg_graph *g, swg_value x, const char *name, const swg_
     norm n;
     if (!open_norm(g, "batch_norm", x, opts, true, &n) || !find_channels(g, "batch_norm", x, &n))
         return SWG_NONE;
-    bool running = !(opts && opts->no_running);
+    bool running = !(opts && opts->no_running), frozen = opts && opts->frozen;
+    if (frozen && !running)
+        return swg__graph_fail(g, SWG_EINVAL, "batch_norm \"%s\": frozen, and without the running statistics it would use", name);
     int64_t count = swg_elements(g, x) / n.channels;
     swg_scope_push(g, name);
     swg_moments m = {0};
@@ -62,7 +64,7 @@ swg_value swg_batch_norm(swg_graph *g, swg_value x, const char *name, const swg_
         state[0] = swg_state(g, "running_mean", 1, &n.channels, 0);
         state[1] = swg_state(g, "running_var", 1, &n.channels, 1);
     }
-    if (running && g->inference) {
+    if (running && (g->inference || frozen)) {
         m = (swg_moments){swg_reshape(g, state[0], n.ndim, n.wide), swg_reshape(g, state[1], n.ndim, n.wide)};
     } else {
         if (count == 1)

@@ -23,7 +23,7 @@ typedef struct search {
 static bool inside(const swg__remat_choice *r, swg_value v, uint32_t block) {
     uint32_t own = r->g->nodes[v].block;
     while (own > block) /* blocks around another have smaller numbers */
-        own = r->blocks[own];
+        own = r->blocks[own].around;
     return own == block;
 }
 
@@ -274,10 +274,10 @@ static void take_blocks(search *s, bool skip_last) {
     uint32_t last = 0;
     swg__remat_cost_of(r, r->drop, s->kept);
     for (int i = 0; i < s->count && skip_last; i++)
-        last = s->candidates[i].block && !r->blocks[s->candidates[i].block] ? s->candidates[i].block : last;
+        last = s->candidates[i].block && !r->blocks[s->candidates[i].block].around ? s->candidates[i].block : last;
     for (int i = 0; i < s->count; i++) {
         candidate *c = &s->candidates[i];
-        if (!c->block || r->blocks[c->block] || c->block == last)
+        if (!c->block || r->blocks[c->block].around || c->block == last)
             continue;
         memcpy(s->next, r->drop, (size_t)r->g->count);
         double now = swg__remat_cost_of(r, r->drop, NULL).seconds;

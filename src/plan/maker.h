@@ -29,8 +29,8 @@ swg_status swg__locate(swg__maker *m);      /* lives.c: where every value lies, 
 /* A whole plan of base's graph, as swg__pass_layout left it, with the values `drop` computed again. like: what each value became. *out is to
  * be destroyed, also where this fails. */
 swg_status swg__plan_try(const swg_plan *base, const swg_plan_opts *opts, const uint8_t *drop, int reach, swg_value *like, swg_plan **out);
-/* recompute.c: the plan that opts->recompute asks for. blocks: of the graph, the one around each. */
-swg_status swg__recompute(const swg_plan *base, const uint32_t *blocks, const swg_plan_opts *opts, swg_plan **out);
+/* recompute.c: the plan that opts->recompute asks for. blocks: of the graph. */
+swg_status swg__recompute(const swg_plan *base, const swg__block *blocks, const swg_plan_opts *opts, swg_plan **out);
 
 /* Index of a new buffer that lives nowhere yet; -1: out of memory. */
 int swg__add_buffer(swg_plan *plan, int64_t bytes, swg__category category);

@@ -67,11 +67,12 @@ static void force_attention(swg__remat_choice *r) {
     }
 }
 
-static void group_by_block(swg__remat_choice *r, bool skip_last) {
+/* By the outermost block of one kind. */
+static void group_by_block(swg__remat_choice *r, bool kan, bool skip_last) {
     uint32_t last = 0;
     for (int64_t v = 1; v < r->g->count; v++) {
-        for (uint32_t block = r->g->nodes[v].block; block; block = r->blocks[block])
-            r->group[v] = block;
+        for (uint32_t block = r->g->nodes[v].block; block; block = r->blocks[block].around)
+            r->group[v] = r->blocks[block].kan == kan ? block : r->group[v];
         last = r->group[v] > last ? r->group[v] : last;
     }
     for (int64_t v = 1; v < r->g->count && skip_last; v++)
@@ -81,7 +82,7 @@ static void group_by_block(swg__remat_choice *r, bool skip_last) {
 /* Runs of blocks, or of contractions if there are none; what stands between two blocks belongs to the earlier one. */
 static void group_by_segment(swg__remat_choice *r, int64_t segments, bool skip_last) {
     const swg_graph *g = r->g;
-    group_by_block(r, false);
+    group_by_block(r, false, false);
     int64_t length = 0, last = 0;
     uint32_t latest = 0;
     bool blocks = false, turned = false;
@@ -195,8 +196,8 @@ void swg__remat_choose(swg__remat_choice *r, swg_recompute_policy policy, int64_
     memset(r->forced, 0, n);
     memset(r->group, 0, n * sizeof *r->group);
     swg__remat_able(r->g, r->base->outputs, r->base->output_count, r->able);
-    if (policy == SWG_RECOMPUTE_BLOCKS)
-        group_by_block(r, skip_last);
+    if (policy == SWG_RECOMPUTE_BLOCKS || policy == SWG_RECOMPUTE_KAN)
+        group_by_block(r, policy == SWG_RECOMPUTE_KAN, skip_last);
     if (policy == SWG_RECOMPUTE_SEGMENTS)
         group_by_segment(r, segments, skip_last);
     if (policy > SWG_RECOMPUTE_FREE)
@@ -321,7 +322,7 @@ static swg_status check(swg_context *ctx, const swg_recompute *o) {
     return SWG_OK;
 }
 
-swg_status swg__recompute(const swg_plan *base, const uint32_t *blocks, const swg_plan_opts *opts, swg_plan **out) {
+swg_status swg__recompute(const swg_plan *base, const swg__block *blocks, const swg_plan_opts *opts, swg_plan **out) {
     swg__remat_choice r = {.base = base, .g = base->g, .blocks = blocks, .opts = opts, .reach = SWG__REMAT_REACH};
     *out = NULL;
     SWG__TRY(check(base->ctx, &opts->recompute));

@@ -12,7 +12,7 @@ enum { SWG__REMAT_REACH = 4 };
 typedef struct swg__remat_choice {
     const swg_plan *base;       /* its graph is g, as it was before recomputation */
     const swg_graph *g;
-    const uint32_t *blocks;     /* by number: the block around it */
+    const swg__block *blocks;   /* by number */
     const swg_plan_opts *opts;
     uint8_t *able;              /* may be computed again */
     uint8_t *wanted;            /* read by the backward part */

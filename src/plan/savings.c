@@ -7,7 +7,7 @@
 
 static const struct { const char *word; swg_recompute_policy policy; } words[] = {
     {"default", SWG_RECOMPUTE_DEFAULT}, {"off", SWG_RECOMPUTE_OFF}, {"free", SWG_RECOMPUTE_FREE}, {"attention", SWG_RECOMPUTE_ATTENTION},
-    {"blocks", SWG_RECOMPUTE_BLOCKS}, {"segments", SWG_RECOMPUTE_SEGMENTS}, {"budget", SWG_RECOMPUTE_BUDGET},
+    {"kan", SWG_RECOMPUTE_KAN}, {"blocks", SWG_RECOMPUTE_BLOCKS}, {"segments", SWG_RECOMPUTE_SEGMENTS}, {"budget", SWG_RECOMPUTE_BUDGET},
     /* other spellings */
     {"none", SWG_RECOMPUTE_DEFAULT}, {"false", SWG_RECOMPUTE_DEFAULT}, {"true", SWG_RECOMPUTE_BLOCKS},
     {"checkpoint_blocks", SWG_RECOMPUTE_BLOCKS}, {"checkpoint_attention", SWG_RECOMPUTE_ATTENTION},
@@ -68,7 +68,7 @@ swg_status swg_recompute_read(swg_context *ctx, const char *text, swg_recompute 
         return SWG_OK;
     }
     const char *near = swg__nearest(text, candidates, WORDS);
-    return swg__fail(ctx, SWG_EUSAGE, "recomputation \"%.64s\" is unknown%s%s; there are none, off, free, attention, blocks, segments:N and budget:BYTES",
+    return swg__fail(ctx, SWG_EUSAGE, "recomputation \"%.64s\" is unknown%s%s; there are none, off, free, attention, kan, blocks, segments:N and budget:BYTES",
                      text, near ? "; did you mean " : "", near ? near : "");
 }
 

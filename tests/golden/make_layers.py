@@ -145,8 +145,54 @@ def gdn():
     case("gdn_inverse_last", lambda v, b, c: last(first(v) * pool(first(v), b, c).sqrt()), last(x), beta, gamma)
 
 
+def gates():
+    """Image attention; in1, in2, ... are the parameters. BAM: r = max(1, c / 16). eca: 3 taps for 16 channels; eca_wide: 5 for 128."""
+
+    def bam(v, *p):
+        def norm(u, i):
+            return F.batch_norm(u, None, None, p[i], p[i + 1], training=True)
+
+        a = norm(F.linear(F.relu(F.linear(v.mean((2, 3)), p[0], p[1])), p[2], p[3]), 4)
+        b = F.conv2d(v, p[6], p[7])
+        b = F.relu(norm(F.conv2d(b, p[8], p[9], padding=4, dilation=4), 10))
+        b = F.relu(norm(F.conv2d(b, p[12], p[13], padding=4, dilation=4), 14))
+        b = norm(F.conv2d(b, p[16], p[17]), 18)
+        return v + v * torch.sigmoid(a[:, :, None, None] + b)
+
+    for name, (n, c, h, w) in (("bam", (4, 32, 5, 5)), ("bam_narrow", (3, 5, 9, 4))):
+        r = max(1, c // 16)
+        shapes = ((r, c), (r,), (c, r), (c,), (c,), (c,), (r, c, 1, 1), (r,), (r, r, 3, 3), (r,), (r,), (r,), (r, r, 3, 3), (r,), (r,), (r,),
+                  (1, r, 1, 1), (1,), (1,), (1,))
+        case(name, bam, draw(f"{name}.x", (n, c, h, w)),
+             *[draw(f"{name}.{i}", s, scale=0.7 if r > 1 or i < 17 else 0.01) for i, s in enumerate(shapes, start=1)])  # eps counts, too
+    for name, c, k in (("eca", 16, 3), ("eca_wide", 128, 5)):
+        def eca(v, p):
+            return v * torch.sigmoid(F.conv1d(v.mean((2, 3))[:, None], p, padding=p.shape[2] // 2)).reshape(*v.shape[:2], 1, 1)
+        case(name, eca, draw(f"{name}.x", (2, c, 3, 2 if c == 16 else 1)), draw(f"{name}.w1", (1, 1, k)))
+
+
+def images():
+    """in0 prediction, in1 target; ssim_flat: constant images, whose variance is 0."""
+    taps = torch.exp(-0.5 * ((torch.arange(11, dtype=torch.float64) - 5) / 1.5) ** 2)
+    window = torch.outer(taps / taps.sum(), taps / taps.sum())[None, None]
+
+    def ssim(y, x):
+        def blur(v):
+            return F.conv2d(v.flatten(0, 1)[:, None], window)
+
+        my, mx = blur(y), blur(x)
+        vy, vx, c = blur(y * y) - my * my, blur(x * x) - mx * mx, blur(y * x) - my * mx
+        s = (2 * my * mx + 1e-4) * (2 * c + 9e-4) / ((my * my + mx * mx + 1e-4) * (vy + vx + 9e-4))
+        return 1 - s.mean()
+
+    x = draw("ssim.x", (2, 3, 13, 16), 0.0, 1.0)
+    case("ssim", ssim, (x + 0.2 * draw("ssim.noise", x.shape)).clamp(0, 1), x, constant=(1,))
+    case("ssim_flat", ssim, torch.full((1, 1, 12, 11), 0.4), torch.full((1, 1, 12, 11), 0.2), constant=(1,))
+    assert abs(make_ops.TENSORS["ssim_flat.out"].item() - (1 - 0.800099950025)) < 1e-7
+
+
 EXTRA = {}  # not cases
-PARTS = [activations, norms, running, pooling, resizing, movement, classes, gdn]
+PARTS = [activations, norms, running, pooling, resizing, movement, classes, gdn, gates, images]
 
 if __name__ == "__main__":
     philox.self_check()

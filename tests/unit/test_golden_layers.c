@@ -6,7 +6,7 @@
 #include "swage/nn.h"
 #include "swage/plan.h"
 
-enum { INPUTS = 5 };
+enum { INPUTS = 21 }; /* at most, parameters among them */
 
 typedef struct layer_case {
     const swg_safetensors *file;
@@ -108,6 +108,9 @@ BUILD(dice) { return swg_loss_dice(G, A, B, 0); }
 BUILD(cross_entropy) {
     return swg_loss_cross_entropy(G, A, B, &(swg_cross_entropy_opts){.weight = c->in[2], .channel_axis = is_last(c) ? -1 : 0});
 }
+BUILD(ssim) { return swg_loss_ssim(G, A, B); }
+BUILD(bam) { return swg_bam(G, A, NULL, "bam"); }
+BUILD(eca) { return swg_eca(G, A, "eca"); }
 BUILD(gdn) { return swg_gdn(G, A, "gdn", strstr(c->name, "inverse"), is_last(c) ? -1 : 0); }
 
 /* Cases by pattern; the first that fits. f32: allowed error of an element b is f32 * (|b| + min(1, largest of the tensor)). */
@@ -127,6 +130,10 @@ static const struct { const char *pattern; swg_value (*build)(layer_case *); dou
     {"ce_*", build_cross_entropy, 2e-6},
     {"dice*", build_dice, 2e-6},
     {"gdn*", build_gdn, 3e-6},
+    {"ssim*", build_ssim, 5e-5}, /* variances are differences of means */
+    {"bam_narrow", build_bam, 2e-4}, /* a norm behind one channel: what is left of the gradient of its weight */
+    {"bam*", build_bam, 1e-5},
+    {"eca*", build_eca, 1e-6},
     {"batch_norm_small", build_batch_norm, 5e-5}, /* gradients of some hundred, by cancellation */
     {"batch_norm*", build_batch_norm, 4e-6},
     {"instance_norm*", build_instance_norm, 4e-6},
@@ -150,8 +157,11 @@ static swg_value input_of(swg_graph *g, const char *name, const swg_tensor *t) {
 
 /* Inputs of a case are in0, in1, ...; those of a layer after the first are its parameters, in order of creation. */
 static void check(swg_context *ctx, const swg_safetensors *file, const char *name, swg_dtype dtype, bool no_fusion) {
-    static const char *const ins[INPUTS] = {"in0", "in1", "in2", "in3", "in4"};
-    static const char *const grads[INPUTS] = {"grad0", "grad1", "grad2", "grad3", "grad4"};
+    char ins[INPUTS][12], grads[INPUTS][12];
+    for (int i = 0; i < INPUTS; i++) {
+        snprintf(ins[i], sizeof ins[i], "in%d", i);
+        snprintf(grads[i], sizeof grads[i], "grad%d", i);
+    }
     layer_case c = {.file = file, .name = name};
     const swg_tensor *w = golden_find(file, name, "w"), *want = golden_find(file, name, "out");
     swg_value asked[INPUTS], gradient[INPUTS], outputs[INPUTS + 1];

@@ -104,6 +104,11 @@ CASE(elu) { return swg_elu(g, A, 1.3); }
 CASE(gelu_tanh) { return swg_gelu_tanh(g, A); }
 CASE(hard_swish) { return swg_hard_swish(g, A); }
 CASE(dropout) { return swg_square(g, swg_dropout(g, swg_square(g, A), .4, "drop")); }
+CASE(drop_channels) { return swg_square(g, swg_drop_channels(g, swg_square(g, A), .4, "channels")); }
+CASE(ssim) { return swg_loss_ssim(g, A, B); }
+CASE(bam) { return swg_square(g, swg_bam(g, A, &(swg_bam_opts){.reduction = 2, .dilation = 2}, "bam")); }
+CASE(bam_frozen) { return swg_square(g, swg_bam(g, A, &(swg_bam_opts){.frozen = true}, "bam")); }
+CASE(eca) { return swg_square(g, swg_eca(g, A, "eca")); }
 CASE(drop_path) { return swg_square(g, swg_drop_path(g, A, .4, "path")); }
 /* normalisation: shapes of batch, instance and layer norm in both layouts, and axes no kernel has a form for */
 static swg_value normalised(swg_graph *g, swg_value x, uint32_t axes, swg_value gamma, swg_value beta) {
@@ -302,6 +307,11 @@ static const grad_case cases[] = {
     {"gelu_tanh", -1, {{3, 5}}, -3, 3, build_gelu_tanh},
     {"hard_swish", -1, {{3, 5}}, -4, 4, build_hard_swish},
     {"drop path", -1, {{6, 3}}, -1, 1, build_drop_path},
+    {"drop channels", -1, {{3, 4, 5}}, -1, 1, build_drop_channels},
+    {"ssim loss", -1, {{1, 2, 11, 12}, {1, 2, 11, 12}}, 0, 1, build_ssim},
+    {"bam", -1, {{3, 4, 3, 2}}, -1, 1, build_bam},
+    {"bam, frozen", -1, {{1, 3, 4, 2}}, -1, 1, build_bam_frozen},
+    {"eca", -1, {{2, 6, 3}}, -1, 1, build_eca},
     {"silu", -1, {{3, 5}}, -3, 3, build_silu},
     {"sum over split axes", -1, {{2, 3, 4}}, -1, 1, build_sum_split},
     {"mean of all", -1, {{2, 3, 4}}, -1, 1, build_mean_all},

@@ -72,13 +72,13 @@ static void dropout_everywhere_the_same(void **state) {
     free(first);
 }
 
-/* Samples are kept or dropped as a whole. */
-static void drop_path_by_sample(void **state) {
-    swg_context *ctx = *state;
+/* Samples, or channels of a sample, are kept or dropped as a whole. */
+static void dropped_as_a_whole(swg_context *ctx, bool channels) {
     enum { N = 64, M = 6 };
     swg_graph *g;
     assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
-    swg_value x = swg_input(g, "x", 3, (int64_t[]){N, 2, 3}), y = swg_drop_path(g, x, .25, "path");
+    swg_value x = swg_input(g, "x", 3, channels ? (int64_t[]){N / 16, 16, M} : (int64_t[]){N, 2, 3});
+    swg_value y = channels ? swg_drop_channels(g, x, .25, "channels") : swg_drop_path(g, x, .25, "path");
     swg_plan *plan;
     assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
     assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
@@ -97,6 +97,9 @@ static void drop_path_by_sample(void **state) {
     swg_plan_destroy(plan);
     swg_graph_destroy(g);
 }
+
+static void drop_path_by_sample(void **state) { dropped_as_a_whole(*state, false); }
+static void drop_channels_by_channel(void **state) { dropped_as_a_whole(*state, true); }
 
 static void dropout_refused(void **state) {
     swg_context *ctx = *state;
@@ -184,6 +187,67 @@ static void norms_refused(void **state) {
         assert_true(swg_graph_status(g) != SWG_OK);
         if (!strstr(swg_context_message(ctx), words[i]))
             fail_msg("\"%s\" does not speak of \"%s\"", swg_context_message(ctx), words[i]);
+        swg_graph_destroy(g);
+    }
+}
+
+/* Gates of images: taps by the number of channels (kan.md, section 3.4), and what they refuse. */
+static void image_gates(void **state) {
+    swg_context *ctx = *state;
+    static const int64_t taps[][2] = {{1, 1}, {2, 1}, {7, 1}, {8, 3}, {16, 3}, {64, 3}, {127, 3}, {128, 5}, {384, 5}, {512, 5}, {2048, 7}};
+    for (size_t i = 0; i < sizeof taps / sizeof *taps; i++)
+        assert_int_equal(swg_eca_kernel(taps[i][0]), taps[i][1]);
+    for (int i = 0; i < 7; i++) {
+        static const char *const words[] = {"batch of 2 or more, or model.bam.norm=eval", NULL, NULL, "of 2 dimensions", "of 2 dimensions",
+                                            "reduction -1", "frozen"};
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = i == 1}, &g));
+        swg_value x = swg_input(g, "x", i == 3 || i == 4 ? 2 : 4, (int64_t[]){1, 4, 5, 6});
+        switch (i) {
+        case 0:
+        case 1: swg_bam(g, x, NULL, "bam"); break;
+        case 2: swg_bam(g, x, &(swg_bam_opts){.frozen = true}, "bam"); break;
+        case 3: swg_bam(g, x, NULL, "bam"); break;
+        case 4: swg_eca(g, x, "eca"); break;
+        case 5: swg_bam(g, x, &(swg_bam_opts){.reduction = -1}, "bam"); break;
+        default: swg_batch_norm(g, x, "bn", &(swg_norm_opts){.frozen = true, .no_running = true}); break;
+        }
+        assert_int_equal(swg_graph_status(g) == SWG_OK, !words[i]);
+        if (words[i] && !strstr(swg_context_message(ctx), words[i]))
+            fail_msg("\"%s\" does not speak of \"%s\"", swg_context_message(ctx), words[i]);
+        swg_graph_destroy(g);
+    }
+}
+
+/* A frozen norm is that of an inference graph, and its statistics stay. */
+static void frozen_norm(void **state) {
+    swg_context *ctx = *state;
+    float got[2][8];
+    for (int use = 0; use < 2; use++) {
+        swg_graph *g;
+        swg_plan *plan;
+        swg_weights *weights;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = use}, &g));
+        swg_value x = swg_input(g, "x", 2, (int64_t[]){1, 8}), y = swg_batch_norm(g, x, "bn", &(swg_norm_opts){.frozen = !use});
+        if (!use)
+            y = swg_update_states(g, y);
+        assert_ok(ctx, swg_weights_create(g, false, &weights));
+        swg_weights_init(weights, 0);
+        assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+        assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+        for (int i = 0; i < 8; i++) {
+            ((float *)swg_plan_data(plan, x))[i] = (float)(i * i);
+            ((float *)swg_weights_state(weights, 0))[i] = (float)i;
+            ((float *)swg_weights_state(weights, 1))[i] = (float)(1 + i);
+        }
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        memcpy(got[use], swg_plan_data(plan, y), sizeof got[use]);
+        for (int i = 0; i < 8; i++) {
+            assert_close((double)got[use][i], (i * i - i) / sqrt(1 + i + 1e-5), 1e-6, 1e-6);
+            assert_true(((float *)swg_weights_state(weights, 0))[i] == (float)i && ((float *)swg_weights_state(weights, 1))[i] == (float)(1 + i));
+        }
+        swg_plan_destroy(plan);
+        swg_weights_destroy(weights);
         swg_graph_destroy(g);
     }
 }
@@ -375,13 +439,16 @@ static void known_answers(void **state) {
     const int64_t shape[3] = {1, 1, 4};
     swg_value y = swg_constant_array(g, 3, shape, (double[]){2, -1, .5, -3}), x = swg_constant_array(g, 3, shape, (double[]){1, 0, 1, 1});
     swg_value empty = swg_constant_array(g, 3, shape, (double[]){0, 0, 0, 0});
-    swg_value out[3] = {swg_loss_dice(g, y, x, 0), swg_loss_bce_logits(g, y, x), swg_loss_dice(g, y, empty, 0)};
-    static const double want[3] = {.356512391737, .990713508579, .999994504388};
+    const int64_t image[4] = {2, 3, 11, 14}; /* constant ones of .2 and .4: kan.md, section 10 */
+    swg_value dark = swg_expand(g, swg_constant(g, .2), 4, image), bright = swg_expand(g, swg_constant(g, .4), 4, image);
+    swg_value out[] = {swg_loss_dice(g, y, x, 0), swg_loss_bce_logits(g, y, x), swg_loss_dice(g, y, empty, 0), swg_loss_ssim(g, bright, dark)};
+    static const double want[] = {.356512391737, .990713508579, .999994504388, 1 - .800099950025};
+    enum { ANSWERS = sizeof out / sizeof *out };
     swg_plan *plan;
-    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = out, .output_count = 3}, &plan));
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = out, .output_count = ANSWERS}, &plan));
     assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
     assert_ok(ctx, swg_plan_run(plan, 0, 0));
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ANSWERS; i++)
         assert_close(*(double *)swg_plan_data(plan, out[i]), want[i], 0, 2e-12);
     swg_plan_destroy(plan);
     swg_graph_destroy(g);
@@ -390,7 +457,7 @@ static void known_answers(void **state) {
 static void losses_refused(void **state) {
     swg_context *ctx = *state;
     static const char *const words[] = {"the prediction is a sigmoid", "prediction (2, 3) of \"y\" and target (3) of \"x\"", "fits neither prediction (2, 3)",
-                                        "2 weights for 3", "channel axis 2", "gdn \"n\": channel axis"};
+                                        "2 weights for 3", "channel axis 2", "ssim loss: images (2, 3); expected", "gdn \"n\": channel axis"};
     for (int i = 0; i < (int)(sizeof words / sizeof words[0]); i++) {
         swg_graph *g;
         assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
@@ -401,6 +468,7 @@ static void losses_refused(void **state) {
         case 2: swg_loss_cross_entropy(g, y, x, NULL); break;
         case 3: swg_loss_cross_entropy(g, y, y, &(swg_cross_entropy_opts){.weight = swg_slice(g, x, (int64_t[]){0}, (int64_t[]){2})}); break;
         case 4: swg_loss_dice(g, y, y, 2); break;
+        case 5: swg_loss_ssim(g, y, y); break;
         default: swg_gdn(g, y, "n", false, 2); break;
         }
         assert_true(swg_graph_status(g) != SWG_OK);
@@ -644,9 +712,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(dropout_answers, testing_open, testing_close),
         cmocka_unit_test(dropout_everywhere_the_same),
         cmocka_unit_test_setup_teardown(drop_path_by_sample, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(drop_channels_by_channel, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(dropout_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(states_move_once, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(norms_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(image_gates, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(frozen_norm, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(windows_merge_back, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(mask_knows_the_edges, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(index_inputs, testing_open, testing_close),

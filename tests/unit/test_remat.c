@@ -4,6 +4,7 @@
 #include "testing.h"
 #include <time.h>
 #include "plan/plan.h"
+#include "swage/kan.h"
 #include "swage/unet.h"
 
 enum { STEPS = TESTING_SLOW ? 2 : 10, LOGGED = 3 };
@@ -101,6 +102,25 @@ static swg_value words(swg_graph *g, swg_value x, swg_value *logged) {
     return swg_tanh(g, e);
 }
 
+/* Both networks with KAN layers, dropout in both; the second with residuals. */
+static swg_value kan_of(swg_graph *g, swg_value x, bool published) {
+    static const swg_kan_opts joint = {.intervals = 3, .order = 2}, apart = {.scaler = SWG_KAN_CHANNEL, .conv_then_silu = true};
+    swg_kan_dae model = {.image = 2, .channels = {8, 6, 4, 4}, .dropout = .25, .no_bias = published, .eca = published, .residual = published};
+    for (int i = 0; i < SWG_KAN_DAE_LAYERS; i++)
+        model.kan[i] = published ? apart : joint;
+    swg_value y;
+    swg_kan_dae_apply(g, x, &model, NULL, &y, NULL);
+    return y;
+}
+static swg_value kan_joint(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return kan_of(g, x, false);
+}
+static swg_value kan_apart(swg_graph *g, swg_value x, swg_value *logged) {
+    (void)logged;
+    return kan_of(g, x, true);
+}
+
 static const work works[] = {
     {"unet, batch norm", unet_batch, 4, {2, 2, 16, 16}},
     {"unet, residual", unet_instance, 5, {1, 2, 8, 8, 8}},
@@ -109,6 +129,8 @@ static const work works[] = {
     {"products", products, 3, {2, 24, 16}},
     {"odd blocks", odd_blocks, 4, {2, 3, 12, 12}},
     {"words", words, 4, {2, 3, 12, 12}},
+    {"kan", kan_joint, 4, {2, 2, 16, 16}},
+    {"kan, as published", kan_apart, 4, {2, 2, 16, 16}},
 };
 enum { WORKS = sizeof works / sizeof works[0] };
 
@@ -177,6 +199,7 @@ static const struct { const char *name; swg_recompute recompute; } policies[] = 
     {"default", {.policy = SWG_RECOMPUTE_DEFAULT}},
     {"free", {.policy = SWG_RECOMPUTE_FREE}},
     {"attention", {.policy = SWG_RECOMPUTE_ATTENTION}},
+    {"kan", {.policy = SWG_RECOMPUTE_KAN}},
     {"blocks", {.policy = SWG_RECOMPUTE_BLOCKS}},
     {"segments:3", {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 3}},
     {"segments:auto", {.policy = SWG_RECOMPUTE_SEGMENTS, .skip_last = true}},
@@ -398,7 +421,7 @@ static void policies_are_read(void **state) {
     static const struct { const char *text; swg_recompute want; } good[] = {
         {"none", {0}}, {"False", {0}}, {"default", {0}}, {"off", {.policy = SWG_RECOMPUTE_OFF}}, {"free", {.policy = SWG_RECOMPUTE_FREE}},
         {"attention", {.policy = SWG_RECOMPUTE_ATTENTION}}, {"true", {.policy = SWG_RECOMPUTE_BLOCKS}}, {"blocks", {.policy = SWG_RECOMPUTE_BLOCKS}},
-        {"checkpoint_blocks", {.policy = SWG_RECOMPUTE_BLOCKS}}, {"segments:4", {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 4}},
+        {"kan", {.policy = SWG_RECOMPUTE_KAN}}, {"checkpoint_blocks", {.policy = SWG_RECOMPUTE_BLOCKS}}, {"segments:4", {.policy = SWG_RECOMPUTE_SEGMENTS, .segments = 4}},
         {"segments", {.policy = SWG_RECOMPUTE_SEGMENTS}}, {"segments:auto", {.policy = SWG_RECOMPUTE_SEGMENTS}},
         {"budget:2GiB", {.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = (int64_t)2 << 30}},
         {"budget:1.5 MiB", {.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = 3 << 19}},
