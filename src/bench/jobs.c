@@ -11,8 +11,8 @@
 enum { SEED = 42, DIRECTIONS = 50, CHECK_ROWS = 32, OPENMP_SETTLE_NS = 8000000 };
 
 /* Inputs in [-1, 1), exact in f32. */
-static double value_at(int64_t i) {
-    uint32_t h = (uint32_t)i * 2654435761u + 12345u;
+double swg__bench_value(int64_t i, int salt) {
+    uint32_t h = ((uint32_t)i + (uint32_t)salt * 7919u) * 2654435761u + 12345u;
     h = (h ^ h >> 15) * 0x2c1b3c6du;
     return (double)((h ^ h >> 12) >> 8) * 0x1p-23 - 1;
 }
@@ -89,7 +89,7 @@ swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t ba
     int64_t count = swg_elements(job->g, job->x), row = count / swg_shape(job->g, job->x)[0];
     void *x = swg_plan_data(job->plan, job->x);
     for (int64_t i = 0; i < count; i++) {
-        double value = value_at(i / row * stride * row + i % row);
+        double value = swg__bench_value(i / row * stride * row + i % row, 0);
         swg__store(x, swg_value_dtype(job->g, job->x), i, work->bf16 ? in_bf16(value) : value);
     }
     double b1 = 1, b2 = 1;

@@ -15,6 +15,8 @@ typedef struct swg__job {
     swg__step *update;          /* the optimiser's step */
 } swg__job;
 
+/* Number i of a series, in [-1, 1), exact in f32. */
+double swg__bench_value(int64_t i, int salt);
 /* Builds and opens the work for `batch` rows: rows i * stride of the row's own input. provider as in swg_plan_opts. */
 swg_status swg__job_open(swg_context *ctx, const swg__workload *work, int64_t batch, int64_t stride, swg_dtype dtype,
                          const char *provider, swg__job *job);

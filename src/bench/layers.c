@@ -184,13 +184,6 @@ static swg_status build(layer *l) {
     return SWG_OK;
 }
 
-/* In [-1, 1), exact in f32. */
-static double value_at(int64_t i, int salt) {
-    uint32_t h = ((uint32_t)i + (uint32_t)salt * 7919u) * 2654435761u + 12345u;
-    h = (h ^ h >> 15) * 0x2c1b3c6du;
-    return (double)((h ^ h >> 12) >> 8) * 0x1p-23 - 1;
-}
-
 static swg_status open_layer(swg_context *ctx, const struct swg__bench_layer *row, int64_t samples, swg_dtype dtype, bool bf16, layer *l) {
     *l = (layer){.row = row, .samples = samples, .job = {.ctx = ctx}};
     swg__job *job = &l->job;
@@ -204,7 +197,7 @@ static swg_status open_layer(swg_context *ctx, const struct swg__bench_layer *ro
     for (int i = 0; i < l->inputs; i++) {
         void *to = swg_plan_data(job->plan, l->in[i]);
         for (int64_t e = 0; to && e < swg_elements(job->g, l->in[i]); e++)
-            swg__store(to, dtype, e, value_at(e, i) * l->scale[i]);
+            swg__store(to, dtype, e, swg__bench_value(e, i) * l->scale[i]);
     }
     double b1 = 1, b2 = 1;
     if (training)

@@ -11,5 +11,9 @@ swg_status cli_bench_print(cli *c, char *json, swg__text *text);
 void cli_bench_progress(void *progress, const char *text);
 /* `swage bench codec` (bench_codec.c). */
 swg_status cli_bench_codec(cli *c);
+/* `swage bench kan` (bench_kan.c). */
+swg_status cli_bench_kan(cli *c);
+/* --batch-sizes: "1,16,256", at most `most` of them. SWG_EUSAGE with a message. */
+swg_status cli_batches(cli *c, int64_t *out, int most, int *count);
 
 #endif

@@ -14,13 +14,20 @@ static const cli_option options[] = {
     {"explain", 0, NULL, "say what each pass and the planner did for every row"},
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
-    {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256"},
+    {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256; kan: default 2,4,6,8,12,16"},
     {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
     {"data", 0, "DIR", "codec: folder with fields/ and bssn/; what it lacks is replaced by samples/"},
     {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, efforts, learned, speed (default: all)"},
     {"model", 'm', "RUN", "codec: run folder or checkpoint of a network for the BSSN tables"},
     {"without", 0, "LIST", "codec: ways of coding not to try"},
     {"effort", 0, "N", "codec: of every table but that of efforts, 1 (fast) to 9 (small); default 5"},
+    {"works", 0, "LIST", "kan: layer, kan/dae, kan/dae-opt (default: all)"},
+    {"forms", 0, "LIST", "kan: of the layer: naive, patches, once, optimised (default: all)"},
+    {"size", 0, "N", "kan: side of the layer's input; default 64"},
+    {"channels", 0, "N", "kan: of the layer's input and result; default 64"},
+    {"grid", 0, "N", "kan: intervals of the layer's splines; default 5"},
+    {"order", 0, "N", "kan: of the layer's splines; default 3"},
+    {"image", 0, "N", "kan: side of the networks' images; default 128"},
     {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
     {"markdown", 0, NULL, "with --report, and of codec: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
@@ -55,10 +62,9 @@ static swg_status check_rows(cli *c, const swg__bench *bench) {
 
 /* ---- switches and batch sizes of a recipe ---- */
 
-/* "1,16,256" */
-static swg_status read_batches(cli *c, const char *text, int64_t *out, int *count) {
-    const char *at = text;
-    for (*count = 0; *at && *count < SWG__COMPARE_ROWS; ++*count) {
+swg_status cli_batches(cli *c, int64_t *out, int most, int *count) {
+    const char *text = cli_value(c, "batch-sizes"), *at = text;
+    for (*count = 0; *at && *count < most; ++*count) {
         char *end;
         long long value = strtoll(at, &end, 10);
         if (end == at || value < 1 || value > 1 << 24 || (*end && (*end != ',' || !end[1])))
@@ -66,7 +72,7 @@ static swg_status read_batches(cli *c, const char *text, int64_t *out, int *coun
         out[*count] = value;
         at = *end ? end + 1 : end;
     }
-    return *count && !*at ? SWG_OK : cli_fail(c, SWG_EUSAGE, "--batch-sizes %s: between 1 and %d numbers", text, SWG__COMPARE_ROWS);
+    return *count && !*at ? SWG_OK : cli_fail(c, SWG_EUSAGE, "--batch-sizes %s: between 1 and %d numbers", text, most);
 }
 
 static swg_status check_settings(cli *c, const swg__comparison *compared) {
@@ -84,7 +90,7 @@ static swg_status compare(cli *c) {
     if (opts + each + (list != NULL) > 1 || c->positional_count != 1)
         return cli_fail(c, SWG_EUSAGE, "bench: one of --compare-opts, --each and --batch-sizes, and one recipe");
     if (list)
-        SWG__TRY(read_batches(c, list, batches, &batch_count));
+        SWG__TRY(cli_batches(c, batches, SWG__COMPARE_ROWS, &batch_count));
     setenv("OMP_PROC_BIND", "true", 0); /* oneDNN's threads, each on a processor of its own as ours are */
     setenv("OMP_PLACES", "threads", 0);
     cli_signals_catch();
@@ -150,20 +156,28 @@ static swg_status report(cli *c) {
     return status;
 }
 
-static swg_status no_codec_options(cli *c) {
-    static const char *const own[] = {"data", "tables", "model", "without", "effort"};
+/* Options that only one kind of run takes. */
+static swg_status check_options(cli *c, bool codec, bool kan) {
+    static const struct { const char *name; bool kan; } own[] = {
+        {"data", false}, {"tables", false}, {"model", false}, {"without", false}, {"effort", false}, {"works", true},
+        {"forms", true}, {"size", true}, {"channels", true}, {"grid", true}, {"order", true}, {"image", true}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (cli_value(c, own[i]))
-            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench codec`", own[i]);
+        if (cli_value(c, own[i].name) && !(own[i].kan ? kan : codec))
+            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench %s`", own[i].name, own[i].kan ? "kan" : "codec");
     return SWG_OK;
 }
+
+static bool names(const cli *c, const char *word) { return c->positional_count == 1 && strcmp(c->positional[0], word) == 0; }
 
 static swg_status run(cli *c) {
     if (cli_flag(c, "report"))
         return report(c);
-    if (c->positional_count && strcmp(c->positional[0], "codec") == 0)
+    bool codec = c->positional_count && strcmp(c->positional[0], "codec") == 0, kan = names(c, "kan");
+    SWG__TRY(check_options(c, codec, kan));
+    if (codec)
         return cli_bench_codec(c);
-    SWG__TRY(no_codec_options(c));
+    if (kan)
+        return cli_bench_kan(c);
     if (cli_flag(c, "markdown"))
         return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report and with codec");
     if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
@@ -206,12 +220,13 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] | codec | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
+    .usage = "[ROW ...] | codec | kan | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
                "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"
                "  swage bench swae/mlp-deep --compare-opts\n"
                "codec: ratios, bounds and speed of the codec beside SZ3, SPERR and zfp; docs/codec.md.\n"
+               "kan: forms of a KAN convolution and training steps of the KAN networks beside the published ones in PyTorch, if it is installed.\n"
                "docs/benchmarks.md tells what the rows and columns mean.",
     .options = options,
     .least = 0,
