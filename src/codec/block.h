@@ -4,7 +4,7 @@
 #ifndef SWAGE_CODEC_BLOCK_H
 #define SWAGE_CODEC_BLOCK_H
 
-#include "chunk.h"
+#include "kinds.h"
 
 enum {
     SWG__BLOCK_LEAST = 3,          /* edges */
@@ -106,7 +106,7 @@ double swg__block_sums_unit(const swg__block_sums *s, const swg__variogram *v);
 
 const char *swg__block_causal_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, void *parsed);
 void swg__block_causal_close(swg_context *ctx, void *parsed);
-swg_status swg__block_causal_encode(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded);
+swg_status swg__block_causal_encode(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, swg__draft *draft, bool *coded);
 const char *swg__block_causal_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record);
 
 #endif

@@ -282,19 +282,12 @@ static void write_param(const swg__variogram *own, int scale, int first, const o
 }
 
 static swg_status finish(coder *c, swg__symbols *symbols, swg__draft *draft) {
-    swg_context *ctx = c->chunk->ctx;
-    swg__bits_finish(&symbols->bits);
-    int64_t bytes = swg__rans_estimate(symbols->code, symbols->count) + (int64_t)symbols->raw.length;
     draft->head.mode = SWG__MODE_B;
     draft->head.submode = 0;
     draft->head.sub_shift = 4;
-    draft->head.lanes_log2 = (uint8_t)swg__lanes_for(bytes);
     draft->head.max_ratio = swg__ratio_up(c->worst, c->chunk->grid.eb);
-    SWG__TRY(swg__rans_encode(symbols->code, symbols->count, draft->head.lanes_log2, ctx, &draft->stream[SWG__RANS]));
-    if (symbols->raw.length)
-        swg__put(&draft->stream[SWG__RAW], symbols->raw.data, symbols->raw.length);
-    if (draft->stream[SWG__PARAM].failed || draft->stream[SWG__RAW].failed || symbols->raw.failed)
-        return swg__fail_memory(ctx, symbols->raw.length, "a chunk");
+    swg__bits_finish(&symbols->bits);
+    SWG__TRY(swg__symbols_write(c->chunk, symbols, (int64_t)symbols->raw.length, draft));
     return swg__outliers_write(&c->outliers, c->chunk, draft);
 }
 

@@ -174,9 +174,8 @@ void swg__block_causal_close(swg_context *ctx, void *parsed) {
     swg__variogram_close(parsed);
 }
 
-swg_status swg__block_causal_encode(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded) {
-    (void)without;
-    return swg__block_encode(chunk, parsed, limit, draft, coded);
+swg_status swg__block_causal_encode(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, swg__draft *draft, bool *coded) {
+    return swg__block_encode(chunk, parsed, trial->limit, draft, coded);
 }
 
 const char *swg__block_causal_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record) { return swg__block_decode(chunk, parsed, record); }

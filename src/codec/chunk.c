@@ -86,6 +86,17 @@ swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg
     return out->failed ? swg__fail_memory(chunk->ctx, out->length, "outliers") : SWG_OK;
 }
 
+swg_status swg__symbols_write(const swg__chunk *chunk, swg__symbols *symbols, int64_t more, swg__draft *draft) {
+    draft->head.lanes_log2 = (uint8_t)swg__lanes_for(swg__rans_estimate(symbols->code, symbols->count) + more);
+    SWG__TRY(swg__rans_encode(symbols->code, symbols->count, draft->head.lanes_log2, chunk->ctx, &draft->stream[SWG__RANS]));
+    if (symbols->raw.length)
+        swg__put(&draft->stream[SWG__RAW], symbols->raw.data, symbols->raw.length);
+    for (int k = 1; k < SWG__STREAM_KINDS; k++)
+        if (draft->stream[k].failed || symbols->raw.failed)
+            return swg__fail_memory(chunk->ctx, symbols->raw.length, "a chunk");
+    return SWG_OK;
+}
+
 const char *swg__outliers_read(const swg__chunk *chunk, swg__span stream) {
     swg__cursor gaps = {.at = stream.data, .end = stream.data + stream.bytes};
     size_t size = (size_t)swg_element_bytes(chunk->grid.type);

@@ -4,6 +4,7 @@
 #define SWAGE_CODEC_CHUNK_H
 
 #include "kernels.h"
+#include "rans.h"
 #include "record.h"
 
 /* Scan order: w slowest, x fastest, without gaps. */
@@ -36,6 +37,9 @@ void swg__outliers_free(swg__outliers *list);
 swg_status swg__outliers_write(swg__outliers *list, const swg__chunk *chunk, swg__draft *draft);
 /* Overwrites the values of a decoded chunk. NULL or the reason. */
 const char *swg__outliers_read(const swg__chunk *chunk, swg__span stream);
+
+/* RANS and RAW of the draft from symbols whose bits are finished; lanes for the former and `more` bytes. SWG_ENOMEM, also where a stream of the draft has failed. */
+swg_status swg__symbols_write(const swg__chunk *chunk, swg__symbols *symbols, int64_t more, swg__draft *draft);
 
 /* Levels first .. first + n - 1 of the chunk to values. NULL, or the reason if one is beyond the limit. */
 const char *swg__levels_store(const swg__chunk *chunk, int shift, const int64_t *u, int64_t first, int64_t n);

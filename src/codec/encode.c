@@ -4,13 +4,16 @@
 #include "encoding.h"
 #include "fit.h"
 #include "mask.h"
+#include "poly.h"
+#include "stencil.h"
 #include "swz.h"
 #include "target.h"
 
 enum {
     CHUNK_TARGET = 1 << 18,   /* values */
     COARSE_TARGET = 1 << 21,  /* of arrays that take less than half a bit per value */
-    BLOCKS_TARGET = 1 << 19   /* of blocks: the more of them, the more mirror images */
+    BLOCKS_TARGET = 1 << 19,  /* of blocks: the more of them, the more mirror images */
+    NEAR_TIE = 100            /* candidates whose estimate is longer by no more than this part of the shortest are coded as well */
 };
 
 /* ---- cutting ---- */
@@ -201,22 +204,69 @@ swg_status swg__encoding_add(const swg__encoding *j, const swg__chunk *chunk, in
     return finish_form(j, chunk, index, blob, draft, &grown[coded->others++]);
 }
 
+/* Bytes of a chunk once a model of one variable alone is paid for by the array's chunks. */
+static int64_t with_model(const swg__encoding *j, int c, int64_t bytes) {
+    const swg__model_pair models = swg__encoded_models(j->out);
+    return bytes + (*swg__blob_of(models, j->candidate[c])->name ? (int64_t)swg__blob_cost(models, j->candidate[c]) / j->out->layout.count : 0);
+}
+
+/* Which candidates are worth coding by their estimates: at the highest effort all below the limit, else the shortest, what comes near it, and what is
+ * shortest with its model. */
+static void choose_candidates(const swg__encoding *j, int64_t limit, const int64_t bytes[SWG__MODELS], bool wanted[SWG__MODELS]) {
+    const int64_t most = limit + limit / 32; /* an estimate may be wrong by so much */
+    int64_t least = most, least_paid = INT64_MAX;
+    for (int c = 0; c < j->candidates; c++) {
+        wanted[c] = bytes[c] < most;
+        least = bytes[c] < least ? bytes[c] : least;
+        least_paid = wanted[c] && with_model(j, c, bytes[c]) < least_paid ? with_model(j, c, bytes[c]) : least_paid;
+    }
+    for (int c = 0; c < j->candidates && j->choice.effort < SWG__EFFORT_MOST; c++)
+        wanted[c] = wanted[c] && (bytes[c] <= least + least / NEAR_TIE || with_model(j, c, bytes[c]) == least_paid);
+}
+
+/* One candidate, if it is shorter than the limit. */
+static swg_status code_candidate(const swg__encoding *j, const swg__chunk *chunk, int64_t index, const swg__trial *trial, int blob) {
+    const swg__blob *b = swg__blob_of(swg__encoded_models(j->out), blob);
+    swg__draft draft;
+    bool done = false;
+    swg__draft_init(&draft, j->ctx);
+    swg_status status = b->kind->encode(chunk, b->parsed, trial, &draft, &done);
+    if (status == SWG_OK && done)
+        status = swg__mask_write(chunk, chunk->mask, &draft);
+    if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < trial->limit)
+        status = swg__encoding_add(j, chunk, index, blob, &draft);
+    swg__draft_free(&draft);
+    return status;
+}
+
 /* The models that code a chunk by themselves. */
 static swg_status code_candidates(const swg__encoding *j, const swg__chunk *chunk, int64_t index) {
     const swg__coded *coded = &j->out->chunk[index];
-    swg_status status = SWG_OK;
-    for (int c = 0; c < j->candidates && status == SWG_OK && coded->plain.head.mode != SWG__MODE_C; c++) {
+    const swg__text *record = &coded->plain.record;
+    swg__record plain;
+    swg__stencil_plan *plan = NULL;
+    swg__trial trial = {.without = j->choice.without | (j->choice.effort < SWG__EFFORT_MOST ? SWG__WITHOUT_TRIALS : 0), .limit = swg__coded_limit(coded),
+                        .plain = &plain, .plan = &plan};
+    int64_t bytes[SWG__MODELS];
+    bool wanted[SWG__MODELS];
+    if (!j->candidates || coded->plain.head.mode == SWG__MODE_C)
+        return SWG_OK;
+    const char *why = swg__record_parse((const uint8_t *)record->data, record->length, (uint32_t)chunk->count, (uint64_t)index, &plain);
+    swg_status status = why ? swg__fail(j->ctx, SWG_ECORRUPT, "a chunk just coded: %s", why) : SWG_OK;
+    for (int c = 0; c < j->candidates && status == SWG_OK; c++) {
         const swg__blob *b = swg__blob_of(swg__encoded_models(j->out), j->candidate[c]);
-        swg__draft draft;
-        bool done = false;
-        swg__draft_init(&draft, j->ctx);
-        status = b->kind->encode(chunk, b->parsed, j->choice.without, swg__coded_limit(coded), &draft, &done);
-        if (status == SWG_OK && done)
-            status = swg__mask_write(chunk, chunk->mask, &draft);
-        if (status == SWG_OK && done && (int64_t)swg__draft_bytes(&draft) < swg__coded_limit(coded))
-            status = swg__encoding_add(j, chunk, index, j->candidate[c], &draft);
-        swg__draft_free(&draft);
+        bytes[c] = INT64_MAX;
+        if (b->kind->estimate)
+            status = b->kind->estimate(chunk, b->parsed, &trial, &bytes[c]);
+        else
+            status = code_candidate(j, chunk, index, &trial, j->candidate[c]);
     }
+    if (status == SWG_OK)
+        choose_candidates(j, trial.limit, bytes, wanted);
+    for (int c = 0; c < j->candidates && status == SWG_OK; c++)
+        if (wanted[c])
+            status = code_candidate(j, chunk, index, &trial, j->candidate[c]);
+    swg__stencil_plan_close(plan);
     return status;
 }
 

@@ -249,21 +249,14 @@ swg_status swg__interp_encode(const swg__chunk *chunk, swg__draft *draft, bool *
         swg__record_head *head = &draft->head;
         swg__bits_finish(&symbols.bits);
         swg__interp_write(&c.model, &draft->stream[SWG__PARAM]);
-        if (symbols.raw.length)
-            swg__put(&draft->stream[SWG__RAW], symbols.raw.data, symbols.raw.length);
         head->mode = SWG__MODE_G;
         head->sub_shift = 4;
         head->flags = SWG__FLAG_LOCAL;
         head->max_ratio = swg__ratio_up(c.worst, chunk->grid.eb);
-        head->lanes_log2 = (uint8_t)swg__lanes_for(swg__rans_estimate(symbols.code, symbols.count) +
-                                                   (int64_t)(symbols.raw.length + draft->stream[SWG__PARAM].length));
-        status = swg__rans_encode(symbols.code, symbols.count, head->lanes_log2, chunk->ctx, &draft->stream[SWG__RANS]);
+        status = swg__outliers_write(&c.outliers, chunk, draft);
     }
     if (status == SWG_OK)
-        status = swg__outliers_write(&c.outliers, chunk, draft);
-    for (int k = 1; status == SWG_OK && k < SWG__STREAM_KINDS; k++)
-        if (draft->stream[k].failed || symbols.raw.failed)
-            status = swg__fail_memory(chunk->ctx, symbols.raw.length, "a chunk");
+        status = swg__symbols_write(chunk, &symbols, (int64_t)(symbols.raw.length + draft->stream[SWG__PARAM].length), draft);
     *coded = status == SWG_OK;
     swg__symbols_close(&symbols);
     swg__interp_coder_close(&c);

@@ -13,14 +13,14 @@ static const char *swae_decode(const swg__chunk *chunk, const void *parsed, cons
 }
 
 static const swg__kind kinds[] = {
-    {SWG__KIND_STENCIL, SWG__MODE_W, 0, SWG_MODE_STENCIL, "stencil", sizeof(swg__stencil), swg__trained_stencil_parse, NULL, swg__trained_stencil_encode,
-     swg__trained_stencil_decode},
-    {SWG__KIND_CAUSAL, SWG__MODE_W, 1, SWG_MODE_MLP, "causal network", sizeof(swg__stencil), swg__causal_parse, swg__causal_close, swg__trained_stencil_encode,
-     swg__trained_stencil_decode},
+    {SWG__KIND_STENCIL, SWG__MODE_W, 0, SWG_MODE_STENCIL, "stencil", sizeof(swg__stencil), swg__trained_stencil_parse, NULL, swg__trained_stencil_estimate,
+     swg__trained_stencil_encode, swg__trained_stencil_decode},
+    {SWG__KIND_CAUSAL, SWG__MODE_W, 1, SWG_MODE_MLP, "causal network", sizeof(swg__stencil), swg__causal_parse, swg__causal_close, swg__trained_stencil_estimate,
+     swg__trained_stencil_encode, swg__trained_stencil_decode},
     {SWG__KIND_BLOCK_CAUSAL, SWG__MODE_B, 0, SWG_MODE_BLOCKS, "variogram of blocks", sizeof(swg__variogram), swg__block_causal_parse, swg__block_causal_close,
-     swg__block_causal_encode, swg__block_causal_decode},
-    {SWG__KIND_SWAE, SWG__MODE_B, 2, SWG_MODE_NETWORK, "autoencoder", sizeof(swg__swae), swg__swae_parse, swg__swae_close, NULL, swae_decode},
-    {SWG__KIND_LAW, SWG__MODE_P, 0, SWG_MODE_POLY, "law of the polynomial mode", sizeof(swg__poly_law), swg__law_parse, NULL, swg__law_encode, swg__law_decode},
+     NULL, swg__block_causal_encode, swg__block_causal_decode},
+    {SWG__KIND_SWAE, SWG__MODE_B, 2, SWG_MODE_NETWORK, "autoencoder", sizeof(swg__swae), swg__swae_parse, swg__swae_close, NULL, NULL, swae_decode},
+    {SWG__KIND_LAW, SWG__MODE_P, 0, SWG_MODE_POLY, "law of the polynomial mode", sizeof(swg__poly_law), swg__law_parse, NULL, NULL, swg__law_encode, swg__law_decode},
 };
 
 const swg__kind *swg__kind_of(uint32_t code) {

@@ -16,6 +16,14 @@ enum { /* numbers in MODL and in blobs (docs/format.md, "Models") */
 };
 enum { SWG__BLOB_HEAD = 16 };
 
+/* What is known of a chunk when a model is asked. */
+typedef struct swg__trial {
+    uint32_t without;                /* of the options, and below the highest effort SWG__WITHOUT_TRIALS */
+    int64_t limit;                   /* bytes to stay below */
+    const swg__record *plain;        /* the chunk without a model */
+    struct swg__stencil_plan **plan; /* the chunk's levels, for all models of mode W; opened by the first */
+} swg__trial;
+
 typedef struct swg__kind {
     uint16_t code;
     uint8_t mode, submode;     /* of the records that refer to a model of this kind */
@@ -28,10 +36,11 @@ typedef struct swg__kind {
     const char *(*parse)(swg_context *ctx, const uint8_t *blob, size_t bytes, void *parsed);
     void (*close)(swg_context *ctx, void *parsed); /* NULL: nothing to free but the struct */
 
-    /* Codes the chunk (mode, submode, streams, max_ratio; neither model_ref nor the mask) if that can take fewer than `limit` bytes. *coded
-     * false: it cannot, or the kind is not for such chunks; the draft is then empty. without: of the options. Deterministic, and safe from
-     * several threads at a time. NULL: encode.c has a way of its own. */
-    swg_status (*encode)(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded);
+    /* Bytes that the chunk would take, from a sample; INT64_MAX: it cannot be coded. NULL: encode finds out as fast. */
+    swg_status (*estimate)(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, int64_t *bytes);
+    /* Codes the chunk (mode, submode, streams, max_ratio; neither model_ref nor the mask). *coded false: it cannot, or not in fewer than trial->limit
+     * bytes, or the kind is not for such chunks; the draft is then of no use. Deterministic, and safe from several threads at a time. NULL: encode.c has a way of its own. */
+    swg_status (*encode)(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, swg__draft *draft, bool *coded);
     /* NULL or the reason. */
     const char *(*decode)(const swg__chunk *chunk, const void *parsed, const swg__record *record);
 } swg__kind;

@@ -7,6 +7,7 @@
 #include "poly_train.h"
 
 enum { LESSON_VALUES = 1 << 22, ROUNDS = 2, BODY = sizeof(swg__poly_law) };
+#define LAW_GAIN 0.85 /* what a law leaves of mode P at best, by experience */
 _Static_assert(BODY == 408, "no padding");
 
 swg_status swg__fit_law(swg_context *ctx, const swg_codec_array *arrays, int64_t count, const swg_codec_opts *bound, const swg__fit_opts *opts,
@@ -59,14 +60,35 @@ const char *swg__law_parse(swg_context *ctx, const uint8_t *blob, size_t bytes, 
     return NULL;
 }
 
-swg_status swg__law_encode(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded) {
+/* Whether mode P, which lost without a model, may win with this law. */
+static swg_status hopeful(const swg__chunk *chunk, const swg__poly_law *law, const swg__trial *trial, bool *yes) {
+    swg__poly_sample sample = {0};
+    int64_t bytes;
+    *yes = false;
+    SWG__TRY(swg__poly_guess(chunk, trial->without, chunk->count / 32, &sample));
+    if (!sample.pieces || LAW_GAIN * sample.bits / 8 * (double)chunk->count > (double)trial->limit * (double)sample.values)
+        return SWG_OK;
+    SWG__TRY(swg__poly_estimate(chunk, law, trial->without, &bytes));
+    *yes = bytes < trial->limit + trial->limit / 16;
+    return SWG_OK;
+}
+
+swg_status swg__law_encode(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, swg__draft *draft, bool *coded) {
+    const uint32_t without = trial->without;
     int64_t estimate, usual;
+    bool wanted;
     *coded = false;
+    if (without & SWG__WITHOUT_TRIALS && trial->plain->head.mode == SWG__MODE_P) /* the same choices: what the law is worth is in the scales */
+        return swg__poly_recode(chunk, trial->plain, &swg__poly_built_in, parsed, draft, coded);
+    if (without & SWG__WITHOUT_TRIALS) {
+        SWG__TRY(hopeful(chunk, parsed, trial, &wanted));
+        return wanted ? swg__poly_encode(chunk, parsed, without, trial->limit, draft, coded) : SWG_OK;
+    }
     SWG__TRY(swg__poly_estimate(chunk, &swg__poly_built_in, without, &usual));
-    if (usual >= 3 * limit) /* a sample of patches says too much where there are mirror images */
+    if (usual >= 3 * trial->limit) /* a sample of patches says too much where there are mirror images */
         return SWG_OK;
     SWG__TRY(swg__poly_estimate(chunk, parsed, without, &estimate));
-    return estimate < usual ? swg__poly_encode(chunk, parsed, without, limit, draft, coded) : SWG_OK;
+    return estimate < usual ? swg__poly_encode(chunk, parsed, without, trial->limit, draft, coded) : SWG_OK;
 }
 
 const char *swg__law_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record) {

@@ -129,9 +129,24 @@ typedef struct decoder {
     const char *why;
     double *coefficient, *value, *work;   /* (box) each */
     uint32_t *near;
+    swg__poly_scales *other;              /* of a chunk that is said again: those of the other law */
+    swg__symbols *again;                  /* NULL: it is decoded */
 } decoder;
 
 static const char impossible[] = "a side number of mode P is impossible";
+
+/* Says n residuals again, of one phase. bucket: of each. */
+static void repeat(decoder *d, const uint8_t *bucket, int phase, const int64_t *e, int64_t n) {
+    swg__symbols *s = d->again;
+    if (!s)
+        return;
+    if (s->count + n > s->capacity) {
+        d->why = "more symbols than there is room for";
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        swg__residual_put(s, bucket[i], phase, e[i]);
+}
 
 /* A side symbol; flags are 0 or 1. */
 static int64_t take(decoder *d, int symbol) {
@@ -144,6 +159,7 @@ static int64_t take(decoder *d, int symbol) {
         d->why = impossible;
         return 0;
     }
+    repeat(d, &bucket, phase, &e, 1);
     return e;
 }
 
@@ -167,6 +183,10 @@ static void take_coefficients(decoder *d, const int n[3], int degree, int step) 
     for (int shell = 1; shell <= degree; shell++) {
         const int first = order->first[shell], count = swg__poly_shell(d->scales, order, d->near, shell, degree, bucket);
         d->chunk->kernels->residuals(&d->in, bucket, NULL, count, e);
+        if (d->again) {
+            swg__poly_shell(d->other, order, d->near, shell, degree, bucket);
+            repeat(d, bucket, 0, e, count);
+        }
         for (int i = 0; i < count; i++) {
             d->coefficient[order->place[first + i]] = 0;
             if (!e[i])
@@ -200,7 +220,8 @@ static void take_leaf(decoder *d, const int n[3], const swg__poly_canvas *canvas
         take_coefficients(d, n, top - 1, swg__poly_step[b->step]);
         if (d->why)
             return;
-        d->chunk->kernels->poly_synthesis(d->coefficient, n, top - 1, d->value, d->work);
+        if (!d->again)
+            d->chunk->kernels->poly_synthesis(d->coefficient, n, top - 1, d->value, d->work);
     }
     b->fix = (int)take_within(d, SWG__POLY_FIX, b->fix, 0, SWG__POLY_FIXES - 1);
     if (!refers)
@@ -209,8 +230,12 @@ static void take_leaf(decoder *d, const int n[3], const swg__poly_canvas *canvas
     int64_t e[SWG__POLY_EDGE * SWG__POLY_EDGE];
     memset(bucket, b->fix + 2, sizeof bucket);
     for (int z = 0; z < n[0]; z++) {
-        if (b->fix)
+        if (b->fix) {
             d->chunk->kernels->residuals(&d->in, bucket, NULL, n[1] * n[2], e);
+            repeat(d, bucket, 0, e, n[1] * n[2]);
+        }
+        if (d->again)
+            continue;
         for (int y = 0; y < n[1]; y++) {
             double *out = canvas->level + (z + offset[0]) * canvas->step[0] + (y + offset[1]) * canvas->step[1] + offset[2];
             const double *v = d->value + (z * n[1] + y) * row;
@@ -361,10 +386,11 @@ static const char *read_param(decoder *d, swg__span param, int *flags, swg__poly
     return in.bad || swg__left(&in) ? "parameters of mode P have the wrong length" : NULL;
 }
 
-const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record) {
+/* other, again: of a chunk that is said again, or NULL, and then its values are stored. */
+static const char *run(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record, const swg__poly_law *other, swg__symbols *again) {
     const swg__span *stream = record->stream;
     swg_context *ctx = chunk->ctx;
-    decoder d = {.chunk = chunk, .before = {.step = SWG__POLY_FIRST_STEP}};
+    decoder d = {.chunk = chunk, .before = {.step = SWG__POLY_FIRST_STEP}, .again = again};
     swg__poly_mirror mirror = {0};
     int flags;
     if (!stream[SWG__PARAM].data || !stream[SWG__RANS].data)
@@ -382,7 +408,7 @@ const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, 
     double *levels = swg__alloc(ctx, (size_t)chunk->count * sizeof *levels);
     double *boxes = swg__alloc(ctx, 3 * (size_t)SWG__POLY_BOX * sizeof *boxes);
     d.near = swg__alloc(ctx, SWG__POLY_BOX * sizeof *d.near);
-    d.scales = swg__alloc(ctx, sizeof *d.scales);
+    d.scales = swg__alloc(ctx, 2 * sizeof *d.scales);
     d.orders = swg__calloc(ctx, 1, sizeof *d.orders);
     swg__poly_patch *patches = octants ? swg__alloc(ctx, (size_t)chunk->extent[0] * sizeof *patches) : NULL;
     int64_t count = 0;
@@ -390,6 +416,9 @@ const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, 
         why = swg__why_memory;
     } else {
         swg__poly_scales_make(law, d.scales);
+        d.other = d.scales + 1;
+        if (again)
+            swg__poly_scales_make(other, d.other);
         d.coefficient = boxes;
         d.value = boxes + SWG__POLY_BOX;
         d.work = boxes + 2 * SWG__POLY_BOX;
@@ -399,7 +428,7 @@ const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, 
             take_grid(&d, &mirror, levels);
         why = d.in.bad || d.in.raw.bad ? "rANS words exhausted or residual out of range" : d.why ? d.why : swg__rans_finish(&d.in);
     }
-    if (!why)
+    if (!why && !again)
         why = swg__poly_store(chunk, levels, patches, count);
     swg__free(ctx, patches);
     swg__free(ctx, d.orders);
@@ -408,4 +437,31 @@ const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, 
     swg__free(ctx, boxes);
     swg__free(ctx, levels);
     return why;
+}
+
+const char *swg__poly_decode(const swg__chunk *chunk, const swg__poly_law *law, const swg__record *record) { return run(chunk, law, record, NULL, NULL); }
+
+swg_status swg__poly_recode(const swg__chunk *chunk, const swg__record *record, const swg__poly_law *law, const swg__poly_law *other, swg__draft *draft, bool *coded) {
+    const swg__span *stream = record->stream;
+    swg__symbols symbols;
+    *coded = false;
+    swg_status status = swg__symbols_open(&symbols, chunk->ctx, 3 * chunk->count + SWG__POLY_SHELL); /* coefficients, corrections, side symbols */
+    const char *why = status == SWG_OK ? run(chunk, law, record, other, &symbols) : NULL;
+    if (why == swg__why_memory)
+        status = swg__fail_memory(chunk->ctx, (size_t)chunk->count * sizeof(double), "levels");
+    if (status == SWG_OK && !why) {
+        draft->head.mode = SWG__MODE_P;
+        draft->head.sub_shift = record->head.sub_shift;
+        draft->head.flags = record->head.flags & SWG__FLAG_OUTLIERS;
+        draft->head.max_ratio = record->head.max_ratio;
+        draft->outliers = stream[SWG__OUTLIERS].data ? swg__load32(stream[SWG__OUTLIERS].data) : 0;
+        swg__put(&draft->stream[SWG__PARAM], stream[SWG__PARAM].data, stream[SWG__PARAM].bytes);
+        if (draft->outliers)
+            swg__put(&draft->stream[SWG__OUTLIERS], stream[SWG__OUTLIERS].data, stream[SWG__OUTLIERS].bytes);
+        swg__bits_finish(&symbols.bits);
+        status = swg__symbols_write(chunk, &symbols, 0, draft);
+        *coded = status == SWG_OK;
+    }
+    swg__symbols_close(&symbols);
+    return status;
 }

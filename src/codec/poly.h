@@ -193,6 +193,9 @@ enum { SWG__WITHOUT_TRIALS = 1 << 18 };
 /* without: SWG_WITHOUT_... bits. Codes the chunk if that takes fewer than `limit` bytes; *coded false: it does not, or cannot; the draft is then empty. */
 swg_status swg__poly_encode(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t limit, swg__draft *draft, bool *coded);
 
+/* The same patches, leaves and numbers under another law. record: of the chunk, under `law`. *coded false: it has more side symbols than most. */
+swg_status swg__poly_recode(const swg__chunk *chunk, const swg__record *record, const swg__poly_law *law, const swg__poly_law *other, swg__draft *draft, bool *coded);
+
 /* Bytes it would take, from a sample of its patches; INT64_MAX: the mode is not for this chunk. */
 swg_status swg__poly_estimate(const swg__chunk *chunk, const swg__poly_law *law, uint32_t without, int64_t *bytes);
 

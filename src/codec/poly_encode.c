@@ -372,12 +372,7 @@ static swg_status lay_down(swg__poly_coder *coder, int flags, const swg__poly_mi
     }
     if (status == SWG_OK) {
         swg__bits_finish(&symbols.bits);
-        int64_t bytes = swg__rans_estimate(symbols.code, symbols.count);
-        draft->head.lanes_log2 = (uint8_t)swg__lanes_for(bytes);
-        status = swg__rans_encode(symbols.code, symbols.count, draft->head.lanes_log2, ctx, &draft->stream[SWG__RANS]);
-        swg__put(&draft->stream[SWG__RAW], symbols.raw.data, symbols.raw.length);
-        if (symbols.raw.failed || param->failed || draft->stream[SWG__RAW].failed)
-            status = swg__fail_memory(ctx, symbols.raw.length, "raw bits");
+        status = swg__symbols_write(coder->chunk, &symbols, 0, draft);
     }
     swg__symbols_close(&symbols);
     return status;

@@ -391,24 +391,16 @@ const char *swg__stencil_read(swg__span param, bool wide, swg__stencil *model) {
 /* local: the weights are the chunk's own. */
 static swg_status write_record(const swg__chunk *chunk, levels *l, const swg__stencil *model, bool local, swg__symbols *symbols,
                                swg__draft *draft) {
-    swg__bits_finish(&symbols->bits);
     if (local)
         swg__stencil_write(model, &draft->stream[SWG__PARAM]);
-    if (symbols->raw.length)
-        swg__put(&draft->stream[SWG__RAW], symbols->raw.data, symbols->raw.length);
     swg__record_head *head = &draft->head;
     head->mode = SWG__MODE_W;
     head->submode = model->net != NULL;
     head->flags = (uint16_t)((local ? SWG__FLAG_LOCAL : 0) | (model->wide ? SWG__FLAG_WIDE : 0));
     head->max_ratio = chunk->grid.step > 0 ? swg__ratio_up(l->extent.error, chunk->grid.eb) : 0;
-    int64_t estimate = swg__rans_estimate(symbols->code, symbols->count);
-    head->lanes_log2 = (uint8_t)swg__lanes_for(estimate + (int64_t)(symbols->raw.length + draft->stream[SWG__PARAM].length));
-    SWG__TRY(swg__rans_encode(symbols->code, symbols->count, head->lanes_log2, chunk->ctx, &draft->stream[SWG__RANS]));
+    swg__bits_finish(&symbols->bits);
     SWG__TRY(swg__outliers_write(&l->outliers, chunk, draft));
-    for (int k = 1; k < SWG__STREAM_KINDS; k++)
-        if (draft->stream[k].failed || symbols->raw.failed)
-            return swg__fail_memory(chunk->ctx, symbols->raw.length, "a chunk");
-    return SWG_OK;
+    return swg__symbols_write(chunk, symbols, (int64_t)(symbols->raw.length + draft->stream[SWG__PARAM].length), draft);
 }
 
 /* Where the symbols of each front begin. at: (most + 1), most: how many there are. */
@@ -605,10 +597,20 @@ void swg__stencil_plan_close(swg__stencil_plan *p) {
     swg__free(p->chunk->ctx, p);
 }
 
+/* The chunk's levels, unless they are there already. */
+static swg_status plan_levels(const swg__chunk *chunk, swg__stencil_plan **plan) {
+    if (*plan)
+        return SWG_OK;
+    *plan = swg__calloc(chunk->ctx, 1, sizeof **plan);
+    if (!*plan)
+        return swg__fail_memory(chunk->ctx, sizeof **plan, "a stencil");
+    (*plan)->chunk = chunk;
+    return open_levels(chunk, &(*plan)->levels, &(*plan)->possible);
+}
+
 static swg_status prepare(swg__stencil_plan *p, int64_t *bytes) {
     const swg__chunk *chunk = p->chunk;
     levels *l = &p->levels;
-    SWG__TRY(open_levels(chunk, l, &p->possible));
     if (!p->possible)
         return SWG_OK;
     if (one_level(l)) {
@@ -625,11 +627,9 @@ static swg_status prepare(swg__stencil_plan *p, int64_t *bytes) {
 
 swg_status swg__stencil_plan_open(const swg__chunk *chunk, swg__stencil_plan **plan, int64_t *bytes) {
     *bytes = INT64_MAX;
-    swg__stencil_plan *p = *plan = swg__calloc(chunk->ctx, 1, sizeof *p);
-    if (!p)
-        return swg__fail_memory(chunk->ctx, sizeof *p, "a stencil");
-    p->chunk = chunk;
-    return prepare(p, bytes);
+    *plan = NULL;
+    SWG__TRY(plan_levels(chunk, plan));
+    return prepare(*plan, bytes);
 }
 
 swg_status swg__stencil_plan_code(swg__stencil_plan *p, swg__draft *draft, bool *coded) {
@@ -701,22 +701,26 @@ swg_status swg__stencil_rows(const swg__chunk *chunk, int64_t first, int64_t ste
     return status;
 }
 
-swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *trained, int64_t limit, swg__draft *draft, bool *coded) {
-    levels l;
-    bool possible, outside = true;
-    int64_t bytes = INT64_MAX;
-    swg_status status = open_levels(chunk, &l, &possible);
+swg_status swg__stencil_estimate_trained(const swg__chunk *chunk, const swg__stencil *trained, swg__stencil_plan **plan, int64_t *bytes) {
     swg__stencil model = *trained;
-    model.wide = l.full.data != NULL;
-    if (status == SWG_OK && possible)
-        status = estimate(chunk, &l, &model, &bytes);
-    for (int tries = 0; tries < 2 && status == SWG_OK && outside && bytes < limit + limit / 32; tries++) {
-        status = code_levels(chunk, &l, &model, false, draft, &outside);
+    *bytes = INT64_MAX;
+    SWG__TRY(plan_levels(chunk, plan));
+    model.wide = (*plan)->levels.full.data != NULL;
+    return (*plan)->possible ? estimate(chunk, &(*plan)->levels, &model, bytes) : SWG_OK;
+}
+
+swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *trained, swg__stencil_plan **plan, swg__draft *draft, bool *coded) {
+    swg__stencil model = *trained;
+    bool outside = true;
+    *coded = false;
+    SWG__TRY(plan_levels(chunk, plan));
+    model.wide = (*plan)->levels.full.data != NULL;
+    for (int tries = 0; tries < 2 && outside && (*plan)->possible; tries++) {
+        SWG__TRY(code_levels(chunk, &(*plan)->levels, &model, false, draft, &outside));
         model.wide = true;
     }
-    *coded = status == SWG_OK && !outside;
-    levels_free(chunk->ctx, &l);
-    return status;
+    *coded = !outside;
+    return SWG_OK;
 }
 
 /* ---- decoder ---- */

@@ -34,8 +34,10 @@ void swg__stencil_plan_close(swg__stencil_plan *plan); /* NULL is allowed */
  * limit bytes); the draft is then empty. */
 swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draft *draft, bool *coded);
 
-/* The same with a trained model (trained_stencil.h, causal.h), whose `wide` does not count: it is the chunk's. */
-swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *model, int64_t limit, swg__draft *draft, bool *coded);
+/* With a trained model (trained_stencil.h, causal.h), whose `wide` does not count: it is the chunk's. *plan: the chunk on the grid for any number of
+ * models, NULL before the first; close it in any case. *bytes: about what the chunk would take; INT64_MAX and *coded false: not possible. */
+swg_status swg__stencil_estimate_trained(const swg__chunk *chunk, const swg__stencil *model, swg__stencil_plan **plan, int64_t *bytes);
+swg_status swg__stencil_encode_trained(const swg__chunk *chunk, const swg__stencil *model, swg__stencil_plan **plan, swg__draft *draft, bool *coded);
 
 /* trained: the model of a record without LOCAL; NULL none. NULL or the reason. */
 const char *swg__stencil_decode(const swg__chunk *chunk, const swg__stencil *trained, const swg__record *record);

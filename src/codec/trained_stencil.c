@@ -73,9 +73,12 @@ const char *swg__trained_stencil_parse(swg_context *ctx, const uint8_t *blob, si
     return swg__stencil_read((swg__span){blob + SWG__BLOB_HEAD, bytes - SWG__BLOB_HEAD}, false, parsed);
 }
 
-swg_status swg__trained_stencil_encode(const swg__chunk *chunk, const void *parsed, uint32_t without, int64_t limit, swg__draft *draft, bool *coded) {
-    (void)without;
-    return swg__stencil_encode_trained(chunk, parsed, limit, draft, coded);
+swg_status swg__trained_stencil_estimate(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, int64_t *bytes) {
+    return swg__stencil_estimate_trained(chunk, parsed, trial->plan, bytes);
+}
+
+swg_status swg__trained_stencil_encode(const swg__chunk *chunk, const void *parsed, const swg__trial *trial, swg__draft *draft, bool *coded) {
+    return swg__stencil_encode_trained(chunk, parsed, trial->plan, draft, coded);
 }
 
 const char *swg__trained_stencil_decode(const swg__chunk *chunk, const void *parsed, const swg__record *record) {

@@ -172,10 +172,11 @@ static void both_decoders_of(swg_context *ctx, swg_element type, double step, co
     swg__record record;
     bool coded;
     swg__stencil model = {0};
+    swg__stencil_plan *plan = NULL;
     if (blob)
         assert_null(causal_open(ctx, ctx->isa, blob->data, blob->length, &model));
     swg__draft_init(&draft, ctx);
-    assert_ok(ctx, blob ? swg__stencil_encode_trained(&c, &model, INT64_MAX / 2, &draft, &coded) : swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
+    assert_ok(ctx, blob ? swg__stencil_encode_trained(&c, &model, &plan, &draft, &coded) : swg__stencil_encode(&c, INT64_MAX, &draft, &coded));
     assert_true(coded);
     if (draft.head.mode == SWG__MODE_W) {
         assert_int_equal((draft.head.flags & SWG__FLAG_LOCAL) == 0, blob != NULL);
@@ -207,14 +208,16 @@ static void both_decoders_of(swg_context *ctx, swg_element type, double step, co
             assert_memory_equal(slow, fast, bytes);
             if (blob) {
                 swg__draft again;
+                swg__stencil_plan *other_plan = NULL;
                 d.values = values;
                 swg__draft_init(&again, ctx);
-                assert_ok(ctx, swg__stencil_encode_trained(&d, &other, INT64_MAX / 2, &again, &coded));
+                assert_ok(ctx, swg__stencil_encode_trained(&d, &other, &other_plan, &again, &coded));
                 for (int k = 1; k < SWG__STREAM_KINDS; k++) {
                     assert_int_equal(again.stream[k].length, draft.stream[k].length);
                     if (again.stream[k].length)
                         assert_memory_equal(again.stream[k].data, draft.stream[k].data, draft.stream[k].length);
                 }
+                swg__stencil_plan_close(other_plan);
                 swg__draft_free(&again);
                 swg__causal_close(ctx, &other);
             }
@@ -231,6 +234,7 @@ static void both_decoders_of(swg_context *ctx, swg_element type, double step, co
         free(u);
         swg__text_free(&out);
     }
+    swg__stencil_plan_close(plan);
     swg__draft_free(&draft);
     swg__causal_close(ctx, &model);
 }
