@@ -124,11 +124,19 @@ static swg_status apply_override(swg_config *config, const override *o) {
 
 static bool is_pattern(const swg__config_key *row) { return strchr(row->key, '*') != NULL; }
 
-/* The key's node, or its default. */
-static swg_status check_row(swg_config *config, const swg__config_key *row) {
-    char text[128];
+/* The key's node, or its default; left out where it is of another family. */
+static swg_status check_row(swg_config *config, const swg__config_key *row, const char *family) {
+    char text[128], where[256];
     swg__node *node = swg__node_find(config->root, row->key);
-    if (!node || swg__node_is_null(node)) {
+    const bool given = node && !swg__node_is_null(node);
+    if (!swg__config_belongs(row->key, family)) {
+        if (!given)
+            return SWG_OK;
+        swg__node_place(node, where, sizeof where);
+        return swg__fail(config->tree.ctx, SWG_EUSAGE, "%s: a setting of family %s, set %s; model.family is %s here", row->key,
+                         swg__config_owner_of(row->key)->family, where, family);
+    }
+    if (!given) {
         swg__config_fallback(row, config->root, text, sizeof text);
         SWG__TRY(swg__yaml_parse(&config->tree, text, strlen(text), &(swg__node){.file = "default"}, &node));
     }
@@ -139,13 +147,20 @@ static swg_status check_all(swg_config *config) {
     char key[512];
     const swg__node *paths = swg__node_child(config->root, "paths");
     int64_t most = swg__config_table_size;
+    const swg__config_key *families = swg__config_row("model.family");
+    swg__config_value family;
+    const swg__node *named = swg__node_find(config->root, families->key);
+    if (!named || swg__node_is_null(named))
+        family.items = &(swg__config_item){.text = families->fallback};
+    else
+        SWG__TRY(swg__config_check_value(&config->tree, families, families->key, named, &family));
     for (const swg__node *path = paths ? paths->first : NULL; path; path = path->next)
         most++;
     if (!(config->values = swg__arena_alloc(&config->tree.arena, (size_t)most * sizeof *config->values)))
         return swg__fail_memory(config->tree.ctx, (size_t)most * sizeof *config->values, "the configuration");
     for (int64_t i = 0; i < swg__config_table_size; i++)
         if (swg__config_table[i].type != SWG__NOT_YET && !is_pattern(&swg__config_table[i]))
-            SWG__TRY(check_row(config, &swg__config_table[i]));
+            SWG__TRY(check_row(config, &swg__config_table[i], family.items[0].text));
     for (const swg__node *path = paths ? paths->first : NULL; path; path = path->next) {
         swg__node_path(path, key, sizeof key);
         char *own = swg__arena_strdup(&config->tree.arena, key);

@@ -51,7 +51,8 @@ void swg_config_help(const char *pattern, void (*line)(void *user, const char *t
             snprintf(text, sizeof text, "  %s: %s%s%s%s%s, default %s", row->key, types[row->type], *row->unit ? ", " : "", row->unit,
                      *types[row->type] && *allowed ? ", " : "", allowed, fallback);
         line(user, text);
-        snprintf(text, sizeof text, "      %s%s%s%s", row->help, *not_yet ? " (not supported yet: " : "", not_yet, *not_yet ? ")" : "");
+        const swg__config_owner *owner = swg__config_owner_of(row->key);
+        snprintf(text, sizeof text, "      %s%s%s%s%s%s", owner ? owner->family : "", owner ? ": " : "", row->help, *not_yet ? " (not supported yet: " : "", not_yet, *not_yet ? ")" : "");
         line(user, text);
     }
 }

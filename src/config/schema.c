@@ -9,37 +9,74 @@ const swg__config_key swg__config_table[] = {
     {"run.name", SWG__STRING, "null", "", "", "name of the run folder; null: recipe, date and time"},
     {"resume", SWG__STRING, "none", "", "", "none, auto (go on where the run folder stopped), or the path of a checkpoint"},
 
-    {"data.path", SWG__STRING, "null", "", "", "HDF5 file, or folder whose *.h5 and *.hdf5 are read in order of name"},
+    {"data.path", SWG__STRING, "null", "", "", "family swae: HDF5 file, or folder whose *.h5 and *.hdf5 are read in order of name; kan: image folder, CSV with a column Image, list or image"},
     {"data.vars", SWG__STRING_LIST, "[\"U_*\"]", "", "", "variables to take, with * and ?"},
     {"data.layout", SWG__CHOICE, "auto", "", "auto vars blocks grid", "how variables lie in the files"},
     {"data.block", SWG__CHOICE, "center", "", "center tile full", "which values of a 7x7x7 block are taken"},
     {"data.norm", SWG__CHOICE, "pos_log", "",
      "pos_log block_scale scaleitup pos_log_std minmax zscore robust asinh symlog adaptive none", "normalisation before the network"},
     {"data.constant", SWG__CHOICE, "bypass", "", "bypass include", "blocks whose values are all equal: stored exactly, or trained on"},
-    {"data.nonfinite", SWG__CHOICE, "error", "", "error raw", "blocks with NaN or infinity: stop, or store as they are"},
+    {"data.nonfinite", SWG__CHOICE, "error", "", "error raw zero", "NaN or infinity: stop; raw: store such blocks as they are (swae); zero: replace and count them (images)"},
     {"data.missing", SWG__CHOICE, "error", "", "error skip", "variable that some of the files lack"},
-    {"data.split", SWG__CHOICE, "random", "", "random by-file by-time", "what is held back for validation and test"},
+    {"data.split", SWG__CHOICE, "random", "", "random by-file by-time by-group",
+     "what is held back for validation and test; by-group keeps all images of one data.group together"},
     {"data.test_from", SWG__FLOAT, "null", "time", "[-1e300,1e300]",
      "samples of this time or later are the test part; data.split then divides the earlier ones into training and validation"},
-    {"data.batch_size", SWG__INT, "256", "blocks", "[1,16777216] auto", "blocks per micro-batch; auto: the largest that fits"},
-    {"data.batch_multiple", SWG__INT, "null", "blocks", "[1,65536]", "batch_size=auto: only multiples of this; null: powers of two"},
+    {"data.batch_size", SWG__INT, "256; model.family=kan:auto", "samples", "[1,16777216] auto", "blocks or images per micro-batch; auto: the largest that fits"},
+    {"data.batch_multiple", SWG__INT, "null", "samples", "[1,65536]", "batch_size=auto: only multiples of this; null: powers of two"},
     {"data.workers", SWG__INT, "auto", "threads", "[0,64] auto",
-     "threads that read ahead; 0: batches are read between steps; auto: 0, because the blocks are in memory. Results do not depend on it"},
+     "threads that read ahead; 0: batches are read between steps; auto: 0 for blocks, which are in memory, 1 for images. Results do not depend on it"},
     {"data.prefetch", SWG__INT, "2", "batches", "[1,64]", "batches read ahead per worker; their memory is allocated before the run"},
-    {"data.augment", SWG__CHOICE, "none", "", "none flip", "flip: each training block is mirrored along each axis with probability 1/2, anew every epoch"},
+    {"data.augment", SWG__STRING, "none", "", "",
+     "training samples, anew every epoch: none; flip: mirrored along each axis with probability 1/2; images also rot90, stain, as in flip,rot90,stain"},
+    {"data.drop_last", SWG__BOOL, "false", "", "", "leave out the last, shorter batch of an epoch (other samples each epoch)"},
+    {"data.column", SWG__STRING, "Image", "", "", "column of a CSV that holds the paths"},
+    {"data.size", SWG__CHOICE, "error", "", "error crop resize tile",
+     "images larger than a tile: stop; a window, random in training; scaled; cut into all their tiles"},
+    {"data.tile", SWG__INT, "128", "pixels", "[8,16384]", "side of what the network sees; divisible by 8"},
+    {"data.overlap", SWG__INT, "0", "pixels", "[0,16383]", "of neighbouring tiles, data.size=tile"},
+    {"data.small", SWG__CHOICE, "error", "", "error pad", "images smaller than a tile: stop, or reflect them at their high end"},
+    {"data.scale", SWG__FLOAT, "null", "", "(0,1e30]", "value = stored number times this; null: 1/255 of 8 bits, 1/65535 of 16, floats as they are"},
+    {"data.unreadable", SWG__CHOICE, "error", "", "error skip", "images that cannot be read: stop, or name and leave out"},
+    {"data.group", SWG__STRING, "null", "", "", "data.split=by-group: column of the CSV, or folder, whose images stay together (a patient, a slide)"},
+    {"data.cache", SWG__CHOICE, "memory", "", "memory none", "images: held as stored, or read again for every batch"},
+
+    {"task", SWG__CHOICE, "denoise", "", "denoise autoencode", "family kan: restore clean images from noisy ones, or images from themselves"},
+    {"noise.name", SWG__CHOICE, "rect+gauss; task=autoencode:none", "", "none gauss rect rect+gauss poisson saltpepper",
+     "noise on the input: normal numbers, a black rectangle that grows over the epochs, both, counts, black and white pixels"},
+    {"noise.sigma", SWG__FLOAT, "0.2", "", "[0,1e3]", "gauss: standard deviation; values are in [0,1]"},
+    {"noise.peak", SWG__FLOAT, "30", "counts", "(0,1e9]", "poisson: counts at value 1"},
+    {"noise.amount", SWG__FLOAT, "0.05", "", "[0,1]", "saltpepper: share of pixels"},
+    {"noise.clip", SWG__BOOL, "false", "", "", "cut noisy values to [0,1]"},
     {"split.rng", SWG__CHOICE, "numpy-legacy", "", "numpy-legacy philox", "generator of the random split; numpy-legacy is the published one"},
 
-    {"model.family", SWG__CHOICE, "swae", "", "swae", "what is trained: swae, autoencoders of simulation blocks"},
-    {"model.name", SWG__CHOICE, "mlp", "", "mlp gmlp conv conv-opt conv7",
-     "family of network: linear layers, gated linear units, convolutions as published, without batch norm, and for 7x7x7 blocks"},
+    {"model.family", SWG__CHOICE, "swae", "", "swae kan", "swae: autoencoders of simulation blocks; kan: autoencoders of images with Kolmogorov-Arnold layers"},
+    {"model.name", SWG__CHOICE, "mlp; model.family=kan:dae", "", "mlp gmlp conv conv-opt conv7 dae dae-opt",
+     "network. swae: linear layers, gated linear units, convolutions as published, without batch norm, and for 7x7x7 blocks. kan: dae as published, dae-opt"},
     {"model.hidden", SWG__INT_LIST, "[512]", "", "[1,65536]", "widths of the encoder's hidden layers, of its GLU blocks, or channels of its stages; the decoder mirrors them"},
     {"model.act", SWG__CHOICE, "gelu", "", "gelu relu silu tanh gdn",
      "activation after every layer or stage but the last; gdn: divisive normalisation, its inverse in the decoder"},
     {"model.latent", SWG__INT, "16", "", "[1,65536]", "numbers per block after encoding"},
     {"model.latent_quant", SWG__CHOICE, "none", "", "none int8",
      "int8: latents are codes -127 to 127 times one scale per vector, in training, too, with straight-through gradients"},
+    {"model.channels", SWG__INT_LIST, "[384, 128, 64, 16]", "", "[1,65536]", "dae: channels at 1/2, 1/4 and 1/8 of the side, and of z"},
+    {"model.bias", SWG__BOOL, "true; model.name=dae-opt:false", "", "", "dae: biases in convolutions that a batch norm follows"},
+    {"model.eca", SWG__BOOL, "false; model.name=dae-opt:true", "", "", "dae: channel attention after the KAN layers of encoder and decoder"},
+    {"model.dropout", SWG__FLOAT, "0; model.name=dae-opt:0.1", "", "[0,1)", "dae: share of channels dropped after the KAN layers of encoder and decoder"},
+    {"model.residual", SWG__BOOL, "false; model.name=dae-opt:true", "", "", "dae: the decoder adds the encoder's features, too; z alone does not decode then"},
+    {"model.bam.norm", SWG__CHOICE, "batch", "", "batch eval", "attention: statistics of the batch, or the running ones, which also serve a batch of one"},
+    {"kan.grid_size", SWG__INT, "3; model.name=dae-opt:5", "intervals", "[1,64]", "KAN layers of encoder and decoder: intervals of the grid"},
+    {"kan.spline_order", SWG__INT, "2; model.name=dae-opt:3", "", "[1,7]", "order of their splines"},
+    {"kan.low", SWG__FLOAT, "-1", "", "[-1e6,1e6]", "start of the grid"},
+    {"kan.high", SWG__FLOAT, "1", "", "[-1e6,1e6]", "its end; outside, splines fade to 0"},
+    {"kan.base", SWG__CHOICE, "silu-then-conv; model.name=dae-opt:conv-then-silu", "", "silu-then-conv conv-then-silu", "order of the base branch"},
+    {"kan.scaler", SWG__CHOICE, "edge; model.name=dae-opt:channel", "", "edge channel none", "factors of the splines: per edge, per output channel, none"},
+    {"kan.init", SWG__CHOICE, "noise-fit; model.name=dae-opt:kaiming", "", "noise-fit kaiming", "first coefficients: splines through noise, or uniform numbers"},
+    {"kan.scale_base", SWG__FLOAT, "1", "", "(0,1e6]", "noise-fit: a larger one gives smaller base weights"},
+    {"kan.scale_spline", SWG__FLOAT, "1", "", "(0,1e6]", "noise-fit: size of the first coefficients where there is no scaler"},
+    {"kan.update_every", SWG__INT, "null", "steps", "[1,1000000000]", "move the knots to where the data lie, every so many steps; null: never"},
     {"gradient_checkpointing", SWG__STRING, "none", "", "",
-     "what backward computes again to save memory: none (what comes cheaply), off, free, attention, blocks (or true), segments:N, budget:60%"},
+     "what backward computes again to save memory: none (what comes cheaply), off, free, attention, blocks (or true), kan, segments:N, budget:60%"},
     {"memory.budget", SWG__STRING, "null", "", "",
      "largest memory of a training run: 2GiB, or 60% of the default plan's; met by recomputation, or by the batch if that is auto"},
 
@@ -49,7 +86,11 @@ const swg__config_key swg__config_table[] = {
     {"codec.seconds", SWG__FLOAT, "null", "s", "(0,1e6]",
      "time for each kind of codec model and variable; null: a number of steps, and then the models depend on data and trainer.seed only"},
 
-    {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust", "reconstruction loss; all add the sliced-Wasserstein term"},
+    {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust mse+ssim",
+     "reconstruction loss; family swae adds the sliced-Wasserstein term; mse+ssim is of family kan"},
+    {"loss.ssim", SWG__FLOAT, "0.1", "", "[0,1e6]", "mse+ssim: weight of 1 - SSIM"},
+    {"loss.kan", SWG__FLOAT, "0", "", "[0,1e6]", "weight of the KAN regularisation, magnitude plus entropy of the coefficients"},
+    {"loss.kan_curriculum", SWG__BOOL, "false", "", "", "raise that weight from 0 in the first epoch to loss.kan in the last"},
     {"loss.kind", SWG__CHOICE, "logcosh", "", "logcosh huber mae", "form of the robust loss"},
     {"loss.lambda", SWG__FLOAT, "1.0; model.name=gmlp:1.2; model.name=conv:0.9; model.name=conv-opt:0.9; model.name=conv7:10; loss.name=log:0.1", "",
      "[0,1e6]", "weight of the sliced-Wasserstein term"},
@@ -63,6 +104,7 @@ const swg__config_key swg__config_table[] = {
      "training step: 32, or activations and products in bf16 with weights, sums, statistics and losses in f32"},
     {"trainer.seed", SWG__INT, "42", "", "[0,9223372036854775807]", "seed of weights, shuffles, directions and the random split"},
     {"trainer.threads", SWG__INT, "auto", "threads", "[1,4096] auto", "auto: as many as the machine allows; results do not depend on it"},
+    {"trainer.devices", SWG__STRING, "auto", "", "", "auto, cpu or 0: this machine; a list as 0,1 is for data-parallel runs, which this build cannot do yet"},
     {"trainer.clip_norm", SWG__FLOAT, "1.0", "", "[0,1e12]", "largest norm of all gradients together; 0: no clipping"},
     {"trainer.accumulate", SWG__INT, "1", "batches", "[1,1000000]", "micro-batches whose gradients are added up for one optimiser step"},
     {"trainer.accumulate_by", SWG__CHOICE, "samples", "", "samples batches", "what a micro-batch counts: its blocks, or each the same"},
@@ -75,7 +117,7 @@ const swg__config_key swg__config_table[] = {
     {"early_stopping.patience", SWG__INT, "40", "validations", "[1,1000000]", "validations without improvement before the stop"},
     {"early_stopping.min_delta", SWG__FLOAT, "1e-4", "", "[0,1e6]", "smallest fall that counts as improvement"},
     {"checkpoint.every", SWG__INT, "20", "epochs", "[1,1000000]", "distance of the kept checkpoints"},
-    {"checkpoint.save_top_k", SWG__NOT_YET, "null", "", "", "how many of the best checkpoints are kept; today one, as best"},
+    {"checkpoint.save_top_k", SWG__INT, "1", "", "[1,8]", "how many of the best checkpoints are kept: best, and with more than one the k best as top-EPOCH"},
 
     {"optimizer.name", SWG__CHOICE, "adam", "", "adam adamw adamw_fused sgd", "adamw and adamw_fused are the same kernel"},
     {"optimizer.lr", SWG__FLOAT, "2e-4", "", "(0,1e3]", "learning rate"},
@@ -137,13 +179,37 @@ const swg__config_alias swg__config_aliases[] = {
     {"experiment_name", "run.name", ""},
     {"channels_last", "performance.channels_last", ""},
     {"loss", "loss.name", ""},
+    {"noise", "noise.name", ""},
     {"bound", "codec.bound", ""},
     {"scheduler", "scheduler.name", ""},
 };
 const int64_t swg__config_alias_count = (int64_t)(sizeof swg__config_aliases / sizeof *swg__config_aliases);
 
+static const swg__config_owner owners[] = {
+    {"swae", "data.vars data.layout data.block data.norm data.constant data.missing data.test_from model.hidden model.act model.latent model.latent_quant "
+             "codec.* loss.kind loss.lambda loss.directions loss.log loss.scale"},
+    {"kan", "data.column data.size data.tile data.overlap data.small data.scale data.unreadable data.group data.cache task noise.* model.channels "
+            "model.bias model.eca model.dropout model.residual model.bam.norm kan.* loss.ssim loss.kan loss.kan_curriculum"},
+};
+
+const swg__config_owner *swg__config_owner_of(const char *key) {
+    for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
+        for (const char *p = owners[i].keys; *p; p += strcspn(p, " "), p += *p == ' ') {
+            size_t length = strcspn(p, " ");
+            bool all = p[length - 1] == '*';
+            if (strncmp(key, p, length - all) == 0 && (all || !key[length]))
+                return &owners[i];
+        }
+    return NULL;
+}
+
+bool swg__config_belongs(const char *key, const char *family) {
+    const swg__config_owner *owner = swg__config_owner_of(key);
+    return !owner || strcmp(owner->family, family) == 0;
+}
+
 const char *const swg__config_groups[] = {"experiment", "model", "data", "trainer", "performance", "optimizer", "logger",
-                                          "callbacks", "paths", NULL};
+                                          "callbacks", "recipe", "paths", NULL};
 
 bool swg__config_is_group(const char *name) {
     for (const char *const *group = swg__config_groups; *group; group++)
@@ -153,7 +219,8 @@ bool swg__config_is_group(const char *name) {
 }
 
 const char *swg__config_group_package(const char *group) {
-    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 || strcmp(group, "performance") == 0 ? "" : group;
+    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 || strcmp(group, "performance") == 0 ||
+                   strcmp(group, "recipe") == 0 ? "" : group;
 }
 
 const swg__config_key *swg__config_row(const char *key) {

@@ -22,7 +22,7 @@ static const struct { const char *key; kind kind; size_t offset; bool since; } f
     {"run.reconstruction_sum", REAL, offsetof(swg__run_state, term_sum[0]), false},
     {"run.distance_sum", REAL, offsetof(swg__run_state, term_sum[1]), false},
     {"run.loss_blocks", INTEGER, offsetof(swg__run_state, loss_samples), false},
-    R2(term_sum[2]), R2(term_sum[3]), R2(term_sum[4]), R2(term_sum[5]), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
+    R2(term_sum[2]), R2(term_sum[3]), R2(term_sum[4]), R2(term_sum[5]), R2(term_sum[6]), R2(term_sum[7]), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
     I(bad), I(best_epoch), I(log_bytes), R(seconds), I(batch_size),
     I2(accumulate), R2(plateau.lr), R2(plateau.best), I2(plateau.bad), I2(plateau.cooldown),
 #undef I

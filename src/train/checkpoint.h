@@ -14,7 +14,7 @@ typedef struct swg__run_state {
     int64_t step;           /* optimiser steps done: t - 1 of the next */
     int64_t skipped, skipped_in_row;
     double b1_power, b2_power;
-    double loss_sum, term_sum[6];                       /* of the running epoch, weighted by samples */
+    double loss_sum, term_sum[8];                       /* of the running epoch, weighted by samples */
     int64_t loss_samples;
     double best, best_loss, last_loss;                  /* early stopping's best; loss of the best epoch; mean of the last whole epoch */
     double last_norm, last_lr;                          /* of the last step */

@@ -14,7 +14,7 @@ struct swg__recipe;
 struct swg__run;
 struct swg__run_log;
 
-enum { SWG__STEP_INPUTS = 4, SWG__STEP_TERMS = 6, SWG__STEP_OUTPUTS = 3 };
+enum { SWG__STEP_INPUTS = 4, SWG__STEP_TERMS = 8, SWG__STEP_OUTPUTS = 3 };
 
 /* Graph of one training step or of a validation pass over a batch. */
 typedef struct swg__step_graph {
@@ -25,6 +25,9 @@ typedef struct swg__step_graph {
     swg_value control;                      /* numbers that the family sets before each step, or SWG_NONE */
     swg_value loss, term[SWG__STEP_TERMS];  /* {1} each; terms are logged beside the loss */
     const char *term_name[SWG__STEP_TERMS];
+    bool term_shown[SWG__STEP_TERMS];       /* also in the line of progress */
+    int kept;                               /* training only: values that step_end reads, kept to the end of the step */
+    swg_value keep[SWG__STEP_TERMS];
     swg_value out[SWG__STEP_OUTPUTS];       /* the reconstruction or prediction, then what there is; a validation pass delivers `outputs` of them */
 } swg__step_graph;
 
@@ -74,11 +77,11 @@ typedef struct swg__family {
     swg_status (*judge_open)(struct swg__run *run, void **judge);
     swg_status (*judge_add)(struct swg__run *run, void *judge, swg_plan *plan, const swg__step_graph *s, const int64_t *indices, int64_t count);
     void (*judge_end)(struct swg__run *run, void *judge, swg_status status);
-    /* After the last batch of an epoch, before validation: may change weights. NULL: nothing. */
-    swg_status (*epoch_end)(struct swg__run *run);
+    /* After an optimiser step, whose last micro-batch ran in this plan: may change weights. NULL: nothing. */
+    swg_status (*step_end)(struct swg__run *run, swg_plan *plan, const swg__step_graph *s);
 } swg__family;
 
-extern const swg__family swg__family_swae;
+extern const swg__family swg__family_swae, swg__family_kan;
 
 /* NULL: no such family. */
 const swg__family *swg__family_find(const char *name);

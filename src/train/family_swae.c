@@ -53,6 +53,8 @@ static swg_status read_settings(swg_context *ctx, swg_config *c, swg__recipe *r)
                                    .directions = swg_config_int(c, "loss.directions"), .scale = swg_config_float(c, "loss.scale"),
                                    .log_off = !swg_config_bool(c, "loss.log")};
     r->swae.mirror = swg_config_is(c, "data.augment", "flip");
+    if (!r->swae.mirror && !swg_config_is(c, "data.augment", "none"))
+        return swg__fail(ctx, SWG_EUSAGE, "data.augment=%s: family swae has none and flip", swg_config_string(c, "data.augment"));
     return SWG_OK;
 }
 

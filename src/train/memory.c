@@ -41,6 +41,8 @@ int swg__stage_outputs(const swg__step_graph *s, bool training, swg_value out[SW
         out[count++] = s->term[i];
     if (training)
         out[count++] = s->norm;
+    for (int i = 0; i < s->kept && training; i++)
+        out[count++] = s->keep[i];
     for (int i = 0; i < s->outputs && !training; i++)
         out[count++] = s->out[i];
     return count;

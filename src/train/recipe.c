@@ -67,6 +67,17 @@ static swg_status read_inference(swg_context *ctx, swg_config *c, swg__recipe *r
     return swg_config_has(c, "inference.keep_f32") ? swg__recipe_join(ctx, c, "inference.keep_f32", r->keep_f32, sizeof r->keep_f32) : SWG_OK;
 }
 
+/* Only what a build can do is taken; the words of data-parallel runs are known, and refused as such. */
+static swg_status read_devices(swg_context *ctx, swg_config *c) {
+    const char *devices = swg_config_string(c, "trainer.devices");
+    if (!devices || strcmp(devices, "auto") == 0 || strcmp(devices, "cpu") == 0 || strcmp(devices, "0") == 0 || strcmp(devices, "1") == 0)
+        return SWG_OK;
+    if (*devices && !devices[strspn(devices, "0123456789,")])
+        return swg__fail(ctx, SWG_EUNSUPPORTED, "trainer.devices=%s: data-parallel runs are not in this build; threads share one run "
+                         "(trainer.threads)", devices);
+    return swg__fail(ctx, SWG_EUSAGE, "trainer.devices=%s: expected auto, cpu, or numbers with commas between", devices);
+}
+
 swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     const char *family = swg_config_string(c, "model.family");
     *r = (swg__recipe){.family = swg__family_find(family ? family : "")};
@@ -79,6 +90,10 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     /* Samples in memory are gathered faster than a thread is woken: auto starts none. */
     r->workers = swg_config_is(c, "data.workers", "auto") ? 0 : (int)swg_config_int(c, "data.workers");
     r->prefetch = (int)swg_config_int(c, "data.prefetch");
+    if (r->family == &swg__family_kan && swg_config_is(c, "data.workers", "auto"))
+        r->workers = 1; /* noise and augmentation take a while */
+    r->drop_last = swg_config_bool(c, "data.drop_last");
+    r->save_top = (int)swg_config_int(c, "checkpoint.save_top_k");
     r->max_epochs = swg_config_int(c, "trainer.max_epochs");
     r->max_steps = swg_config_has(c, "trainer.max_steps") ? swg_config_int(c, "trainer.max_steps") : 0;
     r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->optimiser.adam.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
@@ -108,6 +123,7 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
     r->provider = swg_config_string(c, "performance.provider");
+    SWG__TRY(read_devices(ctx, c));
     if (r->batch && r->batch < r->family->least_batch(r))
         return swg__fail(ctx, SWG_EUSAGE, "data.batch_size=%lld: batch norm has no variance to train with; %lld is the least", (long long)r->batch,
                          (long long)r->family->least_batch(r));

@@ -4,6 +4,8 @@
 #define SWAGE_TRAIN_RECIPE_H
 
 #include "swage/train.h"
+#include "data/images.h"
+#include "swage/kan.h"
 #include "train/family.h"
 #include "train/optimiser.h"
 #include "train/schedule.h"
@@ -18,9 +20,22 @@ typedef struct swg__recipe_swae {
     bool mirror;                    /* data.augment=flip */
 } swg__recipe_swae;
 
+/* Settings of family kan. */
+typedef struct swg__recipe_kan {
+    swg_kan_dae network;
+    swg__noise noise;
+    unsigned augment;
+    int64_t tile;                   /* side of what the network sees */
+    double ssim;                    /* weight of 1 - SSIM in the loss; 0: none */
+    double regular;                 /* of the regularisation; curriculum: reached in the last epoch */
+    bool curriculum;
+    int64_t update_every;           /* steps between updates of the grids; 0: never */
+} swg__recipe_kan;
+
 typedef struct swg__recipe {
-    const swg__family *family;
+    const swg__family *family;      /* whose settings below hold */
     swg__recipe_swae swae;
+    swg__recipe_kan kan;
     swg__optimiser optimiser;
     swg__schedule schedule;
     bool schedule_by_step;
@@ -29,6 +44,8 @@ typedef struct swg__recipe {
     int64_t log_every, eval_every, keep_every;
     int64_t accumulate;             /* micro-batches per step */
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
+    bool drop_last;
+    int save_top;                   /* best checkpoints kept */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
     bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
@@ -57,6 +74,10 @@ void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samp
 swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source **out);
 /* The same with another path. */
 swg_status swg__recipe_source_at(swg_context *ctx, swg_config *config, const char *path, swg_source **out);
+
+/* The images data.path and so on name; how a batch of them is drawn. Family kan. */
+void swg__kan_images(swg_config *config, const swg__recipe *recipe, swg__images_opts *out);
+void swg__kan_draw(const swg__recipe *recipe, const swg__draw *draw, swg__images_draw *out);
 
 /* A list of texts with commas between. SWG_EUSAGE: too long. */
 swg_status swg__recipe_join(swg_context *ctx, swg_config *config, const char *key, char *out, size_t capacity);

@@ -72,7 +72,7 @@ swg_status swg__run_plan(swg__run *r, swg_graph *g, const swg_plan_opts *opts, s
 swg_status swg__stage_make(swg__run *r, swg__stage *s, int64_t batch, bool training);
 void swg__stage_free(swg__stage *s);
 /* What its plan must deliver: losses; the norm of a training step, the outputs of a pass without. Returns how many. */
-enum { SWG__STAGE_OUTPUTS = 2 + SWG__STEP_TERMS + SWG__STEP_OUTPUTS };
+enum { SWG__STAGE_OUTPUTS = 2 + 2 * SWG__STEP_TERMS + SWG__STEP_OUTPUTS };
 int swg__stage_outputs(const swg__step_graph *s, bool training, swg_value out[SWG__STAGE_OUTPUTS]);
 /* Room for batches on their way, after the loader is open and the stages are made. */
 swg_status swg__run_stage_inputs(swg__run *r, const swg__stage *s);

@@ -172,7 +172,7 @@ static swg_status restore(swg__run *r, const char *path) {
 
 int64_t swg__run_used(const swg__run *r) {
     int64_t n = r->data.split->count[SWG_TRAIN], rest = n % r->recipe.batch;
-    return rest && rest < r->recipe.family->least_batch(&r->recipe) ? n - rest : n;
+    return rest && n > rest && (r->recipe.drop_last || rest < r->recipe.family->least_batch(&r->recipe)) ? n - rest : n;
 }
 
 int64_t swg__run_batches(const swg__run *r, int64_t samples) { return (samples + r->recipe.batch - 1) / r->recipe.batch; }
@@ -208,7 +208,7 @@ static swg_status make_plans(swg__run *r) {
     swg_context_peak_rss_reset(r->ctx); /* a budget is of the whole run: the data are in */
     SWG__TRY(swg__run_settle_batch(r, all));
     int64_t batch = r->recipe.batch, n = swg__run_used(r);
-    if (n < all)
+    if (n < all && !r->recipe.drop_last)
         swg__run_note(r, "the last batch of an epoch would be one %s, too few for batch norm: it is dropped (another one each epoch)", r->recipe.family->sample);
     if (r->recipe.bf16)
         swg__run_note(r, "precision bf16-mixed: activations and products in bf16; weights, sums, statistics and losses in f32");

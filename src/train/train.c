@@ -148,8 +148,10 @@ static swg_status step(swg__run *r, int64_t *done) {
     for (int i = 0; i < SWG__STEP_TERMS; i++)
         r->state.term_sum[i] += sum.term[i];
     r->state.loss_samples += blocks;
-    return r->average ? swg_weights_blend(r->average, r->weights,
-                                          1 - swg__optimiser_average_momentum(optimiser, r->state.epoch, r->recipe.max_epochs)) : SWG_OK;
+    if (r->average)
+        SWG__TRY(swg_weights_blend(r->average, r->weights, 1 - swg__optimiser_average_momentum(optimiser, r->state.epoch, r->recipe.max_epochs)));
+    const swg__stage *last = batch_size(r, n, first + group - 1) == r->recipe.batch ? &r->train : &r->train_rest;
+    return r->recipe.family->step_end ? r->recipe.family->step_end(r, last->plan, &last->graph) : SWG_OK;
 }
 
 /* Losses of the validation part; with `judge`, also the family's figures. */
@@ -222,8 +224,6 @@ static swg_status interrupted(swg__run *r) {
 /* After the last batch: means, validation, best, checkpoints. *stop: no further epoch. */
 static swg_status finish_epoch(swg__run *r, bool *stop) {
     losses train = epoch_losses(r), val;
-    if (r->recipe.family->epoch_end)
-        SWG__TRY(r->recipe.family->epoch_end(r));
     SWG__TRY(log_losses(r, "train", train, true));
     SWG__TRY(validate_and_log(r, &val));
     if (r->recipe.check_finite && isnan(val.loss))
