@@ -102,8 +102,8 @@ typedef struct swg_image_quality {
 
 /* Compares `image` with `clean`, both (channels, height, width). clip: `image` is clipped to [0,1] first, as the metrics want it.
  * SSIM of Wang et al. 2004: Gaussian window of 11 taps, sigma 1.5, K .01 and .03, L 1, valid positions, per channel, mean over channels.
- * Pearson r over all values of the image. SWG_ENONFINITE: NaN or infinity in one of them, nothing added. Needs 80 x 11 x width bytes or so for
- * a time. */
+ * Pearson r over all values of the image. SWG_ENONFINITE: NaN or infinity in one of them, nothing added. Takes memory for ten rows, and for a copy
+ * where it clips, for a time. */
 swg_status swg_image_quality_add(swg_context *ctx, swg_image_quality *sums, const float *clean, const float *image, int channels, int64_t height,
                                  int64_t width, bool clip);
 void swg_image_quality_join(swg_image_quality *sums, const swg_image_quality *other);

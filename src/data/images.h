@@ -6,7 +6,7 @@
 #ifndef SWAGE_DATA_IMAGES_H
 #define SWAGE_DATA_IMAGES_H
 
-#include "data/index.h"
+#include "data/image_list.h"
 #include "data/noise.h"
 #include "swage/data.h"
 #include "swage/image.h"
@@ -56,14 +56,14 @@ typedef struct swg__images_sample {
 typedef struct swg__images_file {
     const char *name, *path;   /* as in the index; as opened */
     const char *label, *group; /* NULL: none */
-    int64_t row;               /* in the index, from 0: cells of swg__images_index()->table */
+    int64_t row;               /* in the index, from 0: cells of swg__images_list()->table */
     int64_t height, width;
     int64_t samples;           /* tiles, or 1 */
 } swg__images_file;
 
 /* Reads the index, opens every image (in parallel), splits. The failure names row and path. Digest and parts do not depend on the number of threads.
  * SWG_EINVAL: a word or number out of range, an image that is not of the size (with the keys that would take it), a part that would be
- * empty. Otherwise as swg__index_read and swg_image_open. */
+ * empty. Otherwise as swg__image_list_read and swg_image_open. */
 swg_status swg__images_open(swg_context *ctx, const swg__images_opts *opts, swg__images **out);
 void swg__images_close(swg__images *images); /* NULL is allowed */
 
@@ -75,7 +75,7 @@ int swg__images_channels(const swg__images *images);
 int64_t swg__images_bytes(const swg__images *images);      /* of pixels held in memory */
 const swg__images_sample *swg__images_sample_at(const swg__images *images, int64_t sample); /* NULL outside */
 const swg__images_file *swg__images_file_at(const swg__images *images, int64_t image);      /* NULL outside */
-const swg__index *swg__images_index(const swg__images *images);
+const swg__image_list *swg__images_list(const swg__images *images);
 /* Lists of samples; description is the line of the report: "split: random by image (...)" or "split: by-group slide (train 8 groups, ...)". */
 const swg_split *swg__images_split(const swg__images *images);
 /* One line: "12 images of 128x128, u8, 3 channels; 12 samples". */

@@ -1,7 +1,7 @@
-/* index.h - lists of files with what is known of them: CSV tables (RFC 4180), folders, plain lists.
+/* image_list.h - lists of files with what is known of them: CSV tables (RFC 4180), folders, plain lists.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SWAGE_DATA_INDEX_H
-#define SWAGE_DATA_INDEX_H
+#ifndef SWAGE_DATA_IMAGE_LIST_H
+#define SWAGE_DATA_IMAGE_LIST_H
 
 #include "base.h"
 
@@ -22,21 +22,21 @@ void swg__table_free(swg__table *table);
 int64_t swg__table_column(const swg__table *table, const char *name); /* -1: none */
 
 /* Files and what is known of each. */
-typedef struct swg__index {
+typedef struct swg__image_list {
     swg__table table;           /* of a CSV; header {"Image"} and, for folders, "folder" otherwise */
     int64_t count;
     const char **path;          /* (count) as it can be opened */
     const char **name;          /* (count) as written in the index, or relative to the folder */
     int64_t image_column, label_column; /* in the table; label -1: none */
     bool folder;                /* read from a folder: column "folder" holds each file's folder relative to it, "." for itself */
-} swg__index;
+} swg__image_list;
 
 /* path: a .csv file with a header column `column` (NULL: "Image"; letter case counts), paths relative to its folder or absolute; a folder,
  * searched recursively for *.png *.tif *.tiff (any letter case), sorted by the bytes of the relative path; a .txt file with a path per line (empty lines and lines
  * that begin with # skipped); or one image. Files are not opened.
  * SWG_ENOTFOUND: no such file, missing column (the message lists those present), folder without images. SWG_EFORMAT: as swg__table_parse, an
  * empty cell in the column of images (row named), an empty list. */
-swg_status swg__index_read(swg_context *ctx, const char *path, const char *column, swg__index *out);
-void swg__index_free(swg__index *index);
+swg_status swg__image_list_read(swg_context *ctx, const char *path, const char *column, swg__image_list *out);
+void swg__image_list_free(swg__image_list *index);
 
 #endif
