@@ -138,8 +138,9 @@ static swg_value noise_fit(swg_graph *g, const kan *k, const int64_t shape[3]) {
     double *map = NULL, scale = o->scaler == SWG_KAN_NO_SCALER ? o->scale_spline : 1;
     if (g->status != SWG_OK)
         return SWG_NONE;
-    if (swg__kan_noise_map(g->ctx, o->intervals, (int)o->order, o->low, o->high, scale, &map) != SWG_OK)
-        return swg__graph_fail(g, SWG_ENOMEM, "%s", swg_context_message(g->ctx));
+    swg_status status = swg__kan_noise_map(g->ctx, o->intervals, (int)o->order, o->low, o->high, scale, &map);
+    if (status != SWG_OK)
+        return swg__graph_fail(g, status, "%s", swg_context_message(g->ctx));
     swg_value c = swg_param(g, "spline_weight", 3, shape, (swg_init){.bound = .05 / (double)o->intervals, .map = map, .columns = o->intervals + 1});
     swg__free(g->ctx, map);
     return c;

@@ -46,90 +46,67 @@ bool swg__kan_bases(const double *knots, int64_t count, int order, double x, int
     return interval >= 0;
 }
 
-/* ---- pseudo-inverse ---- */
+/* ---- the start ---- */
 
-enum { SWEEPS = 60 };
-
-/* Turns columns p and q of a (rows, n) so that their product is 0. */
-static void turn(double *a, int64_t rows, int64_t n, int64_t p, int64_t q, double c, double s) {
-    for (int64_t i = 0; i < rows; i++) {
-        double x = a[i * n + p], y = a[i * n + q];
-        a[i * n + p] = c * x - s * y;
-        a[i * n + q] = s * x + c * y;
-    }
-}
-
-/* Moore-Penrose inverse (n, rows) of a (rows, n), rows >= n, by one-sided Jacobi (Hestenes 1958); singular values up to `cut` times the
- * largest are 0. a is overwritten; work: n * n numbers. */
-static void pseudo_inverse(double *a, int64_t rows, int64_t n, double cut, double *work, double *out) {
-    double all = 0;
-    for (int64_t i = 0; i < rows * n; i++)
-        all += a[i] * a[i];
-    for (int64_t i = 0; i < n * n; i++)
-        work[i] = i / n == i % n;
-    bool again = true;
-    for (int sweep = 0; again && sweep < SWEEPS; sweep++) {
-        again = false;
-        for (int64_t p = 0; p < n; p++)
-            for (int64_t q = p + 1; q < n; q++) {
-                double alpha = 0, beta = 0, gamma = 0;
-                for (int64_t i = 0; i < rows; i++) {
-                    alpha += a[i * n + p] * a[i * n + p];
-                    beta += a[i * n + q] * a[i * n + q];
-                    gamma += a[i * n + p] * a[i * n + q];
-                }
-                if (fmin(alpha, beta) <= 1e-32 * all || fabs(gamma) <= 1e-15 * sqrt(alpha * beta))
-                    continue; /* noise, or at right angles */
-                double zeta = (beta - alpha) / (2 * gamma), t = copysign(1, zeta) / (fabs(zeta) + hypot(1, zeta)), c = 1 / sqrt(1 + t * t);
-                turn(a, rows, n, p, q, c, c * t);
-                turn(work, n, n, p, q, c, c * t);
-                again = true;
-            }
-    }
-    double most = 0;
-    memset(out, 0, (size_t)(n * rows) * sizeof *out);
-    for (int pass = 0; pass < 2; pass++)
-        for (int64_t j = 0; j < n; j++) {
-            double square = 0;
-            for (int64_t i = 0; i < rows; i++)
-                square += a[i * n + j] * a[i * n + j];
-            if (pass == 0)
-                most = fmax(most, square);
-            else if (square > most * cut * cut)
-                for (int64_t i = 0; i < n; i++)
-                    for (int64_t r = 0; r < rows; r++)
-                        out[i * rows + r] += work[i * n + j] * a[r * n + j] / square;
+/* Cholesky factor of a (n, n), positive definite and 0 beyond `band` places from the diagonal, in its lower half. */
+static void factor(double *a, int64_t n, int64_t band) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i > band ? i - band : 0; j <= i; j++) {
+            double sum = a[i * n + j];
+            for (int64_t k = i > band ? i - band : 0; k < j; k++)
+                sum -= a[i * n + k] * a[j * n + k];
+            a[i * n + j] = i == j ? sqrt(sum) : sum / a[j * n + j];
         }
 }
 
-swg_status swg__kan_noise_map(swg_context *ctx, int64_t intervals, int order, double low, double high, double scale, double **out) {
-    int64_t bases = intervals + order, points = intervals + 1, knots = intervals + 2 * order + 1;
-    int64_t size = 0, room = 0;
-    *out = NULL;
-    if (swg__mul_overflow(bases, 2 * points, &size) || swg__mul_overflow(points, points, &room) || size > (int64_t)1 << SWG__MOST_ELEMENTS_LOG2)
-        return swg__fail(ctx, SWG_EINVAL, "kan: a grid of %lld intervals is too fine to start from noise", (long long)intervals);
-    double *work = swg__calloc(ctx, (size_t)(bases * points + room + knots), sizeof *work), *map = swg__calloc(ctx, (size_t)(bases * points), sizeof *map);
-    if (!work || !map) {
-        swg__free(ctx, work);
-        swg__free(ctx, map);
-        return swg__fail_memory(ctx, (size_t)size * sizeof *map, "the start of splines");
+/* x = (L L^T)^-1 x, n numbers. */
+static void substitute(const double *l, int64_t n, int64_t band, double *x) {
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = i > band ? i - band : 0; k < i; k++)
+            x[i] -= l[i * n + k] * x[k];
+        x[i] /= l[i * n + i];
     }
-    double *grid = work + bases * points + room, w[SWG__SPLINE_ORDER + 1]; /* work: A transposed, (bases, points) */
+    for (int64_t i = n; i-- > 0;) {
+        for (int64_t k = i + 1; k < n && k <= i + band; k++)
+            x[i] -= l[k * n + i] * x[k];
+        x[i] /= l[i * n + i];
+    }
+}
+
+swg_status swg__kan_noise_map(swg_context *ctx, int64_t intervals, int order, double low, double high, double scale, double **out) {
+    enum { FINEST = 4096 };
+    int64_t bases = intervals + order, n = intervals + 1, knots = intervals + 2 * order + 1;
+    *out = NULL;
+    if (intervals > FINEST)
+        return swg__fail(ctx, SWG_EINVAL, "kan: a grid of %lld intervals is too fine to start from noise, which goes up to %d", (long long)intervals,
+                         FINEST);
+    double *square = swg__calloc(ctx, (size_t)(n * n + knots), sizeof *square), *map = swg__calloc(ctx, (size_t)(bases * n), sizeof *map);
+    if (!square || !map) {
+        swg__free(ctx, square);
+        swg__free(ctx, map);
+        return swg__fail_memory(ctx, (size_t)(n * n) * sizeof *square, "the start of splines");
+    }
+    /* map: A transposed, row by row replaced by the solution; a point touches bases r - order .. r + order. */
+    double *grid = square + n * n, w[SWG__SPLINE_ORDER + 1];
     swg__kan_grid(intervals, order, low, high, grid);
-    for (int64_t r = 0; r < points; r++) {
+    for (int64_t r = 0; r < n; r++) {
         int64_t first;
         bool any = swg__kan_bases(grid, knots, order, grid[order + r], &first, w);
         for (int j = 0; any && j <= order; j++)
             if (first + j >= 0 && first + j < bases)
-                work[(first + j) * points + r] = w[j];
+                map[(first + j) * n + r] = w[j];
     }
-    double *inverse = map; /* (points, bases): of A transposed, so the transposed one of A */
-    pseudo_inverse(work, bases, points, 1e-13, work + bases * points, inverse);
-    memcpy(work, inverse, (size_t)(bases * points) * sizeof *work);
-    for (int64_t j = 0; j < bases; j++)
-        for (int64_t r = 0; r < points; r++)
-            map[j * points + r] = scale * work[r * bases + j];
-    swg__free(ctx, work);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i > order ? i - order : 0; j <= i; j++)
+            for (int64_t k = 0; k < bases; k++)
+                square[i * n + j] += map[k * n + i] * map[k * n + j];
+    factor(square, n, order);
+    for (int64_t j = 0; j < bases; j++) {
+        substitute(square, n, order, map + j * n);
+        for (int64_t r = 0; r < n; r++)
+            map[j * n + r] *= scale;
+    }
+    swg__free(ctx, square);
     *out = map;
     return SWG_OK;
 }
@@ -138,6 +115,58 @@ swg_status swg__kan_noise_map(swg_context *ctx, int64_t intervals, int order, do
 
 static const double uniform_share = .02, margin = .01, least_scaler = 1e-8;
 static const double least_weight = 1e-12; /* of a direction of coefficients beside the largest, in squares: what f32 cannot carry */
+
+enum { SWEEPS = 60 };
+
+/* Turns columns p and q of a (n, n). */
+static void turn(double *a, int64_t n, int64_t p, int64_t q, double c, double s) {
+    for (int64_t i = 0; i < n; i++) {
+        double x = a[i * n + p], y = a[i * n + q];
+        a[i * n + p] = c * x - s * y;
+        a[i * n + q] = s * x + c * y;
+    }
+}
+
+static double dot(const double *a, int64_t n, int64_t p, int64_t q) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += a[i * n + p] * a[i * n + q];
+    return sum;
+}
+
+/* Moore-Penrose inverse of a symmetric a (n, n) without negative eigenvalues, by one-sided Jacobi (Hestenes 1958); eigenvalues up to `cut`
+ * times the largest are 0. a is overwritten; v: room for n * n numbers. */
+static void pseudo_inverse(double *a, int64_t n, double cut, double *v, double *out) {
+    double most = 0;
+    for (int64_t i = 0; i < n * n; i++) {
+        v[i] = i / n == i % n;
+        out[i] = 0;
+        most = fmax(most, fabs(a[i])); /* no more than n times below the largest eigenvalue */
+    }
+    bool again = true;
+    for (int sweep = 0; again && sweep < SWEEPS; sweep++) {
+        again = false;
+        for (int64_t p = 0; p < n; p++)
+            for (int64_t q = p + 1; q < n; q++) {
+                double alpha = dot(a, n, p, p), beta = dot(a, n, q, q), gamma = dot(a, n, p, q);
+                if (sqrt(fmin(alpha, beta)) <= 1e-15 * most || fabs(gamma) <= 1e-15 * sqrt(alpha * beta))
+                    continue; /* noise, or at right angles */
+                double zeta = (beta - alpha) / (2 * gamma), t = copysign(1, zeta) / (fabs(zeta) + hypot(1, zeta)), c = 1 / sqrt(1 + t * t);
+                turn(a, n, p, q, c, c * t);
+                turn(v, n, p, q, c, c * t);
+                again = true;
+            }
+    }
+    most = 0; /* now the columns of a are eigenvectors, their lengths eigenvalues */
+    for (int64_t j = 0; j < n; j++)
+        most = fmax(most, sqrt(dot(a, n, j, j)));
+    for (int64_t j = 0; j < n; j++) {
+        double square = dot(a, n, j, j);
+        for (int64_t i = 0; sqrt(square) > most * cut && i < n; i++)
+            for (int64_t k = 0; k < n; k++)
+                out[i * n + k] += v[i * n + j] * a[k * n + j] / square;
+    }
+}
 
 typedef struct update {
     swg_weights *w;
@@ -201,7 +230,7 @@ static void solve(const update *u, const double *gram, double *work, double *mov
     double *square = work, *inverse = work + n * n, *room = work + 2 * n * n;
     for (int64_t i = 0; i < n * n; i++)
         square[i] = gram[i / n * 2 * n + i % n];
-    pseudo_inverse(square, n, n, least_weight, room, inverse);
+    pseudo_inverse(square, n, least_weight, room, inverse);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = 0;
