@@ -135,10 +135,11 @@ typedef struct swg_kan_update {
     double change, size;    /* root mean squares over rows and edges of moved features: new minus old spline outputs, old outputs */
 } swg_kan_update;
 /* Moves the knots of the adaptive layer `layer` ("encoder.kan": names as in the weights) to where x, its parts.inputs, lies, and fits the
- * coefficients again by least squares so that its outputs stay (kan.md, section 4; docs/kan.md). x: (rows, features), row-major. Same bits
- * for any number of threads. Moments of the optimiser stay as they are; a running average of the weights has to be updated with the
- * same x. report may be NULL. SWG_EINVAL: no such layer, not adaptive, or other features. On error nothing has changed. */
-swg_status swg_kan_update_grid(struct swg_weights *weights, const char *layer, const float *x, int64_t rows, int64_t features,
+ * coefficients again by least squares so that its outputs stay (kan.md, section 4; docs/kan.md). x: (rows, features), row-major, of the
+ * type of the weights, as a plan hands it out. Same bits for any number of threads. Moments of the optimiser stay as they are; a running
+ * average of the weights has to be updated with the same x; a frozen plan needs swg_plan_refresh. report may be NULL. SWG_EINVAL: no such
+ * layer, not adaptive, or other features. On error nothing has changed. */
+swg_status swg_kan_update_grid(struct swg_weights *weights, const char *layer, const void *x, int64_t rows, int64_t features,
                                swg_kan_update *report);
 
 /* Losses: x is the target, y the prediction, same shape; the result is a scalar of shape {1}. */

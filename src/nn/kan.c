@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
-#include "ir/ir.h"
+#include "nn/kan.h"
 #include "swage/nn.h"
 
 /* What a layer is made of: `in` numbers per patch are `channels` by `taps`. */
@@ -18,38 +18,175 @@ typedef struct kan {
 static bool open_kan(swg_graph *g, const char *what, const char *name, const swg_kan_opts *opts, int64_t out, kan *k) {
     static const swg_kan_opts none = {0};
     k->opts = opts ? *opts : none;
-    k->opts.intervals = k->opts.intervals ? k->opts.intervals : 5;
-    k->opts.order = k->opts.order ? k->opts.order : 3;
+    swg_kan_opts *o = &k->opts;
+    bool splines = o->basis == SWG_KAN_BSPLINE, ranged = o->low != 0 || o->high != 0;
+    o->intervals = o->intervals ? o->intervals : splines ? 5 : 7;
+    o->order = o->order ? o->order : 3;
+    o->high = ranged ? o->high : splines ? 1 : 2;
+    o->low = ranged ? o->low : -o->high;
+    o->scale_base = o->scale_base == 0 ? 1 : o->scale_base;
+    o->scale_spline = o->scale_spline == 0 ? 1 : o->scale_spline;
     k->out = out;
-    k->bases = k->opts.intervals + k->opts.order;
-    k->joint = !k->opts.conv_then_silu;
+    k->joint = splines && !o->conv_then_silu;
+    name = name ? name : "";
     if (out < 1)
-        swg__graph_fail(g, SWG_ESHAPE, "%s \"%s\": %lld results, expected 1 or more", what, name ? name : "", (long long)out);
-    else if (k->opts.scaler > SWG_KAN_NO_SCALER)
-        swg__graph_fail(g, SWG_EINVAL, "%s \"%s\": no such scaler", what, name ? name : "");
+        return swg__graph_fail(g, SWG_ESHAPE, "%s \"%s\": %lld results, expected 1 or more", what, name, (long long)out);
+    if (o->basis > SWG_KAN_CHEB || o->scaler > SWG_KAN_NO_SCALER || o->init > SWG_KAN_KAIMING)
+        return swg__graph_fail(g, SWG_EINVAL, "%s \"%s\": no such basis, scaler or start", what, name);
+    if (!splines && (o->adaptive || o->conv_then_silu))
+        return swg__graph_fail(g, SWG_EINVAL, "%s \"%s\": only B-splines have a grid that adapts and a base whose order can change", what, name);
+    if (o->intervals < 1 || o->intervals > INT32_MAX || o->order < 1 || o->order > (splines ? SWG__SPLINE_ORDER : INT16_MAX))
+        return swg__graph_fail(g, SWG_EINVAL, "%s \"%s\": %lld intervals of order %lld", what, name, (long long)o->intervals, (long long)o->order);
+    if (!(o->low < o->high) || !isfinite(o->high - o->low) || !isfinite(o->scale_base) || !isfinite(o->scale_spline))
+        return swg__graph_fail(g, SWG_EINVAL, "%s \"%s\": range [%g, %g], scales %g and %g; expected an ascending range and finite numbers", what,
+                               name, o->low, o->high, o->scale_base, o->scale_spline);
+    k->bases = splines ? o->intervals + o->order : o->basis == SWG_KAN_RBF ? o->intervals + 1 : o->order + 1;
     return g->status == SWG_OK;
 }
 
-/* Planes of x (..., c): (..., [SiLU,] bases, c). */
-static swg_value planes_of(swg_graph *g, const kan *k, swg_value x) {
-    swg_value planes = swg_spline_basis(g, x, &(swg_spline_opts){.intervals = k->opts.intervals, .order = k->opts.order, .low = k->opts.low,
-                                                                 .high = k->opts.high, .silu = k->joint, .planes = true});
+/* ---- bases: planes of x (..., c), (..., [SiLU,] bases, c) ---- */
+
+/* Knots of every channel, (c, intervals + 2 order + 1). */
+static swg_value knots_of(swg_graph *g, const kan *k) {
+    int64_t shape[2] = {k->channels, k->opts.intervals + 2 * k->opts.order + 1};
+    double *row = swg__calloc(g->ctx, (size_t)shape[1], sizeof *row);
+    if (!row)
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for %lld knots", (long long)shape[1]);
+    swg__kan_grid(k->opts.intervals, (int)k->opts.order, k->opts.low, k->opts.high, row);
+    swg_value knots = swg_state_rows(g, "knots", 2, shape, row);
+    swg__free(g->ctx, row);
+    return knots;
+}
+
+/* x with an axis of extent 1 before the last one. */
+static swg_value one_plane(swg_graph *g, swg_value x) {
+    int ndim = swg_ndim(g, x);
+    int64_t shape[SWG_MAX_DIMS] = {0};
+    if (g->status != SWG_OK || ndim >= SWG_MAX_DIMS)
+        return SWG_NONE;
+    memcpy(shape, swg_shape(g, x), (size_t)ndim * sizeof *shape);
+    shape[ndim] = shape[ndim - 1];
+    shape[ndim - 1] = 1;
+    return swg_reshape(g, x, ndim + 1, shape);
+}
+
+/* T_0 .. T_degree of tanh(x): T_(n+1) = 2 u T_n - T_(n-1). */
+static swg_value chebyshev_planes(swg_graph *g, const kan *k, swg_value x) {
+    swg_value u = one_plane(g, swg_tanh(g, x)), *t = swg__arena_alloc(&g->arena, (size_t)k->bases * sizeof *t);
+    if (!t)
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for %lld polynomials", (long long)k->bases);
+    t[0] = swg_affine(g, u, 0, 1); /* NaN stays NaN */
+    t[1] = u;
+    for (int64_t n = 2; n < k->bases; n++)
+        t[n] = swg_sub(g, swg_mul(g, swg_affine(g, u, 2, 0), t[n - 1]), t[n - 2]);
+    return g->status == SWG_OK ? swg_concat(g, t, (int)k->bases, swg_ndim(g, u) - 2) : SWG_NONE;
+}
+
+/* exp(-((x - mu) / d)^2), mu from low to high in steps of d. */
+static swg_value gaussian_planes(swg_graph *g, const kan *k, swg_value x) {
+    double step = (k->opts.high - k->opts.low) / (double)k->opts.intervals, *mu = swg__calloc(g->ctx, (size_t)k->bases, sizeof *mu);
+    if (!mu)
+        return swg__graph_fail(g, SWG_ENOMEM, "out of memory for %lld Gaussians", (long long)k->bases);
+    for (int64_t j = 0; j < k->bases; j++)
+        mu[j] = k->opts.low + (double)j * step;
+    swg_value away = swg_sub(g, one_plane(g, x), swg_constant_array(g, 2, (int64_t[]){k->bases, 1}, mu));
+    swg__free(g->ctx, mu);
+    return swg_exp(g, swg_affine(g, swg_square(g, swg_affine(g, away, 1 / step, 0)), -1, 0));
+}
+
+/* Share of x, below `low` or above `high`, which broadcast to it. */
+static swg_value share_outside(swg_graph *g, swg_value x, swg_value low, swg_value high) {
+    x = swg_detach(g, x);
+    return swg_reshape(g, swg_mean(g, swg_add(g, swg_greater(g, low, x), swg_greater(g, x, high)), 0), 1, (int64_t[]){1});
+}
+
+/* Planes of x (..., c). `inside`: the part of x, (rows, c), whose share outside of the range is asked for. */
+static swg_value planes_of(swg_graph *g, const kan *k, swg_value x, swg_value inside) {
+    const swg_kan_opts *o = &k->opts;
+    bool precise = swg_graph_precise(g, true);
+    swg_value planes, low = swg_constant(g, o->low), high = swg_constant(g, o->high);
+    if (o->basis == SWG_KAN_CHEB) {
+        planes = chebyshev_planes(g, k, x);
+    } else if (o->basis == SWG_KAN_RBF) {
+        planes = gaussian_planes(g, k, x);
+    } else {
+        swg_spline_opts spline = {.intervals = o->intervals, .order = o->order, .low = o->low, .high = o->high, .silu = k->joint, .planes = true};
+        if (o->adaptive) {
+            spline.knots = knots_of(g, k);
+            swg_value turned = swg_permute(g, spline.knots, (int[]){1, 0});
+            const int64_t row[2] = {1, k->channels};
+            low = swg_slice(g, turned, (int64_t[]){o->order, 0}, row);
+            high = swg_slice(g, turned, (int64_t[]){o->order + o->intervals, 0}, row);
+        }
+        planes = swg_spline_basis(g, x, &spline);
+    }
+    if (o->parts)
+        o->parts->outside = o->basis == SWG_KAN_CHEB ? swg_constant(g, 0) : share_outside(g, inside, low, high);
+    swg_graph_precise(g, precise);
     swg_remat_drop(g, planes);
     return planes;
 }
 
-/* Weights of the planes: (out, [1 +] bases, channels * taps), and of the base by itself. */
-static swg_value weights_of(swg_graph *g, const kan *k, swg_value *base) {
+/* ---- weights ---- */
+
+/* Uniform numbers that noise-fit gives weights of `in` terms; PyTorch's kaiming_uniform_ with a = sqrt(5) scale. */
+static double bound_of(double scale, int64_t in) { return sqrt(6 / ((1 + 5 * scale * scale) * (double)in)); }
+
+/* Coefficients that begin as the smallest ones whose curve goes through noise at the knots. */
+static swg_value noise_fit(swg_graph *g, const kan *k, const int64_t shape[3]) {
+    const swg_kan_opts *o = &k->opts;
+    double *map = NULL, scale = o->scaler == SWG_KAN_NO_SCALER ? o->scale_spline : 1;
+    if (g->status != SWG_OK)
+        return SWG_NONE;
+    swg_status status = swg__kan_noise_map(g->ctx, o->intervals, (int)o->order, o->low, o->high, scale, &map);
+    if (status != SWG_OK)
+        return swg__graph_fail(g, status, "%s", swg_context_message(g->ctx));
+    swg_value c = swg_param(g, "spline_weight", 3, shape, (swg_init){.bound = .05 / (double)o->intervals, .map = map, .columns = o->intervals + 1});
+    swg__free(g->ctx, map);
+    return c;
+}
+
+/* The parameter itself. */
+static swg_value coefficients_of(swg_graph *g, const kan *k) {
+    int64_t in = k->channels * k->taps, shape[3] = {k->out, in, k->bases};
+    if (k->opts.basis == SWG_KAN_CHEB) {
+        shape[0] = in;
+        shape[1] = k->out;
+        return swg_param(g, "spline_weight", 3, shape, (swg_init){.deviation = 1 / (double)(in * k->bases)});
+    }
+    if (k->opts.basis == SWG_KAN_RBF)
+        return swg_param(g, "spline_weight", 3, shape, (swg_init){.deviation = .1});
+    if (k->opts.init == SWG_KAN_NOISE_FIT)
+        return noise_fit(g, k, shape);
+    return swg_param(g, "spline_weight", 3, shape, (swg_init){.bound = 1 / sqrt((double)(in * k->bases))});
+}
+
+/* (out, bases, in); through four axes in an order that is none of images. */
+static swg_value turned_weights(swg_graph *g, const kan *k, swg_value c) {
     int64_t in = k->channels * k->taps, n = k->out;
-    double bound = 1 / sqrt((double)in);
-    *base = swg_param(g, "base_weight", 2, (int64_t[]){n, in}, (swg_init){.bound = bound});
-    swg_value c = swg_param(g, "spline_weight", 3, (int64_t[]){n, in, k->bases}, (swg_init){.bound = bound / sqrt((double)k->bases)});
-    c = swg_permute(g, swg_reshape(g, c, 4, (int64_t[]){1, n, in, k->bases}), (int[]){0, 1, 3, 2}); /* no layout of images */
-    c = swg_reshape(g, c, 3, (int64_t[]){n, k->bases, in});
-    if (k->opts.scaler == SWG_KAN_EDGE)
-        c = swg_mul(g, c, swg_reshape(g, swg_param(g, "spline_scaler", 2, (int64_t[]){n, in}, (swg_init){.value = 1}), 3, (int64_t[]){n, 1, in}));
-    else if (k->opts.scaler == SWG_KAN_CHANNEL)
-        c = swg_mul(g, c, swg_reshape(g, swg_param(g, "spline_scaler", 1, &n, (swg_init){.value = 1}), 3, (int64_t[]){n, 1, 1}));
+    if (k->opts.basis == SWG_KAN_CHEB)
+        c = swg_permute(g, swg_reshape(g, c, 4, (int64_t[]){in, 1, n, k->bases}), (int[]){2, 1, 3, 0});
+    else
+        c = swg_permute(g, swg_reshape(g, c, 4, (int64_t[]){1, n, in, k->bases}), (int[]){0, 1, 3, 2});
+    return swg_reshape(g, c, 3, (int64_t[]){n, k->bases, in});
+}
+
+/* Weights of the planes: (out, [1 +] bases, channels * taps), and those of the base of a spline by itself. */
+static swg_value weights_of(swg_graph *g, const kan *k, swg_value *base) {
+    const swg_kan_opts *o = &k->opts;
+    int64_t in = k->channels * k->taps, n = k->out;
+    bool fit = o->init == SWG_KAN_NOISE_FIT;
+    *base = SWG_NONE;
+    if (o->basis == SWG_KAN_BSPLINE)
+        *base = swg_param(g, "base_weight", 2, (int64_t[]){n, in}, (swg_init){.bound = bound_of(fit ? o->scale_base : 1, in)});
+    swg_value own = coefficients_of(g, k), c = turned_weights(g, k, own);
+    if (o->parts)
+        o->parts->coefficients = own;
+    const swg_init start = fit ? (swg_init){.bound = bound_of(o->scale_spline, in)} : (swg_init){.value = 1};
+    if (o->basis == SWG_KAN_BSPLINE && o->scaler == SWG_KAN_EDGE)
+        c = swg_mul(g, c, swg_reshape(g, swg_param(g, "spline_scaler", 2, (int64_t[]){n, in}, start), 3, (int64_t[]){n, 1, in}));
+    else if (o->basis == SWG_KAN_BSPLINE && o->scaler == SWG_KAN_CHANNEL)
+        c = swg_mul(g, c, swg_reshape(g, swg_param(g, "spline_scaler", 1, &n, start), 3, (int64_t[]){n, 1, 1}));
     return k->joint ? swg_concat(g, (swg_value[]){swg_reshape(g, *base, 3, (int64_t[]){n, 1, in}), c}, 2, 1) : c;
 }
 
@@ -69,11 +206,19 @@ swg_value swg_kan_linear(swg_graph *g, swg_value x, int64_t n, const swg_kan_opt
     swg__block_begin(g, true);
     swg_value base, w = swg_reshape(g, weights_of(g, &k, &base), 2, (int64_t[]){n, wide});
     swg_value flat = swg_reshape(g, x, 2, (int64_t[]){rows, k.channels});
-    swg_value y = swg_matmul(g, swg_reshape(g, planes_of(g, &k, flat), 2, (int64_t[]){rows, wide}), w, &(swg_matmul_opts){.trans_b = true});
-    if (!k.joint)
+    swg_value place = k.opts.basis == SWG_KAN_RBF ? swg_layer_norm(g, flat, 1, "norm", NULL) : flat;
+    swg_value y = swg_matmul(g, swg_reshape(g, planes_of(g, &k, place, place), 2, (int64_t[]){rows, wide}), w, &(swg_matmul_opts){.trans_b = true});
+    if (k.opts.basis == SWG_KAN_RBF)
+        y = swg_add(g, y, swg_linear(g, swg_silu(g, flat), n, "base"));
+    else if (base && !k.joint)
         y = swg_add(g, y, swg_silu(g, swg_matmul(g, flat, base, &(swg_matmul_opts){.trans_b = true})));
+<<<<<<< HEAD
     swg_block_end(g);
     y = swg_reshape(g, y, ndim, shape);
+=======
+    if (k.opts.parts)
+        k.opts.parts->inputs = flat;
+>>>>>>> layers
     swg_scope_pop(g);
     return y;
 }
@@ -118,6 +263,9 @@ swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kern
     if (conv->groups > 1)
         return swg__graph_fail(g, SWG_EUNSUPPORTED, "kan_conv \"%s\": %lld groups; splines connect all channels", name ? name : "",
                                (long long)conv->groups);
+    if (k.opts.basis == SWG_KAN_RBF)
+        return swg__graph_fail(g, SWG_EUNSUPPORTED, "kan_conv \"%s\": Gaussians stand behind a norm over all inputs, so a patch cannot be made of "
+                               "bases of its elements", name ? name : "");
     k.channels = swg_shape(g, x)[conv->channels_last ? ndim - 1 : 1];
     k.spatial = ndim - 2;
     for (int axis = 0; axis < k.spatial; axis++) {
@@ -132,18 +280,23 @@ swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kern
     swg_conv_opts inner = *conv; /* what is padded is padded before the bases are made */
     memset(inner.padding, 0, sizeof inner.padding);
     inner.channels_last = true;
-    swg_value base, w = weights_of(g, &k, &base), own = padded(g, conv->channels_last ? x : turned(g, x, true), conv);
-    swg_value planes = planes_of(g, &k, own);
+    swg_value last = conv->channels_last ? x : turned(g, x, true), own = padded(g, last, conv);
+    swg_value base, w = weights_of(g, &k, &base), planes = planes_of(g, &k, own, last);
     if (g->status != SWG_OK)
         return SWG_NONE;
     int64_t shape[SWG_MAX_DIMS], wide = (k.bases + k.joint) * k.channels;
     memcpy(shape, swg_shape(g, own), (size_t)ndim * sizeof *shape);
     shape[ndim - 1] = wide;
     swg_value y = convolve(g, &k, swg_reshape(g, planes, ndim, shape), wide, w, &inner);
-    if (!k.joint)
+    if (base && !k.joint)
         y = swg_add(g, y, swg_silu(g, convolve(g, &k, own, k.channels, base, &inner)));
+<<<<<<< HEAD
     swg_block_end(g);
     y = conv->channels_last ? y : turned(g, y, false);
+=======
+    if (k.opts.parts)
+        k.opts.parts->inputs = swg_reshape(g, own, 2, (int64_t[]){-1, k.channels});
+>>>>>>> layers
     swg_scope_pop(g);
     return y;
 }

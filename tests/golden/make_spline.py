@@ -19,9 +19,10 @@ def draw(name, shape):
 
 def bases(x, t, order):
     x = x.unsqueeze(-1)
-    b = ((x >= t[:-1]) & (x < t[1:])).to(x.dtype)
+    b = ((x >= t[..., :-1]) & (x < t[..., 1:])).to(x.dtype)
     for k in range(1, order + 1):
-        b = (x - t[:-k - 1]) / (t[k:-1] - t[:-k - 1]) * b[..., :-1] + (t[k + 1:] - x) / (t[k + 1:] - t[1:-k]) * b[..., 1:]
+        b = ((x - t[..., :-k - 1]) / (t[..., k:-1] - t[..., :-k - 1]) * b[..., :-1] +
+             (t[..., k + 1:] - x) / (t[..., k + 1:] - t[..., 1:-k]) * b[..., 1:])
     return b
 
 
