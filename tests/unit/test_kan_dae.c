@@ -1,9 +1,10 @@
 /* test_kan_dae.c - proves: kan/dae and kan/dae-opt have the shapes, parameters and multiply-adds of kan.md, sections 3.4 and 3.5, row by row;
  * each switch does what it says; halves fit together; recomputed KAN layers leave the same bits; what does not fit is refused.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include "testing.h"
 #include "swage/kan.h"
-#include "swage/plan.h"
+#include "plan/plan.h"
 
 static swg_kan_dae preset(swg_context *ctx, const char *name) {
     swg_kan_dae model;
@@ -118,10 +119,164 @@ static void switches(void **state) {
     assert_int_equal(count, 5374809);
 }
 
+/* ---- what it computes ---- */
+
+static swg_graph *graph(swg_context *ctx, bool inference) {
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = inference}, &g));
+    return g;
+}
+
+static void assert_shape(const swg_graph *g, swg_value v, int64_t n, int64_t c, int64_t h, int64_t w) {
+    const int64_t want[4] = {n, c, h, w};
+    assert_int_equal(swg_ndim(g, v), 4);
+    assert_memory_equal(swg_shape(g, v), want, sizeof want);
+}
+
+static void results(void **state) {
+    swg_context *ctx = *state;
+    for (int i = 0; i < 4; i++) {
+        swg_kan_dae model = preset(ctx, i & 1 ? "kan/dae-opt" : "kan/dae");
+        swg_graph *g = graph(ctx, i & 2);
+        swg_value encoded, decoded, z;
+        swg_kan_dae_apply(g, swg_input(g, "x", 4, (int64_t[]){2, 3, 128, 64}), &model, &encoded, &decoded, &z);
+        assert_ok(ctx, swg_graph_status(g));
+        assert_shape(g, encoded, 2, 384, 64, 32);
+        assert_shape(g, decoded, 2, 3, 128, 64);
+        assert_shape(g, z, 2, 16, 16, 8);
+        swg_graph_destroy(g);
+    }
+}
+
+static const int64_t narrow[4] = {20, 6, 4, 16};
+
+/* Result of a graph on some image, its weights started with one seed; freed by the caller. */
+static float *run(swg_context *ctx, swg_graph *g, swg_value x, swg_value y, uint32_t number) {
+    swg_plan *plan;
+    swg_weights *weights;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1}, &plan));
+    assert_ok(ctx, swg_weights_create(g, false, &weights));
+    swg_weights_init(weights, 5);
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+    for (int64_t i = 0; i < swg_elements(g, x); i++)
+        ((float *)swg_plan_data(plan, x))[i] = (float)(i * 37 % 101) / 101;
+    assert_ok(ctx, swg_plan_run(plan, 9, number));
+    size_t bytes = (size_t)swg_elements(g, y) * sizeof(float);
+    float *out = malloc(bytes);
+    memcpy(out, swg_plan_data(plan, y), bytes);
+    swg_plan_destroy(plan);
+    swg_weights_destroy(weights);
+    return out;
+}
+
+/* Decoding what was encoded is applying the whole, bit for bit. */
+static void halves(void **state) {
+    swg_context *ctx = *state;
+    float *got[2] = {0};
+    for (int whole = 0; whole < 2; whole++) {
+        swg_kan_dae model = preset(ctx, "kan/dae-opt");
+        memcpy(model.channels, narrow, sizeof narrow);
+        model.residual = false;
+        swg_graph *g = graph(ctx, true);
+        swg_value x = swg_input(g, "x", 4, (int64_t[]){1, 3, 24, 16}), y;
+        if (whole)
+            swg_kan_dae_apply(g, x, &model, NULL, &y, NULL);
+        else
+            y = swg_kan_dae_decode(g, swg_kan_dae_encode(g, x, &model), &model);
+        got[whole] = run(ctx, g, x, y, 0);
+        swg_graph_destroy(g);
+    }
+    double largest = 0;
+    for (int i = 0; i < 3 * 24 * 16; i++)
+        largest = fmax(largest, fabs((double)got[0][i]));
+    assert_true(largest > 0 && largest < 1e3);
+    assert_memory_equal(got[0], got[1], 3 * 24 * 16 * sizeof(float));
+    free(got[0]);
+    free(got[1]);
+}
+
+/* Dropout changes a training step with its number, and nothing in use. */
+static void dropout_trains(void **state) {
+    swg_context *ctx = *state;
+    for (int use = 0; use < 2; use++) {
+        swg_kan_dae model = preset(ctx, "kan/dae-opt");
+        memcpy(model.channels, narrow, sizeof narrow);
+        model.dropout = .5;
+        swg_graph *g = graph(ctx, use);
+        swg_value x = swg_input(g, "x", 4, (int64_t[]){4, 3, 16, 16}), y;
+        swg_kan_dae_apply(g, x, &model, NULL, &y, NULL);
+        float *first = run(ctx, g, x, y, 0), *second = run(ctx, g, x, y, 1);
+        assert_int_equal(memcmp(first, second, (size_t)swg_elements(g, y) * sizeof *first) == 0, use);
+        free(first);
+        free(second);
+        swg_graph_destroy(g);
+    }
+}
+
+/* gradient_checkpointing=kan computes convolutions of KAN layers again, and no others (bits: test_remat). */
+static void recomputes_kan_layers(void **state) {
+    swg_context *ctx = *state;
+    for (int kan = 0; kan < 2; kan++) {
+        swg_kan_dae model = preset(ctx, "kan/dae-opt");
+        memcpy(model.channels, narrow, sizeof narrow);
+        swg_graph *g = graph(ctx, false);
+        swg_value x = swg_input(g, "x", 4, (int64_t[]){4, 3, 32, 32}), hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT}), y;
+        swg_kan_dae_apply(g, x, &model, NULL, &y, NULL);
+        y = swg_adam(g, swg_loss_mse(g, y, x), hyper, NULL);
+        swg_plan *plan;
+        const swg_recompute recompute = {.policy = kan ? SWG_RECOMPUTE_KAN : SWG_RECOMPUTE_ATTENTION};
+        assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .recompute = recompute}, &plan));
+        int again = 0;
+        for (int i = 0; i < plan->step_count; i++) {
+            const swg__node *n = plan->steps[i].call.node;
+            if (plan->steps[i].packs || !n->clone || swg__ops[n->op].class != SWG__CONTRACTION)
+                continue;
+            again++;
+            assert_non_null(strstr(n->name, "/kan"));
+        }
+        assert_int_equal(again, kan ? SWG_KAN_DAE_LAYERS : 0);
+        swg_plan_destroy(plan);
+        swg_graph_destroy(g);
+    }
+}
+
+static void refused(void **state) {
+    swg_context *ctx = *state;
+    static const char *const words[] = {"use a batch of 2 or more, or model.bam.norm=eval", NULL, NULL, "model.residual=false",
+                                        "(1, 3, 20, 16) of \"x\"; expected (N, 3, H, W) with H and W divisible by 8", "expected (N, 16, H, W)",
+                                        "channels 384, 0, 64, 16", "expected (N, 1, H, W)"};
+    for (int i = 0; i < (int)(sizeof words / sizeof *words); i++) {
+        swg_kan_dae model = preset(ctx, i == 3 ? "kan/dae-opt" : "kan/dae");
+        swg_graph *g = graph(ctx, i == 1);
+        swg_value x = swg_input(g, "x", 4, (int64_t[]){1, 3, i == 4 ? 20 : 16, 16}), y, encoded, z;
+        model.bam_frozen = i == 2;
+        model.channels[1] = i == 6 ? 0 : 128;
+        model.image = i == 7 ? 1 : 3;
+        if (i == 3 || i == 5)
+            y = encoded = z = swg_kan_dae_decode(g, x, &model);
+        else
+            swg_kan_dae_apply(g, x, &model, &encoded, &y, &z);
+        assert_int_equal(swg_graph_status(g) == SWG_OK, !words[i]);
+        if (words[i] && !strstr(swg_context_message(ctx), words[i]))
+            fail_msg("\"%s\" does not speak of \"%s\"", swg_context_message(ctx), words[i]);
+        if (words[i])
+            assert_true(y == SWG_NONE && encoded == SWG_NONE && z == SWG_NONE);
+        swg_graph_destroy(g);
+    }
+    swg_kan_dae model;
+    assert_int_equal(swg_kan_dae_preset(ctx, "kan/dea", &model), SWG_ENOTFOUND);
+    assert_non_null(strstr(swg_context_message(ctx), "kan/dae, kan/dae-opt; did you mean kan/dae"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_row, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(switches, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(results, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(halves, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(dropout_trains, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(recomputes_kan_layers, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
