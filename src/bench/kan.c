@@ -76,6 +76,7 @@ typedef struct memory_job { const swg__kan_task *task; int threads; } memory_job
 static void measure_child(const void *arg, void *answer) {
     const memory_job *j = arg;
     memory *m = answer;
+    signal(SIGINT, SIG_DFL); /* ends it; the parent sees that */
     for (int whole = 0; whole < 2; whole++) {
         swg_context *ctx;
         swg__job job;

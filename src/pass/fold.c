@@ -129,11 +129,11 @@ swg_status swg__pass_fold(swg__work *w) {
     int64_t slots = 64;
     while (slots < 2 * g->count)
         slots *= 2;
-    swg_value *table = swg__calloc(g->ctx, (size_t)slots, sizeof *table);
+    swg_value *table = swg__calloc(g->ctx, (size_t)slots, sizeof *table), *like = swg__calloc(g->ctx, (size_t)g->count, sizeof *like);
     uint8_t *placed = swg__calloc(g->ctx, (size_t)g->count, 1);
     swg_status status = SWG_OK;
     int identities = 0, simpler = 0, merged = 0, expands = 0;
-    if (!table || !placed) {
+    if (!table || !like || !placed) {
         status = swg__fail_memory(g->ctx, (size_t)slots * 4, "folding");
         goto done;
     }
@@ -142,6 +142,9 @@ swg_status swg__pass_fold(swg__work *w) {
         swg__node *n = &g->nodes[v];
         swg_value same = SWG_NONE;
         bool live = w->readers[v];
+        for (int j = 0; j < n->inputs; j++)
+            n->in[j] = like[n->in[j]];
+        like[v] = v;
         int skipped = skip_expands(g, n);
         expands += live ? skipped : 0;
         bool simplified = false;
@@ -150,7 +153,7 @@ swg_status swg__pass_fold(swg__work *w) {
         simpler += live && simplified && !same;
         if (same) {
             identities += live;
-            swg__work_replace(w, v, same);
+            like[v] = same;
             continue;
         }
         if (placed[v] || !mergeable(n))
@@ -158,17 +161,18 @@ swg_status swg__pass_fold(swg__work *w) {
         uint64_t slot = hash_node(n) & (uint64_t)(slots - 1);
         while (table[slot] && !equal_nodes(&g->nodes[table[slot]], n))
             slot = (slot + 1) & (uint64_t)(slots - 1);
-        if (table[slot])
-            swg__work_replace(w, v, table[slot]);
-        else
-            table[slot] = v;
-        merged += live && table[slot] != v;
+        table[slot] = table[slot] ? table[slot] : v;
+        like[v] = table[slot];
+        merged += live && like[v] != v;
     }
+    for (int i = 0; i < w->output_count; i++)
+        w->outputs[i] = like[w->outputs[i]];
     swg__work_count(w);
     swg__explain(g, "fold: %d operations made simpler, %d identities removed, %d equal operations merged, %d expands read through", simpler,
                  identities, merged, expands);
 done:
     swg__free(g->ctx, table);
+    swg__free(g->ctx, like);
     swg__free(g->ctx, placed);
     return status;
 }

@@ -21,8 +21,6 @@ int64_t swg__count_live(const swg_graph *g, const swg_value *outputs, int output
 
 /* Counts readers afresh; everything no output needs gets 0. */
 void swg__work_count(swg__work *w);
-/* Readers and outputs of `from` read `to` instead. */
-void swg__work_replace(swg__work *w, swg_value from, swg_value to);
 
 /* placed[v] = 1 for gradients: each has a place of its own in the gradient span, so nothing may be merged into or out of it. */
 void swg__mark_placed(const swg_graph *g, uint8_t *placed);

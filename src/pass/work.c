@@ -13,16 +13,6 @@ void swg__work_count(swg__work *w) {
             w->readers[w->g->nodes[v].in[j]]++;
 }
 
-void swg__work_replace(swg__work *w, swg_value from, swg_value to) {
-    for (int64_t v = from + 1; v < w->g->count; v++)
-        for (int j = 0; j < w->g->nodes[v].inputs; j++)
-            if (w->g->nodes[v].in[j] == from)
-                w->g->nodes[v].in[j] = to;
-    for (int i = 0; i < w->output_count; i++)
-        if (w->outputs[i] == from)
-            w->outputs[i] = to;
-}
-
 void swg__explain(swg_graph *g, const char *format, ...) {
     char line[320];
     va_list args;

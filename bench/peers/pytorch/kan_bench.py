@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import re
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -28,6 +29,7 @@ from torch.nn import functional as F  # noqa: E402
 import kan  # noqa: E402
 from workloads import agree  # noqa: E402
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # `swage bench` ends us when it is interrupted
 torch.set_num_threads(args.threads)
 torch.set_num_interop_threads(1)
 LAYERS = {"naive": kan.NaiveKanConv2d, "patches": kan.KanConv2d, "once": kan.OnceKanConv2d, "optimised": kan.OptimizedKanConv2d}
