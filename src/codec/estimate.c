@@ -137,7 +137,7 @@ static swg_status estimate(contest *c) {
         c->saving = 1;
     /* The middle has more borders than the whole, which costs the interpolation most. */
     const bool slices = chunk->extent[1] * chunk->extent[2] * chunk->extent[3] < 4096;
-    const bool behind = !slices && interp > 1.35 * stencil && stencil > 0.3 * (double)k[STENCIL].bytes, far_behind = 3 * poly < interp;
+    const bool behind = !slices && interp > 1.35 * stencil && stencil > 0.3 * (double)k[STENCIL].bytes, far_behind = interp < INFINITY && 3 * poly < interp;
     const bool noise = k[STENCIL].bytes < INT64_MAX && least >= 0.25 * count && poly >= 1.05 * least;
     if (tries(c, SWG_MODE_INTERPOLATION) && least > 64 && (slices || !(noise || behind)) && !far_behind)
         SWG__TRY(swg__interp_estimate(chunk, &k[INTERP].bytes));
