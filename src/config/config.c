@@ -148,11 +148,10 @@ static swg_status check_all(swg_config *config) {
     const swg__node *paths = swg__node_child(config->root, "paths");
     int64_t most = swg__config_table_size;
     const swg__config_key *families = swg__config_row("model.family");
-    swg__config_value family;
+    swg__config_item standard = {.text = families->fallback};
+    swg__config_value family = {.items = &standard};
     const swg__node *named = swg__node_find(config->root, families->key);
-    if (!named || swg__node_is_null(named))
-        family.items = &(swg__config_item){.text = families->fallback};
-    else
+    if (named && !swg__node_is_null(named))
         SWG__TRY(swg__config_check_value(&config->tree, families, families->key, named, &family));
     for (const swg__node *path = paths ? paths->first : NULL; path; path = path->next)
         most++;

@@ -212,13 +212,10 @@ swg_value swg_kan_linear(swg_graph *g, swg_value x, int64_t n, const swg_kan_opt
         y = swg_add(g, y, swg_linear(g, swg_silu(g, flat), n, "base"));
     else if (base && !k.joint)
         y = swg_add(g, y, swg_silu(g, swg_matmul(g, flat, base, &(swg_matmul_opts){.trans_b = true})));
-<<<<<<< HEAD
-    swg_block_end(g);
-    y = swg_reshape(g, y, ndim, shape);
-=======
     if (k.opts.parts)
         k.opts.parts->inputs = flat;
->>>>>>> layers
+    swg_block_end(g);
+    y = swg_reshape(g, y, ndim, shape);
     swg_scope_pop(g);
     return y;
 }
@@ -290,13 +287,10 @@ swg_value swg_kan_conv(swg_graph *g, swg_value x, int64_t channels, int64_t kern
     swg_value y = convolve(g, &k, swg_reshape(g, planes, ndim, shape), wide, w, &inner);
     if (base && !k.joint)
         y = swg_add(g, y, swg_silu(g, convolve(g, &k, own, k.channels, base, &inner)));
-<<<<<<< HEAD
-    swg_block_end(g);
-    y = conv->channels_last ? y : turned(g, y, false);
-=======
     if (k.opts.parts)
         k.opts.parts->inputs = swg_reshape(g, own, 2, (int64_t[]){-1, k.channels});
->>>>>>> layers
+    swg_block_end(g);
+    y = conv->channels_last ? y : turned(g, y, false);
     swg_scope_pop(g);
     return y;
 }

@@ -224,10 +224,10 @@ static void values(void **state) {
     refused(ctx, "model: {hidden: []}", NULL, SWG_EUSAGE, "at least 1");
     refused(ctx, "model: {hidden: [[3]]}", NULL, SWG_EUSAGE, "a list in test.yaml:1");
     refused(ctx, "early_stopping: {enabled: maybe}", NULL, SWG_EUSAGE, "true or false");
-    refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust; did you mean mse?");
+    refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust, mse+ssim; did you mean mse?");
     refused(ctx, "data: {batch_size: many}", NULL, SWG_EUSAGE, "is not an integer in [1,16777216] or auto");
     refused(ctx, "trainer: {precision: 16-mixed}", NULL, SWG_EUNSUPPORTED, "'16-mixed' in test.yaml:1 is not supported by this build yet; there is 32, bf16-mixed");
-    refused(ctx, "data: {augment: true}", NULL, SWG_EUSAGE, "none, flip");
+    refused(ctx, "data: {missing: true}", NULL, SWG_EUSAGE, "error, skip");
     refused(ctx, "num_workers: 65", NULL, SWG_EUSAGE, "data.workers: '65' in test.yaml:1 is not an integer in [0,64] or auto");
     refused(ctx, "trainer: {accumulate: 0}", NULL, SWG_EUSAGE, "is not an integer in [1,1000000]");
     refused(ctx, "scheduler: plateux", NULL, SWG_EUSAGE, "did you mean plateau?");
@@ -450,7 +450,7 @@ static void help(void **state) {
         assert_non_null(strstr(out.data, swg__config_table[i].key));
     assert_non_null(strstr(out.data, "  optimizer.lr: number, (0,1e3], default 2e-4\n      learning rate\n"));
     assert_non_null(strstr(out.data, "(10 with model.name=conv7) (0.1 with loss.name=log)"));
-    assert_non_null(strstr(out.data, "data.batch_size: integer, blocks, [1,16777216] or auto, default 256"));
+    assert_non_null(strstr(out.data, "data.batch_size: integer, samples, [1,16777216] or auto, default 256"));
     assert_non_null(strstr(out.data, "mse|log|relative|robust"));
     swg__text_free(&out);
     swg_config_recipes(note, &out);
