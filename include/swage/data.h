@@ -174,12 +174,15 @@ swg_status swg_norm_from_json(swg_context *ctx, const char *text, swg_norm **out
 enum { SWG_TRAIN, SWG_VAL, SWG_TEST, SWG_PARTS };
 
 typedef struct swg_split_opts {
-    const char *mode;  /* "random" (default), "by-file" or "by-time" */
+    const char *mode;  /* "random" (default), "by-file", "by-time", or for images "by-group": `file` of a sample is its group then */
     const char *rng;   /* "numpy-legacy" (default, as published) or "philox" */
     uint64_t seed;     /* as published: 42. numpy-legacy takes 32 bits */
     double train, val; /* fractions; both 0: 0.80 and 0.15. The rest is the test part */
     bool has_test_from; /* samples of time test_from or later are the test part, whatever the fractions; the mode splits the earlier */
     double test_from;   /* ones into training and validation, train : val */
+    bool images;        /* the samples are whole images, not neighbouring blocks: the description says so, and a part whose fraction is
+                           not 0 gets one image or group at least where there are as many */
+    const char *group;  /* by-group: what the groups are, for the description: "slide" */
 } swg_split_opts;
 
 /* One block of the data set. */

@@ -198,25 +198,49 @@ void swg__noise_apply(swg_context *ctx, const swg__noise *noise, uint64_t key, d
 
 /* ---- augmentation ---- */
 
-void swg__augment_apply(unsigned augment, uint64_t key, int channels, int64_t side, const float *in, float *out) {
+static void swap(float *a, float *b) {
+    const float kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+static void flip_columns(int64_t n, float *plane) {
+    for (int64_t y = 0; y < n; y++)
+        for (int64_t x = 0; x < n / 2; x++)
+            swap(plane + y * n + x, plane + y * n + n - 1 - x);
+}
+
+static void flip_rows(int64_t n, float *plane) {
+    for (int64_t y = 0; y < n / 2; y++)
+        for (int64_t x = 0; x < n; x++)
+            swap(plane + y * n + x, plane + (n - 1 - y) * n + x);
+}
+
+static void transpose(int64_t n, float *plane) {
+    for (int64_t y = 0; y < n; y++)
+        for (int64_t x = 0; x < y; x++)
+            swap(plane + y * n + x, plane + x * n + y);
+}
+
+void swg__augment_apply(unsigned augment, uint64_t key, int channels, int64_t side, float *image) {
     const uint32_t stream = swg__fnv1a("augment");
     const swg__philox_words w = swg__philox(key, 0, 0, stream);
-    const bool flip_x = augment & SWG__AUGMENT_FLIP && w.w[0] >> 31, flip_y = augment & SWG__AUGMENT_FLIP && w.w[1] >> 31;
+    const bool columns = augment & SWG__AUGMENT_FLIP && w.w[0] >> 31, rows = augment & SWG__AUGMENT_FLIP && w.w[1] >> 31;
     const unsigned turns = augment & SWG__AUGMENT_ROT90 ? w.w[2] >> 30 : 0;
     for (int c = 0; c < channels; c++) {
-        const double gain = augment & SWG__AUGMENT_STAIN ? .9 + .2 * (double)swg__uniform(swg__philox(key, (uint64_t)c, 1, stream).w[0]) : 1;
-        const float *from = in + c * side * side;
-        float *to = out + c * side * side;
-        for (int64_t y = 0; y < side; y++)
-            for (int64_t x = 0; x < side; x++) {
-                int64_t sy = flip_y ? side - 1 - y : y, sx = flip_x ? side - 1 - x : x;
-                for (unsigned t = 0; t < turns; t++) { /* the source a quarter turn back */
-                    const int64_t kept = sy;
-                    sy = sx;
-                    sx = side - 1 - kept;
-                }
-                const float v = from[sy * side + sx];
-                to[y * side + x] = gain != 1 && v > 0 ? powf(v, (float)gain) : v; /* gain times the density -ln v */
-            }
+        float *plane = image + c * side * side;
+        if (columns)
+            flip_columns(side, plane);
+        if (rows)
+            flip_rows(side, plane);
+        for (unsigned t = 0; t < turns; t++) {
+            transpose(side, plane);
+            flip_columns(side, plane);
+        }
+        if (!(augment & SWG__AUGMENT_STAIN))
+            continue;
+        const float gain = .9f + .2f * swg__uniform(swg__philox(key, (uint64_t)c, 1, stream).w[0]);
+        for (int64_t i = 0; i < side * side; i++)
+            plane[i] = plane[i] > 0 ? powf(plane[i], gain) : plane[i]; /* gain times the density -ln v */
     }
 }

@@ -31,7 +31,7 @@ swg_status swg__noise_check(swg_context *ctx, const swg__noise *noise);
 enum { SWG__AUGMENT_FLIP = 1, SWG__AUGMENT_ROT90 = 2, SWG__AUGMENT_STAIN = 4 };
 swg_status swg__augment_parse(swg_context *ctx, const char *words, unsigned *out);
 
-/* A 64-bit key for one sample of one epoch (validation: always epoch 0): what is drawn depends on it alone. */
+/* A 64-bit key for one sample of one epoch: what is drawn depends on it alone. */
 uint64_t swg__noise_key(uint64_t seed, uint64_t sample, uint32_t epoch);
 
 /* Adds noise to image (channels, height, width) in place. progress: epoch / (epochs - 1), 0..1; the upper side of a rectangle is
@@ -43,7 +43,7 @@ void swg__noise_apply(swg_context *ctx, const swg__noise *noise, uint64_t key, d
 typedef struct swg__rectangle { int64_t y, x, height, width; } swg__rectangle;
 swg__rectangle swg__noise_rectangle(uint64_t key, double progress, int64_t height, int64_t width);
 
-/* Flips, quarter turns (square images only) and stain gains drawn from the key; from in to out, which may not overlap. (channels, side, side) */
-void swg__augment_apply(unsigned augment, uint64_t key, int channels, int64_t side, const float *in, float *out);
+/* Flips, quarter turns and stain gains drawn from the key, in place. image: (channels, side, side) */
+void swg__augment_apply(unsigned augment, uint64_t key, int channels, int64_t side, float *image);
 
 #endif

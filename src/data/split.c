@@ -80,6 +80,8 @@ struct split {
     uint64_t seed;
     double fraction[SWG_PARTS];
     int64_t *group;      /* per sample: index of its file or time, where groups are cut */
+    bool images;         /* samples are images; each part gets one unit at least */
+    const char *groups;  /* NULL, or what the units of by-group are */
     bool held;           /* the test part was set aside before: `samples` are the others */
     swg_split *out;
 };
@@ -102,12 +104,21 @@ static void sizes_of(const struct split *s, int64_t n, int64_t size[SWG_PARTS]) 
     if (s->fraction[SWG_TEST] == 0) /* no test part: what rounding leaves over is for validation, or training */
         size[s->fraction[SWG_VAL] > 0 ? SWG_VAL : SWG_TRAIN] += n - size[SWG_TRAIN] - size[SWG_VAL];
     size[SWG_TEST] = n - size[SWG_TRAIN] - size[SWG_VAL];
+    for (int part = 0; s->images && part < SWG_PARTS; part++) {
+        int largest = size[SWG_TRAIN] >= size[SWG_VAL] && size[SWG_TRAIN] >= size[SWG_TEST] ? SWG_TRAIN : size[SWG_VAL] >= size[SWG_TEST] ? SWG_VAL : SWG_TEST;
+        if (size[part] == 0 && s->fraction[part] > 0 && size[largest] > 1) {
+            size[part]++;
+            size[largest]--;
+        }
+    }
 }
 
 static swg_status split_random(struct split *s, swg__text *line) {
     shuffle(s, s->out->indices[0], s->count);
     sizes_of(s, s->count, s->out->count);
-    swg__text_puts(line, s->held ? "random" : "split: random (test blocks are neighbours of training blocks)");
+    swg__text_puts(line, s->images ? "split: random by image (images of one slide or patient may be in several parts; data.split=by-group keeps them "
+                                     "together)"
+                         : s->held ? "random" : "split: random (test blocks are neighbours of training blocks)");
     return SWG_OK;
 }
 
@@ -145,8 +156,8 @@ static swg_status split_by_file(struct split *s, swg__text *line) {
         for (int64_t i = 0; i < files; i++)
             part_of[order[i]] = i < size[SWG_TRAIN] ? SWG_TRAIN : i < size[SWG_TRAIN] + size[SWG_VAL] ? SWG_VAL : SWG_TEST;
         list_by_group(s, part_of);
-        swg__text_printf(line, "%sby-file (train %lld files, val %lld", s->held ? "" : "split: ", (long long)size[SWG_TRAIN],
-                         (long long)size[SWG_VAL]);
+        swg__text_printf(line, "%s%s%s (train %lld %s, val %lld", s->held ? "" : "split: ", s->groups ? "by-group " : "by-file",
+                         s->groups ? s->groups : "", (long long)size[SWG_TRAIN], s->groups ? "groups" : "files", (long long)size[SWG_VAL]);
         if (!s->held)
             swg__text_printf(line, ", test %lld", (long long)size[SWG_TEST]);
         swg__text_puts(line, ")");
@@ -246,10 +257,13 @@ static swg_status split_by_time(struct split *s, swg__text *line) {
     return status;
 }
 
+/* The units are files, or groups in their place. */
+static swg_status split_by_group(struct split *s, swg__text *line) { return split_by_file(s, line); }
+
 static const struct {
     const char *name;
     swg_status (*make)(struct split *s, swg__text *line);
-} modes[] = {{"random", split_random}, {"by-file", split_by_file}, {"by-time", split_by_time}};
+} modes[] = {{"random", split_random}, {"by-file", split_by_file}, {"by-time", split_by_time}, {"by-group", split_by_group}};
 
 /* Splits the samples before time `from` into training and validation; the others are the test part. */
 static swg_status hold_back(struct split *s, double from, int mode, swg__text *line) {
@@ -301,11 +315,17 @@ static swg_status hold_back(struct split *s, double from, int mode, swg__text *l
 static swg_status read_opts(struct split *s, const swg_split_opts *opts, int *mode) {
     const char *word = opts->mode ? opts->mode : modes[0].name;
     *mode = -1;
+    s->images = opts->images;
     for (int i = 0; i < (int)(sizeof modes / sizeof *modes); i++)
         if (strcmp(word, modes[i].name) == 0)
             *mode = i;
     if (*mode < 0)
-        return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: expected random, by-file or by-time", word);
+        return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: expected random, by-file, by-time or by-group", word);
+    bool grouped = modes[*mode].make == split_by_group;
+    if (s->images ? *mode && !grouped : grouped)
+        return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: is for %s", word, s->images ? "simulation data; images take random or by-group" : "images");
+    if (grouped)
+        s->groups = opts->group ? opts->group : "group";
     const char *rng = opts->rng ? opts->rng : "numpy-legacy";
     s->philox = strcmp(rng, "philox") == 0;
     if (!s->philox && strcmp(rng, "numpy-legacy") != 0)
@@ -339,8 +359,8 @@ static swg_status make(struct split *s, const swg_split_opts *opts, swg__text *l
         s->out->indices[part] = indices;
         indices += s->out->count[part];
         if (s->out->count[part] == 0 && s->fraction[part] > 0)
-            return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: the %s part is empty (%lld samples, fraction %g); use more data or other fractions",
-                             modes[mode].name, part_names[part], (long long)s->count, s->fraction[part]);
+            return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: the %s part is empty (%lld %s, fraction %g); use more data or other fractions",
+                             modes[mode].name, part_names[part], (long long)s->count, s->images ? "images" : "samples", s->fraction[part]);
     }
     if (line->failed)
         return swg__fail_memory(s->ctx, 0, "the description of the split");
