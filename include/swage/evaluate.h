@@ -12,6 +12,8 @@
 #ifndef SWAGE_EVALUATE_H
 #define SWAGE_EVALUATE_H
 
+#include <signal.h>
+#include "swage/image.h"
 #include "swage/metrics.h"
 #include "swage/model.h"
 
@@ -86,6 +88,44 @@ swg_status swg_view_names(swg_context *ctx, const swg_source *source);
  * FOLDER/<variable>_original.svg and _normalised.svg: slices at 1/3 and 1/2 of each axis; original, reconstruction, error. In
  * the names of files '/', '\', control characters and a '.' in front become '_'. */
 swg_status swg_view_write(swg_context *ctx, const swg_view *view, const char *folder);
+
+/* ---- networks of images ---- */
+
+/* Figures of one group of images (data.group), or of all. */
+typedef struct swg_image_row {
+    char *group;                    /* "all" in the last row */
+    int64_t tiles;
+    swg_image_quality noisy;        /* the network's input against the clean image */
+    swg_image_quality restored;     /* what it makes of it */
+} swg_image_row;
+
+typedef struct swg_image_evaluation {
+    int64_t count;                  /* rows: one per group where the data have groups, and the last one over all */
+    swg_image_row *rows;
+    char *split, *data, *noise;     /* lines a report begins with: parts, what was read, the noise */
+    int64_t images, skipped;
+    int64_t z_channels;
+    double *z_mean, *z_sd;          /* per channel of the latents */
+    int64_t terms;                  /* what the network's step reports beside the error: regularisation, shares outside of the grids */
+    struct { const char *name; double value; } term[8];
+    double seconds;
+} swg_image_evaluation;
+
+typedef struct swg_image_evaluate_opts {
+    const char *part;               /* "all" (default), "train", "val" or "test" of the training run's split */
+    int64_t batch;                  /* tiles at a time, 0: 8; figures do not depend on it */
+    const char *arrays;             /* NULL, or a folder for clean.npy, noisy.npy and decoded.npy: (tiles, C, H, W) f32, so that others can be
+                                       measured on the same numbers */
+    void (*progress)(void *user, int64_t done, int64_t total);  /* tiles; NULL: none */
+    const volatile sig_atomic_t *stop;
+    void *user;
+} swg_image_evaluate_opts;
+
+/* Applies the network to every tile, with the noise of `config`: each tile's is drawn from trainer.seed and its number, so runs compare. config: what to read and
+ * which noise, NULL: the model's own. Memory: the pixels, one batch and the plan. SWG_EINVAL: a part is asked for and the data are not those
+ * of the training run. SWG_EUNSUPPORTED: a network of another family. Otherwise as swg_train. Free with swg_image_evaluation_free. */
+swg_status swg_evaluate_images(swg_context *ctx, swg_model *model, swg_config *config, const swg_image_evaluate_opts *opts, swg_image_evaluation *out);
+void swg_image_evaluation_free(swg_context *ctx, swg_image_evaluation *evaluation);
 
 /* ---- speed ---- */
 

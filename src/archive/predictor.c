@@ -12,6 +12,9 @@ static swg_status encode(void *user, int64_t count, const float *blocks, float *
 
 static swg_status check_model(swg_context *ctx, swg_model *model) {
     const swg_swae *network = swg_model_network(model);
+    if (strcmp(swg_model_family(model), "swae") != 0)
+        return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: a network of family %s; the codec takes networks of family swae, whose integer decoder is exact. "
+                         "Compress without -m, or train codec/swae-mlp", swg_model_path(model), swg_model_family(model));
     if (network->kind != SWG_SWAE_MLP || network->gdn || network->latent_int8)
         return swg__fail(ctx, SWG_EUNSUPPORTED,
                          "%s: a network of model.name=%s%s; the codec's integer decoder is made of linear layers (model.name=mlp, model.act=relu or "

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "archive/archive.h"
+#include "data/npy.h"
 
 /* One entry between the brackets. */
 typedef struct range {
@@ -244,27 +245,6 @@ static swg_status write_hdf5(swg_context *ctx, const swg_swz *swz, const part *p
     return status;
 }
 
-/* NumPy's format 1.0: magic, u16 length, a dictionary, padded with blanks to a multiple of 64. */
-static void numpy_head(swg_element type, const part *p, swg__text *out) {
-    static const char kinds[] = {[SWG_ELEMENT_F32] = 'f', [SWG_ELEMENT_F64] = 'f', [SWG_ELEMENT_I8] = 'i', [SWG_ELEMENT_U8] = 'u',
-                                 [SWG_ELEMENT_I16] = 'i', [SWG_ELEMENT_U16] = 'u', [SWG_ELEMENT_I32] = 'i', [SWG_ELEMENT_U32] = 'u',
-                                 [SWG_ELEMENT_I64] = 'i', [SWG_ELEMENT_U64] = 'u'};
-    const uint16_t probe = 1;
-    const char order = swg_element_bytes(type) == 1 ? '|' : *(const uint8_t *)&probe ? '<' : '>';
-    swg__text_add(out, "\x93NUMPY\1\0\0\0", 10);
-    swg__text_printf(out, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", order, kinds[type], swg_element_bytes(type));
-    for (int i = 0; i < p->ndim; i++)
-        swg__text_printf(out, "%lld%s", (long long)p->dims[i], p->ndim == 1 ? "," : i + 1 < p->ndim ? ", " : "");
-    swg__text_puts(out, "), }");
-    while (!out->failed && out->length % 64 != 63)
-        swg__text_puts(out, " ");
-    swg__text_puts(out, "\n");
-    if (!out->failed) {
-        out->data[8] = (char)((out->length - 10) & 255);
-        out->data[9] = (char)((out->length - 10) >> 8);
-    }
-}
-
 static swg_status write_plain(swg_context *ctx, const swg_swz *swz, const part *p, bool numpy, const char *output) {
     swg__writer writer;
     swg__text head;
@@ -272,7 +252,7 @@ static swg_status write_plain(swg_context *ctx, const swg_swz *swz, const part *
     size_t bytes = 0;
     swg__text_init(&head, ctx);
     if (numpy)
-        numpy_head(swg_swz_member(swz, p->member)->type, p, &head);
+        swg__npy_head(swg_swz_member(swz, p->member)->type, p->ndim, p->dims, &head);
     swg_status status = head.failed ? swg__fail_memory(ctx, 128, output) : read_part(ctx, swz, p, &data, &bytes);
     if (status == SWG_OK)
         status = swg__writer_open(&writer, ctx, output);

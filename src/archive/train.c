@@ -275,5 +275,5 @@ swg_status swg_archive_open_models(swg_context *ctx, const char *path, swg_codec
     *network = NULL;
     if (snprintf(file, sizeof file, given ? "%s" : "%s/model.swm", path) >= (int)sizeof file)
         return swg__fail(ctx, SWG_EINVAL, "%s: the path is too long", path);
-    return given || swg__exists(file) ? swg_codec_model_load(ctx, file, models) : swg_model_open_as(ctx, path, "swae", network);
+    return given || swg__exists(file) ? swg_codec_model_load(ctx, file, models) : swg_model_open(ctx, path, network);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base.h"
 #include "cli/cli.h"
+#include "cli/eval_images.h"
 #include "swage/evaluate.h"
 
 static const cli_option options[] = {
@@ -14,13 +15,15 @@ static const cli_option options[] = {
     {"relative-floor", 0, "X", "relative errors as |e| / (|x| + X) over all values; published: 1e-12 (default: |e| / |x| over x != 0)"},
     {"output", 'o', "FOLDER", "write metrics.json and metrics.csv, and per variable a .vti for ParaView and two figures, there"},
     {"speed", 0, NULL, "also time encoder and decoder"},
-    {"batch", 'b', "N", "blocks per call for --speed (default: 65536)"},
+    {"batch", 'b', "N", "blocks per call for --speed (default: 65536); tiles per batch (default: 8)"},
+    {"arrays", 0, NULL, "images: also write clean.npy, noisy.npy and decoded.npy to the folder of -o"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
 
 /* What may be changed: which data are read, not what the network is. */
-#define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant"
+#define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant data.column data.size data.overlap data.small data.scale " \
+                   "data.unreadable data.group data.cache task noise noise.* trainer.seed inference.*"
 
 static void on_progress(void *user, int64_t done, int64_t total) {
     cli_progress_show(user, "%lld/%lld blocks  %.0f%%", (long long)done, (long long)total, 100.0 * (double)done / (double)total);
@@ -218,7 +221,7 @@ static swg_status run(cli *c) {
     if (status == SWG_OK)
         status = cli_open_model_config(c, model, &config);
     if (status == SWG_OK)
-        status = evaluate(c, model, config);
+        status = strcmp(swg_model_family(model), "kan") == 0 ? cli_eval_images(c, model, config) : evaluate(c, model, config);
     swg_config_close(config);
     swg_model_close(model);
     return status;
@@ -229,9 +232,10 @@ const cli_command cli_cmd_eval = {
     .usage = "RUN [data.path=...] [--part NAME] [-o FOLDER] [--speed]",
     .help = "measure how well a trained network reproduces data",
     .details = "RUN is a run folder (its best checkpoint) or a checkpoint. The data are those of the training run unless data.path, data.vars,\n"
-               "data.layout, data.missing, data.nonfinite or data.constant say otherwise.\n"
+               "data.layout, data.missing, data.nonfinite or data.constant say otherwise; of images also noise, data.size and the like.\n"
                "  swage eval runs/demo --part test\n"
-               "  swage eval runs/demo data.path=other.h5 --json",
+               "  swage eval runs/demo data.path=other.h5 --json\n"
+               "  swage eval runs/dae data.path=test.csv noise=gauss noise.sigma=0.2",
     .options = options,
     .least = 1,
     .most = 1,

@@ -64,7 +64,7 @@ const swg__config_key swg__config_table[] = {
     {"model.eca", SWG__BOOL, "false; model.name=dae-opt:true", "", "", "dae: channel attention after the KAN layers of encoder and decoder"},
     {"model.dropout", SWG__FLOAT, "0; model.name=dae-opt:0.1", "", "[0,1)", "dae: share of channels dropped after the KAN layers of encoder and decoder"},
     {"model.residual", SWG__BOOL, "false; model.name=dae-opt:true", "", "", "dae: the decoder adds the encoder's features, too; z alone does not decode then"},
-    {"model.bam.norm", SWG__CHOICE, "batch", "", "batch eval", "attention: statistics of the batch, or the running ones, which also serve a batch of one"},
+    {"model.bam_norm", SWG__CHOICE, "batch", "", "batch eval", "attention: statistics of the batch, or the running ones, which also serve a batch of one"},
     {"kan.grid_size", SWG__INT, "3; model.name=dae-opt:5", "intervals", "[1,64]", "KAN layers of encoder and decoder: intervals of the grid"},
     {"kan.spline_order", SWG__INT, "2; model.name=dae-opt:3", "", "[1,7]", "order of their splines"},
     {"kan.low", SWG__FLOAT, "-1", "", "[-1e6,1e6]", "start of the grid"},
@@ -164,6 +164,14 @@ const swg__config_key swg__config_table[] = {
      "arithmetic of a model that is opened to be used: f32; bf16; int8 weights and activations; fp8 weights; fp8 weights and activations (emulated)"},
     {"inference.keep_f32", SWG__STRING_LIST, "null", "", "", "inference.precision: layers that stay f32, with * and ?: [\"decoder.fc2\"]"},
 
+    {"predict.input", SWG__STRING, "null", "", "", "image, or folder, CSV or list of images"},
+    {"predict.output", SWG__STRING, "null", "", "", "image to write, .png or .tif; of several images the folder"},
+    {"predict.latent", SWG__STRING, "null", "", "", ".npy file for the latents; of several images the folder"},
+    {"predict.overlap", SWG__FLOAT, "0.25", "", "[0,1)", "share of a tile that neighbouring tiles have in common, for images larger than a tile"},
+    {"predict.blend", SWG__CHOICE, "gaussian", "", "gaussian constant", "weight of a tile: largest in its middle, or the same everywhere"},
+    {"predict.batch", SWG__INT, "4", "tiles", "[1,65536]", "tiles at a time; results do not depend on it"},
+    {"predict.existing", SWG__CHOICE, "auto", "", "auto error skip replace", "outputs that are there: auto skips them in folders and stops for single files"},
+
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
 };
 const int64_t swg__config_table_size = (int64_t)(sizeof swg__config_table / sizeof *swg__config_table);
@@ -180,6 +188,10 @@ const swg__config_alias swg__config_aliases[] = {
     {"channels_last", "performance.channels_last", ""},
     {"loss", "loss.name", ""},
     {"noise", "noise.name", ""},
+    {"input", "predict.input", ""},
+    {"output", "predict.output", ""},
+    {"latent", "predict.latent", ""},
+    {"sw_batch_size", "predict.batch", ""},
     {"bound", "codec.bound", ""},
     {"scheduler", "scheduler.name", ""},
 };
@@ -189,7 +201,7 @@ static const swg__config_owner owners[] = {
     {"swae", "data.vars data.layout data.block data.norm data.constant data.missing data.test_from model.hidden model.act model.latent model.latent_quant "
              "codec.* loss.kind loss.lambda loss.directions loss.log loss.scale"},
     {"kan", "data.column data.size data.tile data.overlap data.small data.scale data.unreadable data.group data.cache task noise.* model.channels "
-            "model.bias model.eca model.dropout model.residual model.bam.norm kan.* loss.ssim loss.kan loss.kan_curriculum"},
+            "model.bias model.eca model.dropout model.residual model.bam_norm kan.* loss.ssim loss.kan loss.kan_curriculum predict.*"},
 };
 
 const swg__config_owner *swg__config_owner_of(const char *key) {

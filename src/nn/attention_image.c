@@ -59,7 +59,7 @@ swg_value swg_bam(swg_graph *g, swg_value x, const swg_bam_opts *opts, const cha
                                (long long)dilation);
     if (swg_shape(g, x)[0] == 1 && !g->inference && !opts->frozen)
         return swg__graph_fail(g, SWG_ESHAPE, "bam \"%s\": training with a batch of 1, over which the channel gate's batch norm has no variance; "
-                               "use a batch of 2 or more, or model.bam.norm=eval (running statistics)", name);
+                               "use a batch of 2 or more, or model.bam_norm=eval (running statistics)", name);
     int64_t r = channels < reduction ? 1 : channels / reduction;
     swg_scope_push(g, name);
     swg_value a = channel_gate(g, x, r, opts->frozen), b = spatial_gate(g, x, r, dilation);

@@ -59,6 +59,8 @@ typedef struct swg__family {
     void (*build)(const struct swg__recipe *recipe, int64_t batch, bool training, swg__step_graph *s);
     /* Network in use on one sample, which has all parameters in the order of `build`. */
     void (*network)(const struct swg__recipe *recipe, swg_graph *g);
+    /* Networks of images: x (N, C, H, W) of any extents the network takes; out as in the step. NULL: not of images. */
+    void (*apply)(const struct swg__recipe *recipe, swg_graph *g, swg_value x, swg_value out[SWG__STEP_OUTPUTS]);
     swg_status (*layers)(swg_context *ctx, const struct swg__recipe *recipe, swg_layers *out);  /* of one sample */
     /* "mlp, blocks of 125 values, latent 16" */
     void (*describe)(const struct swg__recipe *recipe, char *out, size_t capacity);

@@ -51,7 +51,7 @@ static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe_kan 
     n->eca = swg_config_bool(c, "model.eca");
     n->dropout = swg_config_float(c, "model.dropout");
     n->residual = swg_config_bool(c, "model.residual");
-    n->bam_frozen = swg_config_is(c, "model.bam.norm", "eval");
+    n->bam_frozen = swg_config_is(c, "model.bam_norm", "eval");
     return read_layers(ctx, c, k);
 }
 
@@ -146,6 +146,10 @@ static void control(const swg__recipe *r, const swg__draw *draw, float *values) 
 static void network(const swg__recipe *r, swg_graph *g) {
     swg_value x = swg_input(g, "x", 4, (int64_t[]){1, r->kan.network.image, r->kan.tile, r->kan.tile});
     swg_kan_dae_apply(g, x, &r->kan.network, NULL, &(swg_value){0}, NULL);
+}
+
+static void apply(const swg__recipe *r, swg_graph *g, swg_value x, swg_value out[SWG__STEP_OUTPUTS]) {
+    swg_kan_dae_apply(g, x, &r->kan.network, &out[2], &out[0], &out[1]);
 }
 
 static swg_status layers(swg_context *ctx, const swg__recipe *r, swg_layers *out) {
@@ -312,7 +316,7 @@ static swg_status step_end(swg__run *run, swg_plan *plan, const swg__step_graph 
 const swg__family swg__family_kan = {
     .name = "kan", .sample = "tile", .samples = "tiles",
     .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
-    .build = build, .network = network, .layers = layers, .describe = describe,
+    .build = build, .network = network, .apply = apply, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data, .control = control,
     .judge_open = judge_open, .judge_add = judge_add, .judge_end = judge_end, .step_end = step_end,
 };

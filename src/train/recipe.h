@@ -64,6 +64,7 @@ typedef struct swg__recipe {
 /* Of an opened model: its recipe; the text its checkpoint keeps as "norm". */
 const swg__recipe *swg__model_recipe(const swg_model *model);
 const char *swg__model_note(const swg_model *model);
+swg_context *swg__model_context(const swg_model *model);
 
 /* "32" or "bf16-mixed". */
 const char *swg__recipe_precision(const swg__recipe *recipe);

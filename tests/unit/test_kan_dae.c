@@ -242,7 +242,7 @@ static void recomputes_kan_layers(void **state) {
 
 static void refused(void **state) {
     swg_context *ctx = *state;
-    static const char *const words[] = {"use a batch of 2 or more, or model.bam.norm=eval", NULL, NULL, "model.residual=false",
+    static const char *const words[] = {"use a batch of 2 or more, or model.bam_norm=eval", NULL, NULL, "model.residual=false",
                                         "(1, 3, 20, 16) of \"x\"; expected (N, 3, H, W) with H and W divisible by 8", "expected (N, 16, H, W)",
                                         "channels 384, 0, 64, 16", "expected (N, 1, H, W)"};
     for (int i = 0; i < (int)(sizeof words / sizeof *words); i++) {

@@ -198,7 +198,7 @@ static void image_gates(void **state) {
     for (size_t i = 0; i < sizeof taps / sizeof *taps; i++)
         assert_int_equal(swg_eca_kernel(taps[i][0]), taps[i][1]);
     for (int i = 0; i < 7; i++) {
-        static const char *const words[] = {"batch of 2 or more, or model.bam.norm=eval", NULL, NULL, "of 2 dimensions", "of 2 dimensions",
+        static const char *const words[] = {"batch of 2 or more, or model.bam_norm=eval", NULL, NULL, "of 2 dimensions", "of 2 dimensions",
                                             "reduction -1", "frozen"};
         swg_graph *g;
         assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = i == 1}, &g));
