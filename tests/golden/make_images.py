@@ -214,3 +214,12 @@ save("bad_deflate.tif", data_first[:14] + b"\xff\xff\xff" + data_first[17:])
 save("bad_text.png", b"this is not an image\n")
 save("bad_empty.png", b"")
 save("bad_jpeg.png", b"\xff\xd8\xff\xe0\0\x10JFIF\0")
+
+try:  # as slide scanners write it; the only file that needs a library (Pillow), and the only one with losses
+    from PIL import Image
+except ImportError:
+    print("jpeg.tif: not made, there is no Pillow")
+else:
+    ramp = Image.new("RGB", (40, 24))
+    ramp.putdata([(6 * x, 10 * y, 200 - 2 * x - 3 * y) for y in range(24) for x in range(40)])
+    ramp.convert("YCbCr").save(os.path.join(out, "jpeg.tif"), compression="jpeg", quality=95)

@@ -248,6 +248,27 @@ static void refusals(void **state) {
     }
 }
 
+/* Lossy colour as slide scanners write it; a libtiff without JPEG says so. */
+static void jpeg_in_tiff(void **state) {
+    swg_context *ctx = *state;
+    swg_image_pixels pixels;
+    if (!has("libtiff"))
+        skip();
+    swg_status status = swg_image_read(ctx, fixture("jpeg.tif"), NULL, &pixels, NULL);
+    if (status == SWG_EUNSUPPORTED) {
+        assert_message(ctx, "is not in this libtiff");
+        skip();
+    }
+    assert_ok(ctx, status);
+    assert_true(pixels.channels == 3 && pixels.height == 24 && pixels.width == 40);
+    for (int i = 0; i < 24 * 40; i++) {
+        const int y = i / 40, x = i % 40, want[] = {6 * x, 10 * y, 200 - 2 * x - 3 * y};
+        for (int c = 0; c < 3; c++)
+            assert_close((double)pixels.values[c * 24 * 40 + i], want[c] / 255., 8 / 255., 0);
+    }
+    swg_image_pixels_free(ctx, &pixels);
+}
+
 static void without_library(void **state) {
     swg_context *ctx = *state;
     swg_image *image;
@@ -436,6 +457,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(windows, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(stored_numbers, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refusals, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(jpeg_in_tiff, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(without_library, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(floats, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(round_trip, testing_open, testing_close),
