@@ -1,5 +1,5 @@
 /* test_data_split.c - proves: the published permutation and sizes, the known answers of MT19937 and Philox, no file or time in two
- * parts, and that an empty part or a sample without time is refused.
+ * parts, no group of images either, and that an empty part or a sample without time is refused.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include "scratch.h"
@@ -204,8 +204,46 @@ static void refuses(void **state) {
     free(samples);
 }
 
+/* Images: any three of them fill three parts, groups stay whole, and blocks have no groups. */
+static void of_images(void **state) {
+    swg_context *ctx = *state;
+    swg_split split;
+    for (int64_t n = 3; n < 40; n++) {
+        swg_sample *samples = make_samples(n, (int)n, NULL);
+        assert_ok(ctx, swg_split_make(ctx, samples, n, &(swg_split_opts){.seed = 42, .images = true, .train = .8, .val = .1}, &split));
+        check_cover(&split, n);
+        for (int part = 0; part < SWG_PARTS; part++)
+            assert_true(split.count[part] >= 1);
+        if (n >= 10)
+            assert_int_equal(split.count[SWG_TRAIN], n * 8 / 10);
+        swg_split_free(ctx, &split);
+        free(samples);
+    }
+    swg_sample *samples = make_samples(60, 6, NULL);
+    swg_split_opts opts = {.mode = "by-group", .images = true, .group = "slide", .train = .5, .val = .25};
+    assert_ok(ctx, swg_split_make(ctx, samples, 60, &opts, &split));
+    assert_string_equal(split.description, "split: by-group slide (train 3 groups, val 1, test 2)");
+    check_cover(&split, 60);
+    for (int part = 0; part < SWG_PARTS; part++) {
+        assert_int_equal(split.count[part] % 10, 0);
+        for (int64_t i = 0; i < split.count[part]; i++)
+            for (int other = 0; other < part; other++)
+                for (int64_t j = 0; j < split.count[other]; j++)
+                    assert_int_not_equal(samples[split.indices[part][i]].file, samples[split.indices[other][j]].file);
+    }
+    swg_split_free(ctx, &split);
+    opts.images = false;
+    assert_int_equal(swg_split_make(ctx, samples, 60, &opts, &split), SWG_EINVAL);
+    assert_message(ctx, "by-group", "for images");
+    opts = (swg_split_opts){.mode = "by-file", .images = true};
+    assert_int_equal(swg_split_make(ctx, samples, 60, &opts, &split), SWG_EINVAL);
+    assert_message(ctx, "by-file", "random or by-group");
+    free(samples);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(of_images, testing_open, testing_close),
         cmocka_unit_test(generator),
         cmocka_unit_test_setup_teardown(published_split, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(philox_split, testing_open, testing_close),
