@@ -401,6 +401,37 @@ static void central_differences(void **state) {
         check_gradients(*state, &gradient_cases[i]);
 }
 
+/* Layers in plans whose activations are bf16: bases and penalty stay f32, products do not. */
+static void in_bf16(void **state) {
+    for (size_t i = 0; i < sizeof gradient_cases / sizeof gradient_cases[0]; i++) {
+        const gradient_case *c = &gradient_cases[i];
+        kan_rig r = kan_begin(*state, SWG_F32);
+        swg_value x = c->kernel ? swg_input(r.g, "x", 4, (int64_t[]){1, 2, 6, 7}) : swg_input(r.g, "x", 2, (int64_t[]){28, 3}), out[2];
+        out[0] = c->kernel ? swg_kan_conv(r.g, x, 5, c->kernel, &c->opts, &(swg_conv_opts){.padding = {1, 1}}, "kan")
+                           : swg_kan_linear(r.g, x, 5, &c->opts, "kan");
+        out[1] = swg_loss_kan(r.g, NULL, 0, 1, 1, NULL);
+        kan_open(&r, out, 2);
+        swg_plan *narrow;
+        assert_ok(*state, swg_plan_make(r.g, &(swg_plan_opts){.outputs = out, .output_count = 2, .bf16 = true}, &narrow));
+        assert_ok(*state, swg_plan_open(narrow, r.w, NULL));
+        double in[84], most = 0;
+        kan_numbers(in, 84, -2, 2, 11);
+        kan_put(&r, x, in);
+        memcpy(swg_plan_data(narrow, x), swg_plan_data(r.plan, x), 84 * sizeof(float));
+        kan_run(&r);
+        assert_ok(*state, swg_plan_run(narrow, 0, 0));
+        const float *got = swg_plan_data(narrow, out[0]);
+        for (int64_t e = 0; e < swg_elements(r.g, out[0]); e++)
+            most = fmax(most, fabs(kan_get(&r, out[0], e)));
+        for (int64_t e = 0; e < swg_elements(r.g, out[0]); e++)
+            if (!(fabs((double)got[e] - kan_get(&r, out[0], e)) <= .02 * most))
+                fail_msg("%s: element %lld is %g in bf16, %g in f32", c->name, (long long)e, (double)got[e], kan_get(&r, out[0], e));
+        assert_close(*(float *)swg_plan_data(narrow, out[1]), kan_get(&r, out[1], 0), 0, 1e-5);
+        swg_plan_destroy(narrow);
+        kan_close(&r);
+    }
+}
+
 /* All coefficients 0, in one layer of two and in both, and one edge 0: finite numbers, and no gradient where nothing is. */
 static void penalty_of_zeros(void **state) {
     for (int narrow = 0; narrow < 2; narrow++)
@@ -516,6 +547,32 @@ static void noise_fit(void **state) {
     }
 }
 
+/* Normal starts: mean and deviation of the bases that have them; the same weights in f32 and f64. */
+static void normal_starts(void **state) {
+    static const struct { swg_kan_opts opts; int64_t bases; double deviation; } table[] = {{{.basis = SWG_KAN_RBF}, 8, .1},
+                                                                                            {{.basis = SWG_KAN_CHEB}, 4, 1 / 160.}};
+    for (int i = 0; i < 2; i++) {
+        kan_rig r[2];
+        const int64_t n = 40 * 30 * table[i].bases;
+        double mean = 0, square = 0;
+        for (int narrow = 0; narrow < 2; narrow++) {
+            r[narrow] = kan_begin(*state, narrow ? SWG_F32 : SWG_F64);
+            swg_value y = swg_kan_linear(r[narrow].g, swg_input(r[narrow].g, "x", 2, (int64_t[]){1, 40}), 30, &table[i].opts, "kan");
+            kan_open(&r[narrow], &y, 1);
+        }
+        for (int64_t e = 0; e < n; e++) {
+            double value = element(kan_weight(&r[0], "kan.spline_weight"), SWG_F64, e);
+            assert_true(value == element(kan_weight(&r[1], "kan.spline_weight"), SWG_F32, e));
+            mean += value / (double)n;
+            square += value * value / (double)n;
+        }
+        assert_close(mean, 0, .05 * table[i].deviation, 0);
+        assert_close(sqrt(square), table[i].deviation, 0, .03);
+        kan_close(&r[0]);
+        kan_close(&r[1]);
+    }
+}
+
 /* Share of the inputs outside of the grid. */
 static void coverage(void **state) {
     static const double x[10] = {-1.2, -1, -.5, 0, .3, 1, 1.01, 7, -9, .999};
@@ -617,9 +674,11 @@ int main(void) {
         cmocka_unit_test(infinities_and_nan),
         cmocka_unit_test_setup_teardown(naive_patches_and_once, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(central_differences, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(in_bf16, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(penalty_of_zeros, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(known_fit, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(noise_fit, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(normal_starts, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(coverage, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(counts, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),

@@ -257,6 +257,30 @@ static void convolution_goes_on(void **state) {
     assert_memory_equal(first, second, sizeof first);
 }
 
+/* Bases made again for the backward pass, from the same knots: the same bits. */
+static void recomputed(void **state) {
+    static const swg_recompute_policy kinds[2] = {SWG_RECOMPUTE_OFF, SWG_RECOMPUTE_BLOCKS};
+    float gradient[2][2 * 3 * 8 * 8];
+    for (int k = 0; k < 2; k++) {
+        kan_rig r = kan_begin(*state, SWG_F32);
+        swg_value x = swg_input(r.g, "x", 4, (int64_t[]){2, 3, 8, 8}), h = x, out;
+        for (int i = 0; i < 2; i++)
+            h = swg_kan_conv(r.g, h, 3, 3, &(swg_kan_opts){.adaptive = true}, &(swg_conv_opts){.padding = {1, 1}}, i ? "b" : "a");
+        assert_ok(*state, swg_gradients(r.g, swg_sum(r.g, swg_square(r.g, h), 0), &x, 1, &out));
+        assert_ok(*state, swg_plan_make(r.g, &(swg_plan_opts){.outputs = &out, .output_count = 1, .recompute = {.policy = kinds[k]}}, &r.plan));
+        assert_ok(*state, swg_weights_create(r.g, false, &r.w));
+        swg_weights_init(r.w, 3);
+        assert_ok(*state, swg_plan_open(r.plan, r.w, NULL));
+        double values[2 * 3 * 8 * 8];
+        kan_numbers(values, 2 * 3 * 8 * 8, -2, 2, 12);
+        kan_put(&r, x, values);
+        kan_run(&r);
+        memcpy(gradient[k], swg_plan_data(r.plan, out), sizeof gradient[k]);
+        kan_close(&r);
+    }
+    assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
+}
+
 static void refused(void **state) {
     static const struct { const char *layer; int64_t rows, features; const char *message; } table[] = {
         {"net.kan", 0, IN, "0 rows of 3 inputs"},
@@ -337,6 +361,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(short_batches, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(starts_uniform, testing_open, testing_close),
         cmocka_unit_test(convolution_goes_on),
+        cmocka_unit_test_setup_teardown(recomputed, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test(memory_runs_out),
     };
