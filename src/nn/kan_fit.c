@@ -206,22 +206,40 @@ static bool new_knots(const update *u, const double *sorted, int64_t n, double *
     return true;
 }
 
+/* The bases of one grid that are not 0 at some number: `count` of them from `first`, their values from w[skip]. */
+typedef struct some { int64_t first; int skip, count; double w[SWG__SPLINE_ORDER + 1]; } some;
+
+static some bases_at(const update *u, const double *knots, double x) {
+    some b = {0};
+    int64_t first;
+    if (!swg__kan_bases(knots, u->knots, u->order, x, &first, b.w))
+        return b;
+    b.skip = first < 0 ? (int)-first : 0;
+    b.first = first + b.skip;
+    b.count = (int)swg__min64(u->order + 1 - b.skip, u->bases - b.first);
+    return b;
+}
+
+/* Adds the products of bases a and b to a matrix whose rows are `stride` apart. */
+static void add_products(double *to, int64_t stride, const some *a, const some *b) {
+    for (int i = 0; i < a->count; i++)
+        for (int j = 0; j < b->count; j++)
+            to[(a->first + i) * stride + b->first + j] += a->w[a->skip + i] * b->w[b->skip + j];
+}
+
 /* gram (2 bases, 2 bases): products of all bases on both grids, new ones first, summed over the values. */
 static void products(const update *u, const double *values, int64_t n, const double *fresh, const double *old, double *gram) {
-    double w[2][SWG__SPLINE_ORDER + 1];
-    int64_t at[2];
-    memset(gram, 0, (size_t)(4 * u->bases * u->bases) * sizeof *gram);
+    int64_t half = u->bases, side = 2 * half;
+    memset(gram, 0, (size_t)(side * side) * sizeof *gram);
     for (int64_t r = 0; r < n; r++) {
-        bool any[2] = {swg__kan_bases(fresh, u->knots, u->order, values[r], &at[0], w[0]), swg__kan_bases(old, u->knots, u->order, values[r], &at[1], w[1])};
-        for (int a = 0; a < 2; a++)
-            for (int b = 0; b < 2; b++)
-                for (int i = 0; any[a] && any[b] && i <= u->order; i++)
-                    for (int j = 0; j <= u->order; j++) {
-                        int64_t p = at[a] + i, q = at[b] + j;
-                        if (p >= 0 && p < u->bases && q >= 0 && q < u->bases)
-                            gram[(a * u->bases + p) * 2 * u->bases + b * u->bases + q] += w[a][i] * w[b][j];
-                    }
+        some now = bases_at(u, fresh, values[r]), then = bases_at(u, old, values[r]);
+        add_products(gram, side, &now, &now);
+        add_products(gram + half, side, &now, &then);
+        add_products(gram + half * side + half, side, &then, &then);
     }
+    for (int64_t i = 0; i < half; i++)
+        for (int64_t j = 0; j < half; j++)
+            gram[(half + j) * side + i] = gram[i * side + half + j];
 }
 
 /* move (bases, bases) = pinv(A^T A) A^T B: coefficients on the new grid of the curve that is nearest on the values to one on the old. */
@@ -276,7 +294,7 @@ static void update_feature(void *arg, int64_t f, int worker) {
     const update *u = arg;
     struct feature *done = &u->done[f];
     int64_t n = 0, twice = 2 * u->bases;
-    double *values = (double *)(u->room + worker * u->worker_bytes), *sorted = values + u->rows, *fresh = sorted + u->rows, *old = fresh + u->knots;
+    double *values = (double *)(u->room + worker * u->worker_bytes), *fresh = values + u->rows, *old = fresh + u->knots;
     double *gram = old + u->knots, *work = gram + twice * twice, *both = work + twice * twice, *move = u->moves + f * u->bases * u->bases;
     for (int64_t r = 0; r < u->rows; r++) {
         double value = swg__load(u->x, u->w->dtype, r * u->features + f);
@@ -284,9 +302,8 @@ static void update_feature(void *arg, int64_t f, int worker) {
             values[n++] = value;
     }
     done->skipped = u->rows - n;
-    memcpy(sorted, values, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
-    if (!(done->moves = new_knots(u, sorted, n, fresh)))
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    if (!(done->moves = new_knots(u, values, n, fresh)))
         return;
     for (int64_t i = 0; i < u->knots; i++) {
         old[i] = swg__load(u->t, u->w->dtype, f * u->knots + i);
@@ -371,7 +388,7 @@ swg_status swg_kan_update_grid(swg_weights *weights, const char *layer, const vo
     const char *wrong = find_layer(&u, layer);
     if (wrong)
         return swg__fail(u.ctx, SWG_EINVAL, "kan grid: layer \"%s\", %lld features: %s", layer, (long long)features, wrong);
-    int64_t square = u.bases * u.bases, numbers = 2 * rows + 2 * u.knots + 8 * square + 2 * u.bases;
+    int64_t square = u.bases * u.bases, numbers = rows + 2 * u.knots + 8 * square + 2 * u.bases;
     int workers = swg_context_threads(u.ctx);
     u.worker_bytes = (numbers * (int64_t)sizeof(double) + 63) / 64 * 64;
     u.room = swg__calloc(u.ctx, (size_t)workers, (size_t)u.worker_bytes);
