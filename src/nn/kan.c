@@ -94,34 +94,39 @@ static swg_value gaussian_planes(swg_graph *g, const kan *k, swg_value x) {
     return swg_exp(g, swg_affine(g, swg_square(g, swg_affine(g, away, 1 / step, 0)), -1, 0));
 }
 
-/* Share of x, below `low` or above `high`, which broadcast to it. */
-static swg_value share_outside(swg_graph *g, swg_value x, swg_value low, swg_value high) {
+/* Share of x (..., c) below the range or above it; knots: those of every channel, or SWG_NONE. */
+static swg_value share_outside(swg_graph *g, const kan *k, swg_value x, swg_value knots) {
+    const swg_kan_opts *o = &k->opts;
+    if (o->basis == SWG_KAN_CHEB)
+        return swg_constant(g, 0);
+    swg_value low, high;
+    if (knots) {
+        const int64_t row[2] = {1, k->channels};
+        knots = swg_permute(g, knots, (int[]){1, 0});
+        low = swg_slice(g, knots, (int64_t[]){o->order, 0}, row);
+        high = swg_slice(g, knots, (int64_t[]){o->order + o->intervals, 0}, row);
+    } else {
+        low = swg_constant(g, o->low);
+        high = swg_constant(g, o->high);
+    }
     x = swg_detach(g, x);
     return swg_reshape(g, swg_mean(g, swg_add(g, swg_greater(g, low, x), swg_greater(g, x, high)), 0), 1, (int64_t[]){1});
 }
 
-/* Planes of x (..., c). `inside`: the part of x, (rows, c), whose share outside of the range is asked for. */
-static swg_value planes_of(swg_graph *g, const kan *k, swg_value x, swg_value inside) {
+/* Planes of x (..., c). own: the part of x that is no padding. Bases are f32 in plans of any precision. */
+static swg_value planes_of(swg_graph *g, const kan *k, swg_value x, swg_value own) {
     const swg_kan_opts *o = &k->opts;
     bool precise = swg_graph_precise(g, true);
-    swg_value planes, low = swg_constant(g, o->low), high = swg_constant(g, o->high);
-    if (o->basis == SWG_KAN_CHEB) {
+    swg_value planes, knots = o->adaptive ? knots_of(g, k) : SWG_NONE;
+    if (o->basis == SWG_KAN_CHEB)
         planes = chebyshev_planes(g, k, x);
-    } else if (o->basis == SWG_KAN_RBF) {
+    else if (o->basis == SWG_KAN_RBF)
         planes = gaussian_planes(g, k, x);
-    } else {
-        swg_spline_opts spline = {.intervals = o->intervals, .order = o->order, .low = o->low, .high = o->high, .silu = k->joint, .planes = true};
-        if (o->adaptive) {
-            spline.knots = knots_of(g, k);
-            swg_value turned = swg_permute(g, spline.knots, (int[]){1, 0});
-            const int64_t row[2] = {1, k->channels};
-            low = swg_slice(g, turned, (int64_t[]){o->order, 0}, row);
-            high = swg_slice(g, turned, (int64_t[]){o->order + o->intervals, 0}, row);
-        }
-        planes = swg_spline_basis(g, x, &spline);
-    }
+    else
+        planes = swg_spline_basis(g, x, &(swg_spline_opts){.intervals = o->intervals, .order = o->order, .low = o->low, .high = o->high,
+                                                           .knots = knots, .silu = k->joint, .planes = true});
     if (o->parts)
-        o->parts->outside = o->basis == SWG_KAN_CHEB ? swg_constant(g, 0) : share_outside(g, inside, low, high);
+        o->parts->outside = share_outside(g, k, own, knots);
     swg_graph_precise(g, precise);
     swg_remat_drop(g, planes);
     return planes;

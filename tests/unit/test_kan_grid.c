@@ -127,6 +127,39 @@ static void least_squares(void **state) {
         }
 }
 
+/* Other grids: a straight line, which every order can make, stays one, whatever the grid; twice is once. */
+static void straight_lines(void **state) {
+    static const int64_t grids[][2] = {{1, 1}, {2, 1}, {3, 2}, {1, 3}, {4, 5}, {7, 7}};
+    for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++) {
+        const int64_t intervals = grids[i][0], order = grids[i][1], bases = intervals + order;
+        kan_rig r = kan_begin(*state, SWG_F64);
+        swg_value x = swg_input(r.g, "x", 2, (int64_t[]){ROWS, 1}), y;
+        y = swg_kan_linear(r.g, x, 1, &(swg_kan_opts){.intervals = intervals, .order = order, .adaptive = true}, "kan");
+        kan_open(&r, &y, 1);
+        double line[16], batch[ROWS], none = 0, scale = 2.5;
+        for (int64_t j = 0; j < bases; j++) /* mean of the inner knots of basis j: the spline with these coefficients is x (Marsden 1970) */
+            line[j] = -1 + ((double)j - .5 * ((double)order - 1)) * 2 / (double)intervals;
+        kan_numbers(batch, ROWS, -1, 1, 21);
+        for (int k = 0; k < ROWS; k++)
+            batch[k] *= .9 * fabs(batch[k]);
+        kan_set(&r, "kan.spline_weight", line, bases);
+        kan_set(&r, "kan.base_weight", &none, 1);
+        kan_set(&r, "kan.spline_scaler", &scale, 1);
+        kan_put(&r, x, batch);
+        for (int times = 0; times < 3; times++) {
+            kan_run(&r);
+            for (int k = 0; k < ROWS; k++)
+                assert_close(kan_get(&r, y, k), scale * batch[k], 1e-6, 0);
+            swg_kan_update report;
+            assert_ok(*state, swg_kan_update_grid(r.w, "kan", batch, ROWS, 1, &report));
+            assert_int_equal(report.moved, 1);
+            assert_close(report.change, 0, 1e-6, 0);
+            assert_close(*(double *)kan_weight(&r, "kan.spline_scaler"), scale, 0, 0);
+        }
+        kan_close(&r);
+    }
+}
+
 /* A scaler of 0 or near it becomes 1, and the outputs stay what they were: next to nothing. */
 static void small_scalers(void **state) {
     static double before[ROWS * OUTS * IN], after[ROWS * OUTS * IN];
@@ -356,6 +389,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(known_knots, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(least_squares, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(straight_lines, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(small_scalers, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(odd_batches, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(short_batches, testing_open, testing_close),
