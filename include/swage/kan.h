@@ -16,7 +16,7 @@ enum { SWG_KAN_DAE_ENCODER, SWG_KAN_DAE_DECODER, SWG_KAN_DAE_OUTPUT, SWG_KAN_DAE
 typedef struct swg_kan_dae {
     int64_t image;                          /* channels of x and decoded: 3 */
     int64_t channels[4];                    /* at 1/2, 1/4 and 1/8 of the extent, and of z: 384, 128, 64, 16 */
-    swg_kan_opts kan[SWG_KAN_DAE_LAYERS];
+    swg_kan_opts kan[SWG_KAN_DAE_LAYERS];   /* with parts, each layer's inputs, coefficients and coverage are told */
     bool no_bias;                           /* none in convolutions that a batch norm follows, but for those of BAM */
     bool eca;                               /* channel attention after the KAN layers of encoder and decoder */
     double dropout;                         /* of whole channels, behind that; 0: none */

@@ -8,7 +8,7 @@
 enum { HALVINGS = 3 };
 
 /* The published network's order is 2; the published optimised layers are another function (SiLU behind the convolution). */
-#define CUBIC {.intervals = 5, .order = 3, .scaler = SWG_KAN_CHANNEL, .conv_then_silu = true}
+#define CUBIC {.intervals = 5, .order = 3, .scaler = SWG_KAN_CHANNEL, .conv_then_silu = true, .init = SWG_KAN_KAIMING}
 static const struct { const char *name; swg_kan_dae model; } presets[] = {
     {"kan/dae", {.image = 3, .channels = {384, 128, 64, 16},
                  .kan = {{.intervals = 3, .order = 2}, {.intervals = 3, .order = 2}, {.intervals = 2, .order = 1}}}},

@@ -129,8 +129,8 @@ static const work works[] = {
     {"products", products, 3, {2, 24, 16}},
     {"odd blocks", odd_blocks, 4, {2, 3, 12, 12}},
     {"words", words, 4, {2, 3, 12, 12}},
-    {"kan", kan_joint, 4, {2, 2, 16, 16}},
-    {"kan, as published", kan_apart, 4, {2, 2, 16, 16}},
+    {"kan", kan_joint, 4, {3, 2, 8, 8}},
+    {"kan, as published", kan_apart, 4, {3, 2, 8, 8}},
 };
 enum { WORKS = sizeof works / sizeof works[0] };
 
