@@ -7,7 +7,7 @@
 #include "kernel/conv_lines.h"
 #include "kernel/kernel.h"
 
-enum { LINE_ROWS = SWG__LINE_ROWS, CHUNK_BYTES = 384 << 10, TASK_MACS = 4 << 20, SPANS = 16, SUM_LINES = 8 };
+enum { LINE_ROWS = SWG__LINE_ROWS, CHUNK_BYTES = 384 << 10, READ_BYTES = 384 << 10, TASK_MACS = 4 << 20, SPANS = 16, SUM_LINES = 8 };
 enum { HEURISTIC_ROWS, LONGEST_ROWS, VARIANTS }; /* which axis makes the rows of a tile: every output is summed in the same order */
 static const char *const variant_names[VARIANTS] = {"rows as they are", "rows along the longest axis"};
 
@@ -20,6 +20,7 @@ typedef struct layout {
     int64_t panels, panel_elements, group_elements; /* packed weights */
     int64_t chunk_taps;                     /* so many taps of a panel of weights stay in the second cache */
     int64_t strip_panels, strips;           /* or so many whole panels, which share what a line reads; strips of a group */
+    int64_t block_lines;                    /* so many lines read what stays in the second cache until all strips and groups have seen it */
 } layout;
 
 /* Columns of the last panel as packed. */
@@ -61,7 +62,16 @@ static const void *conv_prepare(swg__arena *arena, const swg__call *call) {
     l->strips = swg__ceil_div(l->panels, l->strip_panels);
     if (l->at.joined)
         l->chunk_taps -= l->chunk_taps % c->kernel[2];
-    return swg__lines_make(&l->at, arena, transposed, call->variant == LONGEST_ROWS ? INT_MAX : call->isa->mr) ? l : NULL;
+    if (!swg__lines_make(&l->at, arena, transposed, call->variant == LONGEST_ROWS ? INT_MAX : call->isa->mr))
+        return NULL;
+    const swg__node *from = &call->g->nodes[call->node->in[0]];
+    int64_t phases = 1; /* each reads all there is */
+    for (int axis = 0; axis < 3; axis++)
+        phases *= transposed ? swg__min64(c->stride[axis], c->in[axis]) : 1;
+    int64_t line_bytes = swg__ceil_div(swg__node_bytes(from) * phases, l->at.lines < 1 ? 1 : l->at.lines);
+    l->block_lines = c->groups * l->strips == 1 ? l->at.lines : line_bytes >= READ_BYTES ? 1
+                   : swg__min64(l->at.lines, READ_BYTES / (line_bytes < 1 ? 1 : line_bytes));
+    return l;
 }
 
 /* ---- packing: a unit is a panel ---- */
@@ -112,7 +122,8 @@ static void pack_run(const swg__call *call, int64_t begin, int64_t end, int work
 
 static const swg__kernel pack_kernel = {.name = "pack", .units = pack_units, .grain = pack_grain, .run = pack_run};
 
-/* ---- product: a unit is a line of one strip of columns; lines of a strip follow each other ---- */
+/* ---- product: a unit is a line of one strip of columns. Within a block of lines those of a strip follow each other, then the next strip's: rows
+ * are read by single elements in many streams, which the processor does not foresee, and wait where they come from beyond the second cache ---- */
 
 static int64_t conv_units(const swg__call *call) {
     const layout *l = call->layout;
@@ -123,9 +134,13 @@ static int64_t conv_units(const swg__call *call) {
 static int64_t conv_grain(const swg__call *call) {
     const layout *l = call->layout;
     int64_t macs = swg__conv_macs(call->g, call->node) / conv_units(call), grain = TASK_MACS / (macs < 1 ? 1 : macs);
-    int64_t many = l->chunk_taps < l->at.c.taps ? swg__ceil_div(l->at.lines, SPANS) : 1;
+    int64_t many = l->chunk_taps < l->at.c.taps ? swg__ceil_div(l->at.lines, SPANS) : 1, most = l->at.lines;
+    if (l->block_lines < l->at.lines) { /* whole blocks, where there are enough of them */
+        most = l->at.c.groups * l->strips * l->block_lines;
+        many = swg__min64(most, swg__ceil_div(conv_units(call), 4 * SPANS));
+    }
     grain = grain > many ? grain : many;
-    return swg__min64(grain, l->at.lines);
+    return swg__min64(grain, most);
 }
 
 /* A table of taps; sums of a few lines of a bf16 result, which waits for all chunks; words of a line whose taps go in pairs. */
@@ -244,7 +259,9 @@ static void conv_run(const swg__call *call, int64_t begin, int64_t end, int work
     float *sums = call->node->dtype == SWG_BF16 ? (float *)(table + l->at.c.taps) : NULL;
     uint32_t *words = (uint32_t *)((float *)(table + l->at.c.taps) + (sums ? SUM_LINES * LINE_ROWS * call->isa->nr : 0));
     while (begin < end) {
-        int64_t strip = begin / l->at.lines, first = begin % l->at.lines, stop = swg__min64(l->at.lines, first + end - begin);
+        int64_t all = l->at.c.groups * l->strips, block = begin / (all * l->block_lines), start = block * l->block_lines;
+        int64_t lines = swg__min64(l->block_lines, l->at.lines - start), rest = begin - all * start, strip = rest / lines;
+        int64_t first = start + rest % lines, stop = swg__min64(start + lines, first + end - begin);
         if (sums && l->chunk_taps < l->at.c.taps)
             stop = swg__min64(stop, first + SUM_LINES);
         if (l->flat)
