@@ -43,6 +43,12 @@ static const struct swg__bench_conv table[] = {
     {"u16-bwd-data", SWG__CONV_TRANSPOSE, 1, 128, 128, {16, 16, 16}, 3, 1, 1},
     {"u16-bwd-weights", SWG__CONV_WEIGHTS, 1, 128, 128, {16, 16, 16}, 3, 1, 1},
     {"conv2d-64-256", SWG__CONV, 1, 64, 64, {1, 256, 256}, 3, 1, 1},
+    {"kan-up", SWG__CONV_TRANSPOSE, 2, 384, 384, {1, 128, 128}, 3, 2, 1},   /* of kan/dae, with most of its multiply-adds */
+    {"kan-up-bwd-data", SWG__CONV, 2, 384, 384, {1, 128, 128}, 3, 2, 1},
+    {"kan-up-bwd-weights", SWG__CONV_WEIGHTS, 2, 384, 384, {1, 128, 128}, 3, 2, 1},
+    {"kan-out", SWG__CONV, 2, 384, 3, {1, 128, 128}, 3, 1, 1},
+    {"kan-out-bwd-data", SWG__CONV_TRANSPOSE, 2, 384, 3, {1, 128, 128}, 3, 1, 1},
+    {"kan-out-bwd-weights", SWG__CONV_WEIGHTS, 2, 384, 3, {1, 128, 128}, 3, 1, 1},
 };
 enum { ROWS = sizeof table / sizeof *table };
 
