@@ -41,6 +41,7 @@ static const shape shapes[] = {
     {"a sample larger than a block, alone", 3, 1, 3, 5, 1, {2, 125, 35}, {2, 3, 3}, {1, 2, 1}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
     {"read in blocks of lines", 2, 1, 4002, 40, 1, {7, 8}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}},
     {"read in blocks of lines, transposed", 2, 1, 34, 3300, 1, {6, 17}, {1, 2}, {1, 2}, {1, 1}, {0, 0}, {0, 1}},
+    {"lines in blocks through several strips", 2, 2, 200, 130, 1, {17, 12}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
     {"many parts", 2, 2, 130, 70, 1, {5, 6}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, EPILOGUES = 3 };
