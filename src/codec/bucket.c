@@ -49,11 +49,20 @@ int swg__bucket_best(const uint32_t *histogram, int phases, int most, uint64_t *
     uint64_t narrow[NARROW] = {0}, least;
     sizes s;
     collect(histogram, phases, &s);
-    for (int p = 0; p < phases; p++)
-        for (int i = 0; i < 32; i++)
-            if (histogram[32 * p + i])
-                for (int b = 0; b < NARROW; b++)
-                    narrow[b] += (uint64_t)histogram[32 * p + i] * swg__cost[9 * b + p][i];
+    for (int p = 0; p < phases; p++) {
+        const uint32_t *row = histogram + 32 * p;
+        int low = 0, high = 32;
+        while (low < high && !row[low])
+            low++;
+        while (low < high && !row[high - 1])
+            high--;
+        for (int b = 0; b < NARROW && low < high; b++) {
+            uint64_t sum = 0;
+            for (int i = low; i < high; i++)
+                sum += (uint64_t)row[i] * swg__cost[9 * b + p][i];
+            narrow[b] += sum;
+        }
+    }
     int best = 0;
     for (int b = 1; b < NARROW && b <= most; b++)
         best = narrow[b] < narrow[best] ? b : best;

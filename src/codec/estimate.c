@@ -102,7 +102,7 @@ static swg_status guess_middle(const contest *c, double *stencil, double *interp
     int64_t w = INT64_MAX, g = INT64_MAX;
     swg_status status = open_part(c->chunk, EDGE, &part);
     if (status == SWG_OK && tries(c, SWG_MODE_STENCIL))
-        status = swg__stencil_plan_open(&part, &plan, &w);
+        status = swg__stencil_plan_open(&part, SWG__STENCIL_GLANCE, &plan, &w);
     swg__stencil_plan_close(plan);
     if (status == SWG_OK && tries(c, SWG_MODE_INTERPOLATION))
         status = swg__interp_estimate(&part, &g);
@@ -124,7 +124,7 @@ static swg_status estimate(contest *c) {
     if (chunk->count > 1 << 16)
         SWG__TRY(guess_middle(c, &stencil, &interp));
     if (tries(c, SWG_MODE_STENCIL) && (stencil == INFINITY || stencil < 2.5 * poly))
-        SWG__TRY(swg__stencil_plan_open(chunk, &c->plan, &k[STENCIL].bytes));
+        SWG__TRY(swg__stencil_plan_open(chunk, SWG__STENCIL_SAMPLES, &c->plan, &k[STENCIL].bytes));
     const double least = c->plan ? (double)least_of(c) : fmin((double)least_of(c), stencil);
     for (int share = 8; share > 2 && poly * (1 - doubt) < least && poly * (1 + doubt) > 0.7 * least; share /= 2)
         SWG__TRY(guess_poly(c, chunk->count / share, &poly, &doubt));

@@ -2,7 +2,8 @@
  * In: array, bound, range. Out: swg__grid; acceptance of single values, integers on their grid.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
-#include "grid.h"
+#include "context.h"
+#include "kernels.h"
 #include "powers.h"
 
 /* Range of the integer types; of u64 the part that fits. */
@@ -77,6 +78,7 @@ void swg__integer_store(swg_element type, void *data, int64_t i, int64_t m, int6
 enum { RANGE_PIECE = 1 << 18 };
 
 struct range_job {
+    const swg__codec_kernels *kernels;
     swg_element type;
     const void *data;
     int64_t count;
@@ -86,17 +88,9 @@ struct range_job {
     struct range_job *pieces;
 };
 
-/* Integer comparisons on monotone keys, so that the loop is vectorised and NaN needs no branch. */
-static void range_f32(const uint32_t *bits, int64_t n, struct range_job *out) {
-    int32_t least = INT32_MAX, most = INT32_MIN, largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int32_t size = (int32_t)(bits[i] & 0x7FFFFFFFu);
-        bool finite = size < 0x7F800000;
-        largest = size > largest ? size : largest;
-        int32_t key = swg__key32(bits[i]), low = finite ? key : INT32_MAX, high = finite ? key : INT32_MIN;
-        least = low < least ? low : least;
-        most = high > most ? high : most;
-    }
+static void range_f32(const swg__codec_kernels *kernels, const uint32_t *bits, int64_t n, struct range_job *out) {
+    int32_t least, most, largest;
+    kernels->range_f32(bits, n, &least, &most, &largest);
     out->any = least <= most;
     out->nan = largest > 0x7F800000;
     if (out->any) {
@@ -133,7 +127,7 @@ static void range_piece(void *arg, int64_t task, int worker) {
     const char *data = (const char *)job->data + first * swg_element_bytes(job->type);
     struct range_job piece = {0};
     if (job->type == SWG_ELEMENT_F32 && !job->fill)
-        range_f32((const uint32_t *)(const void *)data, n, &piece);
+        range_f32(job->kernels, (const uint32_t *)(const void *)data, n, &piece);
     else
         range_other(job->type, data, n, job->fill, &piece);
     if (!job->pieces) { /* no memory for the pieces: one after the other, joined at once */
@@ -152,7 +146,7 @@ void swg__range(swg_context *ctx, swg_element type, const void *data, int64_t co
                 bool *any, int64_t *nan) {
     int64_t tasks = (count + RANGE_PIECE - 1) / RANGE_PIECE;
     bool passed_over = fill->mode == SWG_FILL_NONE || (fill->mode == SWG_FILL_ABOVE && !isfinite(fill->threshold));
-    struct range_job job = {.type = type, .data = data, .count = count, .fill = passed_over ? NULL : fill};
+    struct range_job job = {.kernels = swg__codec_kernels_for(ctx->isa), .type = type, .data = data, .count = count, .fill = passed_over ? NULL : fill};
     struct range_job *pieces = tasks > 1 ? swg__calloc(ctx, (size_t)tasks, sizeof *pieces) : NULL;
     if (pieces) {
         job.pieces = pieces;

@@ -70,6 +70,12 @@ typedef struct swg__codec_kernels {
     void (*normal_sums)(const double *d, const double *target, const uint8_t *mark, int64_t count,
                         double sums[SWG__TAPS][SWG__SUM_WIDTH]);
 
+    /* Of each of `count` samples, whose 27 differences are whole numbers below 2^48: sum w_k d_k and sum |d_k|, d_k clamped to least..most (at most 2^30 in magnitude). */
+    void (*stencil_points)(const double *d, int64_t count, const int32_t w[SWG__TAPS], double least, double most, int64_t *sum, int64_t *size);
+
+    /* Least and largest monotone key (swg__key32) of the finite values among n, INT32_MAX and INT32_MIN if there is none; largest bits without sign of all. */
+    void (*range_f32)(const uint32_t *bits, int64_t n, int32_t *least, int32_t *most, int32_t *largest);
+
     /* Sum of a_i b_i: eight sums by i modulo 8, added in pairs, on every instruction set. */
     double (*dot)(const double *a, const double *b, int64_t n);
 

@@ -268,6 +268,55 @@ static void normal_sums(const double *d, const double *target, const uint8_t *ma
     }
 }
 
+/* Every sum is exact, so their order does not matter. The last vector overlaps the one before. */
+static void stencil_points(const double *d, int64_t count, const int32_t w[SWG__TAPS], double least, double most, int64_t *sum, int64_t *size) {
+    enum { N = SWG__TAPS - 1, FULL = N / LANES, VECTORS = FULL + (N % LANES > 0) };
+    const vf64 low = broadcast(least), high = broadcast(most);
+    vf64 weight[VECTORS], once[VECTORS];
+    int at[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        at[v] = v < FULL ? v * LANES : N - LANES;
+        for (int i = 0; i < LANES; i++) {
+            const bool fresh = at[v] + i >= v * LANES;
+            weight[v][i] = fresh ? w[at[v] + i + 1] : 0;
+            once[v][i] = fresh;
+        }
+    }
+    for (int64_t p = 0; p < count; p++, d += N) {
+        vf64 s = {0}, a = {0};
+        for (int v = 0; v < VECTORS; v++) {
+            vf64 x = load_f64(d + at[v]);
+            x = choose(x < low, low, x);
+            x = choose(x > high, high, x);
+            s += weight[v] * x;
+            a += once[v] * magnitude(x);
+        }
+        double both[2] = {0, 0};
+        for (int i = 0; i < LANES; i++) {
+            both[0] += s[i];
+            both[1] += a[i];
+        }
+        sum[p] = (int64_t)both[0];
+        size[p] = (int64_t)both[1];
+    }
+}
+
+/* Integer comparisons on monotone keys, so that the loop is vectorised and NaN needs no branch. */
+static void range_f32(const uint32_t *bits, int64_t n, int32_t *least, int32_t *most, int32_t *largest) {
+    int32_t low = INT32_MAX, high = INT32_MIN, top = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t size = (int32_t)(bits[i] & 0x7FFFFFFFu), key = swg__key32(bits[i]);
+        const bool finite = size < 0x7F800000;
+        const int32_t a = finite ? key : INT32_MAX, b = finite ? key : INT32_MIN;
+        top = size > top ? size : top;
+        low = a < low ? a : low;
+        high = b > high ? b : high;
+    }
+    *least = low;
+    *most = high;
+    *largest = top;
+}
+
 static double dot(const double *a, const double *b, int64_t n) {
     enum { SUMS = 8, VECTORS = SUMS / LANES };
     vf64 sum[VECTORS] = {{0}};
@@ -439,6 +488,8 @@ const swg__codec_kernels KERNELS = {
     .stencil_middle = stencil_middle,
     .stencil_wide = stencil_wide,
     .normal_sums = normal_sums,
+    .stencil_points = stencil_points,
+    .range_f32 = range_f32,
     .dot = dot,
     .residuals = residuals,
     .linear = linear,

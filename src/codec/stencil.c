@@ -14,7 +14,7 @@ const int8_t swg__tap_offset[SWG__TAPS][3] = {
 
 enum { RUN_START = SWG__SAMPLE_START, BORDER = SWG__SAMPLE_BORDER };
 enum { NO_SYMBOL = 0xFFFF }; /* context of a masked value */
-enum { RING = 32, SAMPLE_RUN = 32, SAMPLES = 8192 };
+enum { RING = 32, SAMPLE_RUN = 32 };
 #define WIDE_LIMIT SWG__WIDE_LIMIT
 
 static const char beyond[] = "level beyond 2^45";
@@ -247,8 +247,10 @@ static swg_status quantise(const swg__chunk *chunk, bool full, levels *out, bool
     size_t bytes = (size_t)(out->slices * out->slice_step + SWG__TAP_SLACK) * size;
     char *data = swg__alloc(chunk->ctx, bytes);
     out->first = swg__alloc(chunk->ctx, (size_t)out->slices * sizeof *out->first);
-    out->brief = (field_short){chunk->extent[1], chunk->extent[2], nx, stride, full ? NULL : (int32_t *)(void *)data};
-    out->full = (field_long){chunk->extent[1], chunk->extent[2], nx, stride, full ? (int64_t *)(void *)data : NULL};
+    out->brief = (field_short){chunk->extent[1], chunk->extent[2], nx, stride, full ? NULL : (int32_t *)(void *)data, {0}};
+    out->full = (field_long){chunk->extent[1], chunk->extent[2], nx, stride, full ? (int64_t *)(void *)data : NULL, {0}};
+    for (int k = 0; k < SWG__TAPS; k++)
+        out->brief.inner[k] = out->full.inner[k] = (swg__tap_offset[k][0] * chunk->extent[2] + swg__tap_offset[k][1]) * stride + swg__tap_offset[k][2];
     out->extent = (swg__row_extent){INFINITY, -INFINITY, 0};
     out->outliers = (swg__outliers){.ctx = chunk->ctx};
     *possible = row_levels && data && out->first;
@@ -337,7 +339,7 @@ bool swg__training_wide(const swg__training *t) {
 
 /* Buckets for the weights at hand; the estimated bytes of the whole chunk. */
 static int64_t finish_training(const swg__chunk *chunk, const levels *l, swg__training *t, swg__stencil *model) {
-    uint64_t cost = swg__stencil_buckets(t, chunk->count, model);
+    uint64_t cost = swg__stencil_buckets(chunk->kernels, t, chunk->count, model);
     return 60 + 3 * (model->c_max - model->c_min + 1) + l->outliers.count * 5 +
            (t->count ? (int64_t)((double)cost * (double)chunk->count / (double)t->count / 2048) : (chunk->count - chunk->masked) * 8);
 }
@@ -420,11 +422,19 @@ static void lay_fronts(const field_short *f, int64_t most, uint32_t *at) {
     }
 }
 
-/* What a symbol leaves to raw bits. */
+/* What a symbol leaves to raw bits, in lists by front. */
+enum { LIST_END = (1 << 25) - 1, ESCAPED = 64 };
 typedef struct leftover {
     int32_t value;
-    uint8_t low_bits;
+    uint32_t next : 25, low_bits : 7; /* and ESCAPED */
 } leftover;
+
+/* Work of code_short. at, head, tail: (fronts); rest: (slice); own: (2, nx + 2 + SWG__TAP_SLACK). */
+typedef struct front_work {
+    uint32_t *at, *head, *tail, count;
+    leftover *rest;
+    int32_t *own;
+} front_work;
 
 static void put_leftover(bool escape, int64_t value, int low_bits, swg__symbols *out) {
     const int64_t shifted = value + ((int64_t)1 << low_bits >> 1);
@@ -434,12 +444,37 @@ static void put_leftover(bool escape, int64_t value, int low_bits, swg__symbols 
         swg__bits_put(&out->bits, (uint64_t)shifted & (((uint64_t)1 << low_bits) - 1), low_bits);
 }
 
+/* Appends to the list of a front. */
+static void add_leftover(front_work *w, int64_t front, bool escape, int32_t value, int low_bits) {
+    w->rest[w->count] = (leftover){value, LIST_END, (uint32_t)(low_bits | (escape ? ESCAPED : 0)) & 127};
+    if (w->head[front] == LIST_END)
+        w->head[front] = w->count;
+    else
+        w->rest[w->tail[front]].next = w->count & LIST_END;
+    w->tail[front] = w->count++;
+}
+
+/* Taps of a whole row, its first point included, which has neither of the two in its own row: these come from `own`. False: the row is near
+ * a border, where more taps are stand-ins. */
+static bool whole_row(const field_short *f, int64_t z, int64_t y, int32_t *own, const int32_t *tap[SWG__TAPS]) {
+    if (z < 2 || y < 2 || y + 2 >= f->ny)
+        return false;
+    const int32_t *row = row_short(f, z, y), anchor = row_short(f, z, y - 1)[0];
+    int32_t *before = own + f->nx + SWG__TAP_SLACK;
+    taps_short(f, z, y, false, tap);
+    memcpy(own + 1, row, (size_t)(f->nx - 1) * sizeof *own);
+    memcpy(before + 1, row - 1, (size_t)(f->nx - 1) * sizeof *before);
+    own[0] = before[0] = anchor;
+    tap[0] = own;
+    tap[SWG__TAPS - 1] = before;
+    return true;
+}
+
 /* Symbols of a slice without a mask under a model that is not wide and has no network, right where the wavefront has them: rows come in the
- * order in which a front has them. at: one u32 per front; rest: (slice). Returns whether a difference was out of range. */
-static bool code_short(const swg__chunk *chunk, const field_short *f, const swg__stencil *model, int64_t first, const batch *b, uint32_t *at, leftover *rest,
-                       swg__symbols *out) {
+ * order in which a front has them. Returns whether a difference was out of range. */
+static bool code_short(const swg__chunk *chunk, const field_short *f, const swg__stencil *model, int64_t first, const batch *b, front_work *w, swg__symbols *out) {
     enum { RAW = 32 * 252 };     /* from here on symbols leave low bits */
-    const int64_t slice = f->nz * f->ny * f->nx;
+    const int64_t slice = f->nz * f->ny * f->nx, all = f->nx + 3 * (f->ny - 1) + 7 * (f->nz - 1);
     uint32_t table[192];
     uint16_t *symbol = out->code + out->count, *code = (uint16_t *)(void *)b->sums; /* the room of a row's sums */
     uint8_t *low = (uint8_t *)(code + f->nx);
@@ -447,42 +482,48 @@ static bool code_short(const swg__chunk *chunk, const field_short *f, const swg_
     bool outside = false;
     for (int i = 0; i < 192; i++)
         table[i] = swg__bucket_code(model->bucket[i / 3][i % 3]);
-    lay_fronts(f, f->nx + 3 * (f->ny - 1) + 7 * (f->nz - 1), at);
+    lay_fronts(f, all, w->at);
+    for (int64_t t = 0; t < all; t++)
+        w->head[t] = LIST_END;
+    w->count = 0;
     for (int64_t z = 0; z < f->nz; z++)
         for (int64_t y = 0; y < f->ny; y++) {
             const int32_t *tap[SWG__TAPS], *row = row_short(f, z, y);
-            int64_t sum = 0, size = 27, h;
-            int32_t anchor = 0;
-            if (taps_short(f, z, y, true, tap)) {
-                point_short(tap, 0, model, b, 0, &outside);
-                sum = b->sums[0];
-                size = b->sizes[0];
-                anchor = tap[0][0];
+            if (whole_row(f, z, y, w->own, tap)) {
+                outside |= chunk->kernels->stencil_codes(tap, model->w, row, f->nx, table, 2, code, value, low);
+            } else {
+                int64_t sum = 0, size = 27, h;
+                int32_t anchor = 0;
+                if (taps_short(f, z, y, true, tap)) {
+                    point_short(tap, 0, model, b, 0, &outside);
+                    sum = b->sums[0];
+                    size = b->sizes[0];
+                    anchor = tap[0][0];
+                }
+                const int64_t mu = (sum + 256) >> 9, half = (mu + 8) >> 4, phase = mu - 16 * half;
+                const int64_t e = z || y ? DIFFERENCE_SHORT(row[0], anchor) - half : first;
+                const uint32_t t = table[3 * swg__activity_class(size, false) + 2];
+                code[0] = (uint16_t)swg__residual_code(t, (int)phase, e, &h);
+                low[0] = (uint8_t)(t >> 16);
+                value[0] = (int32_t)(low[0] ? e : h);
+                if (f->nx > 1) {
+                    taps_short(f, z, y, false, tap);
+                    for (int k = 0; k < SWG__TAPS; k++)
+                        tap[k]++;
+                    outside |= chunk->kernels->stencil_codes(tap, model->w, row + 1, f->nx - 1, table, residual_class(e), code + 1, value + 1, low + 1);
+                }
             }
-            const int64_t mu = (sum + 256) >> 9, half = (mu + 8) >> 4, phase = mu - 16 * half;
-            const int64_t e = z || y ? DIFFERENCE_SHORT(row[0], anchor) - half : first;
-            const uint32_t t = table[3 * swg__activity_class(size, false) + 2];
-            code[0] = (uint16_t)swg__residual_code(t, (int)phase, e, &h);
-            low[0] = (uint8_t)(t >> 16);
-            value[0] = (int32_t)(low[0] ? e : h);
-            if (f->nx > 1) {
-                taps_short(f, z, y, false, tap);
-                for (int k = 0; k < SWG__TAPS; k++)
-                    tap[k]++;
-                outside |= chunk->kernels->stencil_codes(tap, model->w, row + 1, f->nx - 1, table, residual_class(e), code + 1, value + 1, low + 1);
-            }
-            uint32_t *front = at + 7 * z + 3 * y;
+            const int64_t t = 7 * z + 3 * y;
             for (int64_t x = 0; x < f->nx; x++) {
-                const uint32_t to = front[x]++;
-                symbol[to] = code[x];
+                symbol[w->at[t + x]++] = code[x];
                 if ((code[x] & 31) == SWG__ESCAPE || code[x] >= RAW)
-                    rest[to] = (leftover){value[x], low[x]};
+                    add_leftover(w, t + x, (code[x] & 31) == SWG__ESCAPE, value[x], low[x]);
             }
         }
     out->count += slice;
-    for (int64_t i = 0; i < slice; i++)
-        if ((symbol[i] & 31) == SWG__ESCAPE || symbol[i] >= RAW)
-            put_leftover((symbol[i] & 31) == SWG__ESCAPE, i ? rest[i].value : first, rest[i].low_bits, out);
+    for (int64_t t = 0; t < all; t++)
+        for (uint32_t i = w->head[t]; i != LIST_END; i = w->rest[i].next)
+            put_leftover(w->rest[i].low_bits & ESCAPED, t ? w->rest[i].value : first, w->rest[i].low_bits & (ESCAPED - 1), out);
     return outside;
 }
 
@@ -505,7 +546,9 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
     swg_status status = swg__symbols_open(&symbols, chunk->ctx, chunk->count);
     void *e = swg__alloc(chunk->ctx, (size_t)slice * (brief ? sizeof(leftover) : size));
     batch b = {0};
-    uint16_t *context = swg__alloc(chunk->ctx, (size_t)(brief ? 2 * (most + 1) : slice) * sizeof *context);
+    const int64_t own = 2 * (nx + SWG__TAP_SLACK);
+    uint16_t *context = swg__alloc(chunk->ctx, (size_t)(brief ? 2 * (3 * (most + 1) + own) : slice) * sizeof *context);
+    uint32_t *at = (uint32_t *)(void *)context;
     if (status == SWG_OK)
         status = batch_open(chunk->ctx, model, nx, &b);
     if (status == SWG_OK && !(e && context))
@@ -523,7 +566,8 @@ static swg_status code_levels(const swg__chunk *chunk, levels *l, const swg__ste
         }
         g.data += s * l->slice_step;
         if (brief) {
-            *outside = code_short(chunk, &g, model, l->first[s], &b, (uint32_t *)(void *)context, e, &symbols);
+            front_work work = {.at = at, .head = at + (most + 1), .tail = at + 2 * (most + 1), .own = (int32_t *)at + 3 * (most + 1), .rest = e};
+            *outside = code_short(chunk, &g, model, l->first[s], &b, &work, &symbols);
         } else {
             *outside = predict_short(chunk, &g, model, mask, l->first[s], &b, e, context) && !model->wide;
             if (!*outside)
@@ -608,7 +652,7 @@ static swg_status plan_levels(const swg__chunk *chunk, swg__stencil_plan **plan)
     return open_levels(chunk, &(*plan)->levels, &(*plan)->possible);
 }
 
-static swg_status prepare(swg__stencil_plan *p, int64_t *bytes) {
+static swg_status prepare(swg__stencil_plan *p, int64_t samples, int64_t *bytes) {
     const swg__chunk *chunk = p->chunk;
     levels *l = &p->levels;
     if (!p->possible)
@@ -618,18 +662,18 @@ static swg_status prepare(swg__stencil_plan *p, int64_t *bytes) {
         return SWG_OK;
     }
     p->model.wide = l->full.data != NULL;
-    SWG__TRY(training_open(chunk, l, SAMPLES, &p->training));
+    SWG__TRY(training_open(chunk, l, samples, &p->training));
     SWG__TRY(swg__stencil_weights(chunk->ctx, chunk->kernels, &p->training, p->model.w));
     p->model.wide = p->model.wide || (l->extent.highest - l->extent.lowest > 8191 && swg__training_wide(&p->training));
     *bytes = finish_training(chunk, l, &p->training, &p->model);
     return SWG_OK;
 }
 
-swg_status swg__stencil_plan_open(const swg__chunk *chunk, swg__stencil_plan **plan, int64_t *bytes) {
+swg_status swg__stencil_plan_open(const swg__chunk *chunk, int64_t samples, swg__stencil_plan **plan, int64_t *bytes) {
     *bytes = INT64_MAX;
     *plan = NULL;
     SWG__TRY(plan_levels(chunk, plan));
-    return prepare(*plan, bytes);
+    return prepare(*plan, samples, bytes);
 }
 
 swg_status swg__stencil_plan_code(swg__stencil_plan *p, swg__draft *draft, bool *coded) {
@@ -661,7 +705,7 @@ swg_status swg__stencil_encode(const swg__chunk *chunk, int64_t limit, swg__draf
     swg__stencil_plan *plan;
     int64_t bytes;
     *coded = false;
-    swg_status status = swg__stencil_plan_open(chunk, &plan, &bytes);
+    swg_status status = swg__stencil_plan_open(chunk, SWG__STENCIL_SAMPLES, &plan, &bytes);
     if (status == SWG_OK && plan && bytes <= limit)
         status = swg__stencil_plan_code(plan, draft, coded);
     swg__stencil_plan_close(plan);

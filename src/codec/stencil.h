@@ -23,10 +23,11 @@ static inline int swg__activity_class(int64_t s, bool wide) {
     return c < most ? c : most;
 }
 
-/* A chunk on the grid with weights of its own, about to be coded. *bytes: what it would take; INT64_MAX: not possible (levels too large).
- * Close it in any case. */
+/* A chunk on the grid with weights of its own, from at most `samples` points, about to be coded. *bytes: what it would take; INT64_MAX: not possible
+ * (levels too large). Close it in any case. */
+enum { SWG__STENCIL_SAMPLES = 8192, SWG__STENCIL_GLANCE = 1024 };
 typedef struct swg__stencil_plan swg__stencil_plan;
-swg_status swg__stencil_plan_open(const swg__chunk *chunk, swg__stencil_plan **plan, int64_t *bytes);
+swg_status swg__stencil_plan_open(const swg__chunk *chunk, int64_t samples, swg__stencil_plan **plan, int64_t *bytes);
 swg_status swg__stencil_plan_code(swg__stencil_plan *plan, swg__draft *draft, bool *coded);
 void swg__stencil_plan_close(swg__stencil_plan *plan); /* NULL is allowed */
 
@@ -78,7 +79,7 @@ swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kern
 swg_status swg__stencil_solve(swg_context *ctx, double (*sums)[SWG__SUM_WIDTH], int32_t w[SWG__TAPS]);
 
 /* Buckets of least code length for the model's weights; total: values of the chunk. Returns the sample's cost in 1/256 bit. */
-uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model);
+uint64_t swg__stencil_buckets(const swg__codec_kernels *kernels, swg__training *t, int64_t total, swg__stencil *model);
 
 /* The same where `point` is filled already; d and target are not looked at. */
 uint64_t swg__point_buckets(const swg__training *t, int64_t total, swg__stencil *model);

@@ -8,6 +8,7 @@
 typedef struct NAME(field) {
     int64_t nz, ny, nx, stride;
     LEVEL *data;
+    int64_t inner[SWG__TAPS]; /* where the taps of a point lie whose row is two away from all borders */
 } NAME(field);
 
 static LEVEL *NAME(row)(const NAME(field) *f, int64_t z, int64_t y) { return f->data + (z * f->ny + y) * f->stride + 2; }
@@ -25,6 +26,14 @@ static bool NAME(taps)(const NAME(field) *f, int64_t z, int64_t y, bool first, c
     const LEVEL *anchor = NAME(row)(f, z, y) - 1;
     if (first)
         anchor = y ? NAME(row)(f, z, y - 1) : z ? NAME(row)(f, z - 1, 0) : NULL;
+    if (z >= 2 && y >= 2 && y + 2 < f->ny) {
+        const LEVEL *row = NAME(row)(f, z, y);
+        for (int k = 0; k < SWG__TAPS; k++)
+            tap[k] = row + f->inner[k];
+        if (first) /* the two in its own row */
+            tap[0] = tap[SWG__TAPS - 1] = anchor;
+        return true;
+    }
     for (int k = 0; k < SWG__TAPS; k++) {
         int64_t zz = z + swg__tap_offset[k][0], yy = y + swg__tap_offset[k][1], dx = swg__tap_offset[k][2];
         zz = zz < 0 ? 0 : zz;
@@ -187,19 +196,22 @@ static void NAME(sample_row)(const NAME(field) *f, const uint8_t *mask, int64_t 
     NAME(field) slice = *f;
     const LEVEL *tap[SWG__TAPS];
     const int64_t z = r / f->ny % f->nz, y = r % f->ny;
-    bool anchored = true;
     slice.data += r / (f->nz * f->ny) * slice_step;
-    for (int64_t i = 0; i < n; i++, x++, d += SWG__TAPS - 1) {
-        if (i == 0 || x == 1)
-            anchored = NAME(taps)(&slice, z, y, x == 0, tap);
+    for (int64_t i = 0; i < n;) {
+        const bool anchored = NAME(taps)(&slice, z, y, x + i == 0, tap);
+        const int64_t m = x + i == 0 ? 1 : n - i; /* they lie in a row of memory */
+        const LEVEL *own = NAME(row)(&slice, z, y) + x + i, *anchor = anchored ? tap[0] + x + i : NULL;
         for (int k = 1; k < SWG__TAPS; k++)
-            d[k - 1] = anchored ? (double)DIFFERENCE(tap[k][x], tap[0][x]) : 0;
-        target[i] = anchored ? (double)DIFFERENCE(NAME(row)(&slice, z, y)[x], tap[0][x]) : 0;
-        mark[i] = (uint8_t)((i == 0 ? RUN_START : 0) | (x == 0 || (z == 0 && f->nz > 4) || (y == 0 && f->ny > 4) ? BORDER : 0));
-        if (!anchored || (mask && mask[r * f->nx + x]))
-            mark[i] |= BORDER | SWG__SAMPLE_MASKED;
-        else if (mask && NAME(near_mask)(&slice, mask + r / (f->nz * f->ny) * (f->nz * f->ny * f->nx), z, y, x))
-            mark[i] |= BORDER;
+            for (int64_t j = 0; j < m; j++)
+                d[(i + j) * (SWG__TAPS - 1) + k - 1] = anchored ? (double)DIFFERENCE(tap[k][x + i + j], anchor[j]) : 0;
+        for (int64_t j = 0; j < m; j++, i++) {
+            target[i] = anchored ? (double)DIFFERENCE(own[j], anchor[j]) : 0;
+            mark[i] = (uint8_t)((i == 0 ? RUN_START : 0) | (x + i == 0 || (z == 0 && f->nz > 4) || (y == 0 && f->ny > 4) ? BORDER : 0));
+            if (!anchored || (mask && mask[r * f->nx + x + i]))
+                mark[i] |= BORDER | SWG__SAMPLE_MASKED;
+            else if (mask && NAME(near_mask)(&slice, mask + r / (f->nz * f->ny) * (f->nz * f->ny * f->nx), z, y, x + i))
+                mark[i] |= BORDER;
+        }
     }
 }
 

@@ -74,21 +74,18 @@ swg_status swg__stencil_weights(swg_context *ctx, const swg__codec_kernels *kern
 /* ---- buckets ---- */
 
 /* Residual and context of every sampled point under the model's weights. */
-static void predict_points(swg__training *t, const swg__stencil *model) {
+static void predict_points(const swg__codec_kernels *kernels, swg__training *t, const swg__stencil *model) {
+    enum { GROUP = 128 };
     const double least = model->wide ? -(double)SWG__WIDE_LIMIT : -8192, top = model->wide ? (double)SWG__WIDE_LIMIT : 8191;
+    int64_t sum[GROUP], size[GROUP];
     int before = 2;
     for (int64_t i = 0; i < t->count; i++) {
-        int64_t sum = 0, size = 0;
-        for (int k = 0; k < N; k++) {
-            double v = t->d[i * N + k];
-            int64_t d = (int64_t)(v < least ? least : v > top ? top : v);
-            sum += model->w[k + 1] * d;
-            size += d < 0 ? -d : d;
-        }
-        int64_t mu = (sum + 256) >> 9, half = (mu + 8) >> 4, e = (int64_t)t->target[i] - half;
+        if (i % GROUP == 0)
+            kernels->stencil_points(t->d + i * N, t->count - i < GROUP ? t->count - i : GROUP, model->w, least, top, sum, size);
+        int64_t mu = (sum[i % GROUP] + 256) >> 9, half = (mu + 8) >> 4, e = (int64_t)t->target[i] - half;
         before = t->mark[i] & SWG__SAMPLE_START ? 2 : before;
         t->point[i] = (struct swg__point){.e = e, .phase = (int8_t)(mu - 16 * half), .before = (uint8_t)before,
-                                          .activity = (uint8_t)swg__activity_class(4 * size + 27, model->wide)};
+                                          .activity = (uint8_t)swg__activity_class(4 * size[i % GROUP] + 27, model->wide)};
         before = t->mark[i] & SWG__SAMPLE_MASKED ? 2 : e == 0 ? 0 : e == 1 || e == -1 ? 1 : 2;
     }
 }
@@ -99,8 +96,8 @@ void swg__stencil_spread(swg__stencil *model) {
             memcpy(model->bucket[c], model->bucket[c < model->c_min ? model->c_min : model->c_max], 3);
 }
 
-uint64_t swg__stencil_buckets(swg__training *t, int64_t total, swg__stencil *model) {
-    predict_points(t, model);
+uint64_t swg__stencil_buckets(const swg__codec_kernels *kernels, swg__training *t, int64_t total, swg__stencil *model) {
+    predict_points(kernels, t, model);
     return swg__point_buckets(t, total, model);
 }
 

@@ -57,7 +57,7 @@ swg_status swg__fit_stencil(swg_context *ctx, const swg_codec_array *arrays, int
         status = swg__stencil_weights(ctx, swg__codec_kernels_for(ctx->isa), &pool, model.w);
     }
     if (status == SWG_OK && pool.count) {
-        uint64_t cost = swg__stencil_buckets(&pool, lessons.values, &model);
+        uint64_t cost = swg__stencil_buckets(swg__codec_kernels_for(ctx->isa), &pool, lessons.values, &model);
         swg__blob_begin(blob, SWG__KIND_STENCIL);
         swg__stencil_write(&model, blob);
         swg__blob_end(blob);

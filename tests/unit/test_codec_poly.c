@@ -42,7 +42,7 @@ static int64_t fill_octants(swg_element type, void *data, int n, int cubes, int 
     return octants;
 }
 
-static const uint32_t only_poly = 1u << SWG_MODE_STENCIL | 1u << SWG_MODE_PLANES;
+static const uint32_t only_poly = 1u << SWG_MODE_STENCIL | 1u << SWG_MODE_PLANES | 1u << SWG_MODE_INTERPOLATION;
 
 /* ---- transforms ---- */
 
