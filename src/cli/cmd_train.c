@@ -43,11 +43,11 @@ static void on_progress(void *user, const swg_train_progress *p) {
         return;
     double done = ((double)p->epoch + (double)p->batch / (double)p->batches) / (double)p->epochs;
     double eta = done > 0 ? p->seconds * (1 - done) / done : 0;
-    char rate[32], line[256];
-    snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  %.0f%%  loss %.5g  val %.5g  lr %.1e  %s %s/s  data %.1f%%  mem %.0fM  eta %02d:%02d",
+    char rate[32], line[448];
+    snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  %.0f%%  loss %.5g  val %.5g  lr %.1e  %s %s/s  data %.1f%%  mem %.0fM%s%s  eta %02d:%02d",
              (long long)p->epoch + 1, (long long)p->epochs, (long long)p->batch, (long long)p->batches, 100 * done, p->loss, p->val_loss,
              p->lr, short_number(p->samples_per_s, rate, sizeof rate), p->samples, 100 * p->data_share, (double)p->memory_bytes / 1048576,
-             (int)(eta / 60), (int)fmod(eta, 60));
+             *p->detail ? "  " : "", p->detail, (int)(eta / 60), (int)fmod(eta, 60));
     int64_t now = swg__now_ns();
     if (s->terminal) {
         cli_progress_show(&s->progress, "%s", line);

@@ -12,20 +12,6 @@ static const uint64_t validation_seed = 0x76616c6964617465u;
 
 static bool asked_to_stop(const swg__run *r) { return r->hooks && r->hooks->stop && *r->hooks->stop; }
 
-static void show(const swg__run *r, double loss, bool epoch_end) {
-    if (!r->hooks || !r->hooks->progress)
-        return;
-    int64_t count = swg__run_used(r), batch = r->recipe.batch;
-    double elapsed = (double)(swg__now_ns() - r->epoch_ns) * 1e-9;
-    r->hooks->progress(r->hooks->user, &(swg_train_progress){
-        .run_dir = r->dir, .epoch = r->state.epoch, .epochs = r->recipe.max_epochs, .batch = r->state.batch,
-        .batches = (count + batch - 1) / batch, .step = r->state.step, .loss = loss,
-        .val_loss = r->state.best_epoch >= 0 ? r->state.best_loss : NAN, .lr = r->state.last_lr,
-        .samples_per_s = elapsed > 0 ? (double)r->epoch_samples / elapsed : 0, .samples = r->recipe.family->samples,
-        .data_share = elapsed > 0 ? (double)r->data_ns * 1e-9 / elapsed : 0, .seconds = swg__run_seconds(r),
-        .memory_bytes = r->planned_bytes, .epoch_end = epoch_end});
-}
-
 /* ---- steps ---- */
 
 static float scalar_of(swg_plan *plan, swg_value v) { return *(const float *)swg_plan_data(plan, v); }
@@ -91,6 +77,26 @@ static losses epoch_losses(const swg__run *r) {
     losses sum = {.loss = r->state.loss_sum};
     memcpy(sum.term, r->state.term_sum, sizeof sum.term);
     return mean_of(sum, r->state.loss_samples);
+}
+
+static void show(const swg__run *r, double loss, bool epoch_end) {
+    if (!r->hooks || !r->hooks->progress)
+        return;
+    int64_t count = swg__run_used(r), batch = r->recipe.batch;
+    double elapsed = (double)(swg__now_ns() - r->epoch_ns) * 1e-9;
+    const swg__step_graph *graph = &(r->train.plan ? &r->train : &r->train_rest)->graph;
+    const losses means = epoch_losses(r);
+    char detail[160] = "";
+    for (int i = 0; i < graph->terms; i++)
+        if (graph->term_shown[i])
+            snprintf(detail + strlen(detail), sizeof detail - strlen(detail), "%s%s %.4g", *detail ? "  " : "", graph->term_name[i], means.term[i]);
+    r->hooks->progress(r->hooks->user, &(swg_train_progress){
+        .run_dir = r->dir, .epoch = r->state.epoch, .epochs = r->recipe.max_epochs, .batch = r->state.batch,
+        .batches = (count + batch - 1) / batch, .step = r->state.step, .loss = loss,
+        .val_loss = r->state.best_epoch >= 0 ? r->state.best_loss : NAN, .lr = r->state.last_lr,
+        .samples_per_s = elapsed > 0 ? (double)r->epoch_samples / elapsed : 0, .samples = r->recipe.family->samples,
+        .data_share = elapsed > 0 ? (double)r->data_ns * 1e-9 / elapsed : 0, .seconds = swg__run_seconds(r),
+        .memory_bytes = r->planned_bytes, .detail = detail, .epoch_end = epoch_end});
 }
 
 /* Runs micro-batch i of a group; the last one updates. Its losses are added to *sum, weighted by blocks. */
