@@ -56,8 +56,11 @@ swg_status cli_only_keys(cli *c, const char *keys) {
         const char *key = c->overrides[i] + strspn(c->overrides[i], "+~");
         size_t length = strcspn(key, "=");
         bool known = false;
-        for (const char *word = keys; *word && !known; word += strcspn(word, " "), word += *word == ' ')
-            known = strcspn(word, " ") == length && strncmp(word, key, length) == 0;
+        for (const char *word = keys; *word && !known; word += strcspn(word, " "), word += *word == ' ') {
+            size_t n = strcspn(word, " ");
+            bool all = word[n - 1] == '*'; /* "noise.*": every key of a group */
+            known = (all ? length >= n : length == n) && strncmp(word, key, n - all) == 0;
+        }
         if (!known)
             return cli_fail(c, SWG_EUSAGE, "%s: %s takes the network as it was trained; it reads %s", c->overrides[i], c->command->name, keys);
     }

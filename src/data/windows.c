@@ -47,8 +47,8 @@ typedef struct stitcher {
     swg_context *ctx;
     int64_t band, across, down, done;   /* rows of the band in memory; windows per band, bands */
     float *in;                          /* (in_channels, band, width); then rows of the result */
-    float *sum;                         /* (out_channels, band, width): weighted results */
-    float *weight;                      /* (band, width) */
+    double *sum;                        /* (out_channels, band, width): weighted results; hundreds may meet in a pixel */
+    double *weight;                     /* (band, width) */
     float *windows;                     /* (batch, in_channels, window_height, window_width) */
     float *kernel;                      /* (window_height, window_width): weights of a window */
 } stitcher;
@@ -62,13 +62,13 @@ int64_t swg__stitch_windows(const swg__stitch *s) {
 }
 
 int64_t swg__stitch_bytes(const swg__stitch *s) {
-    return (int64_t)sizeof(float) * (band_of(s) * s->width * (widest(s) + s->out_channels + 1) +
+    return (int64_t)sizeof(float) * (band_of(s) * s->width * (widest(s) + 2 * s->out_channels + 2) +
                                      window_values(s) * (s->batch * s->in_channels + 1));
 }
 
 static swg_status make_kernel(stitcher *t) {
     const swg__stitch *s = t->s;
-    double *axis[2], least = 1;
+    double *axis[2];
     const int64_t extent[2] = {s->window_height, s->window_width};
     for (int a = 0; a < 2; a++) {
         axis[a] = swg__alloc(t->ctx, (size_t)extent[a] * sizeof(double));
@@ -77,10 +77,9 @@ static swg_status make_kernel(stitcher *t) {
     }
     bool good = axis[0] && axis[1];
     if (good) {
-        least = fmax(axis[0][0] * axis[1][0], 1e-3); /* corners have the least */
-        for (int64_t y = 0; y < extent[0]; y++)
+        for (int64_t y = 0; y < extent[0]; y++) /* a floor per axis: one of the product would make all weights equal along the image's border, and a seam */
             for (int64_t x = 0; x < extent[1]; x++)
-                t->kernel[y * extent[1] + x] = s->constant ? 1 : (float)fmax(axis[0][y] * axis[1][x], least);
+                t->kernel[y * extent[1] + x] = s->constant ? 1 : (float)(fmax(axis[0][y], 1e-3) * fmax(axis[1][x], 1e-3));
     }
     swg__free(t->ctx, axis[0]);
     swg__free(t->ctx, axis[1]);
@@ -91,8 +90,8 @@ static swg_status open_stitcher(stitcher *t) {
     const swg__stitch *s = t->s;
     const int64_t plane = t->band * s->width;
     t->in = swg__alloc(t->ctx, (size_t)(widest(s) * plane) * sizeof(float));
-    t->sum = swg__calloc(t->ctx, (size_t)(s->out_channels * plane), sizeof(float));
-    t->weight = swg__calloc(t->ctx, (size_t)plane, sizeof(float));
+    t->sum = swg__calloc(t->ctx, (size_t)(s->out_channels * plane), sizeof *t->sum);
+    t->weight = swg__calloc(t->ctx, (size_t)plane, sizeof *t->weight);
     t->windows = swg__alloc(t->ctx, (size_t)(s->batch * s->in_channels * window_values(s)) * sizeof(float));
     t->kernel = swg__alloc(t->ctx, (size_t)window_values(s) * sizeof(float));
     if (!t->in || !t->sum || !t->weight || !t->windows || !t->kernel)
@@ -117,14 +116,14 @@ static void add_window(stitcher *t, int64_t x, const float *from) {
     const int64_t columns = s->width < s->window_width ? s->width : s->window_width;
     for (int64_t r = 0; r < t->band; r++) {
         const float *kernel = t->kernel + r * s->window_width;
-        float *weight = t->weight + r * s->width + x;
+        double *weight = t->weight + r * s->width + x;
         for (int64_t i = 0; i < columns; i++)
-            weight[i] += kernel[i];
+            weight[i] += (double)kernel[i];
         for (int c = 0; c < s->out_channels; c++) {
             const float *row = from + (c * s->window_height + r) * s->window_width;
-            float *sum = t->sum + (c * t->band + r) * s->width + x;
+            double *sum = t->sum + (c * t->band + r) * s->width + x;
             for (int64_t i = 0; i < columns; i++)
-                sum[i] += kernel[i] * row[i];
+                sum[i] += (double)kernel[i] * (double)row[i];
         }
     }
 }
@@ -155,9 +154,10 @@ static swg_status finish_rows(stitcher *t, int64_t rows) {
     const swg__stitch *s = t->s;
     const int64_t plane = t->band * s->width, done = rows * s->width;
     for (int c = 0; c < s->out_channels; c++) {
-        float *sum = t->sum + c * plane, *to = t->in + c * done;
+        double *sum = t->sum + c * plane;
+        float *to = t->in + c * done;
         for (int64_t i = 0; i < done; i++)
-            to[i] = sum[i] / t->weight[i];
+            to[i] = (float)(sum[i] / t->weight[i]);
         memmove(sum, sum + done, (size_t)(plane - done) * sizeof *sum);
         memset(sum + plane - done, 0, (size_t)done * sizeof *sum);
     }
@@ -184,7 +184,7 @@ swg_status swg__stitch_run(swg_context *ctx, const swg__stitch *s) {
     swg_status status = open_stitcher(&t);
     if (status == SWG_OK)
         status = run_bands(&t);
-    float *const all[] = {t.in, t.sum, t.weight, t.windows, t.kernel};
+    void *const all[] = {t.in, t.sum, t.weight, t.windows, t.kernel};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         swg__free(ctx, all[i]);
     return status;

@@ -20,7 +20,7 @@ typedef struct swg__stitch {
     int64_t height, width;          /* of the image, and of the result */
     int64_t window_height, window_width;    /* larger than the image: reflected at its high end */
     double overlap;                 /* share of a window, 0 <= overlap < 1 */
-    bool constant;                  /* windows count the same everywhere; else Gaussian, with a floor of 1e-3 */
+    bool constant;                  /* windows count the same everywhere; else Gaussian, with a floor of 1e-3 per axis */
     int64_t batch;                  /* windows per call of `run` */
     /* Rows first .. first + count - 1 of the image: (in_channels, count, width). Called from top to bottom, bands overlap. */
     swg_status (*read)(void *user, int64_t first, int64_t count, float *rows);
