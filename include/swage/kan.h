@@ -1,6 +1,7 @@
 /* kan.h - a denoising autoencoder for images with Kolmogorov-Arnold layers: 128x128 RGB tiles become 16 x 16 x 16 latents and tiles again.
  * Presets, with parameters and multiply-adds for one tile:
  *     kan/dae       the published network                                    5,230,015    8,896,367,392
+ *     kan/dae-plain the same with two convolutions in place of a KAN layer         5,230,012
  *     kan/dae-opt   without biases in front of norms, published fast KAN
  *                   layers, channel attention, dropout, decoder residuals    5,374,809    8,953,728,160
  * SPDX-License-Identifier: Apache-2.0 */
@@ -21,6 +22,7 @@ typedef struct swg_kan_dae {
     bool eca;                               /* channel attention after the KAN layers of encoder and decoder */
     double dropout;                         /* of whole channels, behind that; 0: none */
     bool residual;                          /* the decoder adds e2 and e1, too: then z alone does not decode */
+    bool plain;                             /* in place of each KAN layer two convolutions with ELU between them and as many parameters, to compare with */
     bool bam_frozen;                        /* swg_bam_opts.frozen, for batches of 1 */
 } swg_kan_dae;
 

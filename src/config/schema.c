@@ -51,8 +51,8 @@ const swg__config_key swg__config_table[] = {
     {"split.rng", SWG__CHOICE, "numpy-legacy", "", "numpy-legacy philox", "generator of the random split; numpy-legacy is the published one"},
 
     {"model.family", SWG__CHOICE, "swae", "", "swae kan", "swae: autoencoders of simulation blocks; kan: autoencoders of images with Kolmogorov-Arnold layers"},
-    {"model.name", SWG__CHOICE, "mlp; model.family=kan:dae", "", "mlp gmlp conv conv-opt conv7 dae dae-opt",
-     "network. swae: linear layers, gated linear units, convolutions as published, without batch norm, and for 7x7x7 blocks. kan: dae as published, dae-opt"},
+    {"model.name", SWG__CHOICE, "mlp; model.family=kan:dae", "", "mlp gmlp conv conv-opt conv7 dae dae-plain dae-opt",
+     "network. swae: linear layers, gated linear units, convolutions as published, without batch norm, and for 7x7x7 blocks. kan: dae as published, dae-opt, dae-plain without KAN layers"},
     {"model.hidden", SWG__INT_LIST, "[512]", "", "[1,65536]", "widths of the encoder's hidden layers, of its GLU blocks, or channels of its stages; the decoder mirrors them"},
     {"model.act", SWG__CHOICE, "gelu", "", "gelu relu silu tanh gdn",
      "activation after every layer or stage but the last; gdn: divisive normalisation, its inverse in the decoder"},

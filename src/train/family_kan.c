@@ -41,7 +41,7 @@ static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe_kan 
     char preset[64];
     snprintf(preset, sizeof preset, "kan/%s", name ? name : "");
     if (swg_kan_dae_preset(ctx, preset, n) != SWG_OK)
-        return swg__fail(ctx, SWG_EUSAGE, "model.name=%s: family kan has dae and dae-opt", name ? name : "");
+        return swg__fail(ctx, SWG_EUSAGE, "model.name=%s: family kan has dae, dae-plain and dae-opt", name ? name : "");
     if (swg_config_count(c, "model.channels") != 4)
         return swg__fail(ctx, SWG_EUSAGE, "model.channels: %lld numbers, expected four: at 1/2, 1/4 and 1/8 of the side, and of z",
                          (long long)swg_config_count(c, "model.channels"));
@@ -52,6 +52,8 @@ static swg_status read_network(swg_context *ctx, swg_config *c, swg__recipe_kan 
     n->dropout = swg_config_float(c, "model.dropout");
     n->residual = swg_config_bool(c, "model.residual");
     n->bam_frozen = swg_config_is(c, "model.bam_norm", "eval");
+    if (n->plain && (k->regular > 0 || k->update_every))
+        return swg__fail(ctx, SWG_EUSAGE, "model.name=dae-plain has no KAN layers; loss.kan and kan.update_every are for the others");
     return read_layers(ctx, c, k);
 }
 
@@ -121,6 +123,8 @@ static void build(const swg__recipe *r, int64_t batch, bool training, swg__step_
         add_term(s, "one_minus_ssim", ssim, false);
         s->loss = swg_add(g, s->loss, swg_mul(g, ssim, swg_constant(g, r->kan.ssim)));
     }
+    if (network.plain)
+        return;
     swg_value coefficients[SWG_KAN_DAE_LAYERS];
     for (int i = 0; i < SWG_KAN_DAE_LAYERS; i++)
         coefficients[i] = parts[i].coefficients;
@@ -159,9 +163,12 @@ static swg_status layers(swg_context *ctx, const swg__recipe *r, swg_layers *out
 static void describe(const swg__recipe *r, char *out, size_t capacity) {
     const swg_kan_dae *n = &r->kan.network;
     const swg_kan_opts *o = &n->kan[0];
-    snprintf(out, capacity, "KAN autoencoder, tiles of %lldx%lldx%lld, z %lldx%lldx%lld, grid %lld/%lld%s", (long long)n->image, (long long)r->kan.tile,
-             (long long)r->kan.tile, (long long)n->channels[3], (long long)r->kan.tile / 8, (long long)r->kan.tile / 8, (long long)o->intervals,
-             (long long)o->order, n->residual ? ", residuals" : "");
+    char grid[32] = "";
+    if (!n->plain)
+        snprintf(grid, sizeof grid, ", grid %lld/%lld", (long long)o->intervals, (long long)o->order);
+    snprintf(out, capacity, "%s autoencoder, tiles of %lldx%lldx%lld, z %lldx%lldx%lld%s%s", n->plain ? "plain" : "KAN", (long long)n->image,
+             (long long)r->kan.tile, (long long)r->kan.tile, (long long)n->channels[3], (long long)r->kan.tile / 8, (long long)r->kan.tile / 8, grid,
+             n->residual ? ", residuals" : "");
 }
 
 /* ---- data ---- */

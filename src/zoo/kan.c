@@ -12,6 +12,8 @@ enum { HALVINGS = 3 };
 static const struct { const char *name; swg_kan_dae model; } presets[] = {
     {"kan/dae", {.image = 3, .channels = {384, 128, 64, 16},
                  .kan = {{.intervals = 3, .order = 2}, {.intervals = 3, .order = 2}, {.intervals = 2, .order = 1}}}},
+    {"kan/dae-plain", {.image = 3, .channels = {384, 128, 64, 16}, .plain = true,
+                       .kan = {{.intervals = 3, .order = 2}, {.intervals = 3, .order = 2}, {.intervals = 2, .order = 1}}}},
     {"kan/dae-opt", {.image = 3, .channels = {384, 128, 64, 16}, .kan = {CUBIC, CUBIC, CUBIC}, .no_bias = true, .eca = true, .dropout = .1,
                      .residual = true}},
 };
@@ -27,7 +29,7 @@ swg_status swg_kan_dae_preset(swg_context *ctx, const char *name, swg_kan_dae *o
             return SWG_OK;
         }
     }
-    return swg__fail(ctx, SWG_ENOTFOUND, "unknown network \"%s\"; there are kan/dae, kan/dae-opt%s", name,
+    return swg__fail(ctx, SWG_ENOTFOUND, "unknown network \"%s\"; there are kan/dae, kan/dae-plain, kan/dae-opt%s", name,
                      swg__did_you_mean(name, names, PRESETS, near, sizeof near));
 }
 
@@ -55,9 +57,23 @@ static swg_value up(swg_graph *g, swg_value x, const swg_kan_dae *model, int64_t
     return x;
 }
 
+/* A KAN layer, or two convolutions with about its parameters: `channels` to n channels. */
+static swg_value kan(swg_graph *g, swg_value x, const swg_kan_dae *model, int layer, int64_t n, int64_t kernel, const char *name) {
+    const swg_kan_opts *o = &model->kan[layer];
+    const int64_t pad = kernel / 2;
+    if (!model->plain)
+        return swg_kan_conv(g, x, n, kernel, o, &(swg_conv_opts){.padding = {pad, pad}}, name);
+    const swg_conv_opts opts = {.padding = {pad, pad}, .no_bias = true};
+    swg_scope_push(g, name);
+    x = swg_elu(g, swg_conv(g, x, n * (o->intervals + o->order + 2) / 2, kernel, &opts, "conv1"), 1);
+    x = swg_conv(g, x, n, kernel, &opts, "conv2");
+    swg_scope_pop(g);
+    return x;
+}
+
 /* The KAN layer at the lowest level with what follows it there. */
 static swg_value low(swg_graph *g, swg_value x, const swg_kan_dae *model, int layer) {
-    x = swg_kan_conv(g, x, model->channels[2], 3, &model->kan[layer], &(swg_conv_opts){.padding = {1, 1}}, "kan");
+    x = kan(g, x, model, layer, model->channels[2], 3, "kan");
     x = model->eca ? swg_eca(g, x, "eca") : x;
     x = model->dropout > 0 ? swg_drop_channels(g, x, model->dropout, "dropout") : x;
     return swg_batch_norm(g, x, "bn", NULL);
@@ -98,7 +114,7 @@ static swg_value decoder(swg_graph *g, swg_value z, const swg_kan_dae *model, co
     h = up(g, low(g, h, model, SWG_KAN_DAE_DECODER), model, c[1], "d2");
     h = up(g, e ? swg_add(g, h, e->e2) : h, model, c[0], "d3");
     h = up(g, e ? swg_add(g, h, e->e1) : h, model, c[0], "d4");
-    h = swg_kan_conv(g, conv(g, h, model, model->image, 1, "out"), model->image, 1, &model->kan[SWG_KAN_DAE_OUTPUT], NULL, "kan_out");
+    h = kan(g, conv(g, h, model, model->image, 1, "out"), model, SWG_KAN_DAE_OUTPUT, model->image, 1, "kan_out");
     swg_scope_pop(g);
     return h;
 }

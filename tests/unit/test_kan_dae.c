@@ -117,6 +117,8 @@ static void switches(void **state) {
     model.bam_frozen = true;
     assert_int_equal(parameters_of(ctx, &model), count);
     assert_int_equal(count, 5374809);
+    model = preset(ctx, "kan/dae-plain"); /* 64 x 224 x 9 twice is a KAN layer's 258,048; 3 x 7 twice for its 45 */
+    assert_int_equal(parameters_of(ctx, &model), 5230015 - 45 + 42);
 }
 
 /* ---- what it computes ---- */
@@ -265,7 +267,7 @@ static void refused(void **state) {
     }
     swg_kan_dae model;
     assert_int_equal(swg_kan_dae_preset(ctx, "kan/dea", &model), SWG_ENOTFOUND);
-    assert_non_null(strstr(swg_context_message(ctx), "kan/dae, kan/dae-opt; did you mean kan/dae"));
+    assert_non_null(strstr(swg_context_message(ctx), "kan/dae, kan/dae-plain, kan/dae-opt; did you mean kan/dae"));
 }
 
 int main(void) {
