@@ -21,6 +21,7 @@ typedef struct tiff_file {
     uint32_t tile_width, tile_height, strip_rows;
     int64_t next;               /* row and plane that come next */
     int plane;
+    size_t piece_bytes;         /* of one row of the file's numbers, or one tile */
     uint8_t *scratch;           /* one row of the file's numbers, or one tile */
     uint16_t *palette[3];       /* of the directory; NULL: none */
     int palette_size;
@@ -200,6 +201,7 @@ static swg_status settle_layout(tiff_file *t, swg_image *image, int file_bytes) 
     }
     if (given != needed)
         return refuse(t, SWG_EUNSUPPORTED, "rows or tiles of another size than their pixels have");
+    t->piece_bytes = (size_t)needed;
     if (!(t->scratch = swg__alloc(t->ctx, (size_t)needed)))
         return swg__fail_memory(t->ctx, (size_t)needed, t->name);
     return SWG_OK;
@@ -268,9 +270,11 @@ static swg_status scan_row(tiff_file *t, int64_t y, int s, void *out) {
     if (s == t->plane && t->next >= from && t->next <= y)
         from = t->next;
     t->next = -1;
-    for (int64_t r = from; r <= y; r++)
+    for (int64_t r = from; r <= y; r++) {
+        memset(out, 0, t->piece_bytes); /* damaged data may pass for good ones and leave bytes unwritten */
         if (TIFFReadScanline(t->tiff, out, (uint32_t)r, (uint16_t)s) != 1)
             return damaged(t);
+    }
     t->next = y + 1;
     t->plane = s;
     return SWG_OK;
@@ -307,6 +311,7 @@ static swg_status window_of_tiles(tiff_file *t, int64_t y, int64_t x, int64_t h,
     for (int s = 0; s < (t->separate ? colours : 1); s++)
         for (int64_t ty = y / th * th; ty < y + h; ty += th)
             for (int64_t tx = x / tw * tw; tx < x + w; tx += tw) {
+                memset(t->scratch, 0, t->piece_bytes);
                 if (TIFFReadTile(t->tiff, t->scratch, (uint32_t)tx, (uint32_t)ty, 0, (uint16_t)s) < 0)
                     return damaged(t);
                 int64_t y0 = ty > y ? ty : y, y1 = ty + th < y + h ? ty + th : y + h;
