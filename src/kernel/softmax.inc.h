@@ -21,11 +21,11 @@ INLINE vf splat(float x) { return x - (vf){0}; }
 /* exp(x) for x <= 88, 0 below -87.7; NaN stays. exp_reduced of vmath.inc.h with one factor 2^k. */
 INLINE vf exp_down(vf x) {
     const float magic = 12582912.f; /* 1.5 * 2^23: rounds to the nearest integer */
-    vi k;
+    vu k;
     x = LARGER(splat(-88.f), x);
     vf n = x * 1.44269504f + magic, scale;
     memcpy(&k, &n, sizeof k);
-    k = (k - (0x4B400000 - 127)) << 23;
+    k = (k - (0x4B400000u - 127)) << 23; /* of NaN anything */
     memcpy(&scale, &k, sizeof k);
     n -= magic;
     vf r = x - n * 0.693359375f;
