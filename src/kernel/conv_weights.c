@@ -13,7 +13,8 @@
 #include "ir/conv.h"
 #include "kernel/kernel.h"
 
-enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16, ROWS_IN_PLACE = 4 };
+enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16, ROWS_IN_PLACE = 4,
+       MOST_STRIDES = 4 };
 
 typedef struct layout {
     swg__conv c;
@@ -78,6 +79,8 @@ static layout layout_of(const swg__call *call) {
     l.narrow = c->out_channels / c->groups;
     l.pairs = call->g->nodes[call->node->in[0]].dtype == SWG_BF16;
     int64_t rows = PART_BYTES / (c->taps * nr * 4); /* packing Y pays for more rows than one tile's */
+    if (l.pairs) /* packing X, of which strides leave more than of Y, for more columns */
+        rows /= swg__min64(c->stride[0] * c->stride[1] * c->stride[2], MOST_STRIDES);
     l.row_parts = swg__ceil_div(l.wide, rows < mr ? mr : rows);
     l.part_rows = swg__ceil_div(l.wide, l.row_parts);
     int64_t panels = swg__ceil_div(l.narrow, nr), most = PART_BYTES / (c->taps * l.part_rows * nr * 4);
