@@ -130,7 +130,8 @@ static inline void halt_progress(void *user, const swg_train_progress *progress)
 static inline void assert_same_checkpoint(swg_context *ctx, const char *a_path, const char *b_path) {
     static const char *const state[] = {"run.epoch", "run.batch", "run.step", "run.skipped", "run.b1_power", "run.b2_power", "run.best", "run.bad",
                                         "run.best_loss", "run.last_loss", "run.loss_sum", "run.best_epoch", "run.last_lr", "run.last_norm", "run.plateau.lr",
-                                        "run.plateau.best", "run.plateau.bad", "run.plateau.cooldown", "norm"};
+                                        "run.plateau.best", "run.plateau.bad", "run.plateau.cooldown", "run.top_count", "run.top_epoch[0]", "run.top_epoch[1]",
+                                        "run.top_loss[0]", "run.top_loss[1]", "norm"};
     swg_safetensors *a, *b;
     assert_ok(ctx, swg_safetensors_open(ctx, a_path, &a));
     assert_ok(ctx, swg_safetensors_open(ctx, b_path, &b));
@@ -224,10 +225,53 @@ static inline double logged(swg_context *ctx, const char *path, const char *phas
     return value;
 }
 
+/* metrics.csv without its last five columns, which are times and memory. Free with swg__text_free. */
+static inline swg__text read_metrics(swg_context *ctx, const char *path) {
+    enum { LEFT_OUT = 5 };
+    uint8_t *data;
+    size_t bytes;
+    swg__text text;
+    swg__text_init(&text, ctx);
+    assert_ok(ctx, swg__file_read(ctx, path, &data, &bytes));
+    for (char *line = (char *)data, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        assert_non_null(end); /* whole lines only */
+        *end = 0;
+        for (int i = 0; i < LEFT_OUT; i++) {
+            assert_non_null(strrchr(line, ','));
+            *strrchr(line, ',') = 0;
+        }
+        swg__text_puts(&text, line);
+        swg__text_puts(&text, "\n");
+    }
+    swg__free(ctx, data);
+    assert_false(text.failed);
+    return text;
+}
+
+static inline void assert_same_metrics(swg_context *ctx, const char *a_path, const char *b_path) {
+    swg__text a = read_metrics(ctx, a_path), b = read_metrics(ctx, b_path);
+    assert_string_equal(a.data, b.data);
+    swg__text_free(&a);
+    swg__text_free(&b);
+}
+
+/* The same checkpoints, tables and logs, but for times. */
 static inline void assert_same_run(swg_context *ctx, const char *folder, const char *a, const char *b) {
-    static const char *const files[] = {"ckpt/last.safetensors", "ckpt/best.safetensors", "ckpt/epoch-0002.safetensors"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        assert_same_checkpoint(ctx, in_run(folder, a, files[i]), in_run(folder, b, files[i]));
+    char **names[2], file[300];
+    size_t count[2];
+    assert_ok(ctx, swg__list_folder(ctx, in_run(folder, a, "ckpt"), &names[0], &count[0]));
+    assert_ok(ctx, swg__list_folder(ctx, in_run(folder, b, "ckpt"), &names[1], &count[1]));
+    assert_int_equal(count[0], count[1]);
+    assert_true(count[0] >= 3); /* best, last, epoch-0002 */
+    for (size_t i = 0; i < count[0]; i++) {
+        assert_string_equal(names[0][i], names[1][i]);
+        snprintf(file, sizeof file, "ckpt/%s", names[0][i]);
+        assert_same_checkpoint(ctx, in_run(folder, a, file), in_run(folder, b, file));
+    }
+    for (int i = 0; i < 2; i++)
+        swg__list_free(ctx, names[i], count[i]);
+    assert_same_metrics(ctx, in_run(folder, a, "metrics.csv"), in_run(folder, b, "metrics.csv"));
     assert_same_log(ctx, in_run(folder, a, "log.jsonl"), in_run(folder, b, "log.jsonl"));
 }
 

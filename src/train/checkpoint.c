@@ -24,7 +24,9 @@ static const struct { const char *key; kind kind; size_t offset; bool since; } f
     {"run.loss_blocks", INTEGER, offsetof(swg__run_state, loss_samples), false},
     R2(term_sum[2]), R2(term_sum[3]), R2(term_sum[4]), R2(term_sum[5]), R2(term_sum[6]), R2(term_sum[7]), R(best), R(best_loss), R(last_loss), R(last_norm), R(last_lr),
     I(bad), I(best_epoch), I(log_bytes), R(seconds), I(batch_size),
-    I2(accumulate), R2(plateau.lr), R2(plateau.best), I2(plateau.bad), I2(plateau.cooldown),
+    I2(accumulate), R2(plateau.lr), R2(plateau.best), I2(plateau.bad), I2(plateau.cooldown), I2(top_count),
+    I2(top_epoch[0]), I2(top_epoch[1]), I2(top_epoch[2]), I2(top_epoch[3]), I2(top_epoch[4]), I2(top_epoch[5]), I2(top_epoch[6]), I2(top_epoch[7]),
+    R2(top_loss[0]), R2(top_loss[1]), R2(top_loss[2]), R2(top_loss[3]), R2(top_loss[4]), R2(top_loss[5]), R2(top_loss[6]), R2(top_loss[7]),
 #undef I
 #undef R
 #undef I2
@@ -151,6 +153,8 @@ static swg_status read_state(swg_context *ctx, const swg_safetensors *file, cons
         if (!text || end == text || *end || (fields[i].kind == INTEGER && (errno || *(int64_t *)at < -1)))
             return swg__fail(ctx, SWG_EFORMAT, "%s: \"%s\" is missing or not a number: this is not a checkpoint of a run", path, fields[i].key);
     }
+    if (state->top_count < 0 || state->top_count > SWG__TOP_MOST)
+        return swg__fail(ctx, SWG_EFORMAT, "%s: \"run.top_count\" is %" PRId64 ", expected 0 to %d", path, state->top_count, SWG__TOP_MOST);
     return SWG_OK;
 }
 

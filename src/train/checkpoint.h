@@ -7,6 +7,8 @@
 #include "swage/safetensors.h"
 #include "train/schedule.h"
 
+enum { SWG__TOP_MOST = 8 }; /* checkpoint.save_top_k goes no higher */
+
 /* What a run remembers beside its weights and moments. */
 typedef struct swg__run_state {
     int64_t epoch;          /* the epoch that is running or next */
@@ -23,6 +25,9 @@ typedef struct swg__run_state {
     int64_t log_bytes;      /* length of log.jsonl when this was saved */
     double seconds;
     int64_t batch_size, accumulate;
+    int64_t top_count;                                  /* of the best checkpoints kept as top-EPOCH, best first: */
+    int64_t top_epoch[SWG__TOP_MOST];                   /* epochs done then, and the validation loss */
+    double top_loss[SWG__TOP_MOST];
 } swg__run_state;
 
 /* Texts kept beside the numbers. */

@@ -14,7 +14,7 @@ struct swg__recipe;
 struct swg__run;
 struct swg__run_log;
 
-enum { SWG__STEP_INPUTS = 4, SWG__STEP_TERMS = 8, SWG__STEP_OUTPUTS = 3 };
+enum { SWG__STEP_INPUTS = 4, SWG__STEP_TERMS = 8, SWG__STEP_OUTPUTS = 3, SWG__FIGURES = 12 };
 
 /* Graph of one training step or of a validation pass over a batch. */
 typedef struct swg__step_graph {
@@ -74,13 +74,16 @@ typedef struct swg__family {
     /* Values of `control` for an epoch; NULL: no control. */
     void (*control)(const struct swg__recipe *recipe, const swg__draw *draw, float *values);
 
-    /* Figures of a validation pass, beside the losses: open, a batch whose outputs are in the plan, end (adds fields to the log line and frees;
-     * status not SWG_OK: only frees). */
+    /* Figures of a validation pass, beside the losses: open, a batch whose outputs are in the plan, end (fills in a number per name, NaN: there is
+     * none, and frees; status not SWG_OK: only frees). */
+    const char *figures[SWG__FIGURES];          /* names, up to a NULL; columns of metrics.csv */
     swg_status (*judge_open)(struct swg__run *run, void **judge);
     swg_status (*judge_add)(struct swg__run *run, void *judge, swg_plan *plan, const swg__step_graph *s, const int64_t *indices, int64_t count);
-    void (*judge_end)(struct swg__run *run, void *judge, swg_status status);
+    void (*judge_end)(struct swg__run *run, void *judge, swg_status status, double *figures);
     /* After an optimiser step, whose last micro-batch ran in this plan: may change weights. NULL: nothing. */
     swg_status (*step_end)(struct swg__run *run, swg_plan *plan, const swg__step_graph *s);
+    /* At the end of training: pictures into the run folder. NULL: none. */
+    swg_status (*pictures)(struct swg__run *run);
 } swg__family;
 
 extern const swg__family swg__family_swae, swg__family_kan;

@@ -3,10 +3,9 @@
 #include <math.h>
 #include <string.h>
 #include "data/images.h"
-#include "train/run.h"
+#include "train/samples.h"
 
-/* Names of the KAN layers in the weights, in the order of swg_kan_dae.kan, and of their share of values outside of the grid in the log. */
-static const struct { const char *layer, *outside; } kan_layers[SWG_KAN_DAE_LAYERS] = {
+const swg__kan_layer swg__kan_layers[SWG_KAN_DAE_LAYERS] = {
     [SWG_KAN_DAE_ENCODER] = {"encoder.kan", "kan_outside_encoder"},
     [SWG_KAN_DAE_DECODER] = {"decoder.kan", "kan_outside_decoder"},
     [SWG_KAN_DAE_OUTPUT] = {"decoder.kan_out", "kan_outside_output"},
@@ -132,7 +131,7 @@ static void build(const swg__recipe *r, int64_t batch, bool training, swg__step_
     add_term(s, "kan_l1", terms.magnitude, true);
     add_term(s, "kan_entropy", terms.entropy, true);
     for (int i = 0; i < SWG_KAN_DAE_LAYERS; i++)
-        add_term(s, kan_layers[i].outside, parts[i].outside, false);
+        add_term(s, swg__kan_layers[i].outside, parts[i].outside, false);
     if (training && r->kan.regular > 0) {
         s->control = swg_input(g, "kan_weight", 1, (int64_t[]){1});
         s->loss = swg_add(g, s->loss, swg_mul(g, regular, s->control));
@@ -279,20 +278,33 @@ static swg_status judge_add(swg__run *run, void *arg, swg_plan *plan, const swg_
     return SWG_OK;
 }
 
-static void judge_end(swg__run *run, void *arg, swg_status status) {
+static void judge_end(swg__run *run, void *arg, swg_status status, double *figures) {
     judge *j = arg;
     if (j && status == SWG_OK) {
         const double mean = j->z_sum / (double)j->z_count;
-        const struct { const char *key; double value; } figures[] = {
-            {"psnr_db", swg_image_psnr_db(&j->restored)}, {"ssim", swg_image_ssim(&j->restored)}, {"mse", swg_image_mse(&j->restored)},
-            {"mae", swg_image_mae(&j->restored)}, {"pearson", swg_image_pearson(&j->restored)}, {"noisy_psnr_db", swg_image_psnr_db(&j->noisy)},
-            {"noisy_ssim", swg_image_ssim(&j->noisy)}, {"z_mean", mean}, {"z_sd", sqrt(fmax(0, j->z_square / (double)j->z_count - mean * mean))}};
-        for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-            swg__run_log_number(&run->log, figures[i].key, figures[i].value);
+        const double values[] = {swg_image_psnr_db(&j->restored), swg_image_ssim(&j->restored), swg_image_mse(&j->restored),
+                                 swg_image_mae(&j->restored), swg_image_pearson(&j->restored), swg_image_psnr_db(&j->noisy),
+                                 swg_image_ssim(&j->noisy), mean, sqrt(fmax(0, j->z_square / (double)j->z_count - mean * mean))};
+        memcpy(figures, values, sizeof values);
     }
     if (j)
         swg__free(run->ctx, j->pair);
     swg__free(run->ctx, j);
+}
+
+static swg_status pictures(swg__run *run) {
+    enum { MOST = 8 };
+    swg__sample_set set = {0};
+    char folder[1100];
+    swg_model *model;
+    snprintf(folder, sizeof folder, "%s/samples", run->dir);
+    SWG__TRY(swg_model_open(run->ctx, run->dir, &model));
+    swg_status status = swg__sample_set_make(run, model, MOST, &set);
+    if (status == SWG_OK)
+        status = swg__sample_set_write(run->ctx, &set, folder, NULL);
+    swg__sample_set_free(run->ctx, &set);
+    swg_model_close(model);
+    return status;
 }
 
 /* ---- grids ---- */
@@ -305,12 +317,12 @@ static swg_status step_end(swg__run *run, swg_plan *plan, const swg__step_graph 
     for (int i = 0; i < s->kept; i++) {
         const int64_t *shape = swg_shape(s->g, s->keep[i]);
         swg_kan_update update;
-        SWG__TRY(swg_kan_update_grid(run->weights, kan_layers[i].layer, swg_plan_data(plan, s->keep[i]), shape[0], shape[1], &update));
+        SWG__TRY(swg_kan_update_grid(run->weights, swg__kan_layers[i].layer, swg_plan_data(plan, s->keep[i]), shape[0], shape[1], &update));
         if (run->average)
-            SWG__TRY(swg_kan_update_grid(run->average, kan_layers[i].layer, swg_plan_data(plan, s->keep[i]), shape[0], shape[1], NULL));
+            SWG__TRY(swg_kan_update_grid(run->average, swg__kan_layers[i].layer, swg_plan_data(plan, s->keep[i]), shape[0], shape[1], NULL));
         swg__run_log_begin(&run->log, "grid");
         swg__run_log_integer(&run->log, "step", run->state.step);
-        swg__run_log_text(&run->log, "layer", kan_layers[i].layer);
+        swg__run_log_text(&run->log, "layer", swg__kan_layers[i].layer);
         swg__run_log_integer(&run->log, "moved", update.moved);
         swg__run_log_integer(&run->log, "kept", update.kept);
         swg__run_log_number(&run->log, "change", update.change);
@@ -325,5 +337,6 @@ const swg__family swg__family_kan = {
     .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
     .build = build, .network = network, .apply = apply, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data, .control = control,
-    .judge_open = judge_open, .judge_add = judge_add, .judge_end = judge_end, .step_end = step_end,
+    .figures = {"psnr_db", "ssim", "mse", "mae", "pearson", "noisy_psnr_db", "noisy_ssim", "z_mean", "z_sd"}, /* as judge_end fills them in */
+    .judge_open = judge_open, .judge_add = judge_add, .judge_end = judge_end, .step_end = step_end, .pictures = pictures,
 };

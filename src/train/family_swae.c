@@ -216,7 +216,7 @@ static swg_status judge_add(swg__run *run, void *arg, swg_plan *plan, const swg_
     return SWG_OK;
 }
 
-static void judge_end(swg__run *run, void *arg, swg_status status) {
+static void judge_end(swg__run *run, void *arg, swg_status status, double *figures) {
     static const swg_metric shown[] = {SWG_METRIC_MSE, SWG_METRIC_PSNR_DB, SWG_METRIC_MAX_ABS_ERROR, SWG_METRIC_CORRELATION};
     judge *j = arg;
     if (!j)
@@ -225,7 +225,7 @@ static void judge_end(swg__run *run, void *arg, swg_status status) {
         swg_metrics metrics;
         swg_compare_result(j->compare, &metrics);
         for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-            swg__run_log_number(&run->log, swg_metric_key(shown[i]), metrics.has[shown[i]] ? metrics.value[shown[i]] : NAN);
+            figures[i] = metrics.has[shown[i]] ? metrics.value[shown[i]] : NAN;
     }
     swg_compare_close(j->compare);
     swg__free(run->ctx, j->pair);
@@ -237,5 +237,6 @@ const swg__family swg__family_swae = {
     .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
     .build = build, .network = network, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data,
+    .figures = {"mse", "psnr_db", "max_abs_error", "correlation"}, /* keys of the metrics in judge_end */
     .judge_open = judge_open, .judge_add = judge_add, .judge_end = judge_end,
 };

@@ -76,6 +76,10 @@ swg_status swg__recipe_source(swg_context *ctx, swg_config *config, swg_source *
 /* The same with another path. */
 swg_status swg__recipe_source_at(swg_context *ctx, swg_config *config, const char *path, swg_source **out);
 
+/* Names of the KAN layers in the weights, in the order of swg_kan_dae.kan, and of their share of values outside of the grid in the log. */
+typedef struct swg__kan_layer { const char *layer, *outside; } swg__kan_layer;
+extern const swg__kan_layer swg__kan_layers[SWG_KAN_DAE_LAYERS];
+
 /* The images data.path and so on name; how a batch of them is drawn. Family kan. */
 void swg__kan_images(swg_config *config, const swg__recipe *recipe, swg__images_opts *out);
 void swg__kan_draw(const swg__recipe *recipe, const swg__draw *draw, swg__images_draw *out);

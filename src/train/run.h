@@ -49,6 +49,8 @@ typedef struct swg__run {
     char dir[1024];
     swg_train_result *result;
     int64_t began_ns, epoch_ns, epoch_samples, epoch_steps, data_ns, planned_bytes;
+    int64_t train_ns, train_data_ns;        /* of the epoch's training, without its validation */
+    int64_t sitting_ns, sitting_data_ns, sitting_samples, sitting_steps;    /* of training since this process began */
     double seconds_before;                  /* of earlier sittings of a resumed run */
     double step_loss;
 } swg__run;

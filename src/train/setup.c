@@ -1,7 +1,7 @@
 /* setup.c - what a training run opens before its first step: data, run folder, plans, loader, log; resuming and saving.
  * In: a configuration. Out: a run that can be stepped.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/record.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,6 +310,8 @@ swg_status swg__run_prepare(swg__run *r) {
     snprintf(path, sizeof path, "%s/config.yaml", r->dir);
     SWG__TRY(swg__file_write(r->ctx, path, yaml, strlen(yaml)));
     SWG__TRY(log_start(r, from[0] != 0));
+    SWG__TRY(swg__record_open(r));
+    SWG__TRY(swg__record_tidy(r));
     /* From here on a kill leaves something to resume, and ckpt/last covers no more of the log than there is. */
     swg__run_checkpoint(r, "last", path, sizeof path);
     return strcmp(from, path) == 0 ? SWG_OK : swg__run_save(r, "last");

@@ -1,7 +1,7 @@
 /* train.c - the training loop: batches in a fixed order, one planned step each, validation, checkpoints, log, resume.
  * In: a configuration. Out: a run folder. Every number but times is a function of the configuration alone.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/record.h"
 #include <math.h>
 #include <string.h>
 #include "philox.h"
@@ -45,7 +45,7 @@ static swg_status bad_step(swg__run *r, int64_t batch, double last_finite) {
     return SWG_OK;
 }
 
-typedef struct losses { double loss, term[SWG__STEP_TERMS]; } losses;
+typedef swg__losses losses;
 
 static int64_t batch_size(const swg__run *r, int64_t samples, int64_t batch) {
     int64_t left = samples - batch * r->recipe.batch;
@@ -199,10 +199,10 @@ static swg_status log_losses(swg__run *r, const char *phase, losses l, bool trai
     return swg__run_log_end(&r->log);
 }
 
-/* Validation losses, and every trainer.eval_every epochs the figures of the reconstruction itself. */
-static swg_status validate_and_log(swg__run *r, losses *val) {
+/* Validation losses, and every trainer.eval_every epochs (*evaluated) the figures of the reconstruction itself. */
+static swg_status validate_and_log(swg__run *r, losses *val, bool *evaluated, double figures[SWG__FIGURES]) {
     const swg__family *family = r->recipe.family;
-    bool quality = (r->state.epoch + 1) % r->recipe.eval_every == 0;
+    bool quality = *evaluated = (r->state.epoch + 1) % r->recipe.eval_every == 0;
     void *judge = NULL;
     swg_status status = quality ? family->judge_open(r, &judge) : SWG_OK;
     if (status == SWG_OK)
@@ -211,17 +211,19 @@ static swg_status validate_and_log(swg__run *r, losses *val) {
         status = log_losses(r, "val", *val, false);
     if (!quality)
         return status;
-    if (status == SWG_OK) {
-        swg__run_log_begin(&r->log, "quality");
-        swg__run_log_integer(&r->log, "epoch", r->state.epoch);
-    }
-    family->judge_end(r, judge, status);
-    return status == SWG_OK ? swg__run_log_end(&r->log) : status;
+    family->judge_end(r, judge, status, figures);
+    SWG__TRY(status);
+    swg__run_log_begin(&r->log, "quality");
+    swg__run_log_integer(&r->log, "epoch", r->state.epoch);
+    for (int i = 0; i < SWG__FIGURES && family->figures[i]; i++)
+        swg__run_log_number(&r->log, family->figures[i], figures[i]);
+    return swg__run_log_end(&r->log);
 }
 
 /* ---- epochs ---- */
 
 static swg_status interrupted(swg__run *r) {
+    swg__record_speed(r);
     SWG__TRY(swg__run_save(r, "last"));
     return swg__fail(r->ctx, SWG_EINTERRUPTED, "stopped in epoch %lld after batch %lld; saved. Go on with resume=auto run.dir=... run.name=... "
                      "(run folder %s)", (long long)r->state.epoch, (long long)r->state.batch, r->dir);
@@ -230,8 +232,12 @@ static swg_status interrupted(swg__run *r) {
 /* After the last batch: means, validation, best, checkpoints. *stop: no further epoch. */
 static swg_status finish_epoch(swg__run *r, bool *stop) {
     losses train = epoch_losses(r), val;
+    double figures[SWG__FIGURES];
+    bool evaluated;
+    swg__record_speed(r);
     SWG__TRY(log_losses(r, "train", train, true));
-    SWG__TRY(validate_and_log(r, &val));
+    SWG__TRY(validate_and_log(r, &val, &evaluated, figures));
+    SWG__TRY(swg__record_epoch(r, &train, &val, evaluated ? figures : NULL));
     if (r->recipe.check_finite && isnan(val.loss))
         return swg__fail(r->ctx, SWG_ENONFINITE, "epoch %lld: the validation loss is NaN", (long long)r->state.epoch);
     bool improved;
@@ -251,6 +257,7 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     r->state.loss_samples = 0;
     if (improved)
         SWG__TRY(swg__run_save(r, "best"));
+    SWG__TRY(swg__record_top(r, val.loss));
     if (r->state.epoch % r->recipe.keep_every == 0) {
         char name[32];
         snprintf(name, sizeof name, "epoch-%04lld", (long long)r->state.epoch);
@@ -259,7 +266,8 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     if (*stop)
         swg__run_note(r, "early stop: no better validation loss for %lld epochs", (long long)r->early.patience);
     r->result->early_stop = *stop;
-    return swg__run_save(r, "last");
+    SWG__TRY(swg__run_save(r, "last"));
+    return swg__record_tidy(r);
 }
 
 static bool steps_done(const swg__run *r) { return r->recipe.max_steps && r->state.step >= r->recipe.max_steps; }
@@ -314,6 +322,14 @@ static void fill_result(swg__run *r) {
     out->measured_bytes = swg_context_peak_rss_growth(r->ctx);
 }
 
+/* What is written when training ends; pictures are good to have, but their failure is none of the run. */
+static swg_status write_beside(swg__run *r) {
+    SWG__TRY(swg__record_perf(r));
+    if (r->recipe.family->pictures && r->sitting_steps && r->recipe.family->pictures(r) != SWG_OK)
+        swg__run_note(r, "no pictures of samples: %s", swg_context_message(r->ctx));
+    return SWG_OK;
+}
+
 static void announce(swg__run *r) {
     swg_train_switch rows[SWG_TRAIN_SWITCHES];
     if (r->hooks && r->hooks->switches)
@@ -333,6 +349,8 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
         status = epochs(&r);
     if (r.dir[0])
         fill_result(&r);
+    if (status == SWG_OK)
+        status = write_beside(&r);
     swg__run_release(&r);
     return status;
 }

@@ -1,11 +1,12 @@
 /* test_train.c - proves: learning rates and early stopping follow the specification; training lowers the loss; a run that is stopped or
- * killed anywhere and resumed ends with the bits of one that was not, in the checkpoints and in the log; bad data, bad checkpoints and a full disk are refused and leave the last good checkpoint.
+ * killed anywhere and resumed ends with the bits of one that was not, in the checkpoints, the list of the best, metrics.csv and the log; bad data, bad checkpoints and a full disk are refused and leave the last good checkpoint.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "training.h"
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include "data/image_list.h"
 #include "train/schedule.h"
 
 /* ---- schedules and early stopping ---- */
@@ -194,7 +195,7 @@ static void stopped_and_resumed_is_the_same(void **state) {
     char data[320];
     strcpy(data, s.path);
     static const char *const variants[][3] = {{NULL}, {"trainer.max_steps=8"}, {"data.norm=zscore"}, {"early_stopping.patience=1", "optimizer.lr=1e-9"},
-                                              {"scheduler.name=onecycle", "scheduler.interval=step"}, {"scheduler.name=plateau", "scheduler.patience=0"},
+                                              {"scheduler.name=onecycle", "scheduler.interval=step"}, {"scheduler.name=plateau", "scheduler.patience=0", "checkpoint.save_top_k=2"},
                                               {"trainer.accumulate=2", "data.workers=2"}, {"ema.momentum=0.9", "ema.validate=true"},
                                               {"optimizer.name=sgd", "data.workers=1", "data.augment=flip"}, {"optimizer.amsgrad=true", "optimizer.groups=[\"*.bias wd=0\"]"}};
     static const int64_t stops[][8] = {
@@ -286,7 +287,7 @@ static void kill_and_resume(swg_context *ctx, const char *const *more, int point
     scratch_close(&s, ctx, 1);
 }
 
-static void killed_and_resumed_is_the_same(void **state) { kill_and_resume(*state, MORE(STOPPED), 60); }
+static void killed_and_resumed_is_the_same(void **state) { kill_and_resume(*state, MORE(STOPPED, "checkpoint.save_top_k=2"), 60); }
 
 static void killed_and_resumed_in_bf16(void **state) { kill_and_resume(*state, MORE(STOPPED, "trainer.precision=bf16-mixed"), 12); }
 
@@ -551,6 +552,91 @@ static void full_disk(void **state) {
 
 /* ---- memory ---- */
 
+/* Losses of validation by epoch, from metrics.csv; returns how many. */
+static int64_t val_losses(swg_context *ctx, const char *path, double *out, int64_t most) {
+    uint8_t *data;
+    size_t bytes;
+    swg__table table;
+    assert_ok(ctx, swg__file_read(ctx, path, &data, &bytes));
+    assert_ok(ctx, swg__table_parse(ctx, (const char *)data, bytes, path, &table));
+    int64_t column = swg__table_column(&table, "val_loss"), rows = table.rows, figure = swg__table_column(&table, "psnr_db");
+    assert_true(column > 0 && figure > 0 && rows <= most);
+    for (int64_t i = 0; i < rows; i++) {
+        assert_int_equal(atoi(table.cells[i * table.columns]), i);
+        assert_int_equal(table.cells[i * table.columns + figure][0] != 0, i % 2 == 1); /* trainer.eval_every=2 */
+        out[i] = strtod(table.cells[i * table.columns + column], NULL);
+    }
+    swg__table_free(&table);
+    swg__free(ctx, data);
+    return rows;
+}
+
+/* The k least validation losses are kept, and nothing else; fewer from the moment k is less; k of 1 leaves all alone. */
+static void keeps_the_best(void **state) {
+    swg_context *ctx = *state;
+    scratch s;
+    scratch_open(&s);
+    write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
+    char data[320];
+    strcpy(data, s.path);
+    static const struct { const char *epochs, *top; int kept; } sittings[] = {
+        {"trainer.epochs=6", "checkpoint.save_top_k=3", 3}, {"trainer.epochs=9", "checkpoint.save_top_k=3", 3},
+        {"trainer.epochs=10", "checkpoint.save_top_k=2", 2}, {"trainer.epochs=11", "checkpoint.save_top_k=1", 2}};
+    for (size_t i = 0; i < sizeof sittings / sizeof *sittings; i++) {
+        /* Steps so large that losses rise and fall. */
+        assert_ok(ctx, train(ctx, s.folder, "top", data, MORE("optimizer.lr=0.1", "trainer.clip_norm=0", sittings[i].epochs, sittings[i].top), NULL, NULL));
+        double loss[16];
+        int64_t epochs = val_losses(ctx, in_run(s.folder, "top", "metrics.csv"), loss, 16), before = epochs - (sittings[i].top[22] == '1');
+        int kept = 0;
+        assert_int_equal(epochs, atoi(sittings[i].epochs + 15));
+        for (int64_t e = 0; e < epochs; e++) {
+            char name[64];
+            int better = 0;
+            for (int64_t other = 0; other < before; other++)
+                better += loss[other] < loss[e];
+            snprintf(name, sizeof name, "ckpt/top-%04lld.safetensors", (long long)e + 1);
+            bool there = swg__exists(in_run(s.folder, "top", name));
+            assert_int_equal(there, e < before && better < sittings[i].kept);
+            kept += there;
+        }
+        assert_int_equal(kept, sittings[i].kept);
+        assert_int_equal(swg__exists(in_run(s.folder, "top", "ckpt/best.safetensors")), 1);
+        assert_int_equal(swg__exists(in_run(s.folder, "top", "perf.json")), 1);
+    }
+    remove_tree(in_run(s.folder, "top", ""));
+    scratch_close(&s, ctx, 1);
+}
+
+/* A table that a kill cut short, one with other columns and one that is no table: resumed, rows of epochs done stay and no row is there twice. */
+static void resumes_metrics(void **state) {
+    swg_context *ctx = *state;
+    scratch s;
+    scratch_open(&s);
+    write_octants(ctx, scratch_path(&s, "a.h5"), &usual);
+    char data[320];
+    strcpy(data, s.path);
+    static const struct { const char *text, *want; } cases[] = {
+        {"epoch,step,train_loss\n0,4,1\n1,8,.5\n2,12,.25\n3,1", "\n0,4,1,,"},           /* the last row is of the epoch to come */
+        {"epoch,other,train_loss,step\n0,x,1,4\n1,y,.5,8\n", "\n1,8,.5,,"},
+        {"other\n1\n", NULL}, {"\"", NULL}, {"", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(ctx, train(ctx, s.folder, "cut", data, MORE("trainer.epochs=2"), NULL, NULL));
+        assert_ok(ctx, swg__file_write(ctx, in_run(s.folder, "cut", "metrics.csv"), cases[i].text, strlen(cases[i].text)));
+        assert_ok(ctx, train(ctx, s.folder, "cut", data, MORE("trainer.epochs=3"), NULL, NULL));
+        swg__text text = read_metrics(ctx, in_run(s.folder, "cut", "metrics.csv"));
+        assert_memory_equal(text.data, "epoch,step,train_loss,", 22);
+        assert_true(!cases[i].want || strstr(text.data, cases[i].want));
+        int rows = 0;
+        for (const char *c = text.data; *c; c++)
+            rows += *c == '\n';
+        assert_int_equal(rows, cases[i].want ? 4 : 2); /* header, two of before, the new one */
+        assert_non_null(strstr(text.data, "\n2,12,"));
+        swg__text_free(&text);
+        remove_tree(in_run(s.folder, "cut", ""));
+    }
+    scratch_close(&s, ctx, 1);
+}
+
 static void out_of_memory(void **state) {
     swg_context *ctx = *state;
     scratch s;
@@ -595,6 +681,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(odd_data, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refuses_what_does_not_fit, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(full_disk, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(keeps_the_best, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(resumes_metrics, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(out_of_memory, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
