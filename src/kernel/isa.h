@@ -42,6 +42,15 @@ typedef struct swg__sgd_scalars { float step_size, decay, momentum, grad_scale; 
 
 typedef struct swg__dropout { uint64_t seed; uint32_t step, stream, threshold; float scale; } swg__dropout;
 
+/* Sums of a norm's gradient by columns: of dy, and of dy times the normalised x. Statistics per column, or by_row. */
+typedef struct swg__norm_products {
+    float *first, *second;
+    const void *dy, *x;
+    bool dy_bf16, x_bf16, by_row;
+    const float *mean, *rstd;
+    int64_t rows, stride, columns;
+} swg__norm_products;
+
 /* A tile of attention scores, and the mask of its first row. */
 typedef struct swg__scores {
     float *s;
@@ -113,9 +122,8 @@ typedef struct swg__isa_table {
     void (*run_products)(const float *dy, const float *x, const float *w, int64_t n, float mean, float rstd, double out[2]);
     /* Of neighbouring columns: mean and sum of squared deviations; sums of dy and of dy (x - mean) rstd, mean and rstd of a column or,
      * `by_row`, of a row. */
-    void (*column_moments)(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns);
-    void (*column_products)(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
-                            int64_t rows, int64_t stride, int64_t columns, bool by_row);
+    void (*column_moments)(float *mean, float *squares, const void *x, bool bf16, int64_t rows, int64_t stride, int64_t columns);
+    void (*column_products)(const swg__norm_products *p);
     /* Per channel the number of the window's position with the first largest value; the first NaN if there is one. */
     void (*largest_of)(int32_t *index, const float *x, const swg__window *w);
     /* to[c] = from[index[c] * stride + c], NaN where index[c] is not below rows */

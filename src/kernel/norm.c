@@ -49,23 +49,20 @@ static void combine(moments *m, double count, double mean, double squares) {
     m->count = all;
 }
 
-/* bf16 is widened in blocks of these columns, as many as the sums take at once. */
-enum { COLUMNS = 32, ROOM = BLOCK > BLOCK_ROWS * COLUMNS ? BLOCK : BLOCK_ROWS * COLUMNS };
+static const void *numbers(const swg__call *call, int input, int64_t at) {
+    return (const char *)call->in[input] + at * (swg__is_bf16(call, input) ? 2 : 4);
+}
 
 static void stats_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__norm_view v = view_of(call);
-    float *out = call->out, room[ROOM];
+    float *out = call->out, room[CHUNK];
     for (int64_t unit = begin; unit < end; unit++) {
         if (v.columns) {
             int64_t blocks = blocks_of(&v), row = unit % blocks * block_rows(&v), rows = swg__min64(block_rows(&v), v.middle - row);
-            int64_t at = (unit / blocks * v.middle + row) * v.inner, most = swg__is_bf16(call, 0) ? COLUMNS : v.inner;
+            int64_t at = (unit / blocks * v.middle + row) * v.inner;
             float *to = (float *)call->scratch + unit * 2 * v.inner;
-            for (int64_t c = 0; c < v.inner; c += most) {
-                int64_t n = swg__min64(most, v.inner - c), stride = v.inner;
-                const float *x = swg__float_rows(call, 0, at + c, rows, n, &stride, room);
-                call->isa->column_moments(to + c, to + v.inner + c, x, rows, stride, n);
-            }
+            call->isa->column_moments(to, to + v.inner, numbers(call, 0, at), swg__is_bf16(call, 0), rows, v.inner, v.inner);
             continue;
         }
         moments m = {0};
@@ -104,38 +101,22 @@ static void stats_finish(const swg__call *call) {
 const swg__kernel swg__kernel_norm_stats = {.name = "norm stats", .units = norm_units, .grain = norm_grain, .run = stats_run,
                                             .finish = stats_finish, .scratch = norm_scratch};
 
-/* Rows of dy or x with one stride for both: if one of the two is bf16, both are put side by side without gaps. */
-static const float *product_rows(const swg__call *call, int input, int64_t at, int64_t rows, int64_t n, int64_t stride, bool wide,
-                                 int64_t *stride_out, float *room) {
-    *stride_out = wide ? stride : n;
-    if (wide || swg__is_bf16(call, input))
-        return swg__float_rows(call, input, at, rows, n, &stride, room);
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(room + r * n, (const float *)call->in[input] + at + r * stride, (size_t)n * sizeof *room);
-    return room;
-}
-
 static void sums_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     (void)worker;
     swg__norm_view v = view_of(call);
     const float *mean = call->in[2], *rstd = call->in[3];
     const float *w = call->node->inputs > 4 ? call->in[4] : NULL;
     bool by_row = call->node->attr.f[0] != 0;
-    bool wide = !swg__is_bf16(call, 0) && !swg__is_bf16(call, 1);
-    float *out = call->out, room[2][ROOM];
+    float *out = call->out, room[2][CHUNK];
     for (int64_t unit = begin; unit < end; unit++) {
         if (v.columns) {
             int64_t blocks = blocks_of(&v), row = unit % blocks * block_rows(&v), rows = swg__min64(block_rows(&v), v.middle - row);
-            int64_t outer = unit / blocks, at = (outer * v.middle + row) * v.inner, most = wide ? v.inner : COLUMNS;
+            int64_t outer = unit / blocks, at = (outer * v.middle + row) * v.inner, stat = by_row ? row : outer * v.inner;
             float *to = (float *)call->scratch + unit * 2 * v.inner;
-            for (int64_t c = 0; c < v.inner; c += most) {
-                int64_t n = swg__min64(most, v.inner - c), stat = by_row ? row : outer * v.inner + c;
-                const float *both[2];
-                int64_t stride = v.inner;
-                for (int j = 0; j < 2; j++)
-                    both[j] = product_rows(call, j, at + c, rows, n, v.inner, wide, &stride, room[j]);
-                call->isa->column_products(to + c, to + v.inner + c, both[0], both[1], mean + stat, rstd + stat, rows, stride, n, by_row);
-            }
+            call->isa->column_products(&(swg__norm_products){
+                .first = to, .second = to + v.inner, .dy = numbers(call, 0, at), .x = numbers(call, 1, at), .dy_bf16 = swg__is_bf16(call, 0),
+                .x_bf16 = swg__is_bf16(call, 1), .by_row = by_row, .mean = mean + stat, .rstd = rstd + stat, .rows = rows, .stride = v.inner,
+                .columns = v.inner});
             continue;
         }
         double total[2] = {0, 0};

@@ -58,74 +58,97 @@ static void add_scaled(float *restrict to, const float *restrict x, float scale,
 /* Columns four vectors at a time, so that no sum waits for the one before; then one by one. */
 enum { NORM_VECTORS = 4 };
 
+/* Up to VL numbers from x + at, f32 or bf16. */
+INLINE vf load_numbers(const bool bf16, const void *x, int64_t at, int64_t width) {
+    if (bf16)
+        return as_float((width >= VL ? WIDEN(*(const vh *)((const h16 *)x + at)) : LOAD_HALF_PART((const h16 *)x + at, width)) << 16);
+    return load_up_to((const float *)x + at, width);
+}
+
 /* The second pass over the block finds it in the first cache: callers give a few hundred rows. */
-INLINE void moments_of_columns(const int vectors, float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t width) {
+INLINE void moments_of_columns(const int vectors, const bool bf16, float *mean, float *squares, const void *x, int64_t column, int64_t rows,
+                               int64_t stride, int64_t width) {
     vf shift[NORM_VECTORS], first[NORM_VECTORS], second[NORM_VECTORS];
     for (int j = 0; j < vectors; j++)
         shift[j] = first[j] = second[j] = (vf){0};
     for (int64_t r = 0; r < rows; r++)
         UNROLLED for (int j = 0; j < vectors; j++)
-            shift[j] += load_up_to(x + r * stride + j * VL, width);
+            shift[j] += load_numbers(bf16, x, column + r * stride + j * VL, width);
     for (int j = 0; j < vectors; j++)
         shift[j] /= (float)rows;
     for (int64_t r = 0; r < rows; r++)
         UNROLLED for (int j = 0; j < vectors; j++) {
-            vf d = load_up_to(x + r * stride + j * VL, width) - shift[j];
+            vf d = load_numbers(bf16, x, column + r * stride + j * VL, width) - shift[j];
             first[j] += d;
             second[j] += d * d;
         }
     for (int j = 0; j < vectors; j++) {
-        store_up_to(mean + j * VL, shift[j] + first[j] / (float)rows, width);
-        store_up_to(squares + j * VL, second[j] - first[j] * first[j] / (float)rows, width);
+        store_up_to(mean + column + j * VL, shift[j] + first[j] / (float)rows, width);
+        store_up_to(squares + column + j * VL, second[j] - first[j] * first[j] / (float)rows, width);
     }
 }
 
-static void column_moments(float *mean, float *squares, const float *x, int64_t rows, int64_t stride, int64_t columns) {
+INLINE void moments_of_type(const bool bf16, float *mean, float *squares, const void *x, int64_t rows, int64_t stride, int64_t columns) {
     int64_t c = 0;
     for (; c + NORM_VECTORS * VL <= columns; c += NORM_VECTORS * VL)
-        moments_of_columns(NORM_VECTORS, mean + c, squares + c, x + c, rows, stride, VL);
+        moments_of_columns(NORM_VECTORS, bf16, mean, squares, x, c, rows, stride, VL);
     for (; c < columns; c += VL)
-        moments_of_columns(1, mean + c, squares + c, x + c, rows, stride, columns - c);
+        moments_of_columns(1, bf16, mean, squares, x, c, rows, stride, columns - c);
 }
 
-INLINE void products_of_columns(const int vectors, const bool by_row, float *first, float *second, const float *dy, const float *x,
-                                const float *mean, const float *rstd, int64_t rows, int64_t stride, int64_t width) {
+static void column_moments(float *mean, float *squares, const void *x, bool bf16, int64_t rows, int64_t stride, int64_t columns) {
+    if (bf16)
+        moments_of_type(true, mean, squares, x, rows, stride, columns);
+    else
+        moments_of_type(false, mean, squares, x, rows, stride, columns);
+}
+
+/* The operands and results of the sums of a gradient. */
+typedef swg__norm_products products;
+
+INLINE void products_of_columns(const int vectors, const bool by_row, const bool dy_bf16, const bool x_bf16, const products *p, int64_t column,
+                                int64_t width) {
     vf a[NORM_VECTORS], b[NORM_VECTORS], shift[NORM_VECTORS], scale[NORM_VECTORS];
     for (int j = 0; j < vectors; j++) {
         a[j] = b[j] = shift[j] = scale[j] = (vf){0};
         if (!by_row) {
-            shift[j] = load_up_to(mean + j * VL, width);
-            scale[j] = load_up_to(rstd + j * VL, width);
+            shift[j] = load_up_to(p->mean + column + j * VL, width);
+            scale[j] = load_up_to(p->rstd + column + j * VL, width);
         }
     }
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t r = 0; r < p->rows; r++)
         UNROLLED for (int j = 0; j < vectors; j++) {
-            vf d = load_up_to(dy + r * stride + j * VL, width), v = load_up_to(x + r * stride + j * VL, width);
+            const int64_t at = column + r * p->stride + j * VL;
+            vf d = load_numbers(dy_bf16, p->dy, at, width), v = load_numbers(x_bf16, p->x, at, width);
             a[j] += d;
             if (by_row)
-                b[j] += d * ((v - mean[r]) * rstd[r]);
+                b[j] += d * ((v - p->mean[r]) * p->rstd[r]);
             else
                 b[j] += d * (v - shift[j]);
         }
     for (int j = 0; j < vectors; j++) {
-        store_up_to(first + j * VL, a[j], width);
+        store_up_to(p->first + column + j * VL, a[j], width);
         if (!by_row)
             b[j] *= scale[j];
-        store_up_to(second + j * VL, b[j], width);
+        store_up_to(p->second + column + j * VL, b[j], width);
     }
 }
 
-static void column_products(float *first, float *second, const float *dy, const float *x, const float *mean, const float *rstd,
-                            int64_t rows, int64_t stride, int64_t columns, bool by_row) {
+INLINE void products_of_type(const bool by_row, const bool dy_bf16, const bool x_bf16, const products *p) {
     int64_t c = 0;
-    for (; c + NORM_VECTORS * VL <= columns; c += NORM_VECTORS * VL)
-        if (by_row)
-            products_of_columns(NORM_VECTORS, true, first + c, second + c, dy + c, x + c, mean, rstd, rows, stride, VL);
-        else
-            products_of_columns(NORM_VECTORS, false, first + c, second + c, dy + c, x + c, mean + c, rstd + c, rows, stride, VL);
-    for (; c < columns; c += VL)
-        if (by_row)
-            products_of_columns(1, true, first + c, second + c, dy + c, x + c, mean, rstd, rows, stride, columns - c);
-        else
-            products_of_columns(1, false, first + c, second + c, dy + c, x + c, mean + c, rstd + c, rows, stride, columns - c);
+    for (; c + NORM_VECTORS * VL <= p->columns; c += NORM_VECTORS * VL)
+        products_of_columns(NORM_VECTORS, by_row, dy_bf16, x_bf16, p, c, VL);
+    for (; c < p->columns; c += VL)
+        products_of_columns(1, by_row, dy_bf16, x_bf16, p, c, p->columns - c);
+}
+
+static void column_products(const products *p) {
+    if (p->by_row)
+        products_of_type(true, p->dy_bf16, p->x_bf16, p); /* layer norms over columns: rare */
+    else if (p->dy_bf16 && p->x_bf16)
+        products_of_type(false, true, true, p);
+    else if (p->dy_bf16 || p->x_bf16)
+        products_of_type(false, p->dy_bf16, p->x_bf16, p);
+    else
+        products_of_type(false, false, false, p);
 }

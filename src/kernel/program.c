@@ -33,6 +33,21 @@ static void strides_of(const swg__node *in, const swg__node *out, int64_t stride
     }
 }
 
+/* Outer axes along which all inputs move in step count as one: a place is found with fewer divisions. */
+static void gather_outer(layout *l, const swg__node *n, int axes) {
+    for (int axis = 0; axis < axes; axis++) {
+        int last = l->outer_axes - 1;
+        bool joins = last >= 0;
+        for (int i = 0; i < n->inputs; i++)
+            joins = joins && l->stride[i][last] == l->stride[i][axis] * n->shape[axis];
+        last += !joins;
+        l->extent[last] = (joins ? l->extent[last] : 1) * n->shape[axis];
+        for (int i = 0; i < n->inputs; i++)
+            l->stride[i][last] = l->stride[i][axis];
+        l->outer_axes = last + 1;
+    }
+}
+
 static const void *program_prepare(swg__arena *arena, const swg__call *call) {
     const swg__node *n = call->node;
     layout *l = swg__arena_alloc(arena, sizeof *l);
@@ -84,9 +99,7 @@ static const void *program_prepare(swg__arena *arena, const swg__call *call) {
         }
         l->inner *= n->shape[axis];
     }
-    l->outer_axes = axis + 1;
-    for (int i = 0; i < l->outer_axes; i++)
-        l->extent[i] = n->shape[i];
+    gather_outer(l, n, axis + 1);
     return l;
 }
 
