@@ -13,8 +13,7 @@
 #include "ir/conv.h"
 #include "kernel/kernel.h"
 
-enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16, ROWS_IN_PLACE = 4,
-       MOST_STRIDES = 4 };
+enum { PART_BYTES = 320 << 10, BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 512, LINE = 512, PARTS_WANTED = 16, LINES_WRITTEN = 16, ROWS_IN_PLACE = 4, TAPS_TO_COPY = 4 };
 
 typedef struct layout {
     swg__conv c;
@@ -25,8 +24,9 @@ typedef struct layout {
     int64_t rows, block_rows, blocks;   /* rows: lines of Y of all the batch; blocks of one chunk */
     int64_t table_bytes, part_elements, packed_elements, area_bytes; /* table of lines; sums; a block of Y, in bf16 of X, too; all of a part's memory */
     bool pairs, along_x;                /* bf16: of neighbours along x, else of samples; `rows` counts pairs of samples then */
+    int64_t samples;                    /* of a row: 2 of such a pair, else 1 */
     int64_t depth;                      /* words of Y per column and block */
-    int64_t x_line, x_lines;            /* words of X per channel and line; lines of a block */
+    int64_t x_line, x_lines;            /* words, in f32 numbers, of X per channel and line; lines of a block, 0: X is read where it lies */
     int64_t units;                      /* bf16: samples, or pairs of them, of a block; 0: less than one, and X packed for each tap along z */
 } layout;
 
@@ -42,12 +42,22 @@ static int64_t words_along_x(const swg__conv *c, int64_t *valid) {
     return words;
 }
 
+/* A block of lines of Y, each y_line long, and of the lines of X that they meet at all taps of a plane. */
+static void block_of_lines(layout *l, int64_t y_line) {
+    const swg__conv *c = &l->c;
+    int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * l->part_rows);
+    l->block_rows = l->chunks > 1 || BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS), l->rows);
+    int64_t planes = (l->block_rows - 1 + c->out[1] - 1) / c->out[1] + 1;
+    l->x_lines = planes * swg__min64(c->in[1], (swg__min64(l->block_rows, c->out[1]) - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1] + 1);
+}
+
 /* Of bf16: how positions pair, and the sizes of a block. */
 static void pair_layout(layout *l) {
     const swg__conv *c = &l->c;
     int64_t batch = c->batch, valid, words = words_along_x(c, &valid), most = swg__min64(c->out[2], LINE);
     l->along_x = batch * words < swg__ceil_div(batch, 2) * valid;
-    l->rows = (l->along_x ? batch : swg__ceil_div(batch, 2)) * c->out[0] * c->out[1];
+    l->samples = l->along_x ? 1 : 2;
+    l->rows = swg__ceil_div(batch, l->samples) * c->out[0] * c->out[1];
     int64_t y_line = l->along_x ? swg__ceil_div(most, 2) : most;
     l->x_line = (most - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1;
     l->x_line = l->along_x ? l->x_line + c->stride[2] : swg__min64(l->x_line, c->in[2]);
@@ -58,10 +68,7 @@ static void pair_layout(layout *l) {
         l->block_rows = l->units * y_lines;
         l->x_lines = l->units * x_lines;
     } else {
-        int64_t row_bytes = 4 * (y_line * l->columns + l->x_line * c->stride[1] * l->part_rows);
-        l->block_rows = l->chunks > 1 || BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS), l->rows);
-        int64_t planes = (l->block_rows - 1 + c->out[1] - 1) / c->out[1] + 1;
-        l->x_lines = planes * swg__min64(c->in[1], (swg__min64(l->block_rows, c->out[1]) - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1] + 1);
+        block_of_lines(l, y_line);
     }
     l->depth = l->block_rows * y_line;
 }
@@ -71,6 +78,30 @@ static int64_t packed_columns(const swg__isa_table *isa, int64_t columns) {
     return columns - rest + (rest > isa->vl ? isa->nr : rest ? isa->vl : 0);
 }
 
+/* Every column part goes through all of X, every row part packs all of Y: as little of both together as the sums of a part allow. */
+static void choose_parts(layout *l, int64_t mr, int64_t nr) {
+    const swg__conv *c = &l->c;
+    int64_t panels = swg__ceil_div(l->narrow, nr);
+    double x = (double)l->wide * (l->pairs ? 2 : 1), y = (double)l->narrow, least = 0;
+    for (int axis = 0; axis < 3; axis++) {
+        x *= (double)c->in[axis];
+        y *= (double)c->out[axis];
+    }
+    for (int64_t wide = 1; wide <= panels; wide++) {
+        int64_t rows = PART_BYTES / (c->taps * wide * nr * 4) / mr * mr;
+        if (rows < mr && wide > 1)
+            break;
+        int64_t row_parts = swg__ceil_div(l->wide, rows < mr ? mr : rows), column_parts = swg__ceil_div(panels, wide);
+        double cost = (double)column_parts * x + (double)row_parts * y;
+        if (wide > 1 && cost >= least)
+            continue;
+        least = cost;
+        l->row_parts = row_parts;
+        l->column_parts = column_parts;
+    }
+    l->part_rows = swg__ceil_div(l->wide, l->row_parts);
+}
+
 static layout layout_of(const swg__call *call) {
     layout l = {.c = swg__conv_of(call->g, call->node)};
     const swg__conv *c = &l.c;
@@ -78,13 +109,8 @@ static layout layout_of(const swg__call *call) {
     l.wide = c->in_channels / c->groups;
     l.narrow = c->out_channels / c->groups;
     l.pairs = call->g->nodes[call->node->in[0]].dtype == SWG_BF16;
-    int64_t rows = PART_BYTES / (c->taps * nr * 4); /* packing Y pays for more rows than one tile's */
-    if (l.pairs) /* packing X, of which strides leave more than of Y, for more columns */
-        rows /= swg__min64(c->stride[0] * c->stride[1] * c->stride[2], MOST_STRIDES);
-    l.row_parts = swg__ceil_div(l.wide, rows < mr ? mr : rows);
-    l.part_rows = swg__ceil_div(l.wide, l.row_parts);
-    int64_t panels = swg__ceil_div(l.narrow, nr), most = PART_BYTES / (c->taps * l.part_rows * nr * 4);
-    l.column_parts = swg__ceil_div(panels, most < 1 ? 1 : most);
+    int64_t panels = swg__ceil_div(l.narrow, nr);
+    choose_parts(&l, mr, nr);
     int64_t enough = swg__ceil_div(PARTS_WANTED, c->groups * l.row_parts);
     l.column_parts = swg__min64(panels, l.column_parts > enough ? l.column_parts : enough);
     l.columns = swg__ceil_div(panels, l.column_parts) * nr;
@@ -93,9 +119,13 @@ static layout layout_of(const swg__call *call) {
     if (l.pairs) {
         pair_layout(&l);
     } else {
+        int64_t most = swg__min64(c->out[2], LINE);
+        l.samples = 1;
         l.rows = c->batch * c->out[0] * c->out[1];
-        int64_t row_bytes = 4 * (c->out[2] * l.columns + c->in[2] * l.part_rows * c->stride[1]);
-        l.block_rows = l.chunks > 1 || BLOCK_BYTES / row_bytes < 1 ? 1 : swg__min64(swg__min64(BLOCK_BYTES / row_bytes, BLOCK_ROWS), l.rows);
+        l.x_line = swg__min64((most - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1, c->in[2]);
+        block_of_lines(&l, most);
+        if (c->taps < TAPS_TO_COPY || l.part_rows < mr || l.part_rows == c->in_channels * c->stride[2])
+            l.x_lines = 0;
         l.depth = l.block_rows * swg__min64(c->out[2], LINE);
     }
     l.blocks = swg__ceil_div(l.rows, l.block_rows);
@@ -179,43 +209,7 @@ static void shift_table(swg__tap *table, int64_t count, int64_t by) {
         table[i].b += by;
 }
 
-/* Adds block `block` to the sums of a part. */
-static void add_block(const swg__call *call, const part *p, int64_t block, float *sums, float *packed, swg__tap *table) {
-    const layout *l = call->layout;
-    const swg__conv *c = &l->c;
-    int64_t x0 = block / l->blocks * LINE, x1 = swg__min64(c->out[2], x0 + LINE);
-    int64_t row0 = block % l->blocks * l->block_rows, row1 = swg__min64(l->rows, row0 + l->block_rows), pitch = c->out[2];
-    const float *y = (const float *)call->in[1] + (row0 * pitch + x0) * c->out_channels + p->group * l->narrow + p->o;
-    int64_t positions = l->chunks > 1 ? x1 - x0 : (row1 - row0) * pitch;
-    int64_t nr = call->isa->nr, rest = p->columns % nr;
-    bool in_place = p->rows <= ROWS_IN_PLACE && (rest == 0 || rest == call->isa->vl);
-    if (!in_place)
-        call->isa->pack(packed, y, c->out_channels, 1, positions, p->columns, 0, swg__ceil_div(p->columns, nr));
-    swg__gemm gemm = {.n = p->columns, .k_stride = c->stride[2] * c->in_channels, .row_stride = 1, .b = in_place ? y : packed,
-                      .ldb = in_place ? c->out_channels : 0, .depth = positions, .ldc = p->columns, .taps = table, .accumulate = true};
-    for (int64_t tz = 0; tz < c->kernel[0]; tz++)
-        for (int64_t ty = 0; ty < c->kernel[1]; ty++) {
-            int64_t listed = 0; /* position of a line of Y that the table begins with */
-            gemm.tap_count = list_lines(l, tz, ty, row0, row1, 0, c->in[2] * c->in_channels, pitch, table);
-            for (int64_t tx = 0; tx < c->kernel[2] && gemm.tap_count; tx++) {
-                int64_t first, end;
-                swg__conv_valid(c, 2, tx, &first, &end);
-                first = first > x0 ? first : x0;
-                end = swg__min64(end, x1);
-                if (end <= first)
-                    continue;
-                gemm.k = end - first;
-                gemm.a = (const float *)call->in[0] + (first * c->stride[2] + tx * c->dilation[2] - c->before[2]) * c->in_channels +
-                         p->group * l->wide + p->i;
-                shift_table(table, gemm.tap_count, first - x0 - listed);
-                listed = first - x0;
-                gemm.c = sums + ((tz * c->kernel[1] + ty) * c->kernel[2] + tx) * p->rows * p->columns;
-                call->isa->gemm(&gemm, 0, p->rows);
-            }
-        }
-}
-
-/* ---- bf16 ---- */
+/* ---- blocks in memory of their own: X, and in bf16 Y, as words of two positions ---- */
 
 /* Two rows of Y or X to words; either may be missing. */
 static void pair_position(const swg__call *call, uint32_t *to, const swg__bf16 *first, const swg__bf16 *second, int64_t n) {
@@ -236,7 +230,7 @@ static void pack_y(const swg__call *call, const part *p, int64_t row0, int64_t r
         int64_t columns = swg__min64(isa->nr, p->columns - o), ld = columns > isa->vl ? isa->nr : isa->vl;
         uint32_t *to = words + o * l->depth;
         for (int64_t row = row0, count; row < row1; row += count) {
-            int64_t sample = row / lines * (l->along_x ? 1 : 2);
+            int64_t sample = row / lines * l->samples;
             const char *y = (const char *)call->in[1] + (sample * lines + row % lines) * line + (x0 * oc + p->group * l->narrow + p->o + o) * size;
             count = l->along_x || l->chunks > 1 ? 1 : swg__min64(row1 - row, lines - row % lines); /* lines that follow each other */
             if (l->along_x) {
@@ -283,8 +277,16 @@ static void pack_x_line(const swg__call *call, const part *p, const swg__bf16 *x
 static void pack_x(const swg__call *call, const part *p, int64_t sample, int64_t line, int64_t lines, int64_t from, int64_t ld, uint32_t *to) {
     const layout *l = call->layout;
     const swg__conv *c = &l->c;
-    const int64_t ic = c->in_channels, step = c->in[2] * ic, whole = c->in[0] * c->in[1] * step;
-    const swg__bf16 *x = (const swg__bf16 *)call->in[0] + sample * whole + line * step + p->group * l->wide + p->i;
+    const int64_t ic = c->in_channels, step = c->in[2] * ic, whole = c->in[0] * c->in[1] * step, first = p->group * l->wide + p->i;
+    if (!l->pairs) {
+        const float *x = (const float *)call->in[0] + sample * whole + line * step + from * ic + first;
+        int64_t n = swg__min64(l->x_line, c->in[2] - from);
+        for (int64_t i = 0; i < lines; i++)
+            for (int64_t at = 0; at < n; at++)
+                memcpy(to + (i * l->x_line + at) * ld, x + i * step + at * ic, (size_t)p->rows * sizeof *x);
+        return;
+    }
+    const swg__bf16 *x = (const swg__bf16 *)call->in[0] + sample * whole + line * step + first;
     const swg__bf16 *other = sample + 1 < c->batch ? x + whole : NULL;
     if (!l->along_x && from == 0 && l->x_line == c->in[2])
         call->isa->pair_rows(to, ld, x, other, true, ic, lines * c->in[2], p->rows);
@@ -298,7 +300,7 @@ typedef struct stretch { int64_t next, y, sample, z, low, lines; } stretch;
 
 static stretch stretch_of(const layout *l, int64_t tz, int64_t row, int64_t row1) {
     const swg__conv *c = &l->c;
-    stretch s = {.y = row % c->out[1], .sample = row / c->out[1] / c->out[0] * (l->along_x ? 1 : 2)};
+    stretch s = {.y = row % c->out[1], .sample = row / c->out[1] / c->out[0] * l->samples};
     s.next = swg__min64(row1, row + c->out[1] - s.y);
     s.z = row / c->out[1] % c->out[0] * c->stride[0] + tz * c->dilation[0] - c->before[0];
     int64_t low = s.y * c->stride[1] - c->before[1], high = low + (s.next - row - 1) * c->stride[1] + (c->kernel[1] - 1) * c->dilation[1];
@@ -313,11 +315,12 @@ static void pack_samples(const swg__call *call, const part *p, int64_t row0, int
     const layout *l = call->layout;
     int64_t lines = l->c.in[0] * l->c.in[1], y_lines = l->c.out[0] * l->c.out[1];
     for (int64_t unit = row0 / y_lines; unit < row1 / y_lines; unit++, words += lines * l->x_line * ld)
-        pack_x(call, p, unit * (l->along_x ? 1 : 2), 0, lines, from, ld, words);
+        pack_x(call, p, unit * l->samples, 0, lines, from, ld, words);
 }
 
-static void pack_stretches(const swg__call *call, const part *p, int64_t tz, int64_t row0, int64_t row1, int64_t from, int64_t ld, uint32_t *words) {
+static void pack_stretches(const swg__call *call, const part *p, int64_t tz, int64_t row0, int64_t row1, int64_t from, int64_t ld, void *out) {
     const layout *l = call->layout;
+    uint32_t *words = out;
     for (int64_t row = row0; row < row1;) {
         stretch s = stretch_of(l, tz, row, row1);
         pack_x(call, p, s.sample, s.z * l->c.in[1] + s.low, s.lines, from, ld, words);
@@ -343,6 +346,50 @@ static int64_t list_stretches(const layout *l, int64_t tz, int64_t ty, int64_t r
     return count;
 }
 
+/* Adds block `block` to the sums of a part. */
+static void add_block(const swg__call *call, const part *p, int64_t block, float *sums, float *packed, swg__tap *table) {
+    const layout *l = call->layout;
+    const swg__conv *c = &l->c;
+    int64_t x0 = block / l->blocks * LINE, x1 = swg__min64(c->out[2], x0 + LINE);
+    int64_t row0 = block % l->blocks * l->block_rows, row1 = swg__min64(l->rows, row0 + l->block_rows), pitch = c->out[2];
+    const float *y = (const float *)call->in[1] + (row0 * pitch + x0) * c->out_channels + p->group * l->narrow + p->o;
+    int64_t positions = l->chunks > 1 ? x1 - x0 : (row1 - row0) * pitch;
+    int64_t nr = call->isa->nr, rest = p->columns % nr;
+    int64_t from = x0 * c->stride[2] - c->before[2], ld = p->rows;
+    from = from < 0 ? 0 : from;
+    bool copied = l->x_lines > 0, in_place = p->rows <= ROWS_IN_PLACE && (rest == 0 || rest == call->isa->vl);
+    if (!in_place)
+        call->isa->pack(packed, y, c->out_channels, 1, positions, p->columns, 0, swg__ceil_div(p->columns, nr));
+    float *copy = packed + l->depth * packed_columns(call->isa, p->columns);
+    swg__gemm gemm = {.n = p->columns, .k_stride = c->stride[2] * (copied ? ld : c->in_channels), .row_stride = 1, .b = in_place ? y : packed,
+                      .ldb = in_place ? c->out_channels : 0, .depth = positions, .ldc = p->columns, .taps = table, .accumulate = true};
+    for (int64_t tz = 0; tz < c->kernel[0]; tz++) {
+        if (copied)
+            pack_stretches(call, p, tz, row0, row1, from, ld, copy);
+        for (int64_t ty = 0; ty < c->kernel[1]; ty++) {
+            int64_t listed = 0; /* position of a line of Y that the table begins with */
+            gemm.tap_count = copied ? list_stretches(l, tz, ty, row0, row1, l->x_line * ld, pitch, table)
+                                    : list_lines(l, tz, ty, row0, row1, 0, c->in[2] * c->in_channels, pitch, table);
+            for (int64_t tx = 0; tx < c->kernel[2] && gemm.tap_count; tx++) {
+                int64_t first, end;
+                swg__conv_valid(c, 2, tx, &first, &end);
+                first = first > x0 ? first : x0;
+                end = swg__min64(end, x1);
+                if (end <= first)
+                    continue;
+                gemm.k = end - first;
+                int64_t at = first * c->stride[2] + tx * c->dilation[2] - c->before[2];
+                gemm.a = copied ? copy + (at - from) * ld : (const float *)call->in[0] + at * c->in_channels + p->group * l->wide + p->i;
+                shift_table(table, gemm.tap_count, first - x0 - listed);
+                listed = first - x0;
+                gemm.c = sums + ((tz * c->kernel[1] + ty) * c->kernel[2] + tx) * p->rows * p->columns;
+                call->isa->gemm(&gemm, 0, p->rows);
+            }
+        }
+    }
+}
+
+/* The same in bf16. */
 static void add_pairs(const swg__call *call, const part *p, int64_t block, float *sums, uint32_t *words, swg__tap *table) {
     const layout *l = call->layout;
     const swg__conv *c = &l->c;
