@@ -517,14 +517,23 @@ static void digests(void **state) {
 static void allocation_failures(void **state) {
     (void)state;
     NEED_LIBRARIES();
+    scratch s;
+    swg_context *plain;
+    char path[400];
+    scratch_open(&s);
+    assert_int_equal(swg_context_open(NULL, &plain), SWG_OK);
+    put_image(plain, &s, "a.png", 1, 20, 17, 8);
+    put_image(plain, &s, "b.tif", 2, 16, 33, 16);
+    put_text(plain, &s, "i.csv", "Image,slide\na.png,x\nb.tif,y\na.png,z\nb.tif,x\n");
+    snprintf(path, sizeof path, "%s", scratch_path(&s, "i.csv"));
     bool done = false;
-    for (int64_t n = 0; n < 2000 && !done; n += n < 300 ? 1 : 7) {
+    for (int64_t n = 0; n < 1000 && !done; n++) {
         testing_allocator counter = {.fail_at = n};
         swg_context *ctx;
         if (swg_context_open(&(swg_context_opts){.threads = 1, .allocator = {testing_alloc, testing_release, &counter}}, &ctx) != SWG_OK)
             continue;
         swg__images *images;
-        swg__images_opts opts = {.path = sample_csv, .group = "slide", .split.mode = "by-group", .size = "tile", .tile = 64};
+        swg__images_opts opts = {.path = path, .group = "slide", .split.mode = "by-group", .size = "tile", .tile = 16};
         swg_status status = swg__images_open(ctx, &opts, &images);
         done = counter.calls <= n;
         if (done)
@@ -536,6 +545,8 @@ static void allocation_failures(void **state) {
         assert_int_equal(counter.live, 0);
     }
     assert_true(done);
+    scratch_close(&s, plain, 3);
+    swg_context_close(plain);
 }
 
 int main(void) {
