@@ -372,6 +372,41 @@ static void round_trip(void **state) {
         skip();
 }
 
+/* An image of 10.8 MB as floats, windows of 64 rows that overlap by 16: the context holds less than a megabyte, also while it is written. */
+static void bounded_memory(void **state) {
+    swg_context *ctx = *state;
+    static const char *const names[] = {"a.png", "a.tif"};
+    enum { H = 3000, W = 300, BAND = 64, STEP = 48 };
+    static float band[3 * BAND * W];
+    scratch s;
+    size_t files = 0;
+    scratch_open(&s);
+    for (int k = 0; k < 2; k++) {
+        swg_image_writer *writer;
+        swg_image *image;
+        if (!readable(names[k]))
+            continue;
+        assert_ok(ctx, swg_image_create(ctx, scratch_path(&s, names[k]), 3, H, W, NULL, &writer));
+        for (int64_t y = 0; y < H; y++) {
+            for (int64_t i = 0; i < 3 * W; i++)
+                band[i] = (float)u8_at(i / W, y, i % W) / 255.f;
+            assert_ok(ctx, swg_image_append(writer, band, 1));
+        }
+        assert_true(swg_context_bytes(ctx) < 1 << 20);
+        assert_ok(ctx, swg_image_finish(writer));
+        assert_ok(ctx, swg_image_open(ctx, scratch_path(&s, names[k]), NULL, &image));
+        for (int64_t y = 0; y + BAND <= H; y += STEP) {
+            assert_ok(ctx, swg_image_read_rows(image, y, BAND, band));
+            for (int64_t i = 0; i < 3 * BAND * W; i += 97)
+                assert_true(band[i] == (float)u8_at(i / (BAND * W), y + i / W % BAND, i % W) / 255.f);
+            assert_true(swg_context_bytes(ctx) < 1 << 20);
+        }
+        swg_image_close(image);
+        files++;
+    }
+    scratch_close(&s, ctx, files);
+}
+
 static void writer_refusals(void **state) {
     swg_context *ctx = *state;
     if (!has("libpng") || !has("libtiff"))
@@ -461,6 +496,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(without_library, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(floats, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(round_trip, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(bounded_memory, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(writer_refusals, testing_open, testing_close),
         cmocka_unit_test(allocation_failures),
     };
