@@ -30,23 +30,13 @@ swg_status swg__noise_parse(swg_context *ctx, const char *word, swg__noise_kind 
 
 const char *swg__noise_name(swg__noise_kind kind) { return kinds[kind]; }
 
-/* What 0 stands for. */
-static swg__noise settled(const swg__noise *noise) {
-    swg__noise n = *noise;
-    n.sigma = n.sigma == 0 ? .2 : n.sigma;
-    n.peak = n.peak == 0 ? 30 : n.peak;
-    n.amount = n.amount == 0 ? .05 : n.amount;
-    return n;
-}
-
-swg_status swg__noise_check(swg_context *ctx, const swg__noise *noise) {
-    const swg__noise n = settled(noise);
-    if (!(n.sigma > 0 && n.sigma <= 1e3))
-        return swg__fail(ctx, SWG_EINVAL, "noise.sigma=%g: must be above 0 and at most 1000", n.sigma);
-    if (!(n.peak > 0 && n.peak <= 1e9))
-        return swg__fail(ctx, SWG_EINVAL, "noise.peak=%g: counts at value 1, above 0 and at most 1e9", n.peak);
-    if (!(n.amount > 0 && n.amount <= 1))
-        return swg__fail(ctx, SWG_EINVAL, "noise.amount=%g: a share of pixels, above 0 and at most 1", n.amount);
+swg_status swg__noise_check(swg_context *ctx, const swg__noise *n) {
+    if (!(n->sigma >= 0 && n->sigma <= 1e3))
+        return swg__fail(ctx, SWG_EINVAL, "noise.sigma=%g: must be 0 to 1000", n->sigma);
+    if (!(n->peak > 0 && n->peak <= 1e9))
+        return swg__fail(ctx, SWG_EINVAL, "noise.peak=%g: counts at value 1, above 0 and at most 1e9", n->peak);
+    if (!(n->amount >= 0 && n->amount <= 1))
+        return swg__fail(ctx, SWG_EINVAL, "noise.amount=%g: a share of pixels, 0 to 1", n->amount);
     return SWG_OK;
 }
 
@@ -182,7 +172,7 @@ static void salt_pepper(uint64_t key, double amount, int channels, int64_t pixel
 
 void swg__noise_apply(swg_context *ctx, const swg__noise *noise, uint64_t key, double progress, int channels, int64_t height, int64_t width,
                       float *image) {
-    const swg__noise n = settled(noise);
+    const swg__noise n = *noise;
     const int64_t pixels = height * width, count = pixels * channels;
     if (n.kind == SWG__NOISE_RECT || n.kind == SWG__NOISE_RECT_GAUSS)
         cover(key, progress, channels, height, width, image);

@@ -16,16 +16,18 @@ typedef enum swg__noise_kind {
 
 typedef struct swg__noise {
     swg__noise_kind kind;   /* noise */
-    double sigma;           /* noise.sigma, gauss: standard deviation; 0: 0.2 */
-    double peak;            /* noise.peak, poisson: counts at value 1; 0: 30 */
-    double amount;          /* noise.amount, saltpepper: share of pixels that become black or white; 0: 0.05 */
+    double sigma;           /* noise.sigma, gauss: standard deviation */
+    double peak;            /* noise.peak, poisson: counts at value 1 */
+    double amount;          /* noise.amount, saltpepper: share of pixels that become black or white */
     bool clip;              /* noise.clip: to [0,1] afterwards */
 } swg__noise;
+
+#define SWG__NOISE_STANDARD .sigma = .2, .peak = 30, .amount = .05 /* for initialisers; 0 means 0 */
 
 /* SWG_EINVAL: an unknown word; the message lists them. NULL is none. */
 swg_status swg__noise_parse(swg_context *ctx, const char *word, swg__noise_kind *out);
 const char *swg__noise_name(swg__noise_kind kind);
-/* SWG_EINVAL: sigma, peak or amount out of range (negative; amount above 1). */
+/* SWG_EINVAL: sigma, peak or amount out of range (negative, peak 0, amount above 1). */
 swg_status swg__noise_check(swg_context *ctx, const swg__noise *noise);
 
 enum { SWG__AUGMENT_FLIP = 1, SWG__AUGMENT_ROT90 = 2, SWG__AUGMENT_STAIN = 4 };

@@ -317,7 +317,7 @@ static void one_draw(void **state) {
     NEED_LIBRARIES();
     static float noisy[12 * VALUES], clean[12 * VALUES], alone[VALUES], only_clean[VALUES];
     static struct worker workers[3];
-    const swg__images_draw draw = {.training = true, .seed = 42, .epoch = 5, .progress = .5, .noise.kind = SWG__NOISE_RECT_GAUSS,
+    const swg__images_draw draw = {.training = true, .seed = 42, .epoch = 5, .progress = .5, .noise = {SWG__NOISE_STANDARD, .kind = SWG__NOISE_RECT_GAUSS},
                                    .augment = SWG__AUGMENT_FLIP | SWG__AUGMENT_ROT90 | SWG__AUGMENT_STAIN};
     for (int cached = 0; cached < 2; cached++) {
         swg__images *images = open_ok(ctx, &(swg__images_opts){.path = sample_csv, .size = "crop", .tile = TILE, .cache = cached ? "memory" : "none"});
@@ -359,7 +359,7 @@ static void epochs(void **state) {
     NEED_LIBRARIES();
     float a[VALUES], b[VALUES];
     swg__images *images = open_ok(ctx, &(swg__images_opts){.path = sample_csv, .size = "crop", .tile = TILE});
-    swg__images_draw draw = {.seed = 42, .noise.kind = SWG__NOISE_RECT_GAUSS, .augment = SWG__AUGMENT_FLIP};
+    swg__images_draw draw = {.seed = 42, .noise = {SWG__NOISE_STANDARD, .kind = SWG__NOISE_RECT_GAUSS}, .augment = SWG__AUGMENT_FLIP};
     fetch_ok(images, 3, &draw, a, NULL);
     draw.epoch = 7;
     draw.progress = .7;

@@ -31,9 +31,9 @@ static void words(void **state) {
     assert_int_equal(flags, 0);
     assert_int_equal(swg__augment_parse(ctx, "flip,rot", &flags), SWG_EINVAL);
     assert_non_null(strstr(swg_context_message(ctx), "\"rot\""));
-    assert_ok(ctx, swg__noise_check(ctx, &(swg__noise){0}));
-    assert_int_equal(swg__noise_check(ctx, &(swg__noise){.sigma = -1}), SWG_EINVAL);
-    assert_int_equal(swg__noise_check(ctx, &(swg__noise){.amount = 1.5}), SWG_EINVAL);
+    assert_ok(ctx, swg__noise_check(ctx, &(swg__noise){SWG__NOISE_STANDARD}));
+    assert_int_equal(swg__noise_check(ctx, &(swg__noise){.sigma = -1, .peak = 30}), SWG_EINVAL);
+    assert_int_equal(swg__noise_check(ctx, &(swg__noise){.peak = 30, .amount = 1.5}), SWG_EINVAL);
     assert_int_equal(swg__noise_check(ctx, &(swg__noise){.peak = NAN}), SWG_EINVAL);
 }
 
@@ -74,7 +74,7 @@ static void covered(void **state) {
     static float image[COUNT];
     paint(image, .5f);
     const uint64_t key = swg__noise_key(7, 3, 2);
-    swg__noise_apply(ctx, &(swg__noise){.kind = SWG__NOISE_RECT}, key, 1, 3, SIDE, SIDE, image);
+    swg__noise_apply(ctx, &(swg__noise){SWG__NOISE_STANDARD, .kind = SWG__NOISE_RECT}, key, 1, 3, SIDE, SIDE, image);
     const swg__rectangle r = swg__noise_rectangle(key, 1, SIDE, SIDE);
     for (int i = 0; i < COUNT; i++) {
         int64_t y = i % PIXELS / SIDE, x = i % SIDE;
@@ -104,11 +104,15 @@ static void distributions(void **state) {
     swg_context *ctx = *state;
     const double root = sqrt(24. * COUNT);
     double mean, sd;
-    moments(ctx, &(swg__noise){.kind = SWG__NOISE_GAUSS}, .5f, &mean, &sd);
+    moments(ctx, &(swg__noise){SWG__NOISE_STANDARD, .kind = SWG__NOISE_GAUSS}, .5f, &mean, &sd);
     assert_close(mean, 0, 5 * .2 / root, 0);
     assert_close(sd, .2, 5 * .2 / root, 0);
     moments(ctx, &(swg__noise){.kind = SWG__NOISE_GAUSS, .sigma = .05}, .5f, &mean, &sd);
     assert_close(sd, .05, 5 * .05 / root, 0);
+    moments(ctx, &(swg__noise){.kind = SWG__NOISE_GAUSS, .peak = 30}, .5f, &mean, &sd); /* 0 is 0, not the default */
+    assert_true(mean == 0 && sd == 0);
+    moments(ctx, &(swg__noise){.kind = SWG__NOISE_SALT_PEPPER, .peak = 30}, .5f, &mean, &sd);
+    assert_true(mean == 0 && sd == 0);
     static const double peaks[] = {5, 30, 59, 70, 1000}; /* means of 2.5 to 500: both methods */
     for (int i = 0; i < 5; i++) {
         const double want = sqrt(.5 / peaks[i]);
@@ -118,7 +122,7 @@ static void distributions(void **state) {
     }
     static float image[COUNT];
     paint(image, 0);
-    swg__noise_apply(ctx, &(swg__noise){.kind = SWG__NOISE_POISSON}, 5, 0, 3, SIDE, SIDE, image);
+    swg__noise_apply(ctx, &(swg__noise){SWG__NOISE_STANDARD, .kind = SWG__NOISE_POISSON}, 5, 0, 3, SIDE, SIDE, image);
     for (int i = 0; i < COUNT; i++)
         assert_true(image[i] == 0);
 }
@@ -176,8 +180,8 @@ static void together(void **state) {
     const swg__rectangle r = swg__noise_rectangle(key, 0, SIDE, SIDE);
     paint(both, .5f);
     paint(gauss, .5f);
-    swg__noise_apply(ctx, &(swg__noise){.kind = SWG__NOISE_RECT_GAUSS}, key, 0, 3, SIDE, SIDE, both);
-    swg__noise_apply(ctx, &(swg__noise){.kind = SWG__NOISE_GAUSS}, key, 0, 3, SIDE, SIDE, gauss);
+    swg__noise_apply(ctx, &(swg__noise){SWG__NOISE_STANDARD, .kind = SWG__NOISE_RECT_GAUSS}, key, 0, 3, SIDE, SIDE, both);
+    swg__noise_apply(ctx, &(swg__noise){SWG__NOISE_STANDARD, .kind = SWG__NOISE_GAUSS}, key, 0, 3, SIDE, SIDE, gauss);
     int beyond = 0;
     for (int i = 0; i < COUNT; i++) {
         int64_t y = i % PIXELS / SIDE, x = i % SIDE;
@@ -186,7 +190,7 @@ static void together(void **state) {
         beyond += both[i] < 0 || both[i] > 1;
     }
     assert_true(beyond > 0); /* not clipped unless asked */
-    swg__noise_apply(ctx, &(swg__noise){.kind = SWG__NOISE_RECT_GAUSS, .clip = true}, key, 0, 3, SIDE, SIDE, both);
+    swg__noise_apply(ctx, &(swg__noise){SWG__NOISE_STANDARD, .kind = SWG__NOISE_RECT_GAUSS, .clip = true}, key, 0, 3, SIDE, SIDE, both);
     for (int i = 0; i < COUNT; i++)
         assert_true(both[i] >= 0 && both[i] <= 1);
 }
@@ -196,7 +200,7 @@ static void one_result(void **state) {
     swg_context *ctx = *state;
     static float first[COUNT], other[COUNT];
     static const char *const sets[] = {"scalar", "sse2", "avx2", "avx512"};
-    const swg__noise noise = {.kind = SWG__NOISE_RECT_GAUSS};
+    const swg__noise noise = {SWG__NOISE_STANDARD, .kind = SWG__NOISE_RECT_GAUSS};
     const uint64_t key = swg__noise_key(42, 5, 3);
     paint(first, .25f);
     swg__noise_apply(ctx, &noise, key, .5, 3, SIDE, SIDE, first);
