@@ -106,6 +106,7 @@ extern "C" {
 #include "swage/model.h"        /* a trained network */
 #include "swage/quantise_model.h" /* it with weights of 8 bits */
 #include "swage/evaluate.h"     /* its quality */
+#include "swage/predict.h"      /* whole images through it, of any size */
 #include "swage/search.h"       /* many trained and compared */
 #include "swage/folder.h"       /* a folder of files into latents and back */
 #include "swage/safetensors.h"  /* named tensors in a file */

@@ -123,7 +123,7 @@ static swg_status stopped(const swg__kan_bench *b) {
 
 static void say(const swg__kan_bench *b, const swg__kan_group *g, const char *what) {
     char text[128];
-    snprintf(text, sizeof text, "%s %s, batch %lld: %s", swg__kan_work_name(g->work), g->training ? "training" : "forward", (long long)g->batch, what);
+    snprintf(text, sizeof text, "%s %s, batch %lld: %s", swg__kan_work_name((int)g->work), g->training ? "training" : "forward", (long long)g->batch, what);
     if (b->opts.progress)
         b->opts.progress(b->opts.user, text);
 }

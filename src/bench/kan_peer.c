@@ -56,7 +56,7 @@ static cJSON *ask(swg__kan_bench *b, swg__talk *talk, const char *what, int id, 
     swg__text_printf(&line, "{\"do\":\"%s\",\"id\":%d", what, id);
     if (describe)
         swg__text_printf(&line, ",\"work\":\"%s\",\"form\":\"%s\",\"training\":%s,\"bf16\":%s,\"batch\":%lld,\"channels\":%lld,\"size\":%lld,\"grid\":%lld,"
-                         "\"order\":%lld", swg__kan_work_name(t->work), side->form, t->training ? "true" : "false", t->bf16 ? "true" : "false",
+                         "\"order\":%lld", swg__kan_work_name((int)t->work), side->form, t->training ? "true" : "false", t->bf16 ? "true" : "false",
                          (long long)t->batch, (long long)t->channels, (long long)t->size, (long long)t->grid, (long long)t->order);
     swg__text_puts(&line, "}\n");
     cJSON *answer = !line.failed && swg__talk_say(talk, line.data) ? swg__talk_hear(talk, b->opts.stop) : NULL;

@@ -111,7 +111,7 @@ void swg__kan_table(const swg__kan_bench *b, swg__text *text) {
         const swg__kan_group *g = &b->groups[i], *above = i ? g - 1 : NULL;
         if (!above || above->work != g->work || above->training != g->training) {
             char title[64];
-            snprintf(title, sizeof title, "%s, %s", swg__kan_work_name(g->work), pass_name(g));
+            snprintf(title, sizeof title, "%s, %s", swg__kan_work_name((int)g->work), pass_name(g));
             swg__text_printf(text, "\n%s\nbatch  %-32s %10s %6s %10s %10s %11s %12s %10s\n", title, "side", "median", "spread", "samples/s", "x faster", "planned MiB",
                              "measured MiB", "x less");
         }
@@ -145,7 +145,7 @@ static void add_side(const swg__kan_group *g, const swg__kan_side *s, cJSON *row
     cJSON *to = cJSON_CreateObject();
     bool is = timed(s);
     cJSON_AddItemToArray(rows, to);
-    cJSON_AddStringToObject(to, "work", swg__kan_work_name(g->work));
+    cJSON_AddStringToObject(to, "work", swg__kan_work_name((int)g->work));
     cJSON_AddStringToObject(to, "pass", pass_name(g));
     add(to, "batch", (double)g->batch, true);
     cJSON_AddStringToObject(to, "side", s->name);

@@ -244,7 +244,7 @@ static swg_status evaluate(work *w, swg_config *config) {
     const swg__noise *n = &w->recipe.kan.noise;
     snprintf(text, sizeof text, "noise: %s", swg__noise_name(n->kind));
     if (n->kind == SWG__NOISE_GAUSS || n->kind == SWG__NOISE_RECT_GAUSS)
-        snprintf(text + strlen(text), sizeof text - strlen(text), ", sigma %g", n->sigma > 0 ? n->sigma : 0.2);
+        snprintf(text + strlen(text), sizeof text - strlen(text), ", sigma %g", n->sigma);
     w->out->noise = swg__strdup(w->ctx, text);
     SWG__TRY(open_images(w, config));
     SWG__TRY(make_rows(w));
