@@ -101,6 +101,8 @@ CASE(sliced_wasserstein) { return swg_loss_sliced_wasserstein(g, A, 6); }
 /* activations, dropout */
 CASE(leaky_relu) { return swg_leaky_relu(g, A, .2); }
 CASE(elu) { return swg_elu(g, A, 1.3); }
+CASE(elu_one) { return swg_elu(g, A, 1); }
+CASE(elu_below) { return swg_elu(g, A, -.7); }
 CASE(gelu_tanh) { return swg_gelu_tanh(g, A); }
 CASE(hard_swish) { return swg_hard_swish(g, A); }
 CASE(dropout) { return swg_square(g, swg_dropout(g, swg_square(g, A), .4, "drop")); }
@@ -304,6 +306,8 @@ static const grad_case cases[] = {
     {"layer norm without bias", -1, {{3, 2, 5}, {5}}, -1, 1, build_layer_norm_weight},
     {"layer norm over all", -1, {{3, 4}}, -1, 1, build_layer_norm_all},
     {"layer norm over two axes", -1, {{3, 2, 3}}, -1, 1, build_layer_norm},
+    {"elu, alpha 1", -1, {{3, 5}}, -2, 1, build_elu_one},
+    {"elu, alpha -0.7", -1, {{3, 5}}, -2, 1, build_elu_below},
     {"gelu_tanh", -1, {{3, 5}}, -3, 3, build_gelu_tanh},
     {"hard_swish", -1, {{3, 5}}, -4, 4, build_hard_swish},
     {"drop path", -1, {{6, 3}}, -1, 1, build_drop_path},
