@@ -45,8 +45,9 @@ static void list_network(const swg__kan_bench *b, swg__kan_group *g) {
         add(b, g, "channels-last", opt ? "optimised channels-last" : "patches channels-last", SWG__KAN_PATCHES, false);
         add(b, g, opt ? "optimised" : "published", form, SWG__KAN_PATCHES, true);
     }
-    add(b, g, "plan", NULL, SWG__KAN_ONCE, false);
-    add(b, g, "plan", NULL, SWG__KAN_ONCE, true);
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int keep = 0; keep <= (int)g->training; keep++)
+            add(b, g, keep ? "keeping all" : "plan", NULL, SWG__KAN_ONCE, bf16)->task.keep = keep;
 }
 
 static swg_status list(swg__kan_bench *b) {

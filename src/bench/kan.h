@@ -21,6 +21,7 @@ typedef struct swg__kan_task {
     swg__kan_form form;         /* layers */
     bool training;              /* layer: forward and the gradients of x and all parameters; network: a step with AdamW */
     bool bf16;
+    bool keep;                  /* networks: nothing is computed again in the backward pass; else as plans do by default */
     int64_t batch, channels, size, grid, order;
 } swg__kan_task;
 

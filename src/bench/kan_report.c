@@ -33,39 +33,47 @@ static double memory_ratio(const swg__kan_group *g, const swg__kan_side *s) {
 /* ---- targets: the least over all batches ---- */
 
 typedef struct target {
-    const char *what, *side;    /* side: name, whose ratio to the published one counts */
+    const char *what;
     swg__kan_work work;
-    bool training;
+    bool training, bf16;        /* of ours */
     double (*ratio)(const swg__kan_group *g, const swg__kan_side *s);
     double wanted, goal;        /* goal 0: none */
 } target;
 
 static const target targets[] = {
-    {"layer, forward: times faster", "swage once", SWG__KAN_LAYER, false, speedup, 15, 30},
-    {"layer, forward+backward: times faster", "swage once", SWG__KAN_LAYER, true, speedup, 15, 30},
-    {"layer, forward: times less memory", "swage once", SWG__KAN_LAYER, false, memory_ratio, 5, 0},
-    {"layer, forward+backward: times less memory", "swage once", SWG__KAN_LAYER, true, memory_ratio, 5, 0},
-    {"kan/dae, training step: times faster, f32", "swage plan", SWG__KAN_DAE, true, speedup, 4, 0},
-    {"kan/dae, training step: times faster, bf16", "swage plan bf16", SWG__KAN_DAE, true, speedup, 4, 0},
+    {"layer, forward: times faster", SWG__KAN_LAYER, false, false, speedup, 15, 30},
+    {"layer, forward+backward: times faster", SWG__KAN_LAYER, true, false, speedup, 15, 30},
+    {"layer, forward: times less memory", SWG__KAN_LAYER, false, false, memory_ratio, 5, 0},
+    {"layer, forward+backward: times less memory", SWG__KAN_LAYER, true, false, memory_ratio, 5, 0},
+    {"kan/dae, training step: times faster, f32", SWG__KAN_DAE, true, false, speedup, 4, 0},
+    {"kan/dae, training step: times faster, bf16", SWG__KAN_DAE, true, true, speedup, 4, 0},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 
+/* The best of ours in a group: of a layer's forms what is expanded once. */
+static double best_ratio(const swg__kan_group *g, const target *t) {
+    double best = 0;
+    for (int i = 0; i < g->count; i++) {
+        const swg__kan_side *s = &g->sides[i];
+        if (!s->form && s->task.form == SWG__KAN_ONCE && s->task.bf16 == t->bf16)
+            best = fmax(best, t->ratio(g, s));
+    }
+    return best;
+}
+
 /* False: nothing was measured that it is about. */
 static bool judge(const swg__kan_bench *b, const target *t, double *least, double *most) {
-    int count = 0;
     *least = INFINITY;
     *most = 0;
-    for (int i = 0; i < b->group_count; i++)
-        for (int j = 0; j < b->groups[i].count; j++) {
-            const swg__kan_group *g = &b->groups[i];
-            double ratio = g->work == t->work && g->training == t->training && strcmp(g->sides[j].name, t->side) == 0 ? t->ratio(g, &g->sides[j]) : 0;
-            if (ratio <= 0)
-                continue;
+    for (int i = 0; i < b->group_count; i++) {
+        const swg__kan_group *g = &b->groups[i];
+        double ratio = g->work == t->work && g->training == t->training ? best_ratio(g, t) : 0;
+        if (ratio > 0) {
             *least = fmin(*least, ratio);
             *most = fmax(*most, ratio);
-            count++;
         }
-    return count > 0;
+    }
+    return *most > 0;
 }
 
 static const char *verdict(const target *t, bool known, double least) { return !known ? "not judged" : least >= t->wanted ? "reached" : "MISSED"; }
@@ -117,7 +125,7 @@ void swg__kan_table(const swg__kan_bench *b, swg__text *text) {
         }
         group_rows(g, text);
     }
-    swg__text_puts(text, "\nx faster, x less: than what is published, on PyTorch. Targets, least and most over the batches:\n");
+    swg__text_puts(text, "\nx faster, x less: than what is published, on PyTorch in f32. Targets of our best row, least and most over the batches:\n");
     for (int i = 0; i < TARGETS; i++) {
         const target *t = &targets[i];
         double least, most;

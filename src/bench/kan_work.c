@@ -159,7 +159,8 @@ swg_status swg__kan_open(swg_context *ctx, const swg__kan_task *t, swg_dtype dty
     if (status == SWG_OK)
         status = network ? build_network(t, job, outputs, &count) : build_layer(t, job, &dy, outputs, &count);
     if (status == SWG_OK)
-        status = swg_plan_make(job->g, &(swg_plan_opts){.outputs = outputs, .output_count = count, .frozen = !t->training, .bf16 = t->bf16}, &job->plan);
+        status = swg_plan_make(job->g, &(swg_plan_opts){.outputs = outputs, .output_count = count, .frozen = !t->training, .bf16 = t->bf16,
+                                                        .recompute.policy = t->keep ? SWG_RECOMPUTE_OFF : SWG_RECOMPUTE_DEFAULT}, &job->plan);
     if (status == SWG_OK)
         status = swg_weights_create(job->g, step, &job->weights);
     if (status == SWG_OK) {
