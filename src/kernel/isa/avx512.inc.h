@@ -13,8 +13,12 @@
 #define NARROW(x) ((vh)_mm512_cvtepi32_epi16((__m512i)(x)))
 #define LOAD_HALF_PART(p, n) ((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(LANES_BELOW(n), p)))
 #define STORE_HALF_PART(p, x, n) _mm512_mask_cvtepi32_storeu_epi16(p, LANES_BELOW(n), (__m512i)(x))
-/* from[index[j]] for each lane j. */
-#define GATHER(from, index) ((vf)_mm512_i32gather_ps((__m512i)(index), from, 4))
+/* from[index[j]] for each lane j. Without optimisation the header has a macro, which gcc warns of. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+static inline __m512 gather_floats(const float *from, __m512i index) { return _mm512_i32gather_ps(index, from, 4); }
+#pragma GCC diagnostic pop
+#define GATHER(from, index) ((vf)gather_floats(from, (__m512i)(index)))
 /* Lane by lane a > b ? a : b. */
 #define LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #include "kernel/isa/body.inc.h"
