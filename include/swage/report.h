@@ -38,8 +38,13 @@ typedef struct swg_chart {
     bool log_x, log_y;
     int64_t count;            /* series; colours repeat after 8 */
     const swg_series *series;
+    double band_low, band_high;         /* a part of the x axis on a ground of its own; low >= high: none. Axes without logarithm */
+    int64_t marks;            /* lines across the chart, where they lie inside the range of the points */
+    const double *mark;       /* (marks): x */
 } swg_chart;
 void swg_report_chart(swg_report *report, const swg_chart *chart);
+/* Several small ones side by side, which share the legend of the first. caption: NULL for none. */
+void swg_report_charts(swg_report *report, const char *caption, const swg_chart *charts, int64_t count);
 
 /* Shares of a whole, one stacked bar per row: shares is (rows, kinds), each row is scaled to its sum; negative or non-finite count as 0. */
 typedef struct swg_bars {
@@ -73,6 +78,9 @@ typedef struct swg_report_slice {
 /* Several of them side by side, each with its colour bar. caption: NULL for none. */
 void swg_report_slices(swg_report *report, const char *caption, const swg_report_slice *slices, int64_t count);
 
+/* A PNG file as it is, inside the page. SWG_EFORMAT: it is none. */
+void swg_report_png(swg_report *report, const char *caption, const char *path);
+
 /* Writes the file, whole or not at all. More may be added and written again afterwards. SWG_EIO, or the first failure of an addition. */
 swg_status swg_report_write(swg_report *report, const char *path);
 
@@ -80,6 +88,9 @@ swg_status swg_report_write(swg_report *report, const char *path);
 
 /* The same pictures as one SVG: `rows` rows of `columns` slices, row after row, with a title. */
 swg_status swg_figure_write(swg_context *ctx, const char *path, const char *title, const swg_report_slice *slices, int64_t rows, int64_t columns);
+
+/* Charts as one SVG, `columns` in a row, with a title; they share the legend of the first. */
+swg_status swg_charts_write(swg_context *ctx, const char *path, const char *title, const swg_chart *charts, int64_t count, int64_t columns);
 
 /* Arrays of one shape (n0, n1, n2), C order, as VTK XML image data (.vti): extent = shape, spacing 1, origin 0, our first axis is VTK's x. Characters
  * with a meaning in XML become _. SWG_ESHAPE: nothing to write. */

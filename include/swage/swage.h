@@ -117,6 +117,7 @@ extern "C" {
 #include "swage/archive.h"      /* files in, files out */
 #include "swage/diagram.h"      /* a network as a drawing */
 #include "swage/report.h"       /* a page of tables and pictures */
+#include "swage/plot.h"         /* pictures of a training run */
 
 #ifdef __cplusplus
 }

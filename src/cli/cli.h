@@ -23,7 +23,7 @@
     X(train) X(search) X(eval) X(predict) \
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
-    X(plan) X(diagram) X(costs) X(profile) X(tune) X(bench) \
+    X(plan) X(diagram) X(plot) X(costs) X(profile) X(tune) X(bench) \
     X(quantise) X(info) X(config) X(ops) X(h5args) X(doctor)
 
 typedef struct cli_option {

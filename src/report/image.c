@@ -2,6 +2,7 @@
  * In: (rows, columns) f32. Out: inline SVG with data URIs.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
 #include "report.h"
 
 enum { LEVELS = 255, MISSING = 255 }; /* colours 0..254; 255 is transparent */
@@ -125,6 +126,27 @@ void swg__png_uri(swg__text *out, const uint8_t *indices, int64_t rows, int64_t 
     end_chunk(&e);
     if (e.count)
         emit_group(&e);
+}
+
+void swg_report_png(swg_report *report, const char *caption, const char *path) {
+    static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    if (report->status == SWG_OK)
+        report->status = swg__file_read(report->ctx, path, &data, &bytes);
+    if (report->status == SWG_OK && (bytes < sizeof signature || memcmp(data, signature, sizeof signature) != 0))
+        report->status = swg__fail(report->ctx, SWG_EFORMAT, "%s: not a PNG file", path);
+    if (report->status == SWG_OK) {
+        struct encoder e = {.out = &report->body};
+        swg__text_puts(&report->body, "<figure>");
+        swg__html_wrap(&report->body, "<figcaption><b>", caption, "</b></figcaption>");
+        swg__text_puts(&report->body, "<img alt=\"\" src=\"data:image/png;base64,");
+        put_bytes(&e, data, bytes);
+        if (e.count)
+            emit_group(&e);
+        swg__text_puts(&report->body, "\"/></figure>\n");
+    }
+    swg__free(report->ctx, data);
 }
 
 /* ---- slices ---- */

@@ -1,7 +1,8 @@
-/* plot.c - line charts and stacked bars as inline SVG.
+/* plot.c - line charts and stacked bars as inline SVG, charts also as a file of their own.
  * In: series of numbers. Out: figures with axes, ticks and a legend.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
 #include "report.h"
 
 /* The drawing in its own units; the style sheet scales it to the page. */
@@ -20,6 +21,17 @@ struct axis {
 static double place(const struct axis *axis, double value) {
     double v = axis->log ? log10(value) : value;
     return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
+}
+
+/* Colour of a series: of the page's style sheet, or in a file without one. */
+typedef struct pen { bool alone; } pen;
+
+static void put_colour(swg__text *out, pen p, int64_t index) {
+    static const char *const plain[SWG__COLOURS] = {"#1f6feb", "#d9480f", "#2b8a3e", "#9c36b5", "#c92a6b", "#0b7285", "#8a6d00", "#5f6b7a"};
+    if (p.alone)
+        swg__text_puts(out, plain[index % SWG__COLOURS]);
+    else
+        swg__text_printf(out, "var(--s%d)", (int)(index % SWG__COLOURS));
 }
 
 static bool usable(double value, bool log) { return isfinite(value) && (!log || value > 0); }
@@ -109,8 +121,22 @@ static void draw_axes(swg__text *out, const swg_chart *chart, struct axis *x, st
     }
 }
 
+static bool inside(const struct axis *axis, double value) { return value >= axis->low && value <= axis->high; }
+
+/* What lies behind the lines. */
+static void draw_ground(swg__text *out, const swg_chart *chart, const struct axis *x) {
+    double low = fmax(chart->band_low, x->low), high = fmin(chart->band_high, x->high);
+    if (!x->log && chart->band_low < chart->band_high && low < high)
+        swg__text_printf(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"#888\" fill-opacity=\".14\"/>\n", place(x, low), TOP,
+                         place(x, high) - place(x, low), HEIGHT - BOTTOM - TOP);
+    for (int64_t i = 0; i < chart->marks && !x->log; i++)
+        if (inside(x, chart->mark[i]))
+            swg__text_printf(out, "<line class=\"g\" stroke-dasharray=\"3 3\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>\n", place(x, chart->mark[i]),
+                             place(x, chart->mark[i]), TOP, HEIGHT - BOTTOM);
+}
+
 /* One path; a gap starts a new piece, and a piece of one point is a short stroke so that it can be seen. */
-static void draw_series(swg__text *out, const swg_series *series, int64_t index, const struct axis *x, const struct axis *y) {
+static void draw_series(swg__text *out, pen p, const swg_series *series, int64_t index, const struct axis *x, const struct axis *y) {
     int64_t stride = series->count / POINTS_MAX + 1; /* more points than pixels say no more */
     bool open = false, drawn = false;
     for (int64_t i = 0; i < series->count; i = i + stride < series->count || i == series->count - 1 ? i + stride : series->count - 1) {
@@ -119,8 +145,11 @@ static void draw_series(swg__text *out, const swg_series *series, int64_t index,
             open = false;
             continue;
         }
-        if (!drawn)
-            swg__text_printf(out, "<path class=\"l\" stroke-linecap=\"round\" stroke=\"var(--s%d)\" d=\"", (int)(index % SWG__COLOURS));
+        if (!drawn) {
+            swg__text_puts(out, "<path class=\"l\" stroke-linecap=\"round\" stroke=\"");
+            put_colour(out, p, index);
+            swg__text_puts(out, "\" d=\"");
+        }
         drawn = true;
         swg__text_printf(out, open ? "L%.1f %.1f" : "M%.1f %.1fh.1", place(x, px), place(y, py));
         open = true;
@@ -141,22 +170,106 @@ static void open_figure(swg__text *out, const char *title, int width, int64_t he
     swg__text_printf(out, "<svg class=\"plot\" role=\"img\" viewBox=\"0 0 %d %lld\">\n", width, (long long)height);
 }
 
-void swg_report_chart(swg_report *report, const swg_chart *chart) {
-    swg__text *out = &report->body;
+/* What stands inside the <svg> of a chart. */
+static void chart_body(swg__text *out, pen p, const swg_chart *chart) {
     struct axis x, y;
-    open_figure(out, chart->title, WIDTH, HEIGHT);
-    if (set_range(chart, &x, &y)) {
-        draw_axes(out, chart, &x, &y);
-        for (int64_t s = 0; s < chart->count; s++)
-            draw_series(out, &chart->series[s], s, &x, &y);
-    } else {
+    if (!set_range(chart, &x, &y)) {
         swg__text_printf(out, "<text class=\"f\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">nothing to draw</text>\n", WIDTH / 2, HEIGHT / 2);
+        return;
     }
-    swg__text_puts(out, "</svg>\n<ul class=\"key\">");
+    draw_ground(out, chart, &x);
+    draw_axes(out, chart, &x, &y);
+    for (int64_t s = 0; s < chart->count; s++)
+        draw_series(out, p, &chart->series[s], s, &x, &y);
+}
+
+static void close_chart(swg__text *out, const swg_chart *chart) {
+    swg__text_puts(out, "<ul class=\"key\">");
     for (int64_t s = 0; s < chart->count; s++)
         draw_key(out, chart->series[s].name, s);
     swg__text_puts(out, "</ul></figure>\n");
 }
+
+void swg_report_chart(swg_report *report, const swg_chart *chart) {
+    open_figure(&report->body, chart->title, WIDTH, HEIGHT);
+    chart_body(&report->body, (pen){false}, chart);
+    swg__text_puts(&report->body, "</svg>\n");
+    close_chart(&report->body, chart);
+}
+
+void swg_report_charts(swg_report *report, const char *caption, const swg_chart *charts, int64_t count) {
+    swg__text *out = &report->body;
+    if (count < 1)
+        return;
+    swg__text_puts(out, "<figure>");
+    swg__html_wrap(out, "<figcaption><b>", caption, "</b></figcaption>");
+    swg__text_puts(out, "<div class=\"row\">\n");
+    for (int64_t i = 0; i < count; i++) {
+        open_figure(out, charts[i].title, WIDTH, HEIGHT);
+        chart_body(out, (pen){false}, &charts[i]);
+        swg__text_puts(out, "</svg></figure>\n");
+    }
+    swg__text_puts(out, "</div>\n");
+    close_chart(out, &charts[0]);
+}
+
+/* ---- a file of its own ---- */
+
+enum { GAP = 24, HEAD = 34, NAME = 20 };
+
+/* The legend of a file, in lines of at most `wide`: a short stroke and a name each. Returns the height; out NULL: draws nothing. */
+static int64_t draw_legend(swg__text *out, const swg_chart *chart, int64_t y, int64_t wide) {
+    enum { LINE = 20, STROKE = 18, LETTER = 8 };
+    int64_t x = GAP, height = LINE;
+    for (int64_t s = 0; s < chart->count; s++) {
+        int64_t length = STROKE + 2 * GAP + LETTER * (int64_t)strlen(chart->series[s].name);
+        if (x > GAP && x + length > wide) {
+            x = GAP;
+            height += LINE;
+        }
+        if (out) {
+            int64_t base = y + height - LINE;
+            swg__text_printf(out, "<line x1=\"%lld\" x2=\"%lld\" y1=\"%lld\" y2=\"%lld\" stroke-width=\"3\" stroke=\"", (long long)x, (long long)x + STROKE,
+                             (long long)base - 4, (long long)base - 4);
+            put_colour(out, (pen){true}, s);
+            swg__text_printf(out, "\"/>\n<text x=\"%lld\" y=\"%lld\">", (long long)x + STROKE + 6, (long long)base);
+            swg__html_escape(out, chart->series[s].name);
+            swg__text_puts(out, "</text>\n");
+        }
+        x += length;
+    }
+    return height;
+}
+
+swg_status swg_charts_write(swg_context *ctx, const char *path, const char *title, const swg_chart *charts, int64_t count, int64_t columns) {
+    const int64_t across = count < columns ? count : columns, rows = across > 0 ? (count + across - 1) / across : 0;
+    const int64_t wide = across * (WIDTH + GAP) + GAP, cell = HEIGHT + NAME + GAP;
+    swg__text out;
+    if (rows < 1)
+        return swg__fail(ctx, SWG_ESHAPE, "%s: no charts to draw", path);
+    const int64_t legend = HEAD + rows * cell, tall = legend + draw_legend(NULL, &charts[0], 0, wide);
+    swg__text_init(&out, ctx);
+    swg__text_printf(&out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%lld\" height=\"%lld\" viewBox=\"0 0 %lld %lld\">\n"
+                     "<style>text{font:13px sans-serif;fill:#222}.f{fill:#666}.g{stroke:#d4d8dd}.l{fill:none;stroke-width:1.8;stroke-linejoin:round}</style>\n"
+                     "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"20\">", (long long)wide, (long long)tall, (long long)wide,
+                     (long long)tall, GAP);
+    swg__html_escape(&out, title);
+    swg__text_puts(&out, "</text>\n");
+    for (int64_t i = 0; i < count; i++) {
+        swg__text_printf(&out, "<g transform=\"translate(%lld %lld)\">\n", (long long)(GAP + i % across * (WIDTH + GAP)),
+                         (long long)(HEAD + i / across * cell + NAME));
+        swg__html_wrap(&out, "<text font-weight=\"bold\" x=\"0\" y=\"-2\">", charts[i].title, "</text>\n");
+        chart_body(&out, (pen){true}, &charts[i]);
+        swg__text_puts(&out, "</g>\n");
+    }
+    draw_legend(&out, &charts[0], legend + 4, wide);
+    swg__text_puts(&out, "</svg>\n");
+    swg_status status = out.failed ? swg__fail_memory(ctx, out.length, path) : swg__file_write(ctx, path, out.data, out.length);
+    swg__text_free(&out);
+    return status;
+}
+
+/* ---- bars and maps ---- */
 
 static double share(const swg_bars *bars, int64_t row, int64_t kind) {
     double value = bars->shares[row * bars->kinds + kind];

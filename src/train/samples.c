@@ -4,6 +4,7 @@
 #include "train/samples.h"
 #include <string.h>
 #include "swage/image.h"
+#include "train/apply.h"
 
 /* ---- through the model ---- */
 
@@ -24,15 +25,14 @@ static swg_status choose(swg__run *run, int64_t most, swg__sample_set *s) {
     return s->index ? SWG_OK : swg__fail_memory(run->ctx, (size_t)s->count * sizeof *s->index, "a list of samples");
 }
 
-static swg_status reserve(swg_context *ctx, const swg__step_graph *g, swg__sample_set *s) {
-    const int64_t *x = swg_shape(g->g, g->in[0]), *z = swg_shape(g->g, g->out[1]);
-    s->channels = x[1];
-    s->height = x[2];
-    s->width = x[3];
-    s->z_channels = z[1];
-    s->z_height = z[2];
-    s->z_width = z[3];
-    size_t tile = (size_t)(s->channels * s->height * s->width), latent = (size_t)(s->z_channels * s->z_height * s->z_width), n = (size_t)s->count;
+static swg_status reserve(swg_context *ctx, const swg__apply *a, swg__sample_set *s) {
+    s->channels = a->shape[1];
+    s->height = a->shape[2];
+    s->width = a->shape[3];
+    s->z_channels = a->dims[1][0];
+    s->z_height = a->dims[1][1];
+    s->z_width = a->dims[1][2];
+    size_t tile = (size_t)(s->channels * s->height * s->width), latent = (size_t)a->values[1], n = (size_t)s->count;
     s->noisy = swg__calloc(ctx, n * tile, sizeof(float));
     s->clean = swg__calloc(ctx, n * tile, sizeof(float));
     s->decoded = swg__calloc(ctx, n * tile, sizeof(float));
@@ -40,47 +40,37 @@ static swg_status reserve(swg_context *ctx, const swg__step_graph *g, swg__sampl
     return s->noisy && s->clean && s->decoded && s->z ? SWG_OK : swg__fail_memory(ctx, n * (3 * tile + latent) * sizeof(float), "pictures of samples");
 }
 
-static swg_status infer(swg__run *run, const swg__stage *stage, swg__sample_set *s) {
+static swg_status infer(swg__run *run, swg__apply *a, float *pair, swg__sample_set *s) {
     const swg__draw draw = {.seed = run->recipe.seed};
-    const int64_t tile = s->channels * s->height * s->width, latent = s->z_channels * s->z_height * s->z_width;
-    float *pair = swg__calloc(run->ctx, (size_t)(2 * tile), sizeof *pair);
+    const int64_t tile = s->channels * s->height * s->width;
     char message[256] = "";
-    swg_status status = pair ? SWG_OK : swg__fail_memory(run->ctx, (size_t)(2 * tile) * sizeof *pair, "a sample");
-    for (int64_t i = 0; i < s->count && status == SWG_OK; i++) {
-        status = run->recipe.family->fetch(&run->data, &draw, &s->index[i], 1, pair, message, sizeof message);
-        if (status != SWG_OK) {
-            status = swg__fail(run->ctx, status, "%s", message);
-            break;
-        }
+    for (int64_t i = 0; i < s->count; i++) {
+        swg_status status = run->recipe.family->fetch(&run->data, &draw, &s->index[i], 1, pair, message, sizeof message);
+        if (status != SWG_OK)
+            return swg__fail(run->ctx, status, "%s", message);
+        SWG__TRY(swg__apply_run(a, 1, pair));
         memcpy(s->noisy + i * tile, pair, (size_t)tile * sizeof *pair);
         memcpy(s->clean + i * tile, pair + tile, (size_t)tile * sizeof *pair);
-        memcpy(swg_plan_data(stage->plan, stage->graph.in[0]), pair, (size_t)tile * sizeof *pair);
-        status = swg_plan_run(stage->plan, 0, 0);
-        if (status == SWG_OK) {
-            memcpy(s->decoded + i * tile, swg_plan_data(stage->plan, stage->graph.out[0]), (size_t)tile * sizeof *pair);
-            memcpy(s->z + i * latent, swg_plan_data(stage->plan, stage->graph.out[1]), (size_t)latent * sizeof *pair);
-        }
+        memcpy(s->decoded + i * tile, swg__apply_result(a, 0), (size_t)tile * sizeof *pair);
+        memcpy(s->z + i * a->values[1], swg__apply_result(a, 1), (size_t)a->values[1] * sizeof *pair);
     }
-    swg__free(run->ctx, pair);
-    return status;
+    return SWG_OK;
 }
 
 swg_status swg__sample_set_make(swg__run *run, swg_model *model, int64_t most, swg__sample_set *out) {
-    swg__stage stage = {0};
+    const int64_t side = run->recipe.kan.tile, shape[4] = {1, run->recipe.kan.network.image, side, side};
+    const size_t bytes = (size_t)run->recipe.family->sample_values(&run->recipe) * sizeof(float);
+    swg__apply a;
     *out = (swg__sample_set){0};
     SWG__TRY(choose(run, most, out));
-    swg_status status = swg__step_graph_build(run->ctx, &run->recipe, 1, false, &stage.graph);
+    float *pair = swg__alloc(run->ctx, bytes);
+    swg_status status = swg__apply_open(model, shape, 2, &a);
     if (status == SWG_OK)
-        status = reserve(run->ctx, &stage.graph, out);
-    if (status == SWG_OK) {
-        const swg_plan_opts opts = swg__recipe_plan_opts(&run->recipe, stage.graph.out, stage.graph.outputs, true);
-        status = swg_plan_make(stage.graph.g, &opts, &stage.plan);
-    }
+        status = pair ? reserve(run->ctx, &a, out) : swg__fail_memory(run->ctx, bytes, "a sample");
     if (status == SWG_OK)
-        status = swg_plan_open(stage.plan, swg_model_weights(model), NULL);
-    if (status == SWG_OK)
-        status = infer(run, &stage, out);
-    swg__stage_free(&stage);
+        status = infer(run, &a, pair, out);
+    swg__apply_close(&a);
+    swg__free(run->ctx, pair);
     return status;
 }
 

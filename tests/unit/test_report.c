@@ -156,6 +156,71 @@ static void charts(void **state) {
     swg_report_close(report);
 }
 
+/* A file of its own: no style sheet to lean on. Free with swg__free. */
+static char *figure(swg_context *ctx, const swg_chart *charts, int64_t n, int64_t columns) {
+    scratch s;
+    uint8_t *text;
+    size_t bytes;
+    scratch_open(&s);
+    assert_ok(ctx, swg_charts_write(ctx, scratch_path(&s, "c.svg"), "a < b", charts, n, columns));
+    assert_ok(ctx, swg__file_read(ctx, s.path, &text, &bytes));
+    scratch_close(&s, ctx, 1);
+    assert_null(strstr((char *)text, "var("));
+    char *name_space = strstr((char *)text, " xmlns=\"http://www.w3.org/2000/svg\""); /* the one address that stands in a file */
+    assert_non_null(name_space);
+    memset(name_space, ' ', 1);
+    memmove(name_space, name_space + strlen(" xmlns=\"http://www.w3.org/2000/svg\""), strlen(name_space + strlen(" xmlns=\"http://www.w3.org/2000/svg\"")) + 1);
+    check_markup((char *)text);
+    return (char *)text;
+}
+
+static void small_charts(void **state) {
+    swg_context *ctx = *state;
+    swg_report *report;
+    static const double x[] = {0, 5, 10}, y[] = {1, 3, 2}, marks[] = {-1, 0, 2.5, 10, 11};
+    const swg_series two[] = {{"first & only", 3, x, y}, {"second", 3, x, x}};
+    const swg_chart one = {.title = "t < u", .count = 2, .series = two, .band_low = 5, .band_high = 20, .marks = 5, .mark = marks};
+    const swg_chart all[5] = {one, one, {.title = "plain", .count = 2, .series = two, .band_low = 3, .band_high = 3},
+                              {.title = "beside", .count = 2, .series = two, .band_low = 11, .band_high = 20}, {.title = "empty"}};
+    assert_ok(ctx, swg_report_open(ctx, "small", &report));
+    swg_report_charts(report, "all of them", all, 5);
+    swg_report_charts(report, "none of them", NULL, 0);
+    char *page = written(ctx, report);
+    assert_int_equal(count(page, "<path"), 8);
+    assert_int_equal(count(page, "first &amp; only</li>"), 1); /* one legend */
+    assert_int_equal(count(page, "stroke-dasharray"), 2 * 3);  /* those inside the range */
+    assert_int_equal(count(page, "fill-opacity"), 2);          /* cut at the range, and only where there is some */
+    assert_non_null(strstr(page, "width=\"203.0\""));          /* half of the axis */
+    assert_non_null(strstr(page, "<b>all of them</b>"));
+    assert_null(strstr(page, "none of them"));
+    swg__free(ctx, page);
+    swg_report_close(report);
+    for (int columns = 1; columns <= 6; columns++) {
+        char *text = figure(ctx, all, 5, columns), size[64];
+        int across = columns < 5 ? columns : 5, rows = (5 + across - 1) / across;
+        snprintf(size, sizeof size, "translate(%d %d)", 24 + (5 - 1) % across * (480 + 24), 34 + (rows - 1) * (300 + 20 + 24) + 20);
+        assert_non_null(strstr(text, size)); /* the last one stands at the end of its row */
+        assert_int_equal(count(text, "<g "), 5);
+        assert_int_equal(count(text, "<path"), 8);
+        assert_int_equal(count(text, "first &amp; only"), 1);
+        assert_int_equal(count(text, "#1f6feb"), 4 + 1);
+        swg__free(ctx, text);
+    }
+    /* A long legend takes more lines, and the picture grows by them. */
+    swg_series many[8];
+    for (int i = 0; i < 8; i++)
+        many[i] = (swg_series){"a name of twenty lett", 3, x, y};
+    char *few = figure(ctx, &(swg_chart){.count = 1, .series = many}, 1, 1), *more = figure(ctx, &(swg_chart){.count = 8, .series = many}, 1, 1);
+    int low, high;
+    assert_int_equal(sscanf(strstr(few, "height="), "height=\"%d", &low), 1);
+    assert_int_equal(sscanf(strstr(more, "height="), "height=\"%d", &high), 1);
+    assert_int_equal(high - low, 3 * 20); /* two to a line */
+    swg__free(ctx, few);
+    swg__free(ctx, more);
+    assert_int_equal(swg_charts_write(ctx, "/nowhere/c.svg", "x", all, 0, 3), SWG_ESHAPE);
+    assert_int_equal(swg_charts_write(ctx, "/nowhere/c.svg", "x", all, 1, 3), SWG_ENOTFOUND);
+}
+
 static void bars(void **state) {
     swg_context *ctx = *state;
     swg_report *report;
@@ -321,6 +386,40 @@ static void slices(void **state) {
     swg_report_close(report);
 }
 
+/* The bytes of a file, whatever their number; another file is told when the report is written. */
+static void whole_png(void **state) {
+    swg_context *ctx = *state;
+    swg_report *report;
+    scratch s;
+    scratch_open(&s);
+    uint8_t file[40] = "\x89PNG\r\n\x1a\n", got[64];
+    for (int i = 8; i < 40; i++)
+        file[i] = (uint8_t)(i * 37);
+    for (size_t bytes = 8; bytes <= 40; bytes++) {
+        assert_ok(ctx, swg__file_write(ctx, scratch_path(&s, "p.png"), file, bytes));
+        assert_ok(ctx, swg_report_open(ctx, "png", &report));
+        swg_report_png(report, "a < b", s.path);
+        char *page = written(ctx, report);
+        assert_non_null(strstr(page, "a &lt; b"));
+        assert_int_equal(from_base64(strstr(page, "base64,") + 7, got), bytes);
+        assert_memory_equal(got, file, bytes);
+        swg__free(ctx, page);
+        swg_report_close(report);
+    }
+    static const struct { const char *text; swg_status status; } bad[] = {{"P6 1 1 255", SWG_EFORMAT}, {"", SWG_EFORMAT}, {NULL, SWG_ENOTFOUND}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        scratch_path(&s, bad[i].text ? "p.png" : "none.png");
+        if (bad[i].text)
+            assert_ok(ctx, swg__file_write(ctx, s.path, bad[i].text, strlen(bad[i].text)));
+        assert_ok(ctx, swg_report_open(ctx, "png", &report));
+        swg_report_png(report, NULL, s.path);
+        assert_int_equal(swg_report_write(report, "/nowhere/r.html"), bad[i].status);
+        swg_report_close(report);
+    }
+    scratch_path(&s, "p.png");
+    scratch_close(&s, ctx, 1);
+}
+
 static void survives_failing_allocations(void **state) {
     (void)state;
     scratch s;
@@ -358,6 +457,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(texts_and_tables, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(charts, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(small_charts, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(whole_png, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(bars, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(slices, testing_open, testing_close),
         cmocka_unit_test(survives_failing_allocations),
