@@ -133,7 +133,7 @@ static swg_status read_metrics(swg__plot *p) {
     swg_status status = line && line + 1 < data + bytes ? swg__table_parse(p->ctx, (const char *)data, bytes, path, &p->metrics) : SWG_OK;
     swg__free(p->ctx, data);
     for (int64_t i = 0; i < p->metrics.rows; i++)
-        if (p->row < 0 || (int64_t)swg__plot_cell(p, i, "epoch") < swg_model_epoch(p->model))
+        if (p->row < 0 || swg__plot_cell(p, i, "epoch") < (double)swg_model_epoch(p->model))
             p->row = i;
     return status;
 }

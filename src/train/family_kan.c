@@ -292,12 +292,15 @@ static void judge_end(swg__run *run, void *arg, swg_status status, double *figur
     swg__free(run->ctx, j);
 }
 
+/* Anew in every sitting that made a step. */
 static swg_status pictures(swg__run *run) {
     enum { MOST = 8 };
     swg__sample_set set = {0};
     char folder[1100];
     swg_model *model;
     snprintf(folder, sizeof folder, "%s/samples", run->dir);
+    if (!run->sitting_steps && swg__exists(folder))
+        return SWG_OK;
     SWG__TRY(swg_model_open(run->ctx, run->dir, &model));
     swg_status status = swg__sample_set_make(run, model, MOST, &set);
     if (status == SWG_OK)

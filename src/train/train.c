@@ -325,7 +325,7 @@ static void fill_result(swg__run *r) {
 /* What is written when training ends; pictures are good to have, but their failure is none of the run. */
 static swg_status write_beside(swg__run *r) {
     SWG__TRY(swg__record_perf(r));
-    if (r->recipe.family->pictures && r->sitting_steps && r->recipe.family->pictures(r) != SWG_OK)
+    if (r->recipe.family->pictures && r->recipe.family->pictures(r) != SWG_OK)
         swg__run_note(r, "no pictures of samples: %s", swg_context_message(r->ctx));
     return SWG_OK;
 }
