@@ -214,6 +214,23 @@ swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config) 
         .overrides = (const char *const *)c->overrides, .override_count = c->override_count}, config);
 }
 
+swg_status cli_set_inference(cli *c, swg_model *model, swg_config *config) {
+    char keep[512] = "";
+    swg_inference inference;
+    const char *name = swg_config_string(config, "inference.precision");
+    const bool given = swg_config_has(config, "inference.keep_f32");
+    for (int64_t i = 0; given && i < swg_config_count(config, "inference.keep_f32"); i++) {
+        const char *pattern = swg_config_string_at(config, "inference.keep_f32", i);
+        size_t used = strlen(keep);
+        if (snprintf(keep + used, sizeof keep - used, "%s%s", i ? "," : "", pattern ? pattern : "") >= (int)(sizeof keep - used))
+            return cli_fail(c, SWG_EUSAGE, "inference.keep_f32: the list is too long");
+    }
+    SWG__TRY(swg_config_status(config));
+    if (!name || !swg_inference_find(name, &inference))
+        return cli_fail(c, SWG_EUSAGE, "inference.precision: unknown precision");
+    return swg_model_set_inference(model, inference, keep);
+}
+
 swg_status cli_open_config(cli *c, int index, swg_config **config) {
     const swg_config_opts opts = {.recipes = cli_value(c, "recipes"), .overrides = (const char *const *)c->overrides,
                                   .override_count = c->override_count};

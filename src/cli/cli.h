@@ -94,6 +94,8 @@ swg_status cli_without(cli *c, uint32_t *bits);
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);
 /* That of a trained network, with all overrides. */
+/* The model computes as inference.* of the configuration says. */
+swg_status cli_set_inference(cli *c, swg_model *model, swg_config *config);
 swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config);
 /* The same for work that trains: where the recipe asks for threads or an instruction set that no option names, in a context of its own,
  * which becomes c->ctx. *own: that context, to be closed after *config, when c->ctx is the frame's again; NULL if there is none. */

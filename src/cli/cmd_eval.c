@@ -221,6 +221,8 @@ static swg_status run(cli *c) {
     if (status == SWG_OK)
         status = cli_open_model_config(c, model, &config);
     if (status == SWG_OK)
+        status = cli_set_inference(c, model, config);
+    if (status == SWG_OK)
         status = strcmp(swg_model_family(model), "kan") == 0 ? cli_eval_images(c, model, config) : evaluate(c, model, config);
     swg_config_close(config);
     swg_model_close(model);

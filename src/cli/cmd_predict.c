@@ -152,6 +152,8 @@ static swg_status run(cli *c) {
         status = cli_fail(c, SWG_EUSAGE, "%s: a network of family %s; predict takes networks of images", c->positional[0], swg_model_family(w.model));
     if (status == SWG_OK)
         status = cli_open_model_config(c, w.model, &config);
+    if (status == SWG_OK)
+        status = cli_set_inference(c, w.model, config);
     cli_progress_open(&w.progress, 2);
     cli_signals_catch();
     w.files = cli_flag(c, "json") ? cJSON_CreateArray() : NULL;

@@ -48,6 +48,10 @@ expect 0 "37x29 pixels in 1 tile of 40x32" predict runs/whole input=small.png ou
 expect 0 "in 12 tiles of 128x128" predict runs/whole input=large.png output=large.out.png
 expect 0 "in 12 tiles of 128x128" predict runs/whole input=large.png output=again.png predict.batch=1
 check cmp large.out.png again.png
+"$swage" predict runs/whole input=large.png output=a.tif --json >large.json && "$swage" predict runs/whole input=tall.png output=b.tif --json >tall.json || fail "predict --json"
+[ -n "$(field large.json planned_bytes)" ] && [ "$(field large.json planned_bytes)" = "$(field tall.json planned_bytes)" ] || fail "memory grows with the height of an image"
+expect 0 "in 12 tiles of 128x128" predict runs/whole input=large.png output=int8.png inference.precision=int8
+cmp -s large.out.png int8.png && fail "inference.precision=int8 changes nothing"
 expect 1 "stands there already" predict runs/whole input=large.png output=again.png
 expect 0 "12 images, 12 written, 0 there already" predict runs/whole input="$data" output=many
 expect 0 "12 images, 0 written, 12 there already" predict runs/whole input="$data" output=many

@@ -1,4 +1,4 @@
-/* make_images.c - images for the end-to-end tests, in the folder it is started in: small.png 37x29, large.png 416x320, and bad/ with grey, 16-bit,
+/* make_images.c - images for the end-to-end tests, in the folder it is started in: small.png 37x29, large.png 416x320, tall.png 416x1600, and bad/ with grey, 16-bit,
  * small and broken ones.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -38,7 +38,7 @@ int main(void) {
     if (swg_context_open(NULL, &ctx) != SWG_OK)
         return 1;
     mkdir("bad", 0777);
-    int failed = put(ctx, "small.png", 3, 29, 37, 8) | put(ctx, "large.png", 3, 320, 416, 8) | put(ctx, "bad/grey.png", 1, 140, 150, 8) |
+    int failed = put(ctx, "small.png", 3, 29, 37, 8) | put(ctx, "large.png", 3, 320, 416, 8) | put(ctx, "tall.png", 3, 1600, 416, 8) | put(ctx, "bad/grey.png", 1, 140, 150, 8) |
                  put(ctx, "bad/deep.png", 3, 131, 129, 16) | put(ctx, "bad/tiny.png", 3, 20, 20, 8);
     for (int i = 0; i < 12 && !failed; i++) {
         char path[32];
