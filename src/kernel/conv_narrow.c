@@ -18,7 +18,7 @@ typedef struct layout {
 } layout;
 
 bool swg__conv_is_narrow(const swg_graph *g, const swg__node *n) {
-    if (n->op != SWG__CONV)
+    if (n->op != SWG__CONV && n->op != SWG__CONV_WEIGHTS)
         return false;
     const swg__conv c = swg__conv_of(g, n);
     return c.groups == 1 && c.out_channels <= MOST_CHANNELS && c.taps >= LEAST_TAPS && c.in_channels >= LEAST_DEPTH && c.kernel[0] == 1 &&
