@@ -18,6 +18,7 @@ typedef struct png_file {
     png_infop info;
     jmp_buf jump;
     swg_status status;      /* of a callback of ours that failed; its message stands */
+    bool starved;           /* memory was refused in this step */
     char reason[160];       /* what libpng said */
     /* reading */
     swg_image *image;
@@ -42,17 +43,26 @@ static void on_warning(png_structp png, png_const_charp message) {
     (void)message;
 }
 
-static png_voidp on_alloc(png_structp png, png_alloc_size_t bytes) { return swg__alloc(png_get_mem_ptr(png), bytes); }
-static void on_free(png_structp png, png_voidp ptr) { swg__free(png_get_mem_ptr(png), ptr); }
+static png_voidp on_alloc(png_structp png, png_alloc_size_t bytes) {
+    png_file *p = png_get_mem_ptr(png);
+    png_voidp got = swg__alloc(p->ctx, bytes);
+    p->starved = p->starved || !got;
+    return got;
+}
+
+static void on_free(png_structp png, png_voidp ptr) { swg__free(((png_file *)png_get_mem_ptr(png))->ctx, ptr); }
 
 static swg_status guarded(png_file *p, void (*step)(png_file *)) {
     p->status = SWG_OK;
+    p->starved = false;
     if (setjmp(p->jump) == 0) {
         step(p);
         return SWG_OK;
     }
     if (p->status != SWG_OK)
         return p->status;
+    if (p->starved)
+        return swg__fail_memory(p->ctx, 0, p->name);
     return swg__fail(p->ctx, SWG_ECORRUPT, "%s: damaged or cut short: %s", p->name, p->reason);
 }
 
@@ -102,7 +112,7 @@ static swg_status begin(png_file *p) {
     png_destroy_read_struct(&p->png, &p->info, NULL);
     p->image->stream.at = 0;
     p->next = 0;
-    p->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, p, on_error, on_warning, p->ctx, on_alloc, on_free);
+    p->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, p, on_error, on_warning, p, on_alloc, on_free);
     p->info = p->png ? png_create_info_struct(p->png) : NULL;
     if (!p->info)
         return swg__fail_memory(p->ctx, 0, p->name);
@@ -230,7 +240,7 @@ static swg_status create_png(swg_image_writer *writer) {
     *p = (png_file){.ctx = writer->ctx, .name = writer->path, .writing = writer, .file = {.fd = -1}};
     writer->state = p;
     SWG__TRY(swg__writer_open(&p->file, writer->ctx, writer->path));
-    p->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, p, on_error, on_warning, p->ctx, on_alloc, on_free);
+    p->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, p, on_error, on_warning, p, on_alloc, on_free);
     p->info = p->png ? png_create_info_struct(p->png) : NULL;
     if (!p->info)
         return swg__fail_memory(p->ctx, 0, p->name);

@@ -1,8 +1,11 @@
 /* test_plot.c - proves: the curve that is drawn of an edge is what its layer computes, for linear layers and convolutions, every scaler, uniform and
- * moved grids, both orders of the base; the strongest edges are those; what is no edge of the layer is refused.
+ * moved grids, both orders of the base; the strongest edges are those; what is no edge of the layer is refused. A run is drawn into the files that are
+ * listed; memory that runs out anywhere is an error and nothing is lost.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kan_testing.h"
+#include "swage/image.h"
 #include "swage/plot.h"
+#include "training.h"
 
 enum { POINTS = 121, IN = 3, OUTS = 2, TAPS = 9 };
 static const double far = -800; /* no base reaches it, and SiLU of it is -0 */
@@ -137,12 +140,82 @@ static void strongest(void **state) {
     kan_close(&r);
 }
 
+/* ---- a run ---- */
+
+static bool reads_png(swg_context *ctx) {
+    swg_image_pixels pixels;
+    swg_status status = swg_image_read(ctx, SWG_SOURCE_DIR "/samples/histology/cmu1_0.png", NULL, &pixels, NULL);
+    if (status == SWG_OK)
+        swg_image_pixels_free(ctx, &pixels);
+    return status != SWG_EUNSUPPORTED;
+}
+
+static void train_small(swg_context *ctx, const char *folder) {
+    char dir[400];
+    snprintf(dir, sizeof dir, "run.dir=%s", folder);
+    const char *overrides[] = {dir, "run.name=run", "data.path=" SWG_SOURCE_DIR "/samples/histology/index.csv", "data.batch_size=2", "data.tile=32",
+                               "data.size=crop", "model.channels=[8,8,4,4]", "trainer.epochs=2", "trainer.eval_every=1", "data.workers=0"};
+    swg_config *config;
+    assert_ok(ctx, swg_config_open(ctx, "kan/dae", &(swg_config_opts){.overrides = overrides, .override_count = sizeof overrides / sizeof *overrides}, &config));
+    assert_ok(ctx, swg_train(ctx, config, NULL, NULL));
+    swg_config_close(config);
+}
+
+static void whole_run(void **state) {
+    swg_context *ctx = *state;
+    scratch s;
+    char run[340];
+    scratch_open(&s);
+    snprintf(run, sizeof run, "%s/run", s.folder);
+    if (!reads_png(ctx)) {
+        scratch_close(&s, ctx, 0);
+        skip();
+    }
+    train_small(ctx, s.folder);
+    swg_plot_files files;
+    for (int what = 0; what < SWG_PLOTS; what++) {
+        assert_ok(ctx, swg_plot_run(ctx, run, &(swg_plot_opts){.what = 1u << what, .edges = 3}, &files));
+        assert_true(files.count > 1);
+        for (int64_t i = 0; i < files.count; i++)
+            assert_true(swg__exists(files.path[i]));
+        swg_plot_files_free(ctx, &files);
+        remove_tree(in_run(s.folder, "run", "plots"));
+        assert_int_equal(swg_plot_find(swg_plot_name((swg_plot)what)), 1u << what);
+    }
+    assert_int_equal(swg_plot_find("z,curves"), 1u << SWG_PLOT_Z | 1u << SWG_PLOT_CURVES);
+    assert_int_equal(swg_plot_find("all"), (1u << SWG_PLOTS) - 1);
+    static const char *const none[] = {"", "z,", ",z", "zz", "splines curves"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(swg_plot_find(none[i]), 0);
+    /* Every allocation fails once, the later ones in steps. */
+    int64_t calls = 0;
+    bool done = false;
+    for (int64_t n = 0; !done; n += n < 40 ? 1 : 1 + calls / 80) {
+        testing_allocator allocator = {.fail_at = n};
+        swg_context *own;
+        if (swg_context_open(&(swg_context_opts){.threads = 1, .allocator = {testing_alloc, testing_release, &allocator}}, &own) == SWG_OK) {
+            swg_status status = swg_plot_run(own, run, &(swg_plot_opts){.tiles = 1}, &files);
+            done = allocator.calls <= n;
+            if (status != SWG_OK && (status != SWG_ENOMEM || done))
+                fail_msg("allocation %lld: status %d: %s", (long long)n, (int)status, swg_context_message(own));
+            swg_plot_files_free(own, &files);
+            assert_int_equal(swg_context_bytes(own), 0);
+            swg_context_close(own);
+        }
+        calls = allocator.calls;
+        assert_int_equal(allocator.live, 0);
+    }
+    remove_tree(run);
+    scratch_close(&s, ctx, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(linear_curves, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(convolution_curves, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(moved_grid, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(strongest, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(whole_run, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
