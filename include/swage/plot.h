@@ -38,8 +38,8 @@ swg_status swg_kan_knots_of(swg_weights *weights, const char *layer, const swg_k
 
 #define SWG_PLOT_TABLE(X)                                                                                                \
     X(CURVES, "curves", "loss and figures over the epochs, from metrics.csv")                                             \
-    X(SPLINES, "splines", "family kan: the strongest edges of every KAN layer")                                           \
     X(SAMPLES, "samples", "family kan: validation tiles, clean, noisy and decoded")                                       \
+    X(SPLINES, "splines", "family kan: the strongest edges of every KAN layer")                                           \
     X(Z, "z", "family kan: channels of the latent of validation tiles, mean and sd of each channel")
 typedef enum swg_plot {
 #define X(id, name, help) SWG_PLOT_##id,

@@ -58,11 +58,11 @@ static void add_speed(swg__plot *p, sheet *s) {
     cJSON_ArrayForEach(extent, extents) snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%.0f", *shape ? " x " : "", extent->valuedouble);
     if (cJSON_IsObject(perf)) {
         add(s, "shape of a sample", "%s", shape);
-        add(s, "batch", "%.0f, %.0f to a step", number(perf, "batch"), number(perf, "accumulate"));
+        add(s, "batch", "%.0f; batches of a step: %.0f", number(perf, "batch"), number(perf, "accumulate"));
         add(s, "precision", "%s", text(perf, "precision"));
         add(s, "device", "%s, %s, %.0f threads, provider %s", text(perf, "device"), text(perf, "isa"), number(perf, "threads"), text(perf, "provider"));
         add(s, "parameters", "%.0f", number(perf, "parameters"));
-        add(s, "training", "%.4g %ss/s, %.1f %% of the time waiting for data (%.0f workers)", number(perf, "samples_per_s"), text(perf, "sample"),
+        add(s, "training", "%.4g %ss/s, %.1f %% of the time waiting for data (workers: %.0f)", number(perf, "samples_per_s"), text(perf, "sample"),
             100 * number(perf, "data_share"), number(perf, "workers"));
         add(s, "memory of a step", "planned %.1f MiB, measured %.1f MiB", number(perf, "planned_bytes") / 1048576, number(perf, "measured_bytes") / 1048576);
         add(s, "time", "%.1f s in all sittings", number(perf, "seconds"));

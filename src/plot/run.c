@@ -12,8 +12,8 @@ static const struct {
     swg_status (*draw)(swg__plot *p);
 } plots[SWG_PLOTS] = {
     [SWG_PLOT_CURVES] = {"curves", false, swg__plot_curves},
-    [SWG_PLOT_SPLINES] = {"splines", true, swg__plot_splines},
     [SWG_PLOT_SAMPLES] = {"samples", true, swg__plot_samples},
+    [SWG_PLOT_SPLINES] = {"splines", true, swg__plot_splines},
     [SWG_PLOT_Z] = {"z", true, swg__plot_latents},
 };
 enum { ALL = (1 << SWG_PLOTS) - 1, TILES = 1 << SWG_PLOT_SAMPLES | 1 << SWG_PLOT_Z };

@@ -25,6 +25,7 @@ static const char style[] =
     ".key{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;margin:.3rem 0;list-style:none;font-size:.9rem}"
     ".key i{display:inline-block;width:.9em;height:.9em;margin-right:.4em;border-radius:2px;vertical-align:-.1em}"
     ".row{display:grid;grid-template-columns:repeat(auto-fill,minmax(12.5rem,1fr));gap:1rem}.row .plot{max-width:22rem}"
+    ".charts{grid-template-columns:repeat(auto-fill,minmax(18rem,1fr))}.charts figure{margin:0}"
     "image{image-rendering:pixelated}img{max-width:100%;height:auto}";
 
 swg_status swg_report_open(swg_context *ctx, const char *title, swg_report **out) {

@@ -203,7 +203,7 @@ void swg_report_charts(swg_report *report, const char *caption, const swg_chart 
         return;
     swg__text_puts(out, "<figure>");
     swg__html_wrap(out, "<figcaption><b>", caption, "</b></figcaption>");
-    swg__text_puts(out, "<div class=\"row\">\n");
+    swg__text_puts(out, "<div class=\"row charts\">\n");
     for (int64_t i = 0; i < count; i++) {
         open_figure(out, charts[i].title, WIDTH, HEIGHT);
         chart_body(out, (pen){false}, &charts[i]);
