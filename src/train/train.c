@@ -223,7 +223,6 @@ static swg_status validate_and_log(swg__run *r, losses *val, bool *evaluated, do
 /* ---- epochs ---- */
 
 static swg_status interrupted(swg__run *r) {
-    swg__record_speed(r);
     SWG__TRY(swg__run_save(r, "last"));
     return swg__fail(r->ctx, SWG_EINTERRUPTED, "stopped in epoch %lld after batch %lld; saved. Go on with resume=auto run.dir=... run.name=... "
                      "(run folder %s)", (long long)r->state.epoch, (long long)r->state.batch, r->dir);
