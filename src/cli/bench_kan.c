@@ -40,8 +40,11 @@ static swg_status check_sides(cli *c, const swg__kan_bench *bench) {
 swg_status cli_bench_kan(cli *c) {
     swg__kan_opts opts = {.batches = {2, 4, 6, 8, 12, 16}, .batch_count = 6, .size = 64, .channels = 64, .grid = 5, .order = 3, .image = 128,
                           .quick = cli_flag(c, "quick"), .stop = cli_signal_flag(), .progress = cli_bench_progress};
+    const char *against = cli_value(c, "against");
     if (c->override_count)
         return cli_fail(c, SWG_EUSAGE, "bench kan: %s: takes options only", c->overrides[0]);
+    if (against && strcmp(against, "pytorch") != 0 && strcmp(against, "all") != 0)
+        return cli_fail(c, SWG_EUSAGE, "bench kan: --against %s: there is pytorch, which is run where it is found", against);
     if (cli_value(c, "batch-sizes"))
         SWG__TRY(cli_batches(c, opts.batches, SWG__KAN_BATCHES, &opts.batch_count));
     SWG__TRY(read_names(c, "forms", swg__kan_form_name, &opts.forms));

@@ -80,6 +80,7 @@ holds "expected a list of naive, patches, once, optimised, or all" err
 run 2 --works kan/dae,kan/none
 run 2 --batch-sizes 0
 run 2 --order 4
+run 2 --against onnxruntime
 run 2 --image 100
 run 2 some.key=1
 "$swage" bench mlp-b1 --grid 3 >"$work/out" 2>"$work/err" && fail "--grid is of kan only"
