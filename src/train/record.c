@@ -54,14 +54,15 @@ static void add_rows(const swg__run *r, const swg__table *now, const swg__table 
     }
 }
 
-/* What an earlier sitting wrote, up to its last whole line. A file that is no table is one of no rows. */
-static swg_status keep_rows(swg__run *r, const char *path, swg__text *out) {
+/* What an earlier sitting wrote, up to its last whole line. A file that is no table is one of no rows. *same: nothing has changed. */
+static swg_status keep_rows(swg__run *r, const char *path, swg__text *out, bool *same) {
     swg__table now = {0}, old = {0};
     uint8_t *data = NULL;
-    size_t bytes = 0;
+    size_t bytes = 0, whole;
     if (!r->state.epoch || !swg__exists(path))
         return SWG_OK;
     SWG__TRY(swg__file_read(r->ctx, path, &data, &bytes));
+    whole = bytes;
     while (bytes && data[bytes - 1] != '\n')
         bytes--;
     swg__text header;
@@ -80,6 +81,7 @@ static swg_status keep_rows(swg__run *r, const char *path, swg__text *out) {
         swg__run_note(r, "%s has no rows to go on from: it begins with this epoch", path);
         status = SWG_OK;
     }
+    *same = out->data && out->length == whole && memcmp(out->data, data, whole) == 0;
     swg__table_free(&old);
     swg__table_free(&now);
     swg__text_free(&header);
@@ -93,8 +95,9 @@ swg_status swg__record_open(swg__run *r) {
     file_of(r, "metrics.csv", path, sizeof path);
     swg__text_init(&text, r->ctx);
     add_header(r, &text);
-    swg_status status = keep_rows(r, path, &text);
-    if (status == SWG_OK)
+    bool same = false;
+    swg_status status = keep_rows(r, path, &text, &same);
+    if (status == SWG_OK && !same)
         status = text.failed ? swg__fail_memory(r->ctx, text.length, path) : swg__file_write(r->ctx, path, text.data, text.length);
     swg__text_free(&text);
     return status;
