@@ -42,7 +42,7 @@ expect 0 '"macs_by_output":	12451072' plan swae/conv --json
 
 "$swage" train swae/conv7 "data.path=$source/samples/bssn" data.vars=U_CHI "model.hidden=[4,6]" trainer.epochs=1 run.dir=runs run.name=c7 >/dev/null 2>log ||
     { cat log; failures=$((failures + 1)); }
-expect 0 "network     conv7, 343 values -> 16 latents and back" info runs/c7
+expect 0 "network     conv7, blocks of 343 values, latent 16" info runs/c7
 expect 0 "decoder/stage2/deconv    deconv            1x8x8x8" info runs/c7
 expect 0 '"network":	"conv7"' info runs/c7 --json
 check "$swage" diagram runs/c7 -o c7.svg
