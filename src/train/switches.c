@@ -79,10 +79,9 @@ int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]) {
         row(&t, "trainer.precision", precision, "bf16-mixed", "%d steps write bf16; weights, sums, statistics and losses are f32", f.bf16);
     else
         row(&t, "trainer.precision", precision, "32", "arithmetic and storage in f32");
-    static const char *const policies[] = {"default", "off", "free", "attention", "blocks", "segments", "budget"};
     const bool checkpoints = swg_config_has(r->config, "gradient_checkpointing");
     row(&t, "gradient_checkpointing", checkpoints ? swg_config_string(r->config, "gradient_checkpointing") : "none",
-        policies[plan->policy], "%d steps done again, %.1f MiB kept for the backward pass", f.again,
+        swg_recompute_name(plan->policy), "%d steps done again, %.1f MiB kept for the backward pass", f.again,
         (double)swg_plan_memory_of(plan).saved_bytes / 1048576);
     /* A run's own count has the average of the weights and the batches read ahead in it. */
     snprintf(number, sizeof number, "%.1f MiB", (double)(r->planned_bytes ? r->planned_bytes : swg_plan_memory_of(plan).peak_bytes) / 1048576);

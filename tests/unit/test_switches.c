@@ -180,6 +180,8 @@ static void groups(void **state) {
         {"performance=max", "performance.mode", "max-autotune", "max-autotune", "measuring"},
         {"performance=max", "trainer.precision", "bf16-mixed", "bf16-mixed", "steps write bf16"},
         {"performance=lowmem", "gradient_checkpointing", "blocks", "blocks", "kept for the backward pass"},
+        {"gradient_checkpointing=kan", "gradient_checkpointing", "kan", "kan", "kept for the backward pass"},
+        {"gradient_checkpointing=budget:99%", "gradient_checkpointing", "budget:99%", NULL, "kept for the backward pass"},
         {"performance=lowmem", "data.workers", "0", "0", "between steps"},
         {"performance=plain", "performance.fusion", "false", "false", "a step per operation"},
         {"performance=plain", "performance.fused_optimizer", "false", "false", "8 parameters in 4 passes"},
