@@ -117,6 +117,7 @@ typedef struct swg_image_evaluate_opts {
     const char *arrays;             /* NULL, or a folder for clean.npy, noisy.npy and decoded.npy: (tiles, C, H, W) f32, so that others can be
                                        measured on the same numbers */
     void (*progress)(void *user, int64_t done, int64_t total);  /* tiles; NULL: none */
+    void (*note)(void *user, const char *text);     /* what the user should read: images that are skipped, values replaced; NULL: none */
     const volatile sig_atomic_t *stop;
     void *user;
 } swg_image_evaluate_opts;

@@ -14,8 +14,11 @@ typedef struct swg_predict_opts {
     double overlap;             /* share of a tile that neighbours have in common, 0 <= overlap < 1 */
     bool constant;              /* tiles count the same everywhere; else by a Gaussian around their centre */
     int64_t batch;              /* tiles at a time, 0: 4; results do not depend on it */
+    double scale;               /* data.scale; 0: that of training */
+    const char *nonfinite;      /* data.nonfinite, "error" or "zero"; NULL: that of training */
     const char *latent;         /* NULL, or .npy file for z: (C, H, W) of an image that is one tile, else (tiles, C, H, W) in order of rows */
     void (*progress)(void *user, int64_t done, int64_t total);  /* tiles; NULL: none */
+    void (*note)(void *user, const char *text);     /* what the user should read: an alpha channel that is left out, values replaced; NULL: none */
     const volatile sig_atomic_t *stop;   /* NULL, or not 0: stop; nothing is written then */
     void *user;
 } swg_predict_opts;
@@ -26,6 +29,8 @@ typedef struct swg_predict_result {
     int64_t z[3];               /* C, H, W of a tile's latents */
     int64_t planned_bytes;      /* network, tiles and bands of rows */
     int64_t outside;            /* input values outside [0,1], where data.scale allows them */
+    int64_t nonfinite;          /* NaN and infinities replaced by 0 */
+    bool alpha_dropped;
     double seconds;
 } swg_predict_result;
 

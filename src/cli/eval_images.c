@@ -13,6 +13,11 @@ static void on_progress(void *user, int64_t done, int64_t total) {
     cli_progress_show(user, "%lld/%lld tiles  %.0f%%", (long long)done, (long long)total, 100.0 * (double)done / (double)total);
 }
 
+static void on_note(void *user, const char *text) {
+    cli_progress_close(user);
+    cli_say("%s", text);
+}
+
 static const char *cell(double value, const char *format, char out[24]) {
     if (isnan(value))
         return "n/a";
@@ -68,11 +73,14 @@ static char *json_of(const cli *c, swg_model *model, const swg_image_evaluation 
     cJSON_AddStringToObject(root, "data", e->data);
     cJSON_AddStringToObject(root, "split", e->split);
     cJSON_AddStringToObject(root, "noise", e->noise);
+    cJSON_AddNumberToObject(root, "images", (double)e->images);
+    cJSON_AddNumberToObject(root, "skipped", (double)e->skipped);
     cJSON *groups = cJSON_AddArrayToObject(root, "groups");
     for (int64_t i = 0; i < e->count; i++) {
         cJSON *o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "group", e->rows[i].group);
         cJSON_AddNumberToObject(o, "tiles", (double)e->rows[i].tiles);
+        cJSON_AddNumberToObject(o, "tiles_without_pearson", (double)(e->rows[i].tiles - e->rows[i].restored.pearson_images)); /* constant ones */
         for (int side = 0; side < 2; side++) {
             cJSON *s = cJSON_AddObjectToObject(o, side ? "restored" : "noisy");
             for (int f = 0; f < FIGURES; f++)
@@ -151,7 +159,7 @@ swg_status cli_eval_images(cli *c, swg_model *model, swg_config *config) {
     cli_progress_open(&progress, 2);
     cli_signals_catch();
     swg_status status = swg_evaluate_images(c->ctx, model, config, &(swg_image_evaluate_opts){
-        .part = cli_value(c, "part"), .batch = batch, .arrays = cli_flag(c, "arrays") ? cli_value(c, "output") : NULL, .progress = on_progress,
+        .part = cli_value(c, "part"), .batch = batch, .arrays = cli_flag(c, "arrays") ? cli_value(c, "output") : NULL, .progress = on_progress, .note = on_note,
         .stop = cli_signal_flag(), .user = &progress}, &e);
     cli_progress_close(&progress);
     if (status != SWG_OK)

@@ -46,7 +46,7 @@ static swg_status read_opts(swg__images *images, const swg__images_opts *opts, b
     if (images->overlap < 0 || images->overlap >= images->tile)
         return swg__fail(ctx, SWG_EINVAL, "data.overlap=%lld: expected 0 to %lld, less than the tile", (long long)images->overlap, (long long)images->tile - 1);
     if (opts->channels < 0 || opts->channels > 256)
-        return swg__fail(ctx, SWG_EINVAL, "data.channels=%d: expected 1 to 256", opts->channels);
+        return swg__fail(ctx, SWG_EINVAL, "images of %d channels: expected 1 to 256", opts->channels);
     if (split == 1 && !opts->group)
         return swg__fail(ctx, SWG_EINVAL, "data.split=by-group needs data.group: a column of the CSV, or \"folder\" for a folder of images");
     return SWG_OK;
@@ -167,7 +167,7 @@ static bool unreadable(const struct outcome *outcome) {
 static void place(const swg__images *images, const char *path, int64_t i, const struct outcome *outcome, char *text, size_t capacity) {
     const swg__image_list *list = &images->list;
     const char *message = outcome->message ? outcome->message : "out of memory";
-    if (list->folder || list->count == 1)
+    if (list->folder || !list->table.line)
         snprintf(text, capacity, "%s", message);
     else
         snprintf(text, capacity, "%s: row %lld (line %lld): %s", path, (long long)i + 1, (long long)list->table.line[i], message);

@@ -359,8 +359,9 @@ static swg_status make(struct split *s, const swg_split_opts *opts, swg__text *l
         s->out->indices[part] = indices;
         indices += s->out->count[part];
         if (s->out->count[part] == 0 && s->fraction[part] > 0)
-            return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: the %s part is empty (%lld %s, fraction %g); use more data or other fractions",
-                             modes[mode].name, part_names[part], (long long)s->count, s->images ? "images" : "samples", s->fraction[part]);
+            return swg__fail(s->ctx, SWG_EINVAL, "data.split=%s: the %s part is empty (%lld %s, fraction %g); %s",
+                             modes[mode].name, part_names[part], (long long)s->count, s->images ? "images" : "samples", s->fraction[part],
+                             s->images ? "three images or groups at least, one for each part" : "use more data or other fractions");
     }
     if (line->failed)
         return swg__fail_memory(s->ctx, 0, "the description of the split");

@@ -135,7 +135,7 @@ static swg_status run_band(stitcher *t) {
         int64_t count = t->across - k < s->batch ? t->across - k : s->batch;
         const float *out;
         if (s->stop && *s->stop)
-            return swg__fail(t->ctx, SWG_EINTERRUPTED, "stopped after %lld of %lld windows; nothing was written", (long long)t->done,
+            return swg__fail(t->ctx, SWG_EINTERRUPTED, "stopped after %lld of %lld windows; nothing of this image was written", (long long)t->done,
                              (long long)(t->across * t->down));
         for (int64_t i = 0; i < count; i++)
             cut_window(t, swg__windows_start(s->width, s->window_width, s->overlap, k + i), t->windows + i * s->in_channels * values);

@@ -81,8 +81,8 @@ static void add_data(swg__plot *p, sheet *s) {
     if (strstr(swg__noise_name(r->kan.noise.kind), "gauss"))
         snprintf(noise, sizeof noise, ", sigma %g", r->kan.noise.sigma);
     add(s, "task", "%s, noise %s%s", swg_config_string(c, "task"), swg__noise_name(r->kan.noise.kind), noise);
-    add(s, "split", "%.60s%s%.60s", swg_config_string(c, "data.split"), swg_config_has(c, "data.group") ? " of " : " by image",
-        swg_config_has(c, "data.group") ? swg_config_string(c, "data.group") : "");
+    const bool grouped = swg_config_is(c, "data.split", "by-group") && swg_config_has(c, "data.group");
+    add(s, "split", "%.60s%s%.60s", swg_config_string(c, "data.split"), grouped ? " of " : " by image", grouped ? swg_config_string(c, "data.group") : "");
 }
 
 /* Noisy against decoded, where the run has both. */
@@ -93,7 +93,7 @@ static void add_gain(swg__plot *p, int64_t row) {
     double ssim[3] = {swg__plot_cell(p, row, "noisy_ssim"), swg__plot_cell(p, row, "ssim")};
     char cells[9][32], caption[80];
     const char *list[9];
-    if (isnan(psnr[0]) || isnan(psnr[1]))
+    if (!isfinite(psnr[0]) || isnan(psnr[1])) /* without noise there is nothing to gain */
         return;
     psnr[2] = psnr[1] - psnr[0];
     ssim[2] = ssim[1] - ssim[0];

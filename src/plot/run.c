@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "plot/plot.h"
+#include "train/recipe.h"
 
 static const struct {
     const char *name;
@@ -150,6 +151,11 @@ static swg_status choose(swg__plot *p, unsigned *what) {
         if (plots[i].kan && !kan && !all)
             return swg__fail(p->ctx, SWG_EUNSUPPORTED, "%s: what=%s is drawn of family kan; this is of family %s", p->run, plots[i].name,
                              swg_model_family(p->model));
+        if (i == SWG_PLOT_SPLINES && kan && swg__model_recipe(p->model)->kan.network.plain) {
+            if (!all)
+                return swg__fail(p->ctx, SWG_EUNSUPPORTED, "%s: what=splines: the network has no KAN layers (kan/dae-plain)", p->run);
+            *what &= ~bit;
+        }
         if (i == SWG_PLOT_CURVES && !p->metrics.rows && !all)
             return swg__fail(p->ctx, SWG_ENOTFOUND, "%s/metrics.csv: no epochs to draw: not there, or no epoch is done", p->run);
     }

@@ -47,6 +47,8 @@ static swg_status open_images(work *w, swg_config *config) {
         return swg__fail(w->ctx, SWG_EUSAGE, "data.path is not set; say data.path=FOLDER, a CSV with a column Image, or an image");
     swg__kan_images(config, &w->recipe, &opts);
     opts.no_split = part == ALL;
+    opts.note = w->opts->note;
+    opts.note_user = w->opts->user;
     SWG__TRY(swg_config_status(config));
     SWG__TRY(swg__images_open(w->ctx, &opts, &w->images));
     if (part != ALL && (!swg_model_data(w->model) || strcmp(swg_model_data(w->model), swg__images_digest(w->images)) != 0))

@@ -252,7 +252,7 @@ typedef struct judge {
 
 static swg_status judge_open(swg__run *run, void **out) {
     judge *j = *out = swg__calloc(run->ctx, 1, sizeof *j);
-    int64_t bytes = swg__run_batch_bytes(&run->recipe, run->recipe.batch);
+    int64_t bytes = swg__run_batch_bytes(&run->recipe, swg__run_largest_batch(run));
     return j && (j->pair = swg__alloc(run->ctx, (size_t)bytes)) ? SWG_OK : swg__fail_memory(run->ctx, (size_t)bytes, "tiles to be judged");
 }
 

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "swage/predict.h"
 #include <string.h>
+#include <strings.h>
 #include "data/npy.h"
 #include "data/windows.h"
 #include "swage/image.h"
@@ -24,12 +25,20 @@ typedef struct job {
     bool latents_open;
     const float *x;
     float *y, *z;
+    int64_t rows_in, outside;       /* rows read so far, and what they had: bands overlap, so some are read again */
 } job;
 
 static swg_status read_rows(void *user, int64_t first, int64_t count, float *rows) {
     job *j = user;
-    if (j->image)
-        return swg_image_read_rows(j->image, first, count, rows);
+    if (j->image) {
+        const bool floats = swg_image_about(j->image)->element == SWG_ELEMENT_F32;
+        SWG__TRY(swg_image_read_rows(j->image, first, count, rows));
+        for (int c = 0; c < j->channels && floats; c++)
+            for (int64_t i = (j->rows_in > first ? j->rows_in - first : 0) * j->width; i < count * j->width; i++)
+                j->outside += rows[c * count * j->width + i] < 0 || rows[c * count * j->width + i] > 1;
+        j->rows_in = first + count;
+        return SWG_OK;
+    }
     for (int c = 0; c < j->channels; c++)
         memcpy(rows + c * count * j->width, j->x + (c * j->height + first) * j->width, (size_t)(count * j->width) * sizeof *rows);
     return SWG_OK;
@@ -103,7 +112,14 @@ static swg_status run_job(job *j, swg_model *model, swg_predict_result *r) {
     r->planned_bytes = swg__apply_bytes(&j->apply) + swg__stitch_bytes(&s);
     SWG__TRY(open_latents(j, r));
     SWG__TRY(swg__stitch_run(j->ctx, &s));
-    r->outside = j->image ? swg_image_about(j->image)->outside : 0;
+    const swg_image_info *info = j->image ? swg_image_about(j->image) : NULL;
+    r->outside = j->outside;
+    r->nonfinite = info ? info->nonfinite : 0;
+    r->alpha_dropped = info && info->alpha_dropped;
+    if (j->opts->note && r->alpha_dropped)
+        j->opts->note(j->opts->user, "the alpha channel of the input is left out");
+    if (j->opts->note && r->nonfinite)
+        j->opts->note(j->opts->user, "NaN or infinity in the input: replaced by 0");
     r->seconds = (double)(swg__now_ns() - begin) * 1e-9;
     return SWG_OK;
 }
@@ -136,13 +152,14 @@ static int bits_of(const swg_image_info *info) {
 
 static bool ends_in(const char *text, const char *ending) {
     size_t length = strlen(text), n = strlen(ending);
-    return length > n && strcmp(text + length - n, ending) == 0;
+    return length > n && strcasecmp(text + length - n, ending) == 0;
 }
 
 static swg_status open_files(job *j, swg_model *model, const char *input, const char *output) {
     swg_config *c = swg_model_config(model);
-    const swg_image_opts in = {.channels = j->channels, .scale = swg_config_has(c, "data.scale") ? swg_config_float(c, "data.scale") : 0,
-                               .nonfinite = swg_config_string(c, "data.nonfinite")};
+    const double trained = swg_config_has(c, "data.scale") ? swg_config_float(c, "data.scale") : 0;
+    const swg_image_opts in = {.channels = j->channels, .scale = j->opts->scale > 0 ? j->opts->scale : trained,
+                               .nonfinite = j->opts->nonfinite ? j->opts->nonfinite : swg_config_string(c, "data.nonfinite")};
     SWG__TRY(swg_image_open(j->ctx, input, &in, &j->image));
     const swg_image_info *info = swg_image_about(j->image);
     j->height = info->height;

@@ -96,6 +96,8 @@ int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]);
 /* Training samples that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
 int64_t swg__run_used(const swg__run *r);
 int64_t swg__run_batches(const swg__run *r, int64_t samples);
+/* Samples of the largest batch there will be: the data may have fewer than a batch. */
+int64_t swg__run_largest_batch(const swg__run *r);
 double swg__run_seconds(const swg__run *r);                 /* of all sittings */
 /* A line for whoever watches. */
 void swg__run_note(const swg__run *r, const char *format, ...) SWG__PRINTF(2, 3);

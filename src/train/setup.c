@@ -61,7 +61,7 @@ static int64_t input_bytes(const swg__stage *s, int i, int64_t count) {
 }
 
 swg_status swg__run_stage_inputs(swg__run *r, const swg__stage *s) {
-    int64_t bytes = swg__run_batch_bytes(&r->recipe, r->recipe.batch);
+    int64_t bytes = swg__run_batch_bytes(&r->recipe, swg__run_largest_batch(r));
     if (s->graph.inputs == 1 || r->recipe.workers)
         return SWG_OK;
     r->staging = swg__alloc(r->ctx, (size_t)bytes);
@@ -175,6 +175,12 @@ int64_t swg__run_used(const swg__run *r) {
     return rest && n > rest && (r->recipe.drop_last || rest < r->recipe.family->least_batch(&r->recipe)) ? n - rest : n;
 }
 
+int64_t swg__run_largest_batch(const swg__run *r) {
+    const int64_t *count = r->data.split ? r->data.split->count : NULL;
+    int64_t most = count ? count[SWG_TRAIN] > count[SWG_VAL] ? count[SWG_TRAIN] : count[SWG_VAL] : r->recipe.batch;
+    return r->recipe.batch < most ? r->recipe.batch : most;
+}
+
 int64_t swg__run_batches(const swg__run *r, int64_t samples) { return (samples + r->recipe.batch - 1) / r->recipe.batch; }
 
 /* Batch `ticket` of the feed; on a worker's thread. */
@@ -187,11 +193,11 @@ static swg_status fetch_batch(void *arg, int64_t ticket, int worker, void *out, 
 
 static swg_status open_loader(swg__run *r) {
     r->feed = (swg__feed){.family = r->recipe.family, .data = &r->data, .batch = r->recipe.batch};
-    SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = swg__run_batch_bytes(&r->recipe, r->recipe.batch),
+    SWG__TRY(swg__loader_open(r->ctx, &(swg__loader_opts){.workers = r->recipe.workers, .prefetch = r->recipe.prefetch, .batch_bytes = swg__run_batch_bytes(&r->recipe, swg__run_largest_batch(r)),
                                                           .fetch = fetch_batch, .arg = &r->feed}, &r->loader));
     if (r->recipe.workers)
         swg__run_note(r, "loader: %d workers read ahead, %d batches each, %.1f MiB", r->recipe.workers, r->recipe.prefetch,
-             (double)swg__run_loader_bytes(&r->recipe, r->recipe.batch) / 1048576);
+             (double)swg__run_loader_bytes(&r->recipe, swg__run_largest_batch(r)) / 1048576);
     return SWG_OK;
 }
 
@@ -245,7 +251,8 @@ static swg_status make_plans(swg__run *r) {
     if (!r->order)
         return swg__fail_memory(r->ctx, (size_t)all * sizeof *r->order, "the order of an epoch");
     r->planned_bytes = swg_plan_memory_of(host->plan).arena_bytes + swg_weights_bytes(r->weights) +
-                       (r->average ? swg_weights_bytes(r->average) : 0) + swg__run_loader_bytes(&r->recipe, batch);
+                       (r->average ? swg_weights_bytes(r->average) : 0) + swg__run_loader_bytes(&r->recipe, swg__run_largest_batch(r)) +
+                       (r->staging ? swg__run_batch_bytes(&r->recipe, swg__run_largest_batch(r)) : 0);
     return SWG_OK;
 }
 
@@ -267,7 +274,7 @@ static swg_status log_start(swg__run *r, bool resumed) {
         r->recipe.family->log_data(r);
     swg__run_log_text(&r->log, "split", split->description);
     swg__run_log_integer(&r->log, "workers", r->recipe.workers);
-    swg__run_log_integer(&r->log, "loader_bytes", swg__run_loader_bytes(&r->recipe, r->recipe.batch));
+    swg__run_log_integer(&r->log, "loader_bytes", swg__run_loader_bytes(&r->recipe, swg__run_largest_batch(r)));
     swg__run_log_integer(&r->log, "planned_bytes", r->planned_bytes);
     return swg__run_log_end(&r->log);
 }

@@ -303,7 +303,7 @@ static void every_edge(void **state) {
     const swg__isa best = ctx->isa;
     int round = 0;
     for (int64_t edge = 3; edge <= 9; edge++)
-        for (int kind = 0; kind < 5; kind++, round++) {
+        for (int kind = TESTING_SLOW ? (int)edge % 2 : 0; kind < 5; kind += TESTING_SLOW ? 2 : 1, round++) {
             static const int64_t few[5] = {8, 9, 11, 17, 19};
             const int64_t blocks = edge == 3 ? (int64_t[]){8, 255, 256, 257, 520}[kind] : few[kind] * 729 / (edge * edge * edge);
             make_sample(ctx, kind % 2 ? SWG_ELEMENT_F64 : SWG_ELEMENT_F32, edge, blocks < ROOM / (edge * edge * edge) ? blocks : ROOM / (edge * edge * edge),

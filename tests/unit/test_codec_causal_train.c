@@ -183,7 +183,7 @@ static void deterministic(void **state) {
     swg_context *ctx = *state;
     static float values[VALUES];
     const swg_codec_opts opts = {.bound = SWG_BOUND_REL, .value = 1e-3};
-    const swg__causal_plan plan = {{16, 8}, 300, 1 << 20};
+    const swg__causal_plan plan = {{16, 8}, TESTING_SLOW ? 100 : 300, 1 << 20};
     const swg__isa best = ctx->isa;
     swg__text first, blob;
     swg__text_init(&first, ctx);

@@ -20,7 +20,7 @@ static void close_place(const place *p) {
     assert_int_equal(rmdir(p->folder), 0); /* nothing else was left behind */
 }
 
-enum { BLOCKS = 3000 };
+enum { BLOCKS = TESTING_RACES ? 600 : 3000 };
 
 static void fill_blocks(float *x, uint64_t seed) {
     float *b = cosine_sample(5, BLOCKS, seed);
@@ -140,7 +140,7 @@ static void many_at_once(void **state) {
     bool damaged[COUNT];
     assert_ok(ctx, swg_codec_writer_open(ctx, p.file, NULL, &w));
     for (int m = 0; m < COUNT; m++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "v%d", m);
         for (int i = 0; i < 600; i++)
             x[m][i] = sinf(0.1f * (float)(i + 40 * m)) + 0.01f * (float)(i * 7919 % 13);

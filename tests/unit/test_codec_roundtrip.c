@@ -38,9 +38,9 @@ static void types_and_bounds(void **state) {
         swg_codec_array a = {.type = all_types[t], .ndim = 3, .dims = {30, 41, 37}, .data = data};
         fill_smooth(&a, data, 5);
         round_trip(ctx, &a, NULL, NULL);
-        for (double r = 1e-3; r > 1e-13; r /= 10)
+        for (double r = 1e-3; r > 1e-13; r /= TESTING_SLOW ? 1000 : 10)
             round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_REL, .value = r}, NULL);
-        for (double e = 1e12; e > 1e-12; e /= 100)
+        for (double e = 1e12; e > 1e-12; e /= TESTING_SLOW ? 1e6 : 100)
             round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = e}, NULL);
         static const double ends[] = {1e-300, 1e-308, 5e-324, 1e300, DBL_MAX, 0};
         for (int i = 0; i < 6; i++)
@@ -148,7 +148,7 @@ static void noise_does_not_grow(void **state) {
         round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-3}, NULL);
         round_trip(ctx, &a, &(swg_codec_opts){.bound = SWG_BOUND_ABS, .value = 1e-3, .chunk = {1, 7}}, NULL);
         round_trip(ctx, &a, &(swg_codec_opts){.chunk = {3, 3}}, NULL);
-        for (int64_t n = 1; n < 40; n++) {
+        for (int64_t n = 1; n < 40; n += TESTING_SLOW ? 5 : 1) {
             swg_codec_array one = {.type = all_types[t], .ndim = 1, .dims = {n}, .data = data};
             assert_true(round_trip(ctx, &one, NULL, NULL) <= 512 + (size_t)n * (size_t)swg_element_bytes(all_types[t]));
         }
@@ -158,9 +158,9 @@ static void noise_does_not_grow(void **state) {
 
 static void bytes_do_not_depend_on_threads(void **state) {
     (void)state;
-    enum { N = 90 * 80 * 70 };
+    enum { Z = TESTING_SLOW ? 30 : 90, N = Z * 80 * 70 };
     float *data = malloc(N * sizeof *data);
-    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {90, 80, 70}, .data = data};
+    swg_codec_array a = {.type = SWG_ELEMENT_F32, .ndim = 3, .dims = {Z, 80, 70}, .data = data};
     fill_smooth(&a, data, 5);
     static const char *const isas[] = {NULL, "scalar", "sse2", "avx2"};
     swg_codec_buffer first = {0};

@@ -73,7 +73,7 @@ static void keeps_promises(void **state) {
     swg_context *ctx = *state;
     static const struct { swg_bound_mode mode; double value; } bounds[] = {{SWG_BOUND_ABS, 1e-3}, {SWG_BOUND_LOSSLESS, 0}, {SWG_BOUND_REL, 1e-5}, {SWG_BOUND_ABS, 1e-12}};
     double fullest = 0;
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s += TESTING_RACES ? 4 : 1)
         for (size_t b = 0; b < sizeof bounds / sizeof *bounds; b++) {
             swg_insitu_opts o = {.type = shapes[s].type, .ndim = shapes[s].ndim, .items = shapes[s].items, .bound = bounds[b].mode, .value = bounds[b].value,
                                  .range_min = -1, .range_max = 1};

@@ -204,7 +204,7 @@ static void stopped_and_resumed_is_the_same(void **state) {
         const char *more[8] = {STOPPED};
         memcpy(more + 4, variants[v], sizeof variants[v]);
         assert_ok(ctx, train(ctx, s.folder, "whole", data, more, NULL, NULL));
-        for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        for (size_t i = TESTING_SLOW ? v % 3 : 0; i < sizeof stops / sizeof *stops; i += TESTING_SLOW ? 3 : 1) {
             train_with_stops(ctx, s.folder, data, more, stops[i]);
             assert_same_run(ctx, s.folder, "whole", "stopped");
             remove_tree(in_run(s.folder, "stopped", ""));
@@ -287,14 +287,14 @@ static void kill_and_resume(swg_context *ctx, const char *const *more, int point
     scratch_close(&s, ctx, 1);
 }
 
-static void killed_and_resumed_is_the_same(void **state) { kill_and_resume(*state, MORE(STOPPED, "checkpoint.save_top_k=2"), 60); }
+static void killed_and_resumed_is_the_same(void **state) { kill_and_resume(*state, MORE(STOPPED, "checkpoint.save_top_k=2"), TESTING_SLOW ? 24 : 60); }
 
-static void killed_and_resumed_in_bf16(void **state) { kill_and_resume(*state, MORE(STOPPED, "trainer.precision=bf16-mixed"), 12); }
+static void killed_and_resumed_in_bf16(void **state) { kill_and_resume(*state, MORE(STOPPED, "trainer.precision=bf16-mixed"), TESTING_SLOW ? 6 : 12); }
 
 static void killed_with_every_switch(void **state) {
     kill_and_resume(*state, MORE(STOPPED, "trainer.accumulate=2", "ema.momentum=0.9", "ema.validate=true", "optimizer.amsgrad=true",
                                  "optimizer.groups=[\"*.bias wd=0\"]", "scheduler.name=plateau", "scheduler.interval=epoch", "scheduler.patience=0",
-                                 "data.workers=2"), 20);
+                                 "data.workers=2"), TESTING_SLOW ? 9 : 20);
 }
 
 /* ---- batches ---- */
