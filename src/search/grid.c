@@ -237,7 +237,12 @@ static swg_status check_run(swg_search *s, const swg__search_run *run) {
     swg_train_plan plan;
     SWG__TRY(swg_config_open(s->ctx, s->recipe, &(swg_config_opts){.recipes = s->recipes, .overrides = (const char *const *)run->overrides,
                                                                   .override_count = run->count}, &config));
-    swg_status status = swg_train_plan_of(s->ctx, config, 16, &plan);
+    swg_status status = SWG_OK;
+    if (!swg_config_is(config, "model.family", "swae"))
+        status = swg__fail(s->ctx, SWG_EUNSUPPORTED, "%s: model.family=%s; search compares networks of family swae", s->recipe,
+                           swg_config_string(config, "model.family"));
+    if (status == SWG_OK)
+        status = swg_train_plan_of(s->ctx, config, 16, &plan);
     swg_config_close(config);
     return status;
 }

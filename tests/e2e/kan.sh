@@ -8,8 +8,8 @@ data=$source/samples/histology/index.csv
 small="model.channels=[24,16,8,8] data.batch_size=4 trainer.epochs=2"
 field() { sed -n "s/.*\"$2\": *\\([^,}]*\\).*/\\1/p" "$1" | tail -1; } # field FILE KEY: the last value of a key
 
-if ! "$swage" --version | grep -q png; then
-    echo "SKIPPED: built without libpng"
+if ! "$swage" --version | grep -q '^libpng' || ! "$swage" --version | grep -q '^libtiff'; then
+    echo "SKIPPED: built without libpng or libtiff"
     exit 77
 fi
 
@@ -55,6 +55,23 @@ cmp -s large.out.png int8.png && fail "inference.precision=int8 changes nothing"
 expect 1 "stands there already" predict runs/whole input=large.png output=again.png
 expect 0 "12 images, 12 written, 0 there already" predict runs/whole input="$data" output=many
 expect 0 "12 images, 0 written, 12 there already" predict runs/whole input="$data" output=many
+# Lists: names that would collide are told first; what cannot be read is named and left out, or stops; results are not taken for inputs.
+mkdir -p twins/a twins/b && cp small.png twins/a/1.png && cp small.png twins/b/1.png && cp bad/deep.png twins/a/x..y.png
+printf 'Image\n%s/twins/a/1.png\n%s/twins/b/1.png\n' "$PWD" "$PWD" >twins.csv
+expect 1 "would both be written to" predict runs/whole input=twins.csv output=twins.out
+[ -e twins.out ] && fail "something was written before names were checked"
+expect 0 "3 images, 3 written" predict runs/whole input=twins output=twins/out latent=twins/z
+expect 0 "3 images, 0 written, 3 there already" predict runs/whole input=twins output=twins/out latent=twins/z
+expect 1 "broken.png" predict runs/whole input=bad output=bad.out
+expect 0 "1 unreadable" predict runs/whole input=bad output=bad.out data.unreadable=skip
+grep -q "skipped: .*broken.png" err || fail "a skipped image is not named"
+expect 0 '"skipped":	1' eval runs/whole data.path=bad data.size=crop data.small=pad data.unreadable=skip --json
+grep -q "broken.png" err || fail "eval does not name what it skips"
+expect 1 "outside [0,1]" predict runs/whole input=float.tif output=f.tif
+expect 0 "$((3 * 200 * 150)) input values lie outside" predict runs/whole input=float.tif output=f.tif data.scale=1
+expect 1 "nan" predict runs/whole input=nan.tif output=n.tif
+expect 0 "replaced by 0" predict runs/whole input=nan.tif output=n.tif data.nonfinite=zero
+expect 1 "search compares networks of family swae" search kan/dae data.path="$data" optimizer.lr=1e-3,1e-4 -o s
 expect 2 "say input=IMAGE_OR_FOLDER" predict runs/whole output=x.png
 expect 1 "cannot open" predict runs/whole input=none.png output=x.png
 [ -e x.png ] && fail "an output without an input"
