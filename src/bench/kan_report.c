@@ -175,7 +175,7 @@ static void add_side(const swg__kan_group *g, const swg__kan_side *s, cJSON *row
     add(to, "peak_bytes_measured", (double)s->measured_bytes, s->measured_bytes > 0);
     add(to, "memory_ratio", memory_ratio(g, s), memory_ratio(g, s) > 0);
     add(to, "parameters", s->parameters, s->parameters > 0);
-    add(to, "max_relative_error", s->error, is);
+    add(to, "max_relative_error", s->error, is && s->error > 0);
     if (*s->failure)
         cJSON_AddStringToObject(to, "failure", s->failure);
 }
