@@ -20,7 +20,7 @@ static void close_place(const place *p) {
     assert_int_equal(rmdir(p->folder), 0); /* nothing else was left behind */
 }
 
-enum { BLOCKS = TESTING_RACES ? 600 : 3000 };
+enum { BLOCKS = TESTING_RACES ? 1500 : 3000 };
 
 static void fill_blocks(float *x, uint64_t seed) {
     float *b = cosine_sample(5, BLOCKS, seed);

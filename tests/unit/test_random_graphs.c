@@ -10,7 +10,7 @@
 
 enum { POOL = 96, OUTPUTS = 5, LONGEST = 40 };
 
-enum { SHARE = TESTING_RACES ? 24 : TESTING_SLOW ? 8 : 1 }; /* one in so many graphs is looked at */
+enum { SHARE = TESTING_RACES ? 12 : TESTING_SLOW ? 8 : 1 }; /* one in so many graphs is looked at */
 
 /* ---- the generator: the same seed gives the same graph, whatever the element type ---- */
 
