@@ -451,7 +451,7 @@ static void wrong_words(void **state) {
         {{.path = sample_csv, .split.mode = "by-time"}, "data.split=by-time"},
         {{.path = sample_csv, .tile = -1}, "data.tile=-1"},
         {{.path = sample_csv, .tile = 64, .overlap = 64}, "data.overlap=64"},
-        {{.path = sample_csv, .channels = 1000}, "data.channels=1000"},
+        {{.path = sample_csv, .channels = 1000}, "images of 1000 channels"},
         {{.path = NULL}, "data.path is not given"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
