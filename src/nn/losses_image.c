@@ -40,15 +40,11 @@ static swg_value ssim(swg_graph *g, swg_value y, swg_value x) {
                                swg__shape_text(&g->nodes[x], text, sizeof text), TAPS, TAPS);
     const int64_t flat[3] = {shape[0] * shape[1], shape[2], shape[3]};
     swg_value h = windows(g, flat[1]), w = flat[2] == flat[1] ? h : windows(g, flat[2]);
-    /* About the middle of the range: variances are differences of mean squares, whose rounding grows with them. */
-    swg_value a = swg_affine(g, swg_reshape(g, y, 3, flat), 1, -.5), b = swg_affine(g, swg_reshape(g, x, 3, flat), 1, -.5);
+    swg_value a = swg_reshape(g, y, 3, flat), b = swg_reshape(g, x, 3, flat);
     swg_value mean_a = blurred(g, a, h, w), mean_b = blurred(g, b, h, w);
     swg_value squares = blurred(g, swg_add(g, swg_square(g, a), swg_square(g, b)), h, w), product = blurred(g, swg_mul(g, a, b), h, w);
-    swg_value covariance = swg_sub(g, product, swg_mul(g, mean_a, mean_b));
-    swg_value variances = swg_sub(g, squares, swg_add(g, swg_square(g, mean_a), swg_square(g, mean_b)));
-    mean_a = swg_affine(g, mean_a, 1, .5);
-    mean_b = swg_affine(g, mean_b, 1, .5);
     swg_value means = swg_mul(g, mean_a, mean_b), mean_squares = swg_add(g, swg_square(g, mean_a), swg_square(g, mean_b));
+    swg_value covariance = swg_sub(g, product, means), variances = swg_sub(g, squares, mean_squares);
     swg_value top = swg_mul(g, swg_affine(g, means, 2, C1), swg_affine(g, covariance, 2, C2));
     swg_value bottom = swg_mul(g, swg_affine(g, mean_squares, 1, C1), swg_affine(g, variances, 1, C2));
     return swg_affine(g, swg__loss_mean(g, swg_div(g, top, bottom)), -1, 1);
