@@ -21,7 +21,9 @@ static void on_note(void *user, const char *text) {
 static const char *cell(double value, const char *format, char out[24]) {
     if (isnan(value))
         return "n/a";
-    snprintf(out, 24, isinf(value) ? "inf" : format, value);
+    if (isinf(value))
+        return "inf";
+    snprintf(out, 24, format, value);
     return out;
 }
 
