@@ -49,7 +49,7 @@ fuzz: deps
 
 fuzz-afl: deps
 	@command -v afl-clang-fast > /dev/null || { echo "AFL++ is not there: apt-get install afl++"; exit 1; }
-	@export AFL_QUIET=1; $(CONFIGURE) afl > /dev/null && cmake --build --preset afl -j $(JOBS) --target fuzzers -- --no-print-directory --quiet
+	@export AFL_QUIET=1 AFL_LLVM_DENYLIST="$(CURDIR)/tools/fuzz-afl.deny"; $(CONFIGURE) afl > /dev/null && cmake --build --preset afl -j $(JOBS) --target fuzzers -- --no-print-directory --quiet
 	@sh tools/fuzz-afl.sh build-afl tests/fuzz/corpus $${SECONDS_EACH:-120}
 
 bench: build
