@@ -62,6 +62,7 @@ typedef struct compare_job {
     bool relative;      /* eb is a fraction of each value */
     swg__fill fill;
     piece *pieces;
+    double scale;                   /* of errors before they are squared */
 } compare_job;
 
 /* Error of a pair of integers as f64, and whether it is inside the bound, in exact arithmetic. */
@@ -104,7 +105,7 @@ static void compare_piece(void *arg, int64_t task, int worker) {
         }
         if (isfinite(a)) {
             p.finite++;
-            p.squares += gap * gap;
+            p.squares += gap * job->scale * (gap * job->scale);
             double bound = job->relative ? job->eb * fabs(a) : job->eb, ratio = gap > 0 && bound > 0 ? gap / bound : 0;
             p.max_ratio = ratio > p.max_ratio ? ratio : p.max_ratio;
             p.max_abs_error = gap > p.max_abs_error ? gap : p.max_abs_error;
@@ -125,6 +126,8 @@ static swg_status compare(swg_context *ctx, compare_job job, swg_codec_gap *gap)
             return swg__fail(ctx, SWG_ESHAPE, "the array has too many values");
     int64_t tasks = (count + COMPARE_PIECE - 1) / COMPARE_PIECE;
     job.count = count;
+    /* Errors whose squares f64 does not hold are added up in units of the bound. */
+    job.scale = !job.relative && job.eb > 0 && (job.eb < 1e-140 || job.eb > 1e140) ? 1 / job.eb : 1;
     job.pieces = swg__calloc(ctx, (size_t)tasks, sizeof *job.pieces);
     if (!job.pieces)
         return swg__fail_memory(ctx, (size_t)tasks * sizeof *job.pieces, "a comparison");
@@ -144,7 +147,7 @@ static swg_status compare(swg_context *ctx, compare_job job, swg_codec_gap *gap)
         most = p->most > most ? p->most : most;
     }
     swg__free(ctx, job.pieces);
-    gap->rmse = gap->finite ? sqrt(squares / (double)gap->finite) : 0;
+    gap->rmse = gap->finite ? sqrt(squares / (double)gap->finite) / job.scale : 0;
     gap->psnr_db = gap->rmse > 0 ? 20 * log10((most - least) / gap->rmse) : INFINITY;
     return SWG_OK;
 }
