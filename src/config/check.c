@@ -35,13 +35,13 @@ const char *swg__config_real_key(const char *key) {
 
 swg_status swg__config_unknown(swg_context *ctx, const char *key, const swg__node *node) {
     char where[256];
-    const char *candidates[128];
+    const char *candidates[512];
     size_t count = 0;
     for (int round = 0; round < 2; round++) /* of equally near keys the first wins: one the wrong key begins with */
-        for (int64_t i = 0; i < swg__config_table_size && count < 128; i++)
+        for (int64_t i = 0; i < swg__config_table_size && count < 512; i++)
             if ((strncmp(swg__config_table[i].key, key, strlen(swg__config_table[i].key)) == 0) == (round == 0))
                 candidates[count++] = swg__config_table[i].key;
-    for (int64_t i = 0; i < swg__config_alias_count && count < 128; i++)
+    for (int64_t i = 0; i < swg__config_alias_count && count < 512; i++)
         candidates[count++] = swg__config_aliases[i].alias;
     const char *near = swg__nearest(key, candidates, count);
     swg__node_place(node, where, sizeof where);

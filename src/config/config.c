@@ -126,15 +126,16 @@ static bool is_pattern(const swg__config_key *row) { return strchr(row->key, '*'
 
 /* The key's node, or its default; left out where it is of another family. */
 static swg_status check_row(swg_config *config, const swg__config_key *row, const char *family) {
-    char text[128], where[256];
+    char text[128], where[256], families[64];
     swg__node *node = swg__node_find(config->root, row->key);
     const bool given = node && !swg__node_is_null(node);
     if (!swg__config_belongs(row->key, family)) {
         if (!given)
             return SWG_OK;
         swg__node_place(node, where, sizeof where);
-        return swg__fail(config->tree.ctx, SWG_EUSAGE, "%s: a setting of family %s, set %s; model.family is %s here", row->key,
-                         swg__config_owner_of(row->key)->family, where, family);
+        swg__config_owners(row->key, families, sizeof families);
+        return swg__fail(config->tree.ctx, SWG_EUSAGE, "%s: a setting of family %s, set %s; model.family is %s here", row->key, families, where,
+                         family);
     }
     if (!given) {
         swg__config_fallback(row, config->root, text, sizeof text);

@@ -51,8 +51,9 @@ void swg_config_help(const char *pattern, void (*line)(void *user, const char *t
             snprintf(text, sizeof text, "  %s: %s%s%s%s%s, default %s", row->key, types[row->type], *row->unit ? ", " : "", row->unit,
                      *types[row->type] && *allowed ? ", " : "", allowed, fallback);
         line(user, text);
-        const swg__config_owner *owner = swg__config_owner_of(row->key);
-        snprintf(text, sizeof text, "      %s%s%s%s%s%s", owner ? owner->family : "", owner ? ": " : "", row->help, *not_yet ? " (not supported yet: " : "", not_yet, *not_yet ? ")" : "");
+        char families[64];
+        const bool owned = swg__config_owners(row->key, families, sizeof families);
+        snprintf(text, sizeof text, "      %s%s%s%s%s%s", families, owned ? ": " : "", row->help, *not_yet ? " (not supported yet: " : "", not_yet, *not_yet ? ")" : "");
         line(user, text);
     }
 }

@@ -118,11 +118,11 @@ static swg_status find_target(resolver *r, const char *name, swg__node **target)
     if (*target)
         return fail_chain(r, "reference to a group of keys, not to a value", name);
     const swg__node *paths = swg__node_child(r->root, "paths");
-    const char *candidates[256];
+    const char *candidates[640];
     size_t count = 0;
-    for (int64_t i = 0; i < swg__config_table_size && count < 128; i++)
+    for (int64_t i = 0; i < swg__config_table_size && count < 512; i++)
         candidates[count++] = swg__config_table[i].key;
-    for (const swg__node *path = paths ? paths->first : NULL; path && count < 256; path = path->next) {
+    for (const swg__node *path = paths ? paths->first : NULL; path && count < 640; path = path->next) {
         snprintf(what, sizeof what, "paths.%.200s", path->key);
         if (!(candidates[count++] = swg__arena_strdup(&r->tree->arena, what)))
             return swg__fail_memory(r->tree->ctx, sizeof what, "a reference");

@@ -1,6 +1,7 @@
 /* schema.c - the table of all settings, their aliases and the groups of recipe files.
  * In: nothing. Out: constant tables; check.c holds values against them, and help is printed from them.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 #include "config/schema.h"
 
@@ -9,7 +10,7 @@ const swg__config_key swg__config_table[] = {
     {"run.name", SWG__STRING, "null", "", "", "name of the run folder; null: recipe, date and time"},
     {"resume", SWG__STRING, "none", "", "", "none, auto (go on where the run folder stopped), or the path of a checkpoint"},
 
-    {"data.path", SWG__STRING, "null", "", "", "family swae: HDF5 file, or folder whose *.h5 and *.hdf5 are read in order of name; kan: image folder, CSV with a column Image, list or image"},
+    {"data.path", SWG__STRING, "null", "", "", "family swae: HDF5 file, or folder whose *.h5 and *.hdf5 are read in order of name; kan: image folder, CSV with a column Image, list or image; cyto: CSV with columns of paths, folder of train.csv, valid.csv ..., folder of stacks, or a stack"},
     {"data.vars", SWG__STRING_LIST, "[\"U_*\"]", "", "", "variables to take, with * and ?"},
     {"data.layout", SWG__CHOICE, "auto", "", "auto vars blocks grid", "how variables lie in the files"},
     {"data.block", SWG__CHOICE, "center", "", "center tile full", "which values of a 7x7x7 block are taken"},
@@ -22,7 +23,7 @@ const swg__config_key swg__config_table[] = {
      "what is held back for validation and test; by-group keeps all images of one data.group together"},
     {"data.test_from", SWG__FLOAT, "null", "time", "[-1e300,1e300]",
      "samples of this time or later are the test part; data.split then divides the earlier ones into training and validation"},
-    {"data.batch_size", SWG__INT, "256; model.family=kan:auto", "samples", "[1,16777216] auto", "blocks or images per micro-batch; auto: the largest that fits"},
+    {"data.batch_size", SWG__INT, "256; model.family=kan:auto; model.family=cyto:1", "samples", "[1,16777216] auto", "blocks or images per micro-batch; auto: the largest that fits"},
     {"data.batch_multiple", SWG__INT, "null", "samples", "[1,65536]", "batch_size=auto: only multiples of this; null: powers of two"},
     {"data.workers", SWG__INT, "auto", "threads", "[0,64] auto",
      "threads that read ahead; 0: batches are read between steps; auto: 0 for blocks, which are in memory, 1 for images. Results do not depend on it"},
@@ -39,7 +40,14 @@ const swg__config_key swg__config_table[] = {
     {"data.scale", SWG__FLOAT, "null", "", "(0,1e30]", "value = stored number times this; null: 1/255 of 8 bits, 1/65535 of 16, floats as they are"},
     {"data.unreadable", SWG__CHOICE, "error", "", "error skip", "images that cannot be read: stop, or name and leave out"},
     {"data.group", SWG__STRING, "null", "", "", "data.split=by-group: column of the CSV, or folder, whose images stay together (a patient, a slide)"},
-    {"data.cache", SWG__CHOICE, "memory", "", "memory none", "images: held as stored, or read again for every batch"},
+    {"data.cache", SWG__CHOICE, "memory", "", "memory disk none", "images: held in memory, computed once and kept on disk (cyto), or read again for every batch"},
+    {"data.cache_dir", SWG__STRING, "null", "", "", "data.cache=disk: folder of what was computed; null: .swage-cache beside data.path"},
+    {"data.source", SWG__STRING, "raw normalise", "", "", "what the network sees: column, then channel=, z=, zoom=, normalise, ...: docs/cyto.md, Data"},
+    {"data.target", SWG__STRING_LIST, "null", "", "", "what it is to predict, one text per head, as data.source; mae has none"},
+    {"data.patch", SWG__INT_LIST, "null", "voxels", "[1,4096]", "extents of a training patch, z y x or y x; null: 16 32 32, 64 64, of mae and iwm 16 16 16, 16 16"},
+    {"data.z", SWG__INT, "38", "planes", "[0,1048575]", "model.spatial_dims=2: the plane taken of a stack with several, where the key's text does not say"},
+    {"data.crops", SWG__INT, "1", "", "[1,1048576]", "patches of an image per epoch"},
+    {"data.pad", SWG__CHOICE, "none", "", "none reflect zero", "images smaller than the patch: an error, or padded to it"},
 
     {"task", SWG__CHOICE, "denoise", "", "denoise autoencode", "family kan: restore clean images from noisy ones, or images from themselves"},
     {"noise.name", SWG__CHOICE, "rect+gauss; task=autoencode:none", "", "none gauss rect rect+gauss poisson saltpepper",
@@ -50,8 +58,9 @@ const swg__config_key swg__config_table[] = {
     {"noise.clip", SWG__BOOL, "false", "", "", "cut noisy values to [0,1]"},
     {"split.rng", SWG__CHOICE, "numpy-legacy", "", "numpy-legacy philox", "generator of the random split; numpy-legacy is the published one"},
 
-    {"model.family", SWG__CHOICE, "swae", "", "swae kan", "swae: autoencoders of simulation blocks; kan: autoencoders of images with Kolmogorov-Arnold layers"},
-    {"model.name", SWG__CHOICE, "mlp; model.family=kan:dae", "", "mlp gmlp conv conv-opt conv7 dae dae-plain dae-opt",
+    {"model.family", SWG__CHOICE, "swae", "", "swae kan cyto",
+     "swae: autoencoders of simulation blocks; kan: autoencoders of images with Kolmogorov-Arnold layers; cyto: networks of microscopy"},
+    {"model.name", SWG__CHOICE, "mlp; model.family=kan:dae; model.family=cyto:unet", "", "mlp gmlp conv conv-opt conv7 dae dae-plain dae-opt unet gan mae iwm ijepa vit-unet",
      "network. swae: linear layers, gated linear units, convolutions as published, without batch norm, and for 7x7x7 blocks. kan: dae as published, dae-opt, dae-plain without KAN layers"},
     {"model.hidden", SWG__INT_LIST, "[512]", "", "[1,65536]", "widths of the encoder's hidden layers, of its GLU blocks, or channels of its stages; the decoder mirrors them"},
     {"model.act", SWG__CHOICE, "gelu", "", "gelu relu silu tanh gdn",
@@ -65,6 +74,25 @@ const swg__config_key swg__config_table[] = {
     {"model.dropout", SWG__FLOAT, "0; model.name=dae-opt:0.1", "", "[0,1)", "dae: share of channels dropped after the KAN layers of encoder and decoder"},
     {"model.residual", SWG__BOOL, "false; model.name=dae-opt:true", "", "", "dae: the decoder adds the encoder's features, too; z alone does not decode then"},
     {"model.bam_norm", SWG__CHOICE, "batch", "", "batch eval", "attention: statistics of the batch, or the running ones, which also serve a batch of one"},
+    {"model.spatial_dims", SWG__INT, "3", "", "[2,3]", "images or volumes"},
+    {"model.filters", SWG__INT_LIST, "[16, 32, 64]", "", "[1,4096]", "unet, gan: channels per level; every level after the first halves the extents"},
+    {"model.heads", SWG__STRING_LIST, "null", "", "",
+     "unet: a head per data.target, as \"seg loss=dice_ce weight=1\"; null: named as the columns, with loss.name"},
+    {"model.head.act", SWG__CHOICE, "none", "", "none tanh", "gan: last activation of the generator"},
+    {"model.scale", SWG__INT, "4", "", "[1,16]", "gan: extents of the target over those of the source"},
+    {"model.discriminator", SWG__INT_LIST, "[1, 16, 1]", "", "[1,1024] #3", "gan: strided layers, filters and scales of the patch discriminator"},
+    {"model.patch", SWG__INT, "2", "voxels", "[1,64]", "mae, iwm, vit-unet: side of a token"},
+    {"model.dim", SWG__INT, "16", "", "[1,4096]", "mae, iwm, vit-unet: embedding of a token"},
+    {"model.depth", SWG__INT, "2; model.name=iwm:1; model.name=ijepa:1", "", "[1,64]", "mae, iwm, vit-unet: blocks of the encoder"},
+    {"model.mask_ratio", SWG__FLOAT, "0.75", "", "(0,1)", "mae: share of tokens that are masked"},
+    {"model.context", SWG__INT, "0", "voxels", "[0,64]", "mae: what a token sees around itself"},
+    {"model.crossmae", SWG__BOOL, "true", "", "", "mae: decoder by cross-attention; false: by self-attention over all tokens"},
+    {"model.weigher", SWG__CHOICE, "all", "", "all published", "mae: which block outputs the decoder sees; published: input and all but the last"},
+    {"model.decoder_dim", SWG__INT, "192", "", "[1,4096]", "mae: width of the decoder"},
+    {"model.domains", SWG__STRING_LIST, "[\"SEC61B\"]", "", "", "iwm: names of the target domains, each with an embedding"},
+    {"model.teacher_momentum", SWG__FLOAT, "0.998", "", "[0,1]", "iwm: share of the old teacher in the first epoch; goes to 1 in the last"},
+    {"model.encoder_from", SWG__STRING, "null", "", "", "vit-unet: run or checkpoint of family cyto, name mae, whose encoder training begins with"},
+
     {"kan.grid_size", SWG__INT, "3; model.name=dae-opt:5", "intervals", "[1,64]", "KAN layers of encoder and decoder: intervals of the grid"},
     {"kan.spline_order", SWG__INT, "2; model.name=dae-opt:3", "", "[1,7]", "order of their splines"},
     {"kan.low", SWG__FLOAT, "-1", "", "[-1e6,1e6]", "start of the grid"},
@@ -86,9 +114,11 @@ const swg__config_key swg__config_table[] = {
     {"codec.seconds", SWG__FLOAT, "null", "s", "(0,1e6]",
      "time for each kind of codec model and variable; null: a number of steps, and then the models depend on data and trainer.seed only"},
 
-    {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust mse+ssim",
-     "reconstruction loss; family swae adds the sliced-Wasserstein term; mse+ssim is of family kan"},
+    {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust mse+ssim dice_ce bce mae",
+     "swae: mse, log, relative or robust, and the sliced-Wasserstein term; kan: mse or mse+ssim; cyto: dice_ce, bce, mse or mae"},
     {"loss.ssim", SWG__FLOAT, "0.1", "", "[0,1e6]", "mse+ssim: weight of 1 - SSIM"},
+    {"loss.features", SWG__FLOAT, "10", "", "[0,1e6]", "gan: weight of the difference of the discriminator's features"},
+    {"loss.pixels", SWG__FLOAT, "100", "", "[0,1e6]", "gan: weight of the mean square error"},
     {"loss.kan", SWG__FLOAT, "0", "", "[0,1e6]", "weight of the KAN regularisation, magnitude plus entropy of the coefficients"},
     {"loss.kan_curriculum", SWG__BOOL, "false", "", "", "raise that weight from 0 in the first epoch to loss.kan in the last"},
     {"loss.kind", SWG__CHOICE, "logcosh", "", "logcosh huber mae", "form of the robust loss"},
@@ -167,9 +197,9 @@ const swg__config_key swg__config_table[] = {
     {"predict.input", SWG__STRING, "null", "", "", "image, or folder, CSV or list of images"},
     {"predict.output", SWG__STRING, "null", "", "", "image to write, .png or .tif; of several images the folder"},
     {"predict.latent", SWG__STRING, "null", "", "", ".npy file for the latents; of several images the folder"},
-    {"predict.overlap", SWG__FLOAT, "0.25", "", "[0,1)", "share of a tile that neighbouring tiles have in common, for images larger than a tile"},
+    {"predict.overlap", SWG__FLOAT, "0.25; model.family=cyto:0", "", "[0,1)", "share of a tile that neighbouring tiles have in common, for images larger than a tile"},
     {"predict.blend", SWG__CHOICE, "gaussian", "", "gaussian constant", "weight of a tile: largest in its middle, or the same everywhere"},
-    {"predict.batch", SWG__INT, "4", "tiles", "[1,65536]", "tiles at a time; results do not depend on it"},
+    {"predict.batch", SWG__INT, "4; model.family=cyto:1", "tiles", "[1,65536]", "tiles at a time; results do not depend on it"},
     {"predict.existing", SWG__CHOICE, "auto", "", "auto error skip replace", "outputs that are there: auto skips them in folders and stops for single files"},
 
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
@@ -192,6 +222,12 @@ const swg__config_alias swg__config_aliases[] = {
     {"output", "predict.output", ""},
     {"latent", "predict.latent", ""},
     {"sw_batch_size", "predict.batch", ""},
+    {"model.inference_args.sw_batch_size", "predict.batch", ""},
+    {"model.inference_args.overlap", "predict.overlap", ""},
+    {"model.inference_args.mode", "predict.blend", ""},
+    {"inference_args.sw_batch_size", "predict.batch", ""},
+    {"inference_args.overlap", "predict.overlap", ""},
+    {"inference_args.mode", "predict.blend", ""},
     {"bound", "codec.bound", ""},
     {"scheduler", "scheduler.name", ""},
 };
@@ -202,22 +238,40 @@ static const swg__config_owner owners[] = {
              "codec.* loss.kind loss.lambda loss.directions loss.log loss.scale"},
     {"kan", "data.column data.size data.tile data.overlap data.small data.scale data.unreadable data.group data.cache task noise.* model.channels "
             "model.bias model.eca model.dropout model.residual model.bam_norm kan.* loss.ssim loss.kan loss.kan_curriculum predict.*"},
+    {"cyto", "data.cache data.cache_dir data.source data.target data.patch data.z data.crops data.pad model.spatial_dims model.filters model.heads model.head.* "
+             "model.scale model.discriminator model.patch model.dim model.depth model.mask_ratio model.context model.crossmae model.weigher "
+             "model.decoder_dim model.domains model.teacher_momentum model.encoder_from model.dropout loss.features loss.pixels predict.*"},
 };
 
-const swg__config_owner *swg__config_owner_of(const char *key) {
-    for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
-        for (const char *p = owners[i].keys; *p; p += strcspn(p, " "), p += *p == ' ') {
-            size_t length = strcspn(p, " ");
-            bool all = p[length - 1] == '*';
-            if (strncmp(key, p, length - all) == 0 && (all || !key[length]))
-                return &owners[i];
-        }
-    return NULL;
+static bool owns(const swg__config_owner *owner, const char *key) {
+    for (const char *p = owner->keys; *p; p += strcspn(p, " "), p += *p == ' ') {
+        size_t length = strcspn(p, " ");
+        bool all = p[length - 1] == '*';
+        if (strncmp(key, p, length - all) == 0 && (all || !key[length]))
+            return true;
+    }
+    return false;
+}
+
+bool swg__config_owners(const char *key, char *out, size_t capacity) {
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < sizeof owners / sizeof *owners && used < capacity; i++)
+        if (owns(&owners[i], key))
+            used += (size_t)snprintf(out + used, capacity - used, "%s%s", used ? ", " : "", owners[i].family);
+    return used > 0;
 }
 
 bool swg__config_belongs(const char *key, const char *family) {
-    const swg__config_owner *owner = swg__config_owner_of(key);
-    return !owner || strcmp(owner->family, family) == 0;
+    bool owned = false;
+    for (size_t i = 0; i < sizeof owners / sizeof *owners; i++) {
+        if (!owns(&owners[i], key))
+            continue;
+        if (strcmp(owners[i].family, family) == 0)
+            return true;
+        owned = true;
+    }
+    return !owned;
 }
 
 const char *const swg__config_groups[] = {"experiment", "model", "data", "trainer", "performance", "optimizer", "logger",

@@ -31,10 +31,11 @@ typedef struct swg__config_alias {
 
 extern const swg__config_key swg__config_table[];
 extern const int64_t swg__config_table_size;
-/* Families of networks (model.family) and the keys, patterns with spaces between, that are theirs alone. Other keys are for all. */
+/* Families of networks (model.family) and the keys, patterns with spaces between, that are theirs alone; several may share one. Other keys are for
+ * all. */
 typedef struct swg__config_owner { const char *family, *keys; } swg__config_owner;
-/* NULL: a key for all; else the owner. */
-const swg__config_owner *swg__config_owner_of(const char *key);
+/* "kan, cyto": the families it is for; false: for all. */
+bool swg__config_owners(const char *key, char *out, size_t capacity);
 /* Is it for networks of this family? */
 bool swg__config_belongs(const char *key, const char *family);
 
