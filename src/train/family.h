@@ -14,7 +14,7 @@ struct swg__recipe;
 struct swg__run;
 struct swg__run_log;
 
-enum { SWG__STEP_INPUTS = 4, SWG__STEP_TERMS = 8, SWG__STEP_OUTPUTS = 3, SWG__FIGURES = 12 };
+enum { SWG__STEP_INPUTS = 6, SWG__STEP_TERMS = 8, SWG__STEP_OUTPUTS = 4, SWG__FIGURES = 12 };
 
 /* Graph of one training step or of a validation pass over a batch. */
 typedef struct swg__step_graph {
@@ -59,7 +59,7 @@ typedef struct swg__family {
     void (*build)(const struct swg__recipe *recipe, int64_t batch, bool training, swg__step_graph *s);
     /* Network in use on one sample, which has all parameters in the order of `build`. */
     void (*network)(const struct swg__recipe *recipe, swg_graph *g);
-    /* Networks of images: x (N, C, H, W) of any extents the network takes; out as in the step. NULL: not of images. */
+    /* Networks of images: x (N, C, spatial...) of any extents the network takes; out as in the step. NULL: not of images. */
     void (*apply)(const struct swg__recipe *recipe, swg_graph *g, swg_value x, swg_value out[SWG__STEP_OUTPUTS]);
     swg_status (*layers)(swg_context *ctx, const struct swg__recipe *recipe, swg_layers *out);  /* of one sample */
     /* "mlp, blocks of 125 values, latent 16" */

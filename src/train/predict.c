@@ -107,7 +107,7 @@ static swg_status run_job(job *j, swg_model *model, swg_predict_result *r) {
                               .tile_width = s.window_width, .tiles_down = swg__windows_count(j->height, s.window_height, s.overlap),
                               .tiles_across = swg__windows_count(j->width, s.window_width, s.overlap)};
     s.batch = batch < r->tiles_across ? batch : r->tiles_across;
-    SWG__TRY(swg__apply_open(model, (int64_t[]){s.batch, j->channels, s.window_height, s.window_width}, 2, &j->apply));
+    SWG__TRY(swg__apply_open(model, 4, (int64_t[]){s.batch, j->channels, s.window_height, s.window_width}, 2, &j->apply));
     memcpy(r->z, j->apply.dims[LATENT], sizeof r->z);
     r->planned_bytes = swg__apply_bytes(&j->apply) + swg__stitch_bytes(&s);
     SWG__TRY(open_latents(j, r));

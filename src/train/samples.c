@@ -64,7 +64,7 @@ swg_status swg__sample_set_make(swg__run *run, swg_model *model, int64_t most, s
     *out = (swg__sample_set){0};
     SWG__TRY(choose(run, most, out));
     float *pair = swg__alloc(run->ctx, bytes);
-    swg_status status = swg__apply_open(model, shape, 2, &a);
+    swg_status status = swg__apply_open(model, 4, shape, 2, &a);
     if (status == SWG_OK)
         status = pair ? reserve(run->ctx, &a, out) : swg__fail_memory(run->ctx, bytes, "a sample");
     if (status == SWG_OK)

@@ -73,7 +73,7 @@ static void one_tile(void **state) {
                     int64_t from_r = h == 1 ? 0 : r < h ? r : 2 * (h - 1) - r, from_k = w == 1 ? 0 : k < w ? k : 2 * (w - 1) - k;
                     in[(c * padded[2] + r) * padded[3] + k] = x[(c * h + from_r) * w + from_k];
                 }
-        assert_ok(ctx, swg__apply_open(model, padded, 2, &apply));
+        assert_ok(ctx, swg__apply_open(model, 4, padded, 2, &apply));
         assert_ok(ctx, swg__apply_run(&apply, 1, in));
         for (int64_t c = 0; c < CHANNELS; c++)
             for (int64_t r = 0; r < h; r++)
