@@ -95,6 +95,7 @@ extern "C" {
 #include "swage/swae.h"         /* the published networks */
 #include "swage/kan.h"          /* images by Kolmogorov-Arnold layers */
 #include "swage/unet.h"         /* a plain U-Net */
+#include "swage/cyto.h"         /* microscopy: dynamic U-Net, super-resolution GAN */
 
 /* ---- data, training, use ---- */
 #include "swage/element.h"      /* types of stored numbers */
