@@ -96,6 +96,7 @@ extern "C" {
 #include "swage/kan.h"          /* images by Kolmogorov-Arnold layers */
 #include "swage/unet.h"         /* a plain U-Net */
 #include "swage/cyto.h"         /* microscopy: dynamic U-Net, super-resolution GAN */
+#include "swage/cyto_vit.h"     /* images by transformers that learn without labels */
 
 /* ---- data, training, use ---- */
 #include "swage/element.h"      /* types of stored numbers */
