@@ -102,6 +102,7 @@ extern "C" {
 #include "swage/element.h"      /* types of stored numbers */
 #include "swage/data.h"         /* from files to samples and back */
 #include "swage/image.h"        /* PNG and TIFF, and how close two images are */
+#include "swage/stack.h"        /* microscopy: time, channel, z, y, x */
 #include "swage/metrics.h"      /* errors of a reconstruction */
 #include "swage/config.h"       /* recipes and settings */
 #include "swage/train.h"        /* a whole training run */
