@@ -1,4 +1,4 @@
-/* image.h - PNG and TIFF images to float tensors and back, whole or by rows, and how close two images are.
+/* image.h - PNG and TIFF images to float tensors and back, whole or by rows.
  * PNG needs libpng, TIFF libtiff 4.5 or newer, found when the library is built; without one, its files give SWG_EUNSUPPORTED with a
  * message that names what is missing. swg_feature_at() says what is in.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -86,32 +86,5 @@ void swg_image_abort(swg_image_writer *writer); /* drops the file; NULL is allow
 /* All of it: pixels (channels, height, width). */
 swg_status swg_image_write(swg_context *ctx, const char *path, int channels, int64_t height, int64_t width, const float *pixels,
                            const swg_image_write_opts *opts);
-
-/* ---- quality: images of range [0,1] ---- */
-
-/* Sums over pairs of images; all zero to begin. Plain data: nothing to free. Add in a fixed order for fixed bits. */
-typedef struct swg_image_quality {
-    int64_t images;
-    int64_t values;             /* in all images */
-    double square, absolute;    /* sums of e^2 and |e| */
-    double ssim;                /* sum over images that have one */
-    int64_t ssim_images;        /* both sides 11 pixels or more */
-    double pearson;             /* sum over images that have one */
-    int64_t pearson_images;     /* neither image constant */
-} swg_image_quality;
-
-/* Compares `image` with `clean`, both (channels, height, width). clip: `image` is clipped to [0,1] first, as the metrics want it.
- * SSIM of Wang et al. 2004: Gaussian window of 11 taps, sigma 1.5, K .01 and .03, L 1, valid positions, per channel, mean over channels.
- * Pearson r over all values of the image. SWG_ENONFINITE: NaN or infinity in one of them, nothing added. Takes memory for ten rows, and for a copy
- * where it clips, for a time. */
-swg_status swg_image_quality_add(swg_context *ctx, swg_image_quality *sums, const float *clean, const float *image, int channels, int64_t height,
-                                 int64_t width, bool clip);
-void swg_image_quality_join(swg_image_quality *sums, const swg_image_quality *other);
-/* Means; PSNR of the mean square error of all values with range 1, +INFINITY where that is 0. NaN where there is none. */
-double swg_image_mse(const swg_image_quality *sums);
-double swg_image_mae(const swg_image_quality *sums);
-double swg_image_psnr_db(const swg_image_quality *sums);
-double swg_image_ssim(const swg_image_quality *sums);
-double swg_image_pearson(const swg_image_quality *sums);
 
 #endif

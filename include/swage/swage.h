@@ -103,6 +103,9 @@ extern "C" {
 #include "swage/data.h"         /* from files to samples and back */
 #include "swage/image.h"        /* PNG and TIFF, and how close two images are */
 #include "swage/stack.h"        /* microscopy: time, channel, z, y, x */
+#include "swage/image.h"        /* PNG and TIFF */
+#include "swage/quality.h"      /* how close two images are */
+#include "swage/instances.h"    /* objects in images */
 #include "swage/metrics.h"      /* errors of a reconstruction */
 #include "swage/config.h"       /* recipes and settings */
 #include "swage/train.h"        /* a whole training run */

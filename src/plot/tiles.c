@@ -5,6 +5,7 @@
 #include <string.h>
 #include "plot/plot.h"
 #include "swage/image.h"
+#include "swage/quality.h"
 
 /* ---- samples ---- */
 
@@ -14,7 +15,8 @@ static swg_status judge(const swg__plot *p, int64_t tile, const float *images, s
     const swg__sample_set *s = &p->set;
     const int64_t at = tile * s->channels * s->height * s->width;
     *q = (swg_image_quality){0};
-    return swg_image_quality_add(p->ctx, q, s->clean + at, images + at, (int)s->channels, s->height, s->width, true);
+    const swg_quality_opts opts = {.channels = (int)s->channels, .extent = {1, s->height, s->width}, .range = 1, .clip = true};
+    return swg_image_quality_add(p->ctx, q, s->clean + at, images + at, &opts);
 }
 
 /* PSNR and SSIM of each tile, noisy and decoded. */

@@ -146,14 +146,14 @@ static swg_status open_arrays(work *w) {
 
 static swg_status judge(work *w, int64_t count, const int64_t *indices) {
     const int64_t values = tile_values(w), tile = w->recipe.kan.tile;
-    const int channels = (int)w->recipe.kan.network.image;
+    const swg_quality_opts opts = {.channels = (int)w->recipe.kan.network.image, .extent = {1, tile, tile}, .range = 1, .clip = true};
     const float *noisy = w->pair, *clean = w->pair + count * values, *decoded = swg_plan_data(w->plan, w->step.out[0]);
     swg_image_row *all = &w->out->rows[w->out->count - 1];
     for (int64_t i = 0; i < count; i++) {
         int64_t group = w->row_of[swg__images_sample_at(w->images, indices[i])->image];
         swg_image_quality before = {0}, after = {0};
-        SWG__TRY(swg_image_quality_add(w->ctx, &before, clean + i * values, noisy + i * values, channels, tile, tile, true));
-        SWG__TRY(swg_image_quality_add(w->ctx, &after, clean + i * values, decoded + i * values, channels, tile, tile, true));
+        SWG__TRY(swg_image_quality_add(w->ctx, &before, clean + i * values, noisy + i * values, &opts));
+        SWG__TRY(swg_image_quality_add(w->ctx, &after, clean + i * values, decoded + i * values, &opts));
         for (int k = group < 0 ? 1 : 0; k < 2; k++) {
             swg_image_row *row = k ? all : &w->out->rows[group];
             row->tiles++;

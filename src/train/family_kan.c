@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "data/images.h"
+#include "swage/quality.h"
 #include "train/samples.h"
 
 const swg__kan_layer swg__kan_layers[SWG_KAN_DAE_LAYERS] = {
@@ -260,15 +261,15 @@ static swg_status judge_add(swg__run *run, void *arg, swg_plan *plan, const swg_
     judge *j = arg;
     const swg__recipe *r = &run->recipe;
     const int64_t values = tile_values(r), z_values = swg_elements(s->g, s->out[1]) / swg_shape(s->g, s->out[1])[0] * count;
-    const int channels = (int)r->kan.network.image;
+    const swg_quality_opts opts = {.channels = (int)r->kan.network.image, .extent = {1, r->kan.tile, r->kan.tile}, .range = 1, .clip = true};
     const float *restored = swg_plan_data(plan, s->out[0]), *z = swg_plan_data(plan, s->out[1]);
     char message[256] = "";
     if (fetch(&run->data, &(swg__draw){.seed = r->seed}, indices, count, j->pair, message, sizeof message) != SWG_OK)
         return swg__fail(run->ctx, SWG_EIO, "%s", message);
     for (int64_t i = 0; i < count; i++) {
         const float *clean = j->pair + (count + i) * values;
-        SWG__TRY(swg_image_quality_add(run->ctx, &j->noisy, clean, j->pair + i * values, channels, r->kan.tile, r->kan.tile, true));
-        SWG__TRY(swg_image_quality_add(run->ctx, &j->restored, clean, restored + i * values, channels, r->kan.tile, r->kan.tile, true));
+        SWG__TRY(swg_image_quality_add(run->ctx, &j->noisy, clean, j->pair + i * values, &opts));
+        SWG__TRY(swg_image_quality_add(run->ctx, &j->restored, clean, restored + i * values, &opts));
     }
     for (int64_t i = 0; i < z_values; i++) {
         j->z_sum += (double)z[i];
