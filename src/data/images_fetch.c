@@ -6,6 +6,7 @@
 #include <string.h>
 #include "data/image_format.h"
 #include "data/images_inside.h"
+#include "data/transform.h"
 #include "philox.h"
 
 /* Where a window comes from: memory, or a file opened for it. */
@@ -54,23 +55,14 @@ static swg_status read_window(const struct source *source, int64_t y, int64_t x,
 
 /* ---- cutting ---- */
 
-/* Index of position i of an axis of n pixels that goes on by reflection: 0 1 2 1 0 1 ... */
-static int64_t reflect(int64_t i, int64_t n) {
-    const int64_t period = 2 * (n - 1);
-    if (n == 1)
-        return 0;
-    i %= period;
-    return i < n ? i : period - i;
-}
-
 /* Fills what lies beyond (h, w) of (channels, tile, tile) by reflection. */
 static void pad(int channels, int64_t tile, int64_t h, int64_t w, float *image) {
     for (int c = 0; c < channels; c++, image += tile * tile) {
         for (int64_t y = 0; y < h; y++)
             for (int64_t x = w; x < tile; x++)
-                image[y * tile + x] = image[y * tile + reflect(x, w)];
+                image[y * tile + x] = image[y * tile + swg__reflect(x, w)];
         for (int64_t y = h; y < tile; y++)
-            memcpy(image + y * tile, image + reflect(y, h) * tile, (size_t)tile * sizeof *image);
+            memcpy(image + y * tile, image + swg__reflect(y, h) * tile, (size_t)tile * sizeof *image);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #include "context.h"
+#include "data/transform.h"
 #include "kernel/isa.h"
 #include "philox.h"
 
@@ -188,30 +189,6 @@ void swg__noise_apply(swg_context *ctx, const swg__noise *noise, uint64_t key, d
 
 /* ---- augmentation ---- */
 
-static void swap(float *a, float *b) {
-    const float kept = *a;
-    *a = *b;
-    *b = kept;
-}
-
-static void flip_columns(int64_t n, float *plane) {
-    for (int64_t y = 0; y < n; y++)
-        for (int64_t x = 0; x < n / 2; x++)
-            swap(plane + y * n + x, plane + y * n + n - 1 - x);
-}
-
-static void flip_rows(int64_t n, float *plane) {
-    for (int64_t y = 0; y < n / 2; y++)
-        for (int64_t x = 0; x < n; x++)
-            swap(plane + y * n + x, plane + (n - 1 - y) * n + x);
-}
-
-static void transpose(int64_t n, float *plane) {
-    for (int64_t y = 0; y < n; y++)
-        for (int64_t x = 0; x < y; x++)
-            swap(plane + y * n + x, plane + x * n + y);
-}
-
 void swg__augment_apply(unsigned augment, uint64_t key, int channels, int64_t side, float *image) {
     const uint32_t stream = swg__fnv1a("augment");
     const swg__philox_words w = swg__philox(key, 0, 0, stream);
@@ -220,13 +197,11 @@ void swg__augment_apply(unsigned augment, uint64_t key, int channels, int64_t si
     for (int c = 0; c < channels; c++) {
         float *plane = image + c * side * side;
         if (columns)
-            flip_columns(side, plane);
+            swg__flip_x(plane, 1, side, side);
         if (rows)
-            flip_rows(side, plane);
-        for (unsigned t = 0; t < turns; t++) {
-            transpose(side, plane);
-            flip_columns(side, plane);
-        }
+            swg__flip_y(plane, 1, side, side);
+        for (unsigned t = 0; t < turns; t++)
+            swg__turn(plane, 1, side);
         if (!(augment & SWG__AUGMENT_STAIN))
             continue;
         const float gain = .9f + .2f * swg__uniform(swg__philox(key, (uint64_t)c, 1, stream).w[0]);
