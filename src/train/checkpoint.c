@@ -131,6 +131,23 @@ swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file
     return SWG_OK;
 }
 
+void swg__weights_take(swg_weights *from, const char *prefix, swg_weights *to, int *taken) {
+    *taken = 0;
+    for (int i = 0; i < swg_weights_count(from); i++)
+        for (int j = 0; j < swg_weights_count(to) && strncmp(swg_weights_name(from, i), prefix, strlen(prefix)) == 0; j++) {
+            const int ndim = swg_weights_ndim(from, i);
+            const size_t shape_bytes = (size_t)ndim * sizeof(int64_t);
+            size_t bytes = sizeof(float);
+            if (strcmp(swg_weights_name(from, i), swg_weights_name(to, j)) != 0 || ndim != swg_weights_ndim(to, j) ||
+                memcmp(swg_weights_shape(from, i), swg_weights_shape(to, j), shape_bytes) != 0)
+                continue;
+            for (int axis = 0; axis < ndim; axis++)
+                bytes *= (size_t)swg_weights_shape(from, i)[axis];
+            memcpy(swg_weights_value(to, j), swg_weights_value(from, i), bytes);
+            ++*taken;
+        }
+}
+
 swg_status swg__checkpoint_average(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *average) {
     SWG__TRY(swg__checkpoint_weights(ctx, file, path, average));
     for (int64_t i = 0; i < swg_safetensors_count(file); i++)

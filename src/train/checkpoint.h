@@ -49,6 +49,8 @@ swg_status swg__checkpoint_restore(swg_context *ctx, const swg_safetensors *file
                                    swg__run_state *state, const char *provider, const char *precision);
 /* Only parameters and running statistics. SWG_ESHAPE lists what does not fit. */
 swg_status swg__checkpoint_weights(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *weights);
+/* Copies the parameters of `from` whose names begin with `prefix` and that `to` has, too, in the same shape. taken: how many. */
+void swg__weights_take(swg_weights *from, const char *prefix, swg_weights *to, int *taken);
 /* The average of the weights; where the file has none, the weights, with which an average begins. */
 swg_status swg__checkpoint_average(swg_context *ctx, const swg_safetensors *file, const char *path, swg_weights *average);
 

@@ -70,6 +70,8 @@ typedef struct swg__family {
     /* Batch of the samples `indices`: each input of the step in turn, (count, values of a sample). On any thread. */
     swg_status (*fetch)(const swg__dataset *data, const swg__draw *draw, const int64_t *indices, int64_t count, float *out, char *message,
                         size_t capacity);
+    /* Before the first step of a run that is not resumed: may change the weights. NULL: nothing. */
+    swg_status (*start)(struct swg__run *run);
     void (*log_data)(struct swg__run *run);     /* fields of its own in the line "start"; NULL: none */
     /* Values of `control` for an epoch; NULL: no control. */
     void (*control)(const struct swg__recipe *recipe, const swg__draw *draw, float *values);
@@ -86,7 +88,7 @@ typedef struct swg__family {
     swg_status (*pictures)(struct swg__run *run);
 } swg__family;
 
-extern const swg__family swg__family_swae, swg__family_kan;
+extern const swg__family swg__family_swae, swg__family_kan, swg__family_cyto;
 
 /* NULL: no such family. */
 const swg__family *swg__family_find(const char *name);

@@ -92,6 +92,8 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->prefetch = (int)swg_config_int(c, "data.prefetch");
     if (r->family == &swg__family_kan && swg_config_is(c, "data.workers", "auto"))
         r->workers = 1; /* noise and augmentation take a while */
+    if (r->family == &swg__family_cyto && swg_config_is(c, "data.workers", "auto"))
+        r->workers = 2;
     r->drop_last = swg_config_bool(c, "data.drop_last");
     r->save_top = (int)swg_config_int(c, "checkpoint.save_top_k");
     r->max_epochs = swg_config_int(c, "trainer.max_epochs");

@@ -5,6 +5,9 @@
 
 #include "swage/train.h"
 #include "data/images.h"
+#include "data/volumes.h"
+#include "swage/cyto.h"
+#include "swage/cyto_vit.h"
 #include "swage/kan.h"
 #include "train/family.h"
 #include "train/optimiser.h"
@@ -32,10 +35,38 @@ typedef struct swg__recipe_kan {
     int64_t update_every;           /* steps between updates of the grids; 0: never */
 } swg__recipe_kan;
 
+/* Settings of family cyto. */
+typedef enum swg__cyto_network { SWG__CYTO_UNET, SWG__CYTO_GAN, SWG__CYTO_MAE, SWG__CYTO_IWM, SWG__CYTO_VIT_UNET } swg__cyto_network;
+typedef enum swg__cyto_loss { SWG__CYTO_DICE_CE, SWG__CYTO_BCE, SWG__CYTO_MSE, SWG__CYTO_MAE_LOSS } swg__cyto_loss;
+enum { SWG__CYTO_HEADS = 4 };
+typedef struct swg__cyto_head {
+    char name[32];
+    swg__cyto_loss loss;
+    double weight;                  /* in the sum of losses */
+    int64_t channels;
+} swg__cyto_head;
+typedef struct swg__recipe_cyto {
+    swg__cyto_network network;
+    int axes;                       /* spatial: 2 or 3 */
+    int64_t patch[3];               /* z y x of the source; in 2-D z is 1 */
+    swg__volume_key source, target[SWG__CYTO_HEADS];
+    int64_t channels;               /* of the source */
+    int targets, heads;             /* heads: of unet and vit-unet, each with its target; elsewhere 0 */
+    swg__cyto_head head[SWG__CYTO_HEADS];
+    swg_dynunet unet;
+    swg_gan gan;
+    swg_gan_weights gan_weights;
+    swg_mae mae;                    /* of vit-unet, too */
+    swg_iwm iwm;
+    double teacher_momentum;        /* in the first epoch */
+    char encoder_from[512];         /* "": nowhere */
+} swg__recipe_cyto;
+
 typedef struct swg__recipe {
     const swg__family *family;      /* whose settings below hold */
     swg__recipe_swae swae;
     swg__recipe_kan kan;
+    swg__recipe_cyto cyto;
     swg__optimiser optimiser;
     swg__schedule schedule;
     bool schedule_by_step;
@@ -83,6 +114,9 @@ extern const swg__kan_layer swg__kan_layers[SWG_KAN_DAE_LAYERS];
 /* The images data.path and so on name; how a batch of them is drawn. Family kan. */
 void swg__kan_images(swg_config *config, const swg__recipe *recipe, swg__images_opts *out);
 void swg__kan_draw(const swg__recipe *recipe, const swg__draw *draw, swg__images_draw *out);
+
+/* The data set of family cyto as configured. Texts belong to the config; targets has room for SWG__CYTO_HEADS. */
+swg_status swg__cyto_volumes(swg_context *ctx, swg_config *config, const swg__recipe *recipe, const char **targets, swg__volumes_opts *out);
 
 /* A list of texts with commas between. SWG_EUSAGE: too long. */
 swg_status swg__recipe_join(swg_context *ctx, swg_config *config, const char *key, char *out, size_t capacity);

@@ -235,10 +235,13 @@ static swg_status make_plans(swg__run *r) {
     swg_context_peak_rss_reset(r->ctx); /* the data are in; what grows from here is what was planned */
     SWG__TRY(swg_weights_create((r->train.plan ? &r->train : &r->train_rest)->graph.g, true, &r->weights)); /* has the spans of the update */
     swg_weights_init(r->weights, r->recipe.seed);
+    if (r->recipe.family->start && !r->checkpoint)
+        SWG__TRY(r->recipe.family->start(r));
     SWG__TRY(swg__optimiser_group(r->ctx, &r->recipe.optimiser, r->weights));
     if (r->recipe.optimiser.average) {
         SWG__TRY(swg_weights_create(host->graph.g, false, &r->average));
         swg_weights_init(r->average, r->recipe.seed); /* begins as the weights do */
+        SWG__TRY(swg_weights_blend(r->average, r->weights, 1));
     }
     swg_weights *judged = r->recipe.optimiser.average_validates ? r->average : r->weights;
     SWG__TRY(swg_plan_open(host->plan, host == &r->val || host == &r->val_rest ? judged : r->weights, NULL));
