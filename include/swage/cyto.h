@@ -3,7 +3,7 @@
  * Parameters and multiply-adds as published, for one input channel:
  *     segmentation, labelfree   3-D 342,321   772,014,080 at 16x32x32, 12,352,225,280 at 64x64x64
  *                               2-D 119,825   100,335,616 at 64x64
- *     gan_superres              3-D 342,377 of the generator and 36,913 of the discriminator; 2-D 119,849 and 9,265
+ *     gan_superres              3-D 342,377 of the generator and 36,913 of the discriminator; 2-D 119,845 and 9,265
  * Precision: graphs of f32 or f64. In a bf16 plan convolutions multiply in bf16; norms, losses, the weights and their updates are f32
  * (swg_graph_precise). Layout: all here is channels-first; plans make it channels-last inside (swg_plan_opts.no_layout).
  * What is 0 in a struct has its default, unless said otherwise.

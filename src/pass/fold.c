@@ -94,7 +94,7 @@ static int skip_expands(swg_graph *g, swg__node *n) {
     return skipped;
 }
 
-static bool mergeable(const swg__node *n) {
+bool swg__mergeable(const swg__node *n) {
     swg__class class = swg__ops[n->op].class;
     return class != SWG__OPTIM && class != SWG__RANDOM && n->op != SWG__INPUT && n->op != SWG__PARAM && n->op != SWG__STATE &&
            n->op != SWG__NONE;
@@ -114,6 +114,19 @@ static uint64_t hash_node(const swg__node *n) {
     return h ^ h >> 32;
 }
 
+swg_value swg__first_equal(const swg_graph *g, swg_value *table, int64_t slots, swg_value v) {
+    uint64_t slot = hash_node(&g->nodes[v]) & (uint64_t)(slots - 1);
+    while (table[slot] && !equal_nodes(&g->nodes[table[slot]], &g->nodes[v]))
+        slot = (slot + 1) & (uint64_t)(slots - 1);
+    return table[slot] = table[slot] ? table[slot] : v;
+}
+
+swg_value *swg__equal_table(const swg_graph *g, int64_t *slots) {
+    for (*slots = 64; *slots < 2 * g->count;)
+        *slots *= 2;
+    return swg__calloc(g->ctx, (size_t)*slots, sizeof(swg_value));
+}
+
 void swg__mark_placed(const swg_graph *g, uint8_t *placed) {
     for (int64_t v = 1; v < g->count; v++)
         for (int j = 2; g->nodes[v].op == SWG__UPDATE && j < g->nodes[v].inputs; j++)
@@ -126,10 +139,8 @@ void swg__mark_placed(const swg_graph *g, uint8_t *placed) {
 
 swg_status swg__pass_fold(swg__work *w) {
     swg_graph *g = w->g;
-    int64_t slots = 64;
-    while (slots < 2 * g->count)
-        slots *= 2;
-    swg_value *table = swg__calloc(g->ctx, (size_t)slots, sizeof *table), *like = swg__calloc(g->ctx, (size_t)g->count, sizeof *like);
+    int64_t slots;
+    swg_value *table = swg__equal_table(g, &slots), *like = swg__calloc(g->ctx, (size_t)g->count, sizeof *like);
     uint8_t *placed = swg__calloc(g->ctx, (size_t)g->count, 1);
     swg_status status = SWG_OK;
     int identities = 0, simpler = 0, merged = 0, expands = 0;
@@ -156,13 +167,9 @@ swg_status swg__pass_fold(swg__work *w) {
             like[v] = same;
             continue;
         }
-        if (placed[v] || !mergeable(n))
+        if (placed[v] || !swg__mergeable(n))
             continue;
-        uint64_t slot = hash_node(n) & (uint64_t)(slots - 1);
-        while (table[slot] && !equal_nodes(&g->nodes[table[slot]], n))
-            slot = (slot + 1) & (uint64_t)(slots - 1);
-        table[slot] = table[slot] ? table[slot] : v;
-        like[v] = table[slot];
+        like[v] = swg__first_equal(g, table, slots, v);
         merged += live && like[v] != v;
     }
     for (int i = 0; i < w->output_count; i++)

@@ -25,6 +25,13 @@ void swg__work_count(swg__work *w);
 /* placed[v] = 1 for gradients: each has a place of its own in the gradient span, so nothing may be merged into or out of it. */
 void swg__mark_placed(const swg_graph *g, uint8_t *placed);
 
+/* May a node give way to an equal one? Not leaves, random numbers, and what writes. */
+bool swg__mergeable(const swg__node *n);
+/* A table for all nodes of g, empty; NULL: out of memory. */
+swg_value *swg__equal_table(const swg_graph *g, int64_t *slots);
+/* What was entered first of the nodes with the operation, attributes and inputs of v: v itself if none was. */
+swg_value swg__first_equal(const swg_graph *g, swg_value *table, int64_t slots, swg_value v);
+
 /* fixed[v] = 1 for what depends on parameters, states and constants only. */
 void swg__mark_fixed(const swg_graph *g, uint8_t *fixed);
 

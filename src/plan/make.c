@@ -8,15 +8,40 @@
 
 /* ---- copy ---- */
 
+/* keep[v] = 1 for what stays a value of its own: outputs, and what is written to a place that is given. */
+static void mark_kept(const swg_graph *g, const swg_plan_opts *opts, uint8_t *keep) {
+    for (int i = 0; i < opts->output_count; i++)
+        keep[opts->outputs[i]] = 1;
+    for (int64_t v = 1; v < g->count; v++)
+        for (int j = 0; swg__ops[g->nodes[v].op].class == SWG__OPTIM && j < g->nodes[v].inputs; j++)
+            keep[swg__base_of(g, g->nodes[v].in[j])] = 1;
+}
+
+/* The copy is not differentiated any more: what is detached there is the value itself, and forward values that differed by that alone, as a
+ * discriminator's of a generator's image, are one. They are merged before recomputation asks which of them to keep. */
+static swg_value merged(swg_graph *c, swg_value *table, int64_t slots, swg_value v) {
+    const swg__node *n = &c->nodes[v];
+    if (n->backward || !swg__mergeable(n))
+        return v;
+    swg_value first = swg__first_equal(c, table, slots, v);
+    if (first == v || c->nodes[first].precise != n->precise || c->nodes[first].remat != n->remat)
+        return v;
+    c->count--; /* v, the last one */
+    return first;
+}
+
 static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_plan *plan) {
     swg_context *ctx = g->ctx;
     swg_graph *c;
     SWG__TRY(swg_graph_create(ctx, &(swg_graph_opts){.dtype = g->dtype}, &c));
     plan->g = c;
     plan->map = swg__calloc(ctx, (size_t)g->count, sizeof *plan->map);
-    uint8_t *live = swg__calloc(ctx, (size_t)g->count, 1);
+    uint8_t *live = swg__calloc(ctx, (size_t)g->count, 1), *keep = swg__calloc(ctx, (size_t)g->count, 1);
+    int64_t slots;
+    swg_value *table = swg__equal_table(g, &slots);
+    int detached = 0, equal = 0;
     plan->outputs = swg__calloc(ctx, (size_t)opts->output_count, sizeof *plan->outputs);
-    swg_status status = plan->map && live && plan->outputs ? SWG_OK : swg__fail_memory(ctx, (size_t)g->count * 5, "a plan");
+    swg_status status = plan->map && live && keep && table && plan->outputs ? SWG_OK : swg__fail_memory(ctx, (size_t)g->count * 14, "a plan");
     for (int i = 0; status == SWG_OK && i < opts->output_count; i++) {
         if (opts->outputs[i] == SWG_NONE || opts->outputs[i] >= g->count)
             status = swg__fail(ctx, SWG_EINVAL, "plan: output %d is not a value of the graph", i);
@@ -29,10 +54,17 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
     for (int64_t v = g->count - 1; v > 0 && status == SWG_OK; v--)
         for (int j = 0; live[v] && j < g->nodes[v].inputs; j++)
             live[g->nodes[v].in[j]] = 1;
+    if (status == SWG_OK)
+        mark_kept(g, opts, keep);
     for (int64_t v = 1; v < g->count && status == SWG_OK; v++) {
         const swg__node *n = &g->nodes[v];
         if (!live[v])
             continue;
+        if (n->op == SWG__DETACH && !n->backward && !keep[v]) {
+            plan->map[v] = plan->map[n->in[0]];
+            detached++;
+            continue;
+        }
         swg_value copy = swg__append_like(c, n, (swg__op)n->op, n->dtype, n->ndim, n->shape, n->inputs, n->in, &n->attr);
         if (!copy) {
             status = c->status;
@@ -41,14 +73,20 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
         swg__node *to = &c->nodes[copy];
         for (int j = 0; j < to->inputs; j++)
             to->in[j] = plan->map[n->in[j]];
-        plan->map[v] = copy;
+        plan->map[v] = keep[v] ? copy : merged(c, table, slots, copy);
+        equal += plan->map[v] != copy;
     }
+    c->explain = &plan->explain;
+    if (detached || equal)
+        swg__explain(c, "merge: %d equal operations are one, %d detached values read through", equal, detached);
     c->span = g->span;
     c->state_span = g->state_span;
     for (int i = 0; i < opts->output_count && status == SWG_OK; i++)
         plan->outputs[i] = plan->map[opts->outputs[i]];
     plan->output_count = opts->output_count;
     swg__free(ctx, live);
+    swg__free(ctx, keep);
+    swg__free(ctx, table);
     return status;
 }
 
@@ -234,8 +272,6 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
     if (!plan)
         return swg__fail_memory(ctx, sizeof *plan, "a plan");
     swg_status status = copy_live(g, opts, plan);
-    if (status == SWG_OK)
-        plan->g->explain = &plan->explain;
     if (status == SWG_OK && opts->frozen && !opts->no_fusion)
         status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
