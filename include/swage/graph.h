@@ -82,6 +82,7 @@ typedef struct swg_init {
     double value; /* constant, if bound is 0 */
     bool diagonal; /* the constant stands on the diagonal of two axes, 0 elsewhere */
     double deviation; /* normal, in place of bound */
+    double limit; /* of the normal, in deviations, 0.5 or more: numbers beyond are drawn again, 2^32 blocks further each time; 0: none */
     /* Rows of the parameter (along its last axis) are map times random numbers, sums in f64. map: (last extent, columns), copied. */
     const double *map;
     int64_t columns;
@@ -95,6 +96,9 @@ swg_value swg_constant(swg_graph *g, double value);          /* shape {1}: broad
 swg_value swg_state(swg_graph *g, const char *name, int ndim, const int64_t *shape, double value);
 /* The same; every row along the last axis starts as `row`, so many numbers, which are copied. */
 swg_value swg_state_rows(swg_graph *g, const char *name, int ndim, const int64_t *shape, const double *row);
+/* The same, shaped and started like `param`: swg_weights_init gives both the same bits. For running averages of a parameter that the graph
+ * computes with; which no gradient reaches. */
+swg_value swg_state_like(swg_graph *g, const char *name, swg_value param);
 /* `state` becomes `value` (of the same shape) at the end of a step; whoever reads it in this step sees it as it was. Once per state. */
 void swg_state_set(swg_graph *g, swg_value state, swg_value value);
 /* A copy of v; a plan that has it as an output also writes every state set so far. swg_update does this by itself, and leaves

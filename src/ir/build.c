@@ -102,6 +102,9 @@ swg_value swg_param(swg_graph *g, const char *name, int ndim, const int64_t *sha
     if (!(init.bound >= 0) || !(init.deviation >= 0) || (init.bound > 0 && init.deviation > 0))
         return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": bound %g, deviation %g; expected 0 or more, and one of them 0", title, init.bound,
                                init.deviation);
+    if (init.limit != 0 && !(init.limit >= .5 && init.deviation > 0))
+        return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": limit %g of deviation %g; expected 0.5 or more, of a deviation", title, init.limit,
+                               init.deviation);
     if (init.map && (init.columns < 1 || init.columns > INT32_MAX || init.diagonal))
         return swg__graph_fail(g, SWG_EINVAL, "param \"%s\": a map of %lld columns, or a diagonal one", title, (long long)init.columns);
     swg_value v = swg__named_leaf(g, SWG__PARAM, name, ndim, shape, NULL);

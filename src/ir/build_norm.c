@@ -31,6 +31,18 @@ swg_value swg_state_rows(swg_graph *g, const char *name, int ndim, const int64_t
     return row ? state(g, name, ndim, shape, 0, row) : swg__graph_fail(g, SWG_EINVAL, "state \"%s\": NULL where numbers are needed", name ? name : "");
 }
 
+swg_value swg_state_like(swg_graph *g, const char *name, swg_value param) {
+    if (!swg__check(g, "state_like", param))
+        return SWG_NONE;
+    const swg__node *p = &g->nodes[param];
+    if (p->op != SWG__PARAM)
+        return swg__graph_fail(g, SWG_EINVAL, "state_like \"%s\": what it should start as is not a parameter", name ? name : "");
+    swg_value v = state(g, name, p->ndim, p->shape, 0, NULL);
+    if (v)
+        g->states[g->state_count - 1].like = param;
+    return v;
+}
+
 void swg_state_set(swg_graph *g, swg_value state, swg_value value) {
     if (!swg__check(g, "state_set", state) || !swg__check(g, "state_set", value))
         return;

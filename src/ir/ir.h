@@ -92,7 +92,8 @@ struct swg_graph {
     swg_value *params;
     int param_count, param_capacity;
     int64_t span;                   /* elements of the parameter span, every parameter aligned to 16 */
-    struct swg__state_entry { swg_value state, value, update; } *states;     /* value: what it becomes, update: by which ASSIGN; or SWG_NONE */
+    struct swg__state_entry { swg_value state, value, update, like; } *states;   /* value: what it becomes, update: by which ASSIGN, like: the
+                                                                                  * parameter it starts as; or SWG_NONE */
     int state_count, state_capacity;
     int64_t state_span;             /* as span, of the states */
     swg__text scope;                /* "encoder/block2" */

@@ -116,6 +116,7 @@ struct swg_weights {
         int64_t shape[SWG_MAX_DIMS], offset;
         swg_init init;
         const double *row;      /* of a state: how its rows start, else init.value everywhere */
+        int like;               /* of a state: the parameter it starts as, else -1 */
     } *items;
     struct swg__weight *states;
     int state_count;

@@ -15,7 +15,8 @@ static bool copy(swg__arena *arena, const double **numbers, int64_t n) {
 }
 
 /* Name, stream, place and start of a leaf; false: out of memory. */
-static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *item) {
+static bool describe(swg_weights *w, const swg_graph *g, swg_value leaf, struct swg__weight *item) {
+    const swg__node *n = &g->nodes[leaf];
     size_t length = strlen(n->name), prefix = strlen("init:");
     char *stream = swg__arena_alloc(&w->arena, prefix + length + 1);
     if (!stream)
@@ -23,7 +24,7 @@ static bool describe(swg_weights *w, const swg__node *n, struct swg__weight *ite
     memcpy(stream, "init:", prefix);
     for (size_t j = 0; j <= length; j++)
         stream[prefix + j] = n->name[j] == '/' ? '.' : n->name[j];
-    *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset};
+    *item = (struct swg__weight){.name = stream + prefix, .stream = swg__fnv1a(stream), .ndim = n->ndim, .offset = n->offset, .like = -1};
     memcpy(item->shape, n->shape, sizeof item->shape);
     if (n->op == SWG__PARAM)
         item->init = *(const swg_init *)n->attr.data;
@@ -86,9 +87,13 @@ swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out) {
     w->segments = swg__arena_alloc(&w->arena, (size_t)(w->count + 1) * sizeof *w->segments);
     bool ok = w->items && w->states && w->segments;
     for (int i = 0; ok && i < w->count; i++)
-        ok = describe(w, &g->nodes[g->params[i]], &w->items[i]);
-    for (int i = 0; ok && i < w->state_count; i++)
-        ok = describe(w, &g->nodes[g->states[i].state], &w->states[i]);
+        ok = describe(w, g, g->params[i], &w->items[i]);
+    for (int i = 0; ok && i < w->state_count; i++) {
+        ok = describe(w, g, g->states[i].state, &w->states[i]);
+        for (int p = 0; p < w->count && g->states[i].like; p++)
+            if (g->params[p] == g->states[i].like)
+                w->states[i].like = p;
+    }
     if (w->state_count)
         ok = ok && (w->state = swg__calloc(ctx, (size_t)w->state_span, swg__dtype_size(w->dtype))) != NULL;
     swg__update_spans spans = {.gradient = training, .moment1 = training, .moment2 = training};
@@ -128,17 +133,26 @@ typedef struct draws {
     float number[4];
 } draws;
 
+static void draw_block(const draws *d, uint64_t block, float number[4]) {
+    swg__philox_words words = swg__philox(d->seed, block, 0, d->stream);
+    if (d->init->deviation > 0)
+        d->exact->normal(number, words.w, 1);
+    for (int j = 0; j < 4; j++)
+        number[j] = d->init->deviation > 0 ? (float)d->init->deviation * number[j] : (float)d->init->bound * (2.f * swg__uniform(words.w[j]) - 1.f);
+}
+
 static float draw(draws *d, int64_t i) {
     if (i / 4 != d->block) {
         d->block = i / 4;
-        swg__philox_words words = swg__philox(d->seed, (uint64_t)d->block, 0, d->stream);
-        if (d->init->deviation > 0)
-            d->exact->normal(d->number, words.w, 1);
-        for (int j = 0; j < 4; j++)
-            d->number[j] = d->init->deviation > 0 ? (float)d->init->deviation * d->number[j]
-                                                  : (float)d->init->bound * (2.f * swg__uniform(words.w[j]) - 1.f);
+        draw_block(d, (uint64_t)d->block, d->number);
     }
-    return d->number[i % 4];
+    float result = d->number[i % 4], again[4];
+    const float most = (float)(d->init->limit * d->init->deviation);
+    for (uint64_t attempt = 1; most > 0 && fabsf(result) > most; attempt++) {
+        draw_block(d, (uint64_t)d->block + (attempt << 32), again);
+        result = again[i % 4];
+    }
+    return result;
 }
 
 /* What element e of a parameter starts as. */
@@ -166,7 +180,10 @@ void swg_weights_init(swg_weights *w, uint64_t seed) {
     }
     for (int i = 0; i < w->state_count; i++) {
         const struct swg__weight *item = &w->states[i];
-        for (int64_t e = 0; e < swg__shape_elements(item->ndim, item->shape); e++)
+        const int64_t count = swg__shape_elements(item->ndim, item->shape);
+        if (item->like >= 0)
+            memcpy(swg_weights_state(w, i), swg_weights_value(w, item->like), (size_t)count * swg__dtype_size(w->dtype));
+        for (int64_t e = 0; e < count && item->like < 0; e++)
             swg__store(w->state, w->dtype, item->offset + e, item->row ? item->row[e % item->shape[item->ndim - 1]] : item->init.value);
     }
 }
