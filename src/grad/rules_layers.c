@@ -3,9 +3,10 @@
 #include <math.h>
 #include "grad/rules.h"
 
+/* Where slope >= 0, y is above 0 where x is, and x need not be kept. */
 RULE(leaky_relu) {
     double slope = r->n.attr.f[0];
-    ONE(swg_mul(G, DY, swg_affine(G, swg_greater(G, X, swg_constant(G, 0)), 1 - slope, slope)));
+    ONE(swg_mul(G, DY, swg_affine(G, swg_greater(G, slope >= 0 ? r->y : X, swg_constant(G, 0)), 1 - slope, slope)));
 }
 /* Left of 0 the derivative is alpha exp(x) = y + alpha. Where alpha > 0, y has the sign of x, which is not needed then. */
 RULE(elu) {

@@ -14,6 +14,7 @@ typedef struct maker {
     swg_value (*form)[2];       /* per value of `from`: what it is in `to`, in f32 (or as it is, for indices) and in bf16; SWG_NONE: not there yet */
     uint8_t *may, *narrow;      /* could be made in bf16; is */
     uint8_t *fixed, *placed, *wanted;
+    uint8_t *readers, *inputs, *length; /* how many, up to 2; of the chain that ends with a value */
 } maker;
 
 bool swg__holds_bf16(const swg_graph *g) {
@@ -69,6 +70,43 @@ static bool may_be_narrow(const maker *m, swg_value v) {
 
 /* Inputs that are multiplied: of attention, q, k and v. */
 static int factors(const swg__node *n) { return swg__ops[n->op].class == SWG__ATTEND ? 3 : 2; }
+
+/* Could `in`, of one reader `n`, end inside a chain of element-wise operations? What a contraction takes into its epilogue does not. */
+static bool passes_by(const maker *m, const swg__node *in, const swg__node *n) {
+    if (swg__ops[in->op].class != SWG__EW || in->dtype == SWG_BF16 || !swg__same_shape(in, n))
+        return false;
+    bool epilogue = in->op == SWG__ADD || in->op == SWG__RELU || in->op == SWG__GATE;
+    return !(epilogue && swg__ops[m->from->nodes[in->in[0]].op].class == SWG__CONTRACTION);
+}
+
+/* Values that stay in a register of a program (fuse.c), as far as one can tell before there are any, need no rounding. */
+static void widen_chains(maker *m, const swg_value *outputs, int output_count) {
+    const swg_graph *g = m->from;
+    for (swg_value v = 1; v < g->count; v++)
+        for (int j = 0; j < g->nodes[v].inputs; j++)
+            m->readers[g->nodes[v].in[j]] = m->readers[g->nodes[v].in[j]] ? 2 : 1;
+    for (int i = 0; i < output_count; i++)
+        m->readers[outputs[i]] = 2;
+    for (swg_value v = 1; v < g->count; v++) {
+        const swg__node *n = &g->nodes[v];
+        if (swg__ops[n->op].class != SWG__EW)
+            continue;
+        swg__program own;
+        swg__program_of(n, &own);
+        int inputs = n->inputs, length = own.length;
+        for (int j = 0; j < n->inputs && n->op != SWG__CAST; j++) {
+            swg_value in = n->in[j];
+            if (m->readers[in] != 1 || !passes_by(m, &g->nodes[in], n) || inputs - 1 + m->inputs[in] > SWG__PROGRAM_INPUTS ||
+                length + m->length[in] >= SWG__PROGRAM_CODE)
+                continue;
+            inputs += m->inputs[in] - 1;
+            length += m->length[in];
+            m->narrow[in] = 0;
+        }
+        m->inputs[v] = (uint8_t)inputs;
+        m->length[v] = (uint8_t)length;
+    }
+}
 
 /* Types of all values: what could be bf16, in order; then, from the readers back, who profits; what is only moved stays what it was. */
 static void choose(maker *m) {
@@ -154,7 +192,7 @@ static void explain(swg_graph *to) {
     swg__explain(to, "cast: %d values in bf16, %d products of them, %d casts", stored, products, casts);
 }
 
-swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, swg_value *like) {
+swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, bool fused, swg_value *like) {
     int most = 1;
     for (int64_t v = 1; v < from->count; v++)
         most = from->nodes[v].inputs > most ? from->nodes[v].inputs : most;
@@ -162,12 +200,15 @@ swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value 
     swg_context *ctx = from->ctx;
     swg_value *in = swg__calloc(ctx, (size_t)most, sizeof *in);
     maker m = {.from = from, .to = to, .mixed = mixed, .form = swg__calloc(ctx, count, sizeof *m.form), .may = swg__calloc(ctx, count, 1), .narrow = swg__calloc(ctx, count, 1),
-               .fixed = swg__calloc(ctx, count, 1), .placed = swg__calloc(ctx, count, 1), .wanted = swg__calloc(ctx, count, 1)};
-    swg_status status = in && m.form && m.may && m.narrow && m.fixed && m.placed && m.wanted ? SWG_OK : swg__fail_memory(ctx, count * 12, "casts");
+               .fixed = swg__calloc(ctx, count, 1), .placed = swg__calloc(ctx, count, 1), .wanted = swg__calloc(ctx, count, 1),
+               .readers = swg__calloc(ctx, count, 1), .inputs = swg__calloc(ctx, count, 1), .length = swg__calloc(ctx, count, 1)};
+    swg_status status = in && m.form && m.may && m.narrow && m.fixed && m.placed && m.wanted && m.readers && m.inputs && m.length ? SWG_OK : swg__fail_memory(ctx, count * 16, "casts");
     if (status == SWG_OK) {
         swg__mark_fixed(from, m.fixed);
         swg__mark_placed(from, m.placed);
         choose(&m);
+        if (mixed && fused)
+            widen_chains(&m, outputs, output_count);
         for (swg_value v = 1; v < from->count && to->status == SWG_OK; v++)
             place(&m, v, in);
         for (int i = 0; i < output_count && to->status == SWG_OK; i++)
@@ -187,6 +228,9 @@ swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value 
     swg__free(ctx, m.fixed);
     swg__free(ctx, m.placed);
     swg__free(ctx, m.wanted);
+    swg__free(ctx, m.readers);
+    swg__free(ctx, m.inputs);
+    swg__free(ctx, m.length);
     swg__free(ctx, in);
     return status;
 }

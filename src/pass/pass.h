@@ -42,8 +42,10 @@ swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value 
  * what only exists channels-last there. Outputs exist. */
 swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
 /* From one copy into another, after the layout: activations in bf16 by the list in ir/ops.c if `mixed`; else only what was cast to it.
- * like[v]: what v is in `to`, in its own type; SWG_NONE for what only exists in the other. Outputs exist. */
-swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, swg_value *like);
+ * `fused`: chains of element-wise operations will become programs, and what stays within one is f32. like[v]: what v is in `to`, in its own
+ * type; SWG_NONE for what only exists in the other. Outputs exist. */
+swg_status swg__pass_cast(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, bool mixed, bool fused,
+                           swg_value *like);
 /* Is there a node that the pass must look at? */
 bool swg__holds_bf16(const swg_graph *g);
 

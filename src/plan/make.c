@@ -93,11 +93,15 @@ static swg_status copy_live(const swg_graph *g, const swg_plan_opts *opts, swg_p
 typedef swg_status (*copying_pass)(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
 
 static swg_status cast_mixed(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
-    return swg__pass_cast(from, to, outputs, output_count, true, like);
+    return swg__pass_cast(from, to, outputs, output_count, true, false, like);
+}
+
+static swg_status cast_fused(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
+    return swg__pass_cast(from, to, outputs, output_count, true, true, like);
 }
 
 static swg_status cast_as_written(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
-    return swg__pass_cast(from, to, outputs, output_count, false, like);
+    return swg__pass_cast(from, to, outputs, output_count, false, false, like);
 }
 
 static swg_status quantise_int8(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like) {
@@ -278,7 +282,7 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         status = remake(plan, swg__pass_layout);
     const bool bf16 = opts->bf16 || (opts->quantise == SWG_QUANTISE_FP8 && swg__isa_table_of(ctx->isa)->peak_bf16);
     if (status == SWG_OK && g->dtype == SWG_F32 && (bf16 || swg__holds_bf16(plan->g)))
-        status = remake(plan, bf16 ? cast_mixed : cast_as_written);
+        status = remake(plan, !bf16 ? cast_as_written : opts->no_fusion ? cast_mixed : cast_fused);
     if (status == SWG_OK && opts->quantise && g->dtype == SWG_F32) {
         swg__keep_precise(plan->g, opts->keep_f32);
         status = remake(plan, quantisers[opts->quantise]);

@@ -146,6 +146,33 @@ static void of_attention(void **state) {
     close_graph(plan, g);
 }
 
+/* Norm, leaky ReLU and their gradients between two convolutions, fused: chains compute in f32 and round what they store, nothing else; all
+ * of the forward chain is one step, because its gradient needs no value from within. */
+static void inside_chains(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 4, (int64_t[]){2, 3, 12, 12}), h = swg_conv(g, x, 8, 3, &(swg_conv_opts){.no_bias = true}, "c1");
+    h = swg_leaky_relu(g, swg_instance_norm(g, h, "n1", &(swg_norm_opts){.affine = SWG_AFFINE_ON}), .01);
+    swg_value loss = swg_mean(g, swg_square(g, swg_conv(g, h, 4, 3, NULL, "c2")), 0);
+    swg_value hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT}), outputs[2] = {loss, swg_adam(g, loss, hyper, NULL)};
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 2, .bf16 = true, .recompute.policy = SWG_RECOMPUTE_OFF}, &plan));
+    int programs = 0, roundings = 0, alone = 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        const swg__node *n = plan->steps[i].call.node;
+        bool whole = swg__shape_elements(n->ndim, n->shape) == 2 * 8 * 10 * 10;
+        alone += whole && (n->op == SWG__LEAKY_RELU || n->op == SWG__NORM_APPLY);
+        for (int j = 0; whole && n->op == SWG__PROGRAM && j < n->attr.program->length; j++)
+            roundings += n->attr.program->code[j].op == SWG__NARROW;
+        programs += whole && n->op == SWG__PROGRAM && n->dtype == SWG_BF16;
+    }
+    assert_int_equal(alone, 0);
+    assert_int_equal(roundings, 0);
+    assert_int_equal(programs, 3);  /* forward; the gradients of leaky ReLU and norm */
+    close_graph(plan, g);
+}
+
 /* The one operation: q, k and v are bf16, as the projection wrote them; y, which its gradient reads, and the gradients are f32. */
 static void of_heads(void **state) {
     swg_context *ctx = *state;
@@ -340,6 +367,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_a_perceptron, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_convolutions, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_attention, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(inside_chains, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(of_heads, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(between_products, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(as_written, testing_open, testing_close),
