@@ -3,6 +3,17 @@
 #include <string.h>
 #include "kernel/kernel.h"
 
+/* memcpy of few bytes, as channels are: a call for each position would take longer than the copy. */
+static inline void copy_bytes(char *to, const char *from, size_t bytes) {
+    switch (bytes) {
+    case 16: memcpy(to, from, 16); break;
+    case 32: memcpy(to, from, 32); break;
+    case 64: memcpy(to, from, 64); break;
+    case 128: memcpy(to, from, 128); break;
+    default: memcpy(to, from, bytes); break;
+    }
+}
+
 /* Copies a box of `extent` elements: destination and source each with a stride per axis (elements). */
 static void copy_box(char *to, const char *from, size_t size, int ndim, const int64_t *extent, const int64_t *to_stride,
                      const int64_t *from_stride) {
@@ -15,7 +26,7 @@ static void copy_box(char *to, const char *from, size_t size, int ndim, const in
             f += index[i] * from_stride[i];
         }
         if (ts == 1 && fs == 1)
-            memcpy(to + t * (int64_t)size, from + f * (int64_t)size, (size_t)inner * size);
+            copy_bytes(to + t * (int64_t)size, from + f * (int64_t)size, (size_t)inner * size);
         else if (size == 2)
             for (int64_t j = 0; j < inner; j++)
                 memcpy(to + (t + j * ts) * 2, from + (f + j * fs) * 2, 2);
@@ -108,16 +119,18 @@ static int64_t move_grain(const swg__call *call) {
     return units < 1 ? 1 : units;
 }
 
-/* Input unit % inputs of a concat, at index unit / inputs of the axes before it. */
-static void copy_part(const swg__call *call, int64_t unit, size_t size) {
-    const swg__node *n = call->node, *in = &call->g->nodes[n->in[unit % n->inputs]];
+/* Units [begin, end) of a concat: input unit % inputs, at index unit / inputs of the axes before it. */
+static void copy_parts(const swg__call *call, int64_t begin, int64_t end, size_t size) {
+    const swg__node *n = call->node;
     int axis = n->attr.axis;
-    int64_t outer = unit / n->inputs, rest = swg__shape_elements(n->ndim - axis - 1, n->shape + axis + 1), first = 0;
-    for (int64_t i = 0; i < unit % n->inputs; i++)
-        first += call->g->nodes[n->in[i]].shape[axis];
-    size_t bytes = (size_t)(in->shape[axis] * rest) * size;
-    memcpy((char *)call->out + (size_t)((outer * n->shape[axis] + first) * rest) * size,
-           (const char *)call->in[unit % n->inputs] + (size_t)outer * bytes, bytes);
+    size_t rest = (size_t)swg__shape_elements(n->ndim - axis - 1, n->shape + axis + 1) * size, line = (size_t)n->shape[axis] * rest, first = 0;
+    for (int j = 0; j < n->inputs; j++) {
+        size_t bytes = (size_t)call->g->nodes[n->in[j]].shape[axis] * rest;
+        int64_t from = (begin - j + n->inputs - 1) / n->inputs, to = (end - j + n->inputs - 1) / n->inputs; /* of the units of input j */
+        for (int64_t outer = from; outer < to; outer++)
+            copy_bytes((char *)call->out + (size_t)outer * line + first, (const char *)call->in[j] + (size_t)outer * bytes, bytes);
+        first += bytes;
+    }
 }
 
 /* Line `unit` of a pad: zeros, or a line of the input between zeros. */
@@ -152,12 +165,13 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
     int64_t to_stride[SWG_MAX_DIMS] = {0}, from_stride[SWG_MAX_DIMS] = {0}, own[SWG_MAX_DIMS], extent[SWG_MAX_DIMS], offset = 0;
     char *to = call->out;
     contiguous(n, to_stride);
+    if (n->op == SWG__CONCAT) {
+        copy_parts(call, begin, end, size);
+        return;
+    }
     if (!by_rows(n)) {
         for (int64_t unit = begin; unit < end; unit++)
-            if (n->op == SWG__CONCAT)
-                copy_part(call, unit, size);
-            else
-                pad_line(call, unit, size);
+            pad_line(call, unit, size);
         return;
     }
     const swg__node *in = &call->g->nodes[n->in[0]];
