@@ -128,6 +128,51 @@ typedef struct swg_image_evaluate_opts {
 swg_status swg_evaluate_images(swg_context *ctx, swg_model *model, swg_config *config, const swg_image_evaluate_opts *opts, swg_image_evaluation *out);
 void swg_image_evaluation_free(swg_context *ctx, swg_image_evaluation *evaluation);
 
+/* ---- networks of stacks: family cyto ---- */
+
+enum { SWG_STACK_HEADS = 4, SWG_STACK_TERMS = 20 };
+
+/* Figures of one image, or of all, for one head. */
+typedef struct swg_stack_row {
+    char *image;                    /* "all" in the last rows */
+    int head;
+    swg_image_quality quality;      /* prediction against target, range of each target; not of masks */
+    swg_overlap overlap;            /* of masks */
+    swg_instance_score objects;     /* of masks where data.labels is set: objects of swg_instances_find against labels */
+} swg_stack_row;
+
+typedef struct swg_stack_evaluation {
+    int heads;                      /* 0: a network of tokens, which has terms alone */
+    char head[SWG_STACK_HEADS][32];
+    bool mask[SWG_STACK_HEADS], scored[SWG_STACK_HEADS];
+    int64_t images, count;          /* rows: heads for each image, and heads for all */
+    swg_stack_row *rows;
+    int terms;                      /* of a pass over patches: the loss, its parts, figures that there are */
+    struct { const char *name; double value; } term[SWG_STACK_TERMS];
+    char *data, *split;             /* lines a report begins with */
+    int64_t windows, planned_bytes;
+    double seconds;
+} swg_stack_evaluation;
+
+typedef struct swg_stack_evaluate_opts {
+    const char *part;               /* "test" (default), "train" or "val" of the table's split, or "all" */
+    const swg_instances_opts *instances;    /* NULL: swg_instances_defaults */
+    double overlap;                 /* as swg_predict_stacks_opts */
+    bool constant;
+    int64_t batch, roi[3];
+    void (*progress)(void *user, int64_t done, int64_t total);  /* windows; NULL: none */
+    void (*note)(void *user, const char *text);
+    const volatile sig_atomic_t *stop;
+    void *user;
+} swg_stack_evaluate_opts;
+
+/* Whole images by windows against their targets; of networks of tokens patches, with the masks of validation. config: what to read, NULL: the model's own.
+ * data.labels: key of label images that objects are scored against. Memory: one image with target, prediction and labels, and the plan.
+ * SWG_EINVAL: no image in the part. SWG_EUNSUPPORTED: a network of another family. Otherwise as swg_predict_stacks. Free with
+ * swg_stack_evaluation_free. */
+swg_status swg_evaluate_stacks(swg_context *ctx, swg_model *model, swg_config *config, const swg_stack_evaluate_opts *opts, swg_stack_evaluation *out);
+void swg_stack_evaluation_free(swg_context *ctx, swg_stack_evaluation *evaluation);
+
 /* ---- speed ---- */
 
 enum { SWG_SPEED_WARM = 5, SWG_SPEED_RUNS = 10 };

@@ -66,6 +66,7 @@ void swg__text_init(swg__text *text, swg_context *ctx);
 void swg__text_add(swg__text *text, const char *bytes, size_t length);
 void swg__text_puts(swg__text *text, const char *string);
 void swg__text_printf(swg__text *text, const char *format, ...) SWG__PRINTF(2, 3);
+void swg__text_csv(swg__text *text, const char *field);     /* quoted where RFC 4180 wants it */
 void swg__text_free(swg__text *text);
 
 /* Smallest Damerau-Levenshtein distance wins; NULL if none is within max(2, length / 3). For "did you mean". */

@@ -49,6 +49,20 @@ void swg__text_printf(swg__text *text, const char *format, ...) {
     va_end(again);
 }
 
+void swg__text_csv(swg__text *text, const char *field) {
+    if (!strpbrk(field, ",\"\r\n")) {
+        swg__text_puts(text, field);
+        return;
+    }
+    swg__text_puts(text, "\"");
+    for (; *field; field++) {
+        if (*field == '"')
+            swg__text_puts(text, "\"");
+        swg__text_add(text, field, 1);
+    }
+    swg__text_puts(text, "\"");
+}
+
 void swg__text_free(swg__text *text) {
     swg__free(text->ctx, text->data);
     *text = (swg__text){.ctx = text->ctx};

@@ -44,6 +44,7 @@ const swg__config_key swg__config_table[] = {
     {"data.cache_dir", SWG__STRING, "null", "", "", "data.cache=disk: folder of what was computed; null: .swage-cache beside data.path"},
     {"data.source", SWG__STRING, "raw normalise", "", "", "what the network sees: column, then channel=, z=, zoom=, normalise, ...: docs/cyto.md, Data"},
     {"data.target", SWG__STRING_LIST, "null", "", "", "what it is to predict, one text per head, as data.source; mae has none"},
+    {"data.labels", SWG__STRING, "null", "", "", "eval: label images that predicted objects are scored against, as data.target"},
     {"data.patch", SWG__INT_LIST, "null", "voxels", "[1,4096]", "extents of a training patch, z y x or y x; null: 16 32 32, 64 64, of mae and iwm 16 16 16, 16 16"},
     {"data.z", SWG__INT, "38", "planes", "[0,1048575]", "model.spatial_dims=2: the plane taken of a stack with several, where the key's text does not say"},
     {"data.crops", SWG__INT, "1", "", "[1,1048576]", "patches of an image per epoch"},
@@ -200,6 +201,14 @@ const swg__config_key swg__config_table[] = {
     {"predict.overlap", SWG__FLOAT, "0.25; model.family=cyto:0", "", "[0,1)", "share of a tile that neighbouring tiles have in common, for images larger than a tile"},
     {"predict.blend", SWG__CHOICE, "gaussian", "", "gaussian constant", "weight of a tile: largest in its middle, or the same everywhere"},
     {"predict.batch", SWG__INT, "4; model.family=cyto:1", "tiles", "[1,65536]", "tiles at a time; results do not depend on it"},
+    {"predict.roi", SWG__INT_LIST, "null", "voxels", "[0,65536]", "cyto: extents of a window, z y x or y x; 0: the whole axis; null: the training patch"},
+    {"predict.box", SWG__INT_LIST, "null", "voxels", "[0,1000000000] #6", "cyto: z0 z1 y0 y1 x0 x1; windows outside are left out"},
+    {"predict.type", SWG__CHOICE, "auto", "", "auto u8 u16 f32", "cyto: numbers of the files; auto: u8 for masks and targets in [-1, 1], else f32"},
+    {"predict.scale", SWG__CHOICE, "fixed", "", "fixed minmax", "cyto: [0, 1] or [-1, 1] to the range of integers, or each image from its least to its largest value"},
+    {"predict.threshold", SWG__FLOAT, "null", "", "[-1e30,1e30]", "cyto: values above it become the largest of the type, others 0"},
+    {"predict.instances", SWG__BOOL, "false", "", "", "cyto: label images of the objects in predicted masks, by watershed"},
+    {"predict.min_size", SWG__INT, "0", "voxels", "[0,1000000000]", "cyto, objects: smaller ones are removed"},
+    {"predict.min_depth", SWG__FLOAT, "0.75", "voxels", "[0,1e6]", "cyto, objects: depth of the neck of the distance transform that separates two"},
     {"predict.existing", SWG__CHOICE, "auto", "", "auto error skip replace", "outputs that are there: auto skips them in folders and stops for single files"},
 
     {"paths.*", SWG__STRING, "null", "", "", "names of your own, for use as ${paths.NAME}"},
@@ -228,6 +237,8 @@ const swg__config_alias swg__config_aliases[] = {
     {"inference_args.sw_batch_size", "predict.batch", ""},
     {"inference_args.overlap", "predict.overlap", ""},
     {"inference_args.mode", "predict.blend", ""},
+    {"model.inference_args.roi_size", "predict.roi", ""},
+    {"inference_args.roi_size", "predict.roi", ""},
     {"bound", "codec.bound", ""},
     {"scheduler", "scheduler.name", ""},
 };
@@ -238,7 +249,7 @@ static const swg__config_owner owners[] = {
              "codec.* loss.kind loss.lambda loss.directions loss.log loss.scale"},
     {"kan", "data.column data.size data.tile data.overlap data.small data.scale data.unreadable data.group data.cache task noise.* model.channels "
             "model.bias model.eca model.dropout model.residual model.bam_norm kan.* loss.ssim loss.kan loss.kan_curriculum predict.*"},
-    {"cyto", "data.cache data.cache_dir data.source data.target data.patch data.z data.crops data.pad model.spatial_dims model.filters model.heads model.head.* "
+    {"cyto", "data.cache data.cache_dir data.source data.target data.labels data.patch data.z data.crops data.pad model.spatial_dims model.filters model.heads model.head.* "
              "model.scale model.discriminator model.patch model.dim model.depth model.mask_ratio model.context model.crossmae model.weigher "
              "model.decoder_dim model.domains model.teacher_momentum model.encoder_from model.dropout loss.features loss.pixels predict.*"},
 };

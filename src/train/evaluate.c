@@ -383,23 +383,8 @@ void swg_evaluation_free(swg_context *ctx, swg_evaluation *evaluation) {
 
 /* ---- CSV ---- */
 
-/* A name may hold anything; RFC 4180 says how it is quoted. */
-static void csv_field(swg__text *text, const char *field) {
-    if (!strpbrk(field, ",\"\r\n")) {
-        swg__text_puts(text, field);
-        return;
-    }
-    swg__text_puts(text, "\"");
-    for (; *field; field++) {
-        if (*field == '"')
-            swg__text_puts(text, "\"");
-        swg__text_add(text, field, 1);
-    }
-    swg__text_puts(text, "\"");
-}
-
 static void csv_line(swg__text *text, const swg_evaluation_row *row, const char *scale, const swg_metrics *metrics) {
-    csv_field(text, row->variable);
+    swg__text_csv(text, row->variable);
     swg__text_printf(text, ",%s,%lld,%lld,%lld,%lld,%lld,%lld,%.17g,%.17g", scale, (long long)row->blocks,
                      (long long)row->failed_blocks, (long long)row->bytes_in, (long long)row->latent_bytes, (long long)row->side_bytes,
                      (long long)row->raw_bytes, row->ratio_latent, row->ratio);

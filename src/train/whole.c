@@ -58,7 +58,7 @@ static swg_status begin(void *user, int64_t number, int64_t extent[3]) {
     if (at->sum)
         memset(at->sum, 0, (size_t)p->width * sizeof *at->sum);
     memcpy(extent, at->volume.dims + 1, 3 * sizeof *extent);
-    return p->w->begin ? p->w->begin(p->w->user, k, extent) : SWG_OK;
+    return SWG_OK;
 }
 
 static swg_status read_box(void *user, int64_t number, const int64_t start[3], const int64_t count[3], float *out) {
@@ -117,7 +117,7 @@ static swg_status finish(void *user, int64_t number) {
 
 static void show(void *user, int64_t done) {
     pass *p = user;
-    p->w->progress(p->w->user, p->done + done, p->w->windows);
+    p->w->progress(p->w->progress_user, p->done + done, p->w->windows);
 }
 
 /* ---- a pass over images with one extent of windows ---- */
@@ -146,9 +146,10 @@ static swg_status settle_roi(const swg__whole *w, const int64_t extent[3], int64
 static void describe_pass(pass *p, const int64_t roi[3], bool padded, int64_t images, swg__sliding *s) {
     const swg__whole *w = p->w;
     *s = (swg__sliding){.channels = (int)swg__model_recipe(w->model)->cyto.channels, .roi = {roi[0], roi[1], roi[2]}, .overlap = w->overlap, .constant = w->constant,
-                        .pad = padded ? SWG__PAD_REPLICATE : SWG__PAD_ZERO, .batch = w->batch, .heads = p->heads, .along_z = true, .images = images, .begin = begin, .read = read_box,
+                        .pad = padded ? SWG__PAD_REPLICATE : SWG__PAD_ZERO, .batch = w->batch, .heads = p->heads, .along_z = true, .boxed = w->boxed, .images = images, .begin = begin, .read = read_box,
                         .run = run_windows, .write = write_box, .finish = finish, .progress = w->progress ? show : NULL, .stop = w->stop, .user = p};
     const int axes = swg__model_recipe(w->model)->cyto.axes;
+    memcpy(s->box, w->box, sizeof s->box);
     for (int h = 0; h < p->heads; h++) {
         s->head[h].channels = p->head[h].channels;
         for (int i = 0; i < 3; i++)

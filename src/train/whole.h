@@ -27,15 +27,17 @@ typedef struct swg__whole {
     bool constant;
     int64_t batch;                  /* windows at a time */
     int64_t roi[3];                 /* of a window, z y x; 0: the whole axis, extended by replication to what the network divides by */
+    bool boxed;                     /* windows that do not meet `box`, z y x, first voxel and the one behind the last, are left out */
+    int64_t box[3][2];
     /* The k-th item of the list: results of head h, (channels, count...) from `start` of the whole, in order along one axis. */
-    swg_status (*begin)(void *user, int64_t k, const int64_t extent[3]);       /* NULL: nothing to do */
     swg_status (*write)(void *user, int64_t k, int head, const int64_t start[3], const int64_t count[3], const float *values);
     /* Networks of tokens, which have no heads: the mean of the windows' embeddings. */
     swg_status (*embedding)(void *user, int64_t k, const double *values, int64_t width);
     swg_status (*finish)(void *user, int64_t k);
-    void (*progress)(void *user, int64_t done, int64_t total);                  /* windows; NULL: none */
-    const volatile sig_atomic_t *stop;
     void *user;
+    void (*progress)(void *user, int64_t done, int64_t total);                  /* windows; NULL: none */
+    void *progress_user;
+    const volatile sig_atomic_t *stop;
     int64_t windows, planned_bytes;     /* filled in: of all items; network, bands and windows */
 } swg__whole;
 

@@ -1,0 +1,425 @@
+/* predict_stacks.c - stacks through a network of family cyto: files in, files out; arrays in, arrays out.
+ * In: an opened model, images. Out: a TIFF per head and image, label images, or a table of embeddings.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+#include "swage/predict.h"
+#include "swage/stack.h"
+#include "train/recipe.h"
+#include "train/whole.h"
+
+enum { PATH_MOST = 4096 };
+
+/* What is being made of one image by one head. */
+typedef struct output {
+    swg_stack_writer *writer;
+    float *values;              /* the whole image, where it must be seen whole: (channels, z, y, x) */
+    int64_t extent[3];
+    char path[PATH_MOST];
+} output;
+
+typedef struct job {
+    swg_context *ctx;
+    const swg_predict_stacks_opts *opts;
+    swg_predict_stacks_result *result;
+    const char *folder;
+    swg__volumes *volumes;
+    int64_t *items, count;
+    int heads;
+    swg__whole_head head[SWG__STEP_OUTPUTS];
+    output out[SWG__STEP_OUTPUTS];
+    int axes;
+    swg__text table;            /* embeddings.csv */
+    swg_prediction *arrays;     /* results go there instead of files */
+} job;
+
+/* ---- names ---- */
+
+static swg_status path_of(job *j, int head, const char *ending, int64_t item, char out[PATH_MOST]) {
+    const char *stem = swg__volumes_item_at(j->volumes, item)->stem;
+    if (snprintf(out, PATH_MOST, "%s/%s%s/%s.tif", j->folder, j->head[head].name, ending, stem) >= PATH_MOST)
+        return swg__fail(j->ctx, SWG_EINVAL, "%s: the path of its output is too long", stem);
+    return SWG_OK;
+}
+
+static swg_status make_parent(job *j, const char *path) {
+    char parent[PATH_MOST];
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return swg__make_folders(j->ctx, parent);
+}
+
+static bool labelled(const job *j, int head) { return j->opts->instances && j->head[head].mask; }
+
+/* Is everything there that image `item` becomes, or a part of it? */
+static swg_status is_there(job *j, int64_t item, bool *all, bool *some) {
+    char path[PATH_MOST];
+    *all = true;
+    *some = false;
+    for (int h = 0; h < j->heads; h++)
+        for (int part = 0; part < 1 + labelled(j, h); part++) {
+            SWG__TRY(path_of(j, h, part ? "_instances" : "", item, path));
+            const bool exists = swg__exists(path);
+            *all = *all && exists;
+            *some = *some || exists;
+            if (exists && j->opts->existing == SWG_EXISTING_ERROR)
+                return swg__fail(j->ctx, SWG_EINVAL, "%s stands there already; choose another folder, or say predict.existing=skip or replace", path);
+        }
+    return SWG_OK;
+}
+
+/* Items whose outputs are not there yet. */
+static swg_status choose_items(job *j) {
+    const int64_t all = swg__volumes_items(j->volumes);
+    j->items = swg__calloc(j->ctx, (size_t)(all ? all : 1), sizeof *j->items);
+    if (!j->items)
+        return swg__fail_memory(j->ctx, (size_t)all * sizeof *j->items, "a list of images");
+    for (int64_t i = 0; i < all; i++) {
+        bool complete = false, some;
+        if (j->heads && !j->arrays)
+            SWG__TRY(is_there(j, i, &complete, &some));
+        if (complete && j->opts->existing == SWG_EXISTING_SKIP)
+            j->result->skipped++;
+        else
+            j->items[j->count++] = i;
+    }
+    return SWG_OK;
+}
+
+/* ---- values to files ---- */
+
+static swg_element type_of(const job *j, int head) {
+    const swg__whole_head *h = &j->head[head];
+    return j->opts->type ? j->opts->type : h->mask || h->signed_unit || j->opts->thresholded ? SWG_ELEMENT_U8 : SWG_ELEMENT_F32;
+}
+
+static double top_of(swg_element type) { return type == SWG_ELEMENT_U8 ? 255 : type == SWG_ELEMENT_U16 ? 65535 : 1; }
+
+/* Integers need a range to be scaled to. */
+static swg_status check_types(job *j) {
+    for (int h = 0; h < j->heads; h++) {
+        const swg__whole_head *head = &j->head[h];
+        const swg_element type = type_of(j, h);
+        if (type != SWG_ELEMENT_U8 && type != SWG_ELEMENT_U16 && type != SWG_ELEMENT_F32)
+            return swg__fail(j->ctx, SWG_EINVAL, "files of %s: expected u8, u16 or f32", swg_element_name(type));
+        if (type != SWG_ELEMENT_F32 && !head->mask && !head->signed_unit && !j->opts->minmax && !j->opts->thresholded)
+            return swg__fail(j->ctx, SWG_EINVAL, "head %s predicts values of any range: as %s they need predict.scale=minmax, or say predict.type=f32",
+                             head->name, swg_element_name(type));
+    }
+    return SWG_OK;
+}
+
+/* value * scale + shift, for values that are not thresholded. */
+static void scale_of(const job *j, int head, const output *o, int64_t count, double *scale, double *shift) {
+    const double top = top_of(type_of(j, head));
+    *scale = 1;
+    *shift = 0;
+    if (j->opts->minmax) {
+        float low = INFINITY, high = -INFINITY;
+        for (int64_t i = 0; i < count; i++) {
+            low = o->values[i] < low ? o->values[i] : low;
+            high = o->values[i] > high ? o->values[i] : high;
+        }
+        *scale = high > low ? top / ((double)high - (double)low) : 0;
+        *shift = high > low ? -(double)low * *scale : 0;
+    } else if (type_of(j, head) != SWG_ELEMENT_F32) {
+        *scale = j->head[head].signed_unit ? top / 2 : top;
+        *shift = j->head[head].signed_unit ? top / 2 : 0;
+    }
+}
+
+static void convert(const job *j, int head, double scale, double shift, int64_t count, const float *from, float *to) {
+    const double top = top_of(type_of(j, head));
+    for (int64_t i = 0; i < count; i++)
+        to[i] = j->opts->thresholded ? (double)from[i] > j->opts->threshold ? (float)top : 0 : (float)((double)from[i] * scale + shift);
+}
+
+/* Whole images are needed where values of all of it count, or planes of several channels follow each other. */
+static bool held(const job *j, int head) { return j->arrays || j->opts->minmax || labelled(j, head) || j->head[head].channels > 1; }
+
+static int64_t voxels(const output *o) { return o->extent[0] * o->extent[1] * o->extent[2]; }
+
+static swg_status open_output(job *j, int64_t item, int head, const int64_t extent[3]) {
+    output *o = &j->out[head];
+    const swg__whole_head *h = &j->head[head];
+    for (int i = 0; i < 3; i++)
+        o->extent[i] = extent[i] * (i < 3 - j->axes ? 1 : h->scale);
+    const size_t bytes = (size_t)(voxels(o) * h->channels) * sizeof(float);
+    if (held(j, head) && !(o->values = swg__alloc(j->ctx, bytes)))
+        return swg__fail_memory(j->ctx, bytes, "a predicted image");
+    if (j->arrays)
+        return SWG_OK;
+    SWG__TRY(path_of(j, head, "", item, o->path));
+    SWG__TRY(make_parent(j, o->path));
+    return swg_stack_create(j->ctx, o->path, 1, h->channels, o->extent[0], o->extent[1], o->extent[2],
+                            &(swg_stack_write_opts){.element = type_of(j, head), .deflate = true}, &o->writer);
+}
+
+/* Planes of one channel, whole: they are written, or kept. Images come one after the other, so the first slab opens them. */
+static swg_status write_slab(void *user, int64_t k, int head, const int64_t start[3], const int64_t count[3], const float *values) {
+    job *j = user;
+    output *o = &j->out[head];
+    if (start[0] == 0 && start[1] == 0 && start[2] == 0) {
+        int64_t dims[4];
+        SWG__TRY(swg__volumes_extent(j->volumes, j->items[k], 0, dims));
+        SWG__TRY(open_output(j, j->items[k], head, dims + 1));
+    }
+    const int64_t plane = count[1] * count[2], slab = count[0] * plane;
+    if (held(j, head)) {
+        for (int c = 0; c < j->head[head].channels; c++)
+            memcpy(o->values + c * voxels(o) + start[0] * plane, values + c * slab, (size_t)slab * sizeof *values);
+        return SWG_OK;
+    }
+    double scale, shift;
+    float *row = swg__alloc(j->ctx, (size_t)plane * sizeof *row);
+    swg_status status = row ? SWG_OK : swg__fail_memory(j->ctx, (size_t)plane * sizeof *row, "a plane");
+    scale_of(j, head, o, 0, &scale, &shift);
+    for (int64_t z = 0; z < count[0] && status == SWG_OK; z++) {
+        convert(j, head, scale, shift, plane, values + z * plane, row);
+        status = swg_stack_append_f32(o->writer, row, 1);
+    }
+    swg__free(j->ctx, row);
+    return status;
+}
+
+static swg_status write_labels(job *j, int head, int64_t item) {
+    const output *o = &j->out[head];
+    char path[PATH_MOST];
+    swg_instances_result found;
+    swg_stack_writer *writer;
+    const size_t bytes = (size_t)voxels(o) * sizeof(uint32_t);
+    uint32_t *labels = swg__alloc(j->ctx, bytes);
+    swg_status status = labels ? path_of(j, head, "_instances", item, path) : swg__fail_memory(j->ctx, bytes, "labels");
+    if (status == SWG_OK)
+        status = swg_instances_find(j->ctx, o->extent, o->values, j->opts->instances, labels, &found);
+    if (status == SWG_OK)
+        status = make_parent(j, path);
+    if (status == SWG_OK)
+        status = swg_stack_create(j->ctx, path, 1, 1, o->extent[0], o->extent[1], o->extent[2],
+                                  &(swg_stack_write_opts){.element = found.objects > 65535 ? SWG_ELEMENT_U32 : SWG_ELEMENT_U16, .deflate = true}, &writer);
+    if (status == SWG_OK) {
+        if (found.objects <= 65535) { /* in place, from the front */
+            uint16_t *narrow = (uint16_t *)labels;
+            for (int64_t i = 0; i < voxels(o); i++) {
+                uint32_t id = labels[i];
+                memcpy(narrow + i, &(uint16_t){(uint16_t)id}, sizeof *narrow);
+            }
+        }
+        status = swg_stack_append(writer, labels, o->extent[0]);
+        if (status == SWG_OK)
+            status = swg_stack_finish(writer);
+        else
+            swg_stack_abort(writer);
+        j->result->objects += found.objects;
+    }
+    if (status == SWG_OK && j->opts->wrote)
+        j->opts->wrote(j->opts->user, path);
+    swg__free(j->ctx, labels);
+    return status;
+}
+
+static swg_status finish_head(job *j, int head, int64_t item) {
+    output *o = &j->out[head];
+    if (j->arrays) {
+        const int64_t dims[4] = {j->head[head].channels, o->extent[0], o->extent[1], o->extent[2]};
+        memcpy(j->arrays->dims[head], dims, sizeof dims);
+        snprintf(j->arrays->name[head], sizeof j->arrays->name[head], "%s", j->head[head].name);
+        j->arrays->values[head] = o->values;
+        *o = (output){0};
+        return SWG_OK;
+    }
+    if (labelled(j, head))
+        SWG__TRY(write_labels(j, head, item));
+    if (o->values) {
+        double scale, shift;
+        const int64_t values = voxels(o) * j->head[head].channels;
+        scale_of(j, head, o, values, &scale, &shift);
+        convert(j, head, scale, shift, values, o->values, o->values);
+        SWG__TRY(swg_stack_append_f32(o->writer, o->values, o->extent[0] * j->head[head].channels));
+        swg__free(j->ctx, o->values);
+    }
+    swg_stack_writer *writer = o->writer;
+    o->writer = NULL;
+    o->values = NULL;
+    SWG__TRY(swg_stack_finish(writer));
+    if (j->opts->wrote)
+        j->opts->wrote(j->opts->user, o->path);
+    return SWG_OK;
+}
+
+static swg_status finish(void *user, int64_t k) {
+    job *j = user;
+    for (int h = 0; h < j->heads; h++)
+        SWG__TRY(finish_head(j, h, j->items[k]));
+    j->result->written++;
+    return SWG_OK;
+}
+
+static void drop_outputs(job *j) {
+    for (int h = 0; h < SWG__STEP_OUTPUTS; h++) {
+        swg_stack_abort(j->out[h].writer);
+        swg__free(j->ctx, j->out[h].values);
+    }
+}
+
+/* ---- embeddings ---- */
+
+static swg_status add_embedding(void *user, int64_t k, const double *values, int64_t width) {
+    job *j = user;
+    if (j->arrays) {
+        float *row = swg__alloc(j->ctx, (size_t)width * sizeof *row);
+        if (!row)
+            return swg__fail_memory(j->ctx, (size_t)width * sizeof *row, "an embedding");
+        for (int64_t i = 0; i < width; i++)
+            row[i] = (float)values[i];
+        j->arrays->values[0] = row;
+        j->arrays->dims[0][0] = width;
+        return SWG_OK;
+    }
+    if (!j->table.length) {
+        swg__text_puts(&j->table, "image");
+        for (int64_t i = 0; i < width; i++)
+            swg__text_printf(&j->table, ",e%lld", (long long)i);
+    }
+    swg__text_puts(&j->table, "\n");
+    swg__text_csv(&j->table, swg__volumes_item_at(j->volumes, j->items[k])->stem);
+    for (int64_t i = 0; i < width; i++)
+        swg__text_printf(&j->table, ",%.9g", values[i]);
+    return SWG_OK;
+}
+
+static swg_status check_table(job *j, char path[PATH_MOST]) {
+    if (snprintf(path, PATH_MOST, "%s/embeddings.csv", j->folder) >= PATH_MOST)
+        return swg__fail(j->ctx, SWG_EINVAL, "%s: the path is too long", j->folder);
+    if (!swg__exists(path) || j->opts->existing == SWG_EXISTING_REPLACE)
+        return SWG_OK;
+    if (j->opts->existing == SWG_EXISTING_ERROR)
+        return swg__fail(j->ctx, SWG_EINVAL, "%s stands there already; choose another folder, or say predict.existing=replace", path);
+    j->result->skipped = j->count;
+    j->count = 0;
+    return SWG_OK;
+}
+
+static swg_status write_table(job *j, const char *path) {
+    swg__text_puts(&j->table, "\n");
+    if (j->table.failed)
+        return swg__fail_memory(j->ctx, 4096, "a table");
+    SWG__TRY(swg__make_folders(j->ctx, j->folder));
+    SWG__TRY(swg__file_write(j->ctx, path, j->table.data, j->table.length));
+    if (j->opts->wrote)
+        j->opts->wrote(j->opts->user, path);
+    return SWG_OK;
+}
+
+/* ---- all of it ---- */
+
+static swg_status check_opts(swg_context *ctx, const swg_predict_stacks_opts *o) {
+    if (!(o->overlap >= 0 && o->overlap < 1))
+        return swg__fail(ctx, SWG_EINVAL, "overlap %g: a share of a window, 0 <= overlap < 1", o->overlap);
+    if (o->batch < 0 || o->batch > 65536)
+        return swg__fail(ctx, SWG_EINVAL, "%lld windows at a time: expected 1 to 65536", (long long)o->batch);
+    return SWG_OK;
+}
+
+static swg_status run_job(job *j, swg_model *model) {
+    const swg__recipe_cyto *c = &swg__model_recipe(model)->cyto;
+    const swg_predict_stacks_opts *o = j->opts;
+    char table[PATH_MOST];
+    j->axes = c->axes;
+    j->heads = swg__whole_heads(model, j->head);
+    j->result->images = swg__volumes_items(j->volumes);
+    SWG__TRY(check_types(j));
+    SWG__TRY(choose_items(j));
+    if (!j->heads && !j->arrays)
+        SWG__TRY(check_table(j, table));
+    if (!j->count)
+        return SWG_OK;
+    swg__whole w = {.ctx = j->ctx, .model = model, .volumes = j->volumes, .items = j->items, .count = j->count, .overlap = o->overlap, .constant = o->constant,
+                    .batch = o->batch, .boxed = o->boxed, .write = write_slab, .embedding = add_embedding, .finish = finish, .progress = o->progress,
+                    .stop = o->stop, .progress_user = o->user, .user = j};
+    memcpy(w.box, o->box, sizeof w.box);
+    for (int i = 0; i < 3; i++)
+        w.roi[i] = o->roi[i] < 0 ? 0 : o->roi[i] ? o->roi[i] : c->patch[i];
+    SWG__TRY(swg__whole_run(&w));
+    j->result->windows = w.windows;
+    j->result->planned_bytes = w.planned_bytes;
+    return j->heads || j->arrays ? SWG_OK : write_table(j, table);
+}
+
+static void close_job(job *j) {
+    drop_outputs(j);
+    swg__text_free(&j->table);
+    swg__volumes_close(j->volumes);
+    swg__free(j->ctx, j->items);
+}
+
+static swg_status refuse_other(swg_context *ctx, const swg_model *model) {
+    if (strcmp(swg_model_family(model), "cyto") == 0)
+        return SWG_OK;
+    return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: a network of family %s; one of family cyto is needed here", swg_model_path(model), swg_model_family(model));
+}
+
+swg_status swg_predict_stacks(swg_context *ctx, swg_model *model, swg_config *config, const char *input, const char *folder,
+                              const swg_predict_stacks_opts *opts, swg_predict_stacks_result *result) {
+    static const swg_predict_stacks_opts none = {0};
+    swg_predict_stacks_result ignored;
+    const char *targets[SWG__CYTO_HEADS];
+    swg__volumes_opts volumes;
+    const int64_t start = swg__now_ns();
+    job j = {.ctx = ctx, .opts = opts ? opts : &none, .result = result ? result : &ignored, .folder = folder};
+    *j.result = (swg_predict_stacks_result){0};
+    swg__text_init(&j.table, ctx);
+    SWG__TRY(refuse_other(ctx, model));
+    SWG__TRY(check_opts(ctx, j.opts));
+    SWG__TRY(swg__cyto_volumes(ctx, config ? config : swg_model_config(model), swg__model_recipe(model), targets, &volumes));
+    volumes.use = SWG__VOLUMES_PREDICT;
+    volumes.path = input;
+    volumes.note = j.opts->note;
+    volumes.note_user = j.opts->user;
+    volumes.cache = "none"; /* each image is used once */
+    memset(volumes.patch, 0, sizeof volumes.patch);
+    swg_status status = swg__volumes_open(ctx, &volumes, &j.volumes);
+    if (status == SWG_OK)
+        status = run_job(&j, model);
+    close_job(&j);
+    j.result->seconds = (double)(swg__now_ns() - start) * 1e-9;
+    return status;
+}
+
+swg_status swg_predict_stack(swg_context *ctx, swg_model *model, const int64_t dims[4], const float *x, const swg_predict_stacks_opts *opts,
+                             swg_prediction *out) {
+    static const swg_predict_stacks_opts none = {0};
+    swg_predict_stacks_result result = {0};
+    const char *targets[SWG__CYTO_HEADS];
+    swg__volumes_opts volumes;
+    job j = {.ctx = ctx, .opts = opts ? opts : &none, .result = &result, .arrays = out};
+    *out = (swg_prediction){0};
+    swg__text_init(&j.table, ctx);
+    SWG__TRY(refuse_other(ctx, model));
+    SWG__TRY(check_opts(ctx, j.opts));
+    const swg__recipe *recipe = swg__model_recipe(model);
+    const swg__volume_array array = {.column = recipe->cyto.source.column, .values = x, .element = SWG_ELEMENT_F32, .layout = "CZYX", .ndim = 4,
+                                     .dims = {dims[0], dims[1], dims[2], dims[3]}};
+    SWG__TRY(swg__cyto_volumes(ctx, swg_model_config(model), recipe, targets, &volumes));
+    volumes.use = SWG__VOLUMES_PREDICT;
+    volumes.path = NULL;
+    volumes.arrays = &array;
+    volumes.array_count = 1;
+    volumes.note = j.opts->note;
+    volumes.note_user = j.opts->user;
+    volumes.cache = "none";
+    memset(volumes.patch, 0, sizeof volumes.patch);
+    swg_status status = swg__volumes_open(ctx, &volumes, &j.volumes);
+    if (status == SWG_OK)
+        status = run_job(&j, model);
+    out->heads = j.heads;
+    close_job(&j);
+    if (status != SWG_OK)
+        swg_prediction_free(ctx, out);
+    return status;
+}
+
+void swg_prediction_free(swg_context *ctx, swg_prediction *p) {
+    for (int h = 0; h < SWG_PREDICTION_HEADS; h++)
+        swg__free(ctx, p->values[h]);
+    *p = (swg_prediction){0};
+}
