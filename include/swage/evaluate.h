@@ -13,6 +13,7 @@
 #define SWAGE_EVALUATE_H
 
 #include <signal.h>
+#include "swage/instances.h"
 #include "swage/quality.h"
 #include "swage/metrics.h"
 #include "swage/model.h"
