@@ -232,6 +232,18 @@ static void judge(swg_graph *g, swg_value source, swg_value fake, swg_value targ
     swg_graph_precise(g, before);
 }
 
+/* Are they alike but for the extents? */
+static bool fits(swg_graph *g, swg_value target, swg_value fake) {
+    char left[224], right[224];
+    if (!swg__check(g, "gan", target))
+        return false;
+    const int64_t *t = swg_shape(g, target), *f = swg_shape(g, fake);
+    if (swg_ndim(g, target) != swg_ndim(g, fake) || t[0] != f[0] || t[1] != f[1])
+        swg__graph_fail(g, SWG_ESHAPE, "gan: target %s beside what is generated, %s", swg__value_text(g, target, left, sizeof left),
+                        swg__shape_text(&g->nodes[fake], right, sizeof right));
+    return g->status == SWG_OK;
+}
+
 swg_value swg_gan_apply(swg_graph *g, swg_value source, swg_value target, const swg_gan *model, swg_gan_losses *losses) {
     swg_patchgan_weights own;
     swg_value fake = swg_superres_apply(g, source, &model->generator);
@@ -242,7 +254,7 @@ swg_value swg_gan_apply(swg_graph *g, swg_value source, swg_value target, const 
     swg_patchgan_params(g, &model->discriminator, swg_shape(g, source)[1] + swg_shape(g, fake)[1], swg_ndim(g, fake) - 2, &own);
     if (target && !losses)
         swg__graph_fail(g, SWG_EINVAL, "gan: a target without a place for the losses");
-    if (target && g->status == SWG_OK && swg__check(g, "gan", target))
+    if (target && g->status == SWG_OK && fits(g, target, fake))
         judge(g, source, fake, target, model, &own, losses);
     if (losses && g->status != SWG_OK)
         *losses = (swg_gan_losses){0};

@@ -269,41 +269,140 @@ static void instance_norm(void **state) {
 
 /* ---- recomputation ---- */
 
-typedef struct training { swg_plan *plan; swg_weights *weights; swg_graph *g; swg_value x, target, loss; } training;
+typedef struct training { swg_plan *plan; swg_weights *weights; swg_graph *g; swg_value x, target, hyper, loss; } training;
 
 static training make(swg_context *ctx, const swg_dynunet *model, const int64_t *shape, const char *recompute, bool bf16) {
-    training t;
+    training t = {0};
     swg_recompute how;
     assert_ok(ctx, swg_recompute_read(ctx, recompute, &how));
     assert_ok(ctx, swg_graph_create(ctx, NULL, &t.g));
     t.x = swg_input(t.g, "x", 5, shape);
     t.target = swg_input(t.g, "target", 5, shape);
-    swg_value hyper = swg_input(t.g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    t.hyper = swg_input(t.g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
     t.loss = swg_loss_dice_ce(t.g, swg_dynunet_apply(t.g, t.x, model), t.target, NULL);
-    swg_value outputs[2] = {t.loss, swg_adam(t.g, t.loss, hyper, NULL)};
+    swg_value outputs[2] = {t.loss, swg_adam(t.g, t.loss, t.hyper, NULL)};
     assert_ok(ctx, swg_graph_status(t.g));
     assert_ok(ctx, swg_plan_make(t.g, &(swg_plan_opts){.outputs = outputs, .output_count = 2, .recompute = how, .bf16 = bf16}, &t.plan));
     return t;
 }
 
-static int64_t peak(swg_context *ctx, const int64_t *shape, const char *recompute) {
-    training t = make(ctx, &(swg_dynunet){0}, shape, recompute, false);
+static void unmake(training *t) {
+    swg_plan_destroy(t->plan);
+    swg_weights_destroy(t->weights);
+    swg_graph_destroy(t->g);
+}
+
+/* Two steps; the loss of the second and every gradient of it. */
+static void train(swg_context *ctx, training *t) {
+    double b1 = 1, b2 = 1;
+    assert_ok(ctx, swg_weights_create(t->g, true, &t->weights));
+    swg_weights_init(t->weights, 7);
+    assert_ok(ctx, swg_plan_open(t->plan, t->weights, NULL));
+    float *x = swg_plan_data(t->plan, t->x), *target = swg_plan_data(t->plan, t->target);
+    for (int64_t i = 0; i < swg_elements(t->g, t->x); i++) {
+        x[i] = sinf((float)(i % 97) * .3F) + cosf((float)i * .01F);
+        target[i] = x[i] > .5F;
+    }
+    for (uint32_t step = 0; step < 2; step++) {
+        swg_hyper_adam(&(swg_adam_hyper){.lr = .01, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .grad_scale = 1}, &b1, &b2, SWG_F32,
+                       swg_plan_data(t->plan, t->hyper));
+        assert_ok(ctx, swg_plan_run(t->plan, 1, step));
+    }
+}
+
+/* Dropout, too: its masks are drawn again. */
+static void recomputation_keeps_bits(void **state) {
+    swg_context *ctx = *state;
+    const int64_t shape[5] = {2, 1, 8, 16, 16};
+    static const char *const policies[] = {"off", "none", "blocks", "segments:2", "segments:3", "segments:auto"};
+    const swg_dynunet models[] = {{.dropout = .1}, {.plain = true, .levels = 2, .filters = {16, 24}}};
+    for (int m = 0; m < 2; m++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            training all = make(ctx, &models[m], shape, policies[0], bf16);
+            train(ctx, &all);
+            for (size_t i = 1; i < sizeof policies / sizeof *policies; i++) {
+                training t = make(ctx, &models[m], shape, policies[i], bf16);
+                train(ctx, &t);
+                assert_true(swg_plan_memory_of(t.plan).peak_bytes < swg_plan_memory_of(all.plan).peak_bytes);
+                assert_memory_equal(swg_plan_data(t.plan, t.loss), swg_plan_data(all.plan, all.loss), sizeof(float));
+                for (int p = 0; p < swg_weights_count(t.weights); p++) {
+                    size_t bytes = (size_t)elements_of(t.weights, p) * sizeof(float);
+                    if (memcmp(swg_weights_gradient(t.weights, p), swg_weights_gradient(all.weights, p), bytes) != 0 ||
+                        memcmp(swg_weights_value(t.weights, p), swg_weights_value(all.weights, p), bytes) != 0)
+                        fail_msg("%s, model %d%s: %s differs", policies[i], m, bf16 ? ", bf16" : "", swg_weights_name(t.weights, p));
+                }
+                unmake(&t);
+            }
+            unmake(&all);
+        }
+}
+
+static int64_t peak(swg_context *ctx, const char *recompute, bool bf16) {
+    training t = make(ctx, &(swg_dynunet){0}, (int64_t[]){1, 1, 64, 64, 64}, recompute, bf16);
     int64_t bytes = swg_plan_memory_of(t.plan).peak_bytes;
-    swg_plan_destroy(t.plan);
-    swg_graph_destroy(t.g);
+    unmake(&t);
     return bytes;
 }
 
+/* A step at 64^3: at least 40 % less than what keeps everything. */
 static void recomputation_saves(void **state) {
     swg_context *ctx = *state;
-    const int64_t shape[5] = {1, 1, 64, 64, 64};
-    static const char *const policies[] = {"none", "blocks", "segments:4", "segments:auto"};
-    int64_t all = 0;
-    for (int i = 0; i < 4; i++) {
-        int64_t bytes = peak(ctx, shape, policies[i]);
-        all = i ? all : bytes;
-        print_message("%s: %.1f MiB, %.1f %% less\n", policies[i], (double)bytes / 1048576, 100 - 100 * (double)bytes / (double)all);
+    static const char *const policies[] = {"blocks", "segments:2", "segments:auto"};
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        int64_t all = peak(ctx, "off", bf16);
+        for (int i = 0; i < 3; i++) {
+            int64_t bytes = peak(ctx, policies[i], bf16);
+            if ((double)bytes > .6 * (double)all)
+                fail_msg("%s%s: %lld bytes of %lld", policies[i], bf16 ? ", bf16" : "", (long long)bytes, (long long)all);
+        }
     }
+}
+
+/* ---- what is refused ---- */
+
+static void refuses(void **state) {
+    swg_context *ctx = *state;
+    static const struct { swg_dynunet model; int ndim; int64_t extent; const char *says; } cases[] = {
+        {{0}, 5, 6, "extent 6 along axis z does not divide by 4"},
+        {{0}, 4, 6, "extent 6 along axis y does not divide by 4"},
+        {{0}, 3, 8, "expected (N, C, y, x) or (N, C, z, y, x)"},
+        {{0}, 4, 4, "one value per sample and channel"},
+        {{.levels = 1}, 4, 8, "1 levels, expected 2 to 6"},
+        {{.levels = 7}, 4, 8, "7 levels"},
+        {{.kernel = 4}, 4, 8, "kernel 4, expected an odd number"},
+        {{.dropout = 1}, 4, 8, "dropout 1, expected [0, 1)"},
+        {{.strides = {2, 2, 2}}, 4, 8, "stride 2 at level 0"},
+        {{.filters = {16, -1}}, 4, 8, "-1 filters"},
+        {{.strides = {1, INT32_MAX, INT32_MAX}, .levels = 3}, 4, 8, "does not divide by"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        const int64_t shape[5] = {1, 1, cases[i].extent, cases[i].ndim == 4 && cases[i].extent == 4 ? 4 : 8, 8};
+        assert_int_equal(swg_dynunet_apply(g, swg_input(g, "x", cases[i].ndim, shape), &cases[i].model), SWG_NONE);
+        assert_true(swg_graph_status(g) != SWG_OK);
+        if (!strstr(swg_context_message(ctx), cases[i].says))
+            fail_msg("case %zu says: %s", i, swg_context_message(ctx));
+        swg_graph_destroy(g);
+    }
+    swg_graph *g;
+    swg_value out[2] = {1, 1};
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 4, (int64_t[]){1, 1, 8, 8});
+    swg_dynunet_heads(g, x, &(swg_dynunet){.filters = {2, 2, 2}}, (swg_cyto_head[]){{"same", 1}, {"same", 2}}, 2, out);
+    assert_int_equal(out[0], SWG_NONE);
+    assert_int_equal(swg_graph_status(g), SWG_EINVAL);
+    assert_non_null(strstr(swg_context_message(ctx), "heads/same/weight\" exists already"));
+    assert_int_equal(swg_loss_dice_ce(g, x, x, NULL), SWG_NONE);
+    swg_graph_destroy(g);
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    x = swg_input(g, "x", 4, (int64_t[]){1, 1, 8, 8});
+    assert_int_equal(swg_loss_dice_ce(g, x, swg_input(g, "t", 4, (int64_t[]){1, 2, 8, 8}), NULL), SWG_NONE);
+    assert_int_equal(swg_graph_status(g), SWG_ESHAPE);
+    swg_graph_destroy(g);
+    swg_layers layers;
+    assert_int_equal(swg_dynunet_layers(ctx, &(swg_dynunet){0}, NULL, 0, 4, (int64_t[]){1, 1, 6, 8}, &layers), SWG_ESHAPE);
+    assert_int_equal(layers.count, 0);
 }
 
 int main(void) {
@@ -314,7 +413,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(dice_ce, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(dice_ce_of_more, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(instance_norm, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(recomputation_keeps_bits, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(recomputation_saves, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
