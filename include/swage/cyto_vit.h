@@ -88,6 +88,9 @@ typedef struct swg_iwm {
 swg_iwm swg_iwm_published(int dims, bool ijepa);
 int64_t swg_iwm_targets(const swg_iwm *model);  /* 460 of 512 */
 
+/* The teacher's in an epoch: 0.998 + 0.002 epoch / epochs. */
+double swg_iwm_momentum(int64_t epoch, int64_t epochs);
+
 /* Extents (y, x) of a mask rectangle of aspect a: int(4 / a) and int(4 a), at most those of the grid. */
 void swg_iwm_rectangle(const swg_iwm *model, double aspect, int64_t extent[2]);
 /* Block mask of one sample: 0 for a target token, 1 for one of the context, exactly swg_iwm_targets zeros; so that swg_argsort gives the targets,

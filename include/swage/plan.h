@@ -20,7 +20,7 @@ typedef struct swg_weights swg_weights;
  * graph's update needs (two moments if it has none), all zero. Every graph used with it later must have the same parameters (names, shapes, order). */
 swg_status swg_weights_create(swg_graph *g, bool training, swg_weights **out);
 void swg_weights_destroy(swg_weights *w);
-/* Starts every parameter as its swg_init says and every state at its value. The same seed gives the same bits everywhere. */
+/* Starts every parameter as its swg_init says, then every state at its value or as the parameter it is like. The same seed gives the same bits everywhere. */
 void swg_weights_init(swg_weights *w, uint64_t seed);
 
 int swg_weights_count(const swg_weights *w);

@@ -11,6 +11,8 @@ swg_iwm swg_iwm_published(int dims, bool ijepa) {
 
 int64_t swg_iwm_targets(const swg_iwm *model) { return (int64_t)(model->target_ratio * (double)swg_vit_tokens(&model->vit)); }
 
+double swg_iwm_momentum(int64_t epoch, int64_t epochs) { return .998 + .002 * (double)epoch / (double)epochs; }
+
 /* (N, tokens at `index` (N, m), or all where that is SWG_NONE, width). */
 static swg_value encoder(swg_graph *g, swg__vit_leaves *leaves, swg_value x, swg_value index, const swg_vit *vit, const char *name) {
     swg_scope_push(g, name);
@@ -29,12 +31,12 @@ static swg_value mix(swg_graph *g, swg_value context, swg_value domain, const sw
     const int64_t n = shape[0], m = shape[1];
     swg_scope_push(g, "domain");
     swg_value table = swg_param(g, "weight", 2, (int64_t[]){model->domains, width}, (swg_init){0}), row;
-    swg_scope_pop(g);
     if (domain)
         row = swg_reshape(g, swg_matmul(g, domain, table, NULL), 3, (int64_t[]){n, 1, width});
     else
         row = swg_slice(g, table, (int64_t[]){0, 0}, (int64_t[]){1, width});
     row = swg_expand(g, row, 3, (int64_t[]){n, m, width});
+    swg_scope_pop(g);
     return swg__vit_linear(g, NULL, swg_concat(g, (swg_value[]){context, row}, 2, 2), width, "mixer");
 }
 
@@ -44,8 +46,12 @@ static swg_value predictor(swg_graph *g, swg_value context, swg_value targets, s
     swg_scope_push(g, "predictor");
     context = swg__vit_linear(g, NULL, context, width, "embed");
     context = model->domains ? mix(g, context, domain, model) : context;
-    swg_value token = swg__vit_token(g, NULL, 1, width, "mask_token"), table = swg__vit_positions(g, NULL, &model->vit, tokens, width);
-    swg_value asked = swg_add(g, swg__vit_rows(g, table, targets), token);
+    swg_scope_push(g, "position");
+    swg_value asked = swg__vit_rows(g, swg__vit_positions(g, NULL, &model->vit, tokens, width), targets);
+    swg_scope_pop(g);
+    swg_scope_push(g, "mask_token");
+    asked = swg_add(g, asked, swg__vit_token(g, NULL, 1, width));
+    swg_scope_pop(g);
     for (int i = 0; i < model->predictor_depth; i++)
         asked = swg__vit_block(g, NULL, asked, context, model->predictor_heads, i);
     asked = swg__vit_linear(g, NULL, swg__vit_norm(g, NULL, asked, "norm"), model->vit.width, "out");

@@ -94,8 +94,10 @@ static swg_value encoder(swg_graph *g, swg_value x, const choice *seen, const sw
         x = swg_mul(g, x, swg_affine(g, seen->image, -1, 1));
     swg_value tokens = swg__vit_tokens(g, NULL, x, vit, model->context);
     tokens = seen && seen->seen ? swg_gather(g, tokens, seen->seen, 1) : tokens;
-    swg_value class = swg_expand(g, swg__vit_token(g, NULL, 1, vit->width, "class_token"), 3, (int64_t[]){n, 1, vit->width});
+    swg_scope_push(g, "class_token");
+    swg_value class = swg_expand(g, swg__vit_token(g, NULL, 1, vit->width), 3, (int64_t[]){n, 1, vit->width});
     results[0] = swg_concat(g, (swg_value[]){class, tokens}, 2, 1);
+    swg_scope_pop(g);
     for (int i = 0; i < vit->depth; i++)
         results[i + 1] = swg__vit_block(g, NULL, results[i], SWG_NONE, vit->heads, i);
     swg_value features = swg__vit_norm(g, NULL, weigh(g, results, model), "norm");
@@ -119,22 +121,31 @@ static swg_value blocks(swg_graph *g, swg_value x, swg_value context, const swg_
 /* Masked tokens ask, the seen ones and the class token answer: (N, masked, width). */
 static swg_value cross(swg_graph *g, swg_value f, const choice *c, const swg_mae *model) {
     const int64_t width = model->decoder_width, tokens = swg_vit_tokens(&model->vit), n = f ? swg_shape(g, f)[0] : 1;
-    swg_value token = swg__vit_token(g, NULL, 1, width, "mask_token");
+    swg_scope_push(g, "position");
     swg_value table = swg__vit_positions(g, NULL, &model->vit, 1 + tokens, width);
     swg_value class = swg_expand(g, swg_slice(g, table, (int64_t[]){0, 0}, (int64_t[]){1, width}), 3, (int64_t[]){n, 1, width});
     table = swg_slice(g, table, (int64_t[]){1, 0}, (int64_t[]){tokens, width});
     f = swg_add(g, f, swg_concat(g, (swg_value[]){class, swg__vit_rows(g, table, c->seen)}, 2, 1));
-    return blocks(g, swg_add(g, swg__vit_rows(g, table, c->hidden), token), f, model);
+    swg_value asked = swg__vit_rows(g, table, c->hidden);
+    swg_scope_pop(g);
+    swg_scope_push(g, "mask_token");
+    asked = swg_add(g, asked, swg__vit_token(g, NULL, 1, width));
+    swg_scope_pop(g);
+    return blocks(g, asked, f, model);
 }
 
 /* All tokens in place, the class token in front, which has no position: (N, tokens, width) after the blocks. */
 static swg_value plain(swg_graph *g, swg_value f, const choice *c, const swg_mae *model) {
     const int64_t width = model->decoder_width, tokens = swg_vit_tokens(&model->vit);
-    swg_value token = swg__vit_token(g, NULL, 1, width, "mask_token"), table = swg__vit_positions(g, NULL, &model->vit, tokens, width);
-    swg_value seen = part_of(g, f, 1, c->visible);
-    seen = c->seen ? swg_scatter_add(g, seen, c->seen, 1, tokens) : seen;
-    seen = swg_add(g, swg_add(g, seen, swg_mul(g, c->mask, token)), table);
-    return part_of(g, blocks(g, swg_concat(g, (swg_value[]){part_of(g, f, 0, 1), seen}, 2, 1), SWG_NONE, model), 1, tokens);
+    swg_scope_push(g, "mask_token");
+    swg_value class = part_of(g, f, 0, 1), all = part_of(g, f, 1, c->visible);
+    all = c->seen ? swg_scatter_add(g, all, c->seen, 1, tokens) : all;
+    all = swg_add(g, all, swg_mul(g, c->mask, swg__vit_token(g, NULL, 1, width)));
+    swg_scope_pop(g);
+    swg_scope_push(g, "position");
+    all = swg_concat(g, (swg_value[]){class, swg_add(g, all, swg__vit_positions(g, NULL, &model->vit, tokens, width))}, 2, 1);
+    swg_scope_pop(g);
+    return part_of(g, blocks(g, all, SWG_NONE, model), 1, tokens);
 }
 
 /* Voxels of the masked patches, in the order of c->hidden, or of all. */

@@ -119,16 +119,13 @@ swg_value swg__vit_block(swg_graph *g, swg__vit_leaves *l, swg_value x, swg_valu
 
 /* ---- tokens ---- */
 
-swg_value swg__vit_token(swg_graph *g, swg__vit_leaves *l, int64_t rows, int64_t width, const char *name) {
-    swg_scope_push(g, name);
-    swg_value v = swg__vit_leaf(g, l, "weight", 2, (int64_t[]){rows, width}, (swg_init){.deviation = token_deviation, .limit = token_limit});
-    swg_scope_pop(g);
-    return v;
+swg_value swg__vit_token(swg_graph *g, swg__vit_leaves *l, int64_t rows, int64_t width) {
+    return swg__vit_leaf(g, l, "weight", 2, (int64_t[]){rows, width}, (swg_init){.deviation = token_deviation, .limit = token_limit});
 }
 
 swg_value swg__vit_positions(swg_graph *g, swg__vit_leaves *l, const swg_vit *vit, int64_t rows, int64_t width) {
     if (!vit->fixed_positions)
-        return swg__vit_token(g, l, rows, width, "position");
+        return swg__vit_token(g, l, rows, width);
     const int64_t tokens = swg_vit_tokens(vit);
     double *table = swg__calloc(g->ctx, (size_t)(rows * width), sizeof *table);
     if (!table)
@@ -156,7 +153,10 @@ swg_value swg__vit_tokens(swg_graph *g, swg__vit_leaves *l, swg_value x, const s
     x = swg_convolution(g, swg_reshape(g, x, 2 + vit->dims, image), weight, bias, &opts);
     swg_scope_pop(g);
     const int64_t tokens = swg_vit_tokens(vit);
-    return swg_add(g, swg_reshape(g, x, 3, (int64_t[]){n, tokens, vit->width}), swg__vit_positions(g, l, vit, tokens, vit->width));
+    swg_scope_push(g, "position");
+    x = swg_add(g, swg_reshape(g, x, 3, (int64_t[]){n, tokens, vit->width}), swg__vit_positions(g, l, vit, tokens, vit->width));
+    swg_scope_pop(g);
+    return x;
 }
 
 bool swg__vit_check(swg_graph *g, const char *what, swg_value x, const swg_vit *vit) {

@@ -23,9 +23,9 @@ swg_value swg__vit_linear(swg_graph *g, swg__vit_leaves *leaves, swg_value x, in
 swg_value swg__vit_norm(swg_graph *g, swg__vit_leaves *leaves, swg_value x, const char *name);
 /* Pre-norm block named "block<number>". x: (N, n, width). context: SWG_NONE for self-attention, or (N, m, width), whose rows are keys and values. */
 swg_value swg__vit_block(swg_graph *g, swg__vit_leaves *leaves, swg_value x, swg_value context, int64_t heads, int number);
-/* Token or table of positions "<name>/weight": (rows, width), truncated normal. */
-swg_value swg__vit_token(swg_graph *g, swg__vit_leaves *leaves, int64_t rows, int64_t width, const char *name);
-/* (rows, width) with rows = tokens, or one more in front of them, whose fixed position is 0. */
+/* Token or table of positions "weight": (rows, width), truncated normal. */
+swg_value swg__vit_token(swg_graph *g, swg__vit_leaves *leaves, int64_t rows, int64_t width);
+/* The table, or fixed positions: (rows, width) with rows = tokens, or one more in front of them, whose fixed position is 0. */
 swg_value swg__vit_positions(swg_graph *g, swg__vit_leaves *leaves, const swg_vit *vit, int64_t rows, int64_t width);
 /* Positions added: (N, tokens, width). x: (N, 1, spatial...). */
 swg_value swg__vit_tokens(swg_graph *g, swg__vit_leaves *leaves, swg_value x, const swg_vit *vit, int64_t context);
