@@ -37,6 +37,7 @@ typedef enum swg__sliding_pad {
 typedef struct swg__sliding_window {
     int64_t image, index;   /* 0 .. images - 1; number of the window within its image */
     int64_t count;          /* windows of that image */
+    int64_t extent[3];      /* of that image */
     int64_t start[3];       /* z, y, x of its first voxel; negative where the image is padded in front */
 } swg__sliding_window;
 
@@ -54,7 +55,7 @@ typedef struct swg__sliding {
     swg__sliding_pad pad;
     int64_t batch;                  /* sw_batch_size: windows per call of `run`; 0: 1 */
     int64_t steps;                  /* buffer_steps: steps of windows along the banded axis that are held at a time; 0: 1 */
-    bool along_z;                   /* bands are always planes of z; else along the first axis that is longer than its window */
+    int along;                      /* bands are slabs of axis 1 z, 2 y, 3 x, and axes before it have one window; 0: the first axis longer than its window */
     bool boxed;                     /* windows that do not meet the box are skipped; voxels that no window covers become 0 */
     int64_t box[3][2];              /* first voxel, and the one behind the last, per axis; may reach out of an image */
     int heads;                      /* 0: windows are run, nothing is blended, `write` is not called */
@@ -78,9 +79,9 @@ typedef struct swg__sliding {
 /* Windows of an image of these extents, those outside the box left out. */
 int64_t swg__sliding_windows(const swg__sliding *s, const int64_t extent[3]);
 /* Most bytes that swg__sliding_run holds at a time for images of these extents, (images, 3): windows, a band of one image, and a band of sums. */
-int64_t swg__sliding_bytes(const swg__sliding *s, int64_t images, const int64_t (*extents)[3]);
-/* SWG_EINVAL: an option that cannot be. SWG_ESHAPE: an image without voxels. SWG_EINTERRUPTED, SWG_ENOMEM, and whatever a callback gives: images that
- * were not finished stay so. */
+int64_t swg__sliding_bytes(const swg__sliding *s, int64_t images, const int64_t *extents);
+/* SWG_EINVAL: an option that cannot be, or a box that meets no window of an image. SWG_ESHAPE: an image without voxels, or with more than can be
+ * counted. SWG_EINTERRUPTED, SWG_ENOMEM, and whatever a callback gives: images that were not finished stay so. */
 swg_status swg__sliding_run(swg_context *ctx, const swg__sliding *s);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include "data/npy.h"
-#include "data/windows.h"
+#include "data/sliding.h"
 #include "swage/image.h"
 #include "train/apply.h"
 #include "train/recipe.h"
@@ -17,55 +17,66 @@ typedef struct job {
     swg_context *ctx;
     const swg_predict_opts *opts;
     swg__apply apply;
-    int64_t tile, height, width, rows_out;
+    int64_t tile, height, width;
     int channels;
+    int64_t tiles;
     swg_image *image;
     swg_image_writer *writer;
     swg__writer latents;
     bool latents_open;
     const float *x;
     float *y, *z;
-    int64_t rows_in, outside;       /* rows read so far, and what they had: bands overlap, so some are read again */
+    int64_t outside;                /* values beyond [0,1] so far */
 } job;
 
-static swg_status read_rows(void *user, int64_t first, int64_t count, float *rows) {
-    job *j = user;
-    if (j->image) {
-        const bool floats = swg_image_about(j->image)->element == SWG_ELEMENT_F32;
-        SWG__TRY(swg_image_read_rows(j->image, first, count, rows));
-        for (int c = 0; c < j->channels && floats; c++)
-            for (int64_t i = (j->rows_in > first ? j->rows_in - first : 0) * j->width; i < count * j->width; i++)
-                j->outside += rows[c * count * j->width + i] < 0 || rows[c * count * j->width + i] > 1;
-        j->rows_in = first + count;
-        return SWG_OK;
-    }
-    for (int c = 0; c < j->channels; c++)
-        memcpy(rows + c * count * j->width, j->x + (c * j->height + first) * j->width, (size_t)(count * j->width) * sizeof *rows);
+static swg_status begin_image(void *user, int64_t image, int64_t extent[3]) {
+    const job *j = user;
+    (void)image;
+    extent[0] = 1;
+    extent[1] = j->height;
+    extent[2] = j->width;
     return SWG_OK;
 }
 
-static swg_status write_rows(void *user, int64_t count, const float *rows) {
+static swg_status read_rows(void *user, int64_t image, const int64_t start[3], const int64_t count[3], float *rows) {
     job *j = user;
-    for (int c = 0; c < j->channels && j->y; c++)
-        memcpy(j->y + (c * j->height + j->rows_out) * j->width, rows + c * count * j->width, (size_t)(count * j->width) * sizeof *rows);
-    j->rows_out += count;
-    return j->writer ? swg_image_append(j->writer, rows, count) : SWG_OK;
+    const int64_t values = count[1] * j->width;
+    (void)image;
+    if (j->image) {
+        const bool floats = swg_image_about(j->image)->element == SWG_ELEMENT_F32;
+        SWG__TRY(swg_image_read_rows(j->image, start[1], count[1], rows));
+        for (int64_t i = 0; i < j->channels * values && floats; i++)
+            j->outside += rows[i] < 0 || rows[i] > 1;
+        return SWG_OK;
+    }
+    for (int c = 0; c < j->channels; c++)
+        memcpy(rows + c * values, j->x + (c * j->height + start[1]) * j->width, (size_t)values * sizeof *rows);
+    return SWG_OK;
 }
 
-static swg_status run_tiles(void *user, int64_t first, int64_t count, const float *tiles, const float **out) {
+static swg_status write_rows(void *user, int64_t image, int head, const int64_t start[3], const int64_t count[3], const float *rows) {
+    job *j = user;
+    const int64_t values = count[1] * j->width;
+    (void)image, (void)head;
+    for (int c = 0; c < j->channels && j->y; c++)
+        memcpy(j->y + (c * j->height + start[1]) * j->width, rows + c * values, (size_t)values * sizeof *rows);
+    return j->writer ? swg_image_append(j->writer, rows, count[1]) : SWG_OK;
+}
+
+static swg_status run_tiles(void *user, int64_t count, const swg__sliding_window *at, const float *tiles, const float **out) {
     job *j = user;
     SWG__TRY(swg__apply_run(&j->apply, count, tiles));
     const float *z = swg__apply_result(&j->apply, LATENT);
     const size_t bytes = (size_t)(count * j->apply.values[LATENT]) * sizeof *z;
     if (j->z)
-        memcpy(j->z + first * j->apply.values[LATENT], z, bytes);
+        memcpy(j->z + at->index * j->apply.values[LATENT], z, bytes);
     *out = swg__apply_result(&j->apply, DECODED);
     return j->latents_open ? swg__writer_write(&j->latents, z, bytes) : SWG_OK;
 }
 
-static void show_progress(void *user, int64_t done, int64_t total) {
+static void show_progress(void *user, int64_t done) {
     const job *j = user;
-    j->opts->progress(j->opts->user, done, total);
+    j->opts->progress(j->opts->user, done, j->tiles);
 }
 
 static int64_t side_of(int64_t n, int64_t tile) {
@@ -99,19 +110,21 @@ static swg_status check_opts(swg_context *ctx, const swg_predict_opts *o) {
 
 static swg_status run_job(job *j, swg_model *model, swg_predict_result *r) {
     const int64_t begin = swg__now_ns(), batch = j->opts->batch ? j->opts->batch : TILES_AT_ONCE;
-    swg__stitch s = {.in_channels = j->channels, .out_channels = j->channels, .height = j->height, .width = j->width,
-                     .window_height = side_of(j->height, j->tile), .window_width = side_of(j->width, j->tile), .overlap = j->opts->overlap,
-                     .constant = j->opts->constant, .read = read_rows, .run = run_tiles, .write = write_rows, .progress = j->opts->progress ? show_progress : NULL,
-                     .stop = j->opts->stop, .user = j};
-    *r = (swg_predict_result){.height = j->height, .width = j->width, .tiles = swg__stitch_windows(&s), .tile_height = s.window_height,
-                              .tile_width = s.window_width, .tiles_down = swg__windows_count(j->height, s.window_height, s.overlap),
-                              .tiles_across = swg__windows_count(j->width, s.window_width, s.overlap)};
-    s.batch = batch < r->tiles_across ? batch : r->tiles_across;
-    SWG__TRY(swg__apply_open(model, 4, (int64_t[]){s.batch, j->channels, s.window_height, s.window_width}, 2, &j->apply));
+    const int64_t extent[3] = {1, j->height, j->width};
+    swg__sliding s = {.channels = j->channels, .roi = {1, side_of(j->height, j->tile), side_of(j->width, j->tile)}, .overlap = j->opts->overlap,
+                      .constant = j->opts->constant, .pad = SWG__PAD_REFLECT, .along = 2, .heads = 1, .head = {{.channels = j->channels}}, .images = 1,
+                      .begin = begin_image, .read = read_rows, .run = run_tiles, .write = write_rows, .progress = j->opts->progress ? show_progress : NULL,
+                      .stop = j->opts->stop, .user = j};
+    j->tiles = swg__sliding_windows(&s, extent);
+    *r = (swg_predict_result){.height = j->height, .width = j->width, .tiles = j->tiles, .tile_height = s.roi[1], .tile_width = s.roi[2],
+                              .tiles_down = swg__windows_count(j->height, s.roi[1], s.overlap),
+                              .tiles_across = swg__windows_count(j->width, s.roi[2], s.overlap)};
+    s.batch = batch < j->tiles ? batch : j->tiles;
+    SWG__TRY(swg__apply_open(model, 4, (int64_t[]){s.batch, j->channels, s.roi[1], s.roi[2]}, 2, &j->apply));
     memcpy(r->z, j->apply.dims[LATENT], sizeof r->z);
-    r->planned_bytes = swg__apply_bytes(&j->apply) + swg__stitch_bytes(&s);
+    r->planned_bytes = swg__apply_bytes(&j->apply) + swg__sliding_bytes(&s, 1, extent);
     SWG__TRY(open_latents(j, r));
-    SWG__TRY(swg__stitch_run(j->ctx, &s));
+    SWG__TRY(swg__sliding_run(j->ctx, &s));
     const swg_image_info *info = j->image ? swg_image_about(j->image) : NULL;
     r->outside = j->outside;
     r->nonfinite = info ? info->nonfinite : 0;
