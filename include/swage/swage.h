@@ -109,6 +109,7 @@ extern "C" {
 #include "swage/metrics.h"      /* errors of a reconstruction */
 #include "swage/config.h"       /* recipes and settings */
 #include "swage/train.h"        /* a whole training run */
+#include "swage/performance.h"  /* the published set-up of performance */
 #include "swage/model.h"        /* a trained network */
 #include "swage/quantise_model.h" /* it with weights of 8 bits */
 #include "swage/evaluate.h"     /* its quality */

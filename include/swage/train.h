@@ -28,7 +28,7 @@ typedef struct swg_train_switch {
     const char *key;                    /* "performance.mode" */
     char requested[32], effective[32], why[128];
 } swg_train_switch;
-enum { SWG_TRAIN_SWITCHES = 16 };       /* no more than so many */
+enum { SWG_TRAIN_SWITCHES = 32 };       /* no more than so many */
 
 typedef struct swg_train_hooks {
     void (*progress)(void *user, const swg_train_progress *progress);

@@ -68,9 +68,9 @@ static void on_switches(void *user, const swg_train_switch *rows, int count) {
     screen *s = user;
     if (s->quiet)
         return;
-    fprintf(stderr, "%-26s %-16s %-16s %s\n", "key", "requested", "effective", "why");
+    fprintf(stderr, "%-30s %-16s %-16s %s\n", "key", "requested", "effective", "why");
     for (int i = 0; i < count; i++)
-        fprintf(stderr, "%-26s %-16s %-16s %s\n", rows[i].key, rows[i].requested, rows[i].effective, rows[i].why);
+        fprintf(stderr, "%-30s %-16s %-16s %s\n", rows[i].key, rows[i].requested, rows[i].effective, rows[i].why);
 }
 
 static void print_result(const cli *c, const swg_train_result *r) {

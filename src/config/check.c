@@ -50,22 +50,6 @@ swg_status swg__config_unknown(swg_context *ctx, const char *key, const swg__nod
     return swg__fail(ctx, SWG_EUSAGE, "%.200s: unknown key %s; `swage config --keys` lists all keys", key, where);
 }
 
-/* The value an alias stands for: "true>max-autotune false>default" read as a map, whatever the spelling of the truth value. */
-static swg_status alias_value(swg__tree *tree, const swg__config_alias *alias, const swg__node *node, swg__node *to) {
-    char where[256];
-    for (const char *p = alias->values; *p; p += strcspn(p, " "), p += *p == ' ') {
-        size_t word = strcspn(p, ">");
-        const char *value = p + word + 1;
-        if (strlen(node->text) == word && strncasecmp(node->text, p, word) == 0)
-            return swg__node_set_text(tree, to, value, strcspn(value, " "), false);
-    }
-    if (!*alias->values)
-        return swg__node_set_text(tree, to, node->text, strlen(node->text), node->quoted);
-    swg__node_place(node, where, sizeof where);
-    return swg__fail(tree->ctx, SWG_EUSAGE, "%s: '%.64s' %s is neither true nor false; it stands for %s", alias->alias, node->text,
-                     where, alias->key);
-}
-
 static swg_status rename_alias(swg__tree *tree, swg__node *root, const swg__config_alias *alias) {
     char where[256], other[256], parent[128];
     swg__node *node = swg__node_find(root, alias->alias), *map, *renamed;
@@ -84,7 +68,7 @@ static swg_status rename_alias(swg__tree *tree, swg__node *root, const swg__conf
     SWG__TRY(swg__node_make_map(tree, root, parent, node, &map));
     if (!(renamed = swg__node_add(tree, map, SWG__NODE_SCALAR, dot ? dot + 1 : alias->key, node, &status)))
         return status;
-    return alias_value(tree, alias, node, renamed);
+    return swg__node_set_text(tree, renamed, node->text, strlen(node->text), node->quoted);
 }
 
 static swg_status check_key(swg__tree *tree, const swg__node *node) {

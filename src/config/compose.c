@@ -88,7 +88,7 @@ static swg_status find_group(swg__composer *c, const char *text, size_t length, 
     const char *near = swg__nearest(name, swg__config_groups, count);
     swg__node_place(place, where, sizeof where);
     return swg__fail(c->tree->ctx, SWG_EUSAGE, "defaults: '%s' %s is not a group%s%s%s; groups: experiment, model, data, trainer, "
-                     "performance, optimizer, logger, callbacks, paths", name, where, near ? "; did you mean " : "", near ? near : "",
+                     "performance, optimizer, logger, callbacks, recipe, debug, paths", name, where, near ? "; did you mean " : "", near ? near : "",
                      near ? "?" : "");
 }
 
@@ -233,7 +233,7 @@ static swg_status choose(swg__composer *c, const swg__node *entry, const char *g
                          choice->option ? choice->option : "null", group, where);
     }
     choice->used = true;
-    return choice->option ? push_option(c, group, choice->option, choice->place) : SWG_OK;
+    return choice->option && !choice->last ? push_option(c, group, choice->option, choice->place) : SWG_OK;
 }
 
 /* One item of a defaults list of the file on top of the stack. */
@@ -285,14 +285,14 @@ static swg_status run(swg__composer *c) {
     return SWG_OK;
 }
 
-/* Choices of the command line that no file asked for are laid on top. */
+/* Choices of the command line that no file asked for, or that have the last word, are laid on top. */
 static swg_status compose(swg__composer *c) {
     SWG__TRY(run(c));
     for (int i = 0; i < c->choice_count; i++) {
         swg__choice *choice = &c->choices[i];
-        if (choice->used)
+        if (choice->used && !choice->last)
             continue;
-        if (choice->must_exist)
+        if (choice->must_exist && !choice->used)
             return swg__fail(c->tree->ctx, SWG_EUSAGE, "~%s: the recipe chooses no %s; nothing to remove", choice->group, choice->group);
         choice->used = true;
         if (choice->option)

@@ -12,6 +12,7 @@ typedef struct swg__choice {
     const char *group, *option;          /* group from swg__config_groups; option NULL: none */
     const swg__node *place;
     bool is_override, must_be_new, must_exist, used;
+    bool last;                           /* of the command line, read after the recipe's own keys */
 } swg__choice;
 
 typedef struct swg__compose_frame {

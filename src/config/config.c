@@ -59,7 +59,7 @@ static swg_status choose_group(swg_config *config, swg__composer *composer, cons
     const swg__node option = {.text = o->value ? o->value : ""};
     return swg__compose_choose(composer, &(swg__choice){.group = group_of(o), .option = swg__node_is_null(&option) ? NULL : o->value,
                                                         .place = &command_line, .is_override = true, .must_be_new = o->add,
-                                                        .must_exist = !o->value});
+                                                        .must_exist = !o->value, .last = swg__config_group_is_last(o->key)});
 }
 
 /* The text of a value to a node: a list or quoted text is YAML, anything else is taken as it stands, so that * and # need no quotes. */
@@ -339,20 +339,24 @@ swg_status swg_config_set(swg_config *config, const char *key, const char *value
 
 /* ---- the whole tree ---- */
 
+/* "a.b.c: 1" as three lines, each name under the last, but for the maps that `before` has opened. */
+static void add_line(swg__text *out, const char *before, const swg__config_value *value) {
+    const char *name = value->key, *dot;
+    int depth = 0;
+    for (; (dot = strchr(name, '.')); name = dot + 1, depth++)
+        if (strncmp(before, value->key, (size_t)(dot - value->key) + 1) != 0)
+            swg__text_printf(out, "%*s%.*s:\n", 2 * depth, "", (int)(dot - name), name);
+    swg__text_printf(out, "%*s%s: %s\n", 2 * depth, "", name, value->text);
+}
+
 swg_status swg_config_yaml(swg_config *config, const char **text) {
     *text = NULL;
     swg__text_free(&config->yaml);
-    size_t open = 0; /* length of the group's name that the lines before belong to */
-    const char *group = "";
+    const char *before = "";
     for (int64_t i = 0; i < config->count; i++) {
         const swg__config_value *value = &config->values[i];
-        const char *dot = strchr(value->key, '.');
-        size_t length = dot ? (size_t)(dot - value->key) : 0;
-        if (length && (length != open || strncmp(group, value->key, length) != 0))
-            swg__text_printf(&config->yaml, "%.*s:\n", (int)length, value->key);
-        group = value->key;
-        open = length;
-        swg__text_printf(&config->yaml, "%s%s: %s\n", dot ? "  " : "", dot ? dot + 1 : value->key, value->text);
+        add_line(&config->yaml, before, value);
+        before = value->key;
     }
     if (config->yaml.failed) {
         swg__text_free(&config->yaml);

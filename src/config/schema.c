@@ -28,6 +28,7 @@ const swg__config_key swg__config_table[] = {
     {"data.workers", SWG__INT, "auto", "threads", "[0,64] auto",
      "threads that read ahead; 0: batches are read between steps; auto: 0 for blocks, which are in memory, 1 for images. Results do not depend on it"},
     {"data.prefetch", SWG__INT, "2", "batches", "[1,64]", "batches read ahead per worker; their memory is allocated before the run"},
+    {"data.persistent_workers", SWG__BOOL, "true", "", "", "published name: loader threads always stay for the whole run, and rest between epochs"},
     {"data.augment", SWG__STRING, "none", "", "",
      "training samples, anew every epoch: none; flip: mirrored along each axis with probability 1/2; images also rot90, stain, as in flip,rot90,stain"},
     {"data.drop_last", SWG__BOOL, "false", "", "", "leave out the last, shorter batch of an epoch (other samples each epoch)"},
@@ -130,27 +131,49 @@ const swg__config_key swg__config_table[] = {
     {"loss.scale", SWG__FLOAT, "1000", "", "(0,1e12]", "log loss: factor before the logarithm"},
 
     {"trainer.max_epochs", SWG__INT, "80; model.family=cyto:100", "epochs", "[1,1000000]", "passes over the training blocks"},
+    {"trainer.min_epochs", SWG__INT, "1", "epochs", "[0,1000000]", "early stopping ends no run before so many"},
     {"trainer.max_steps", SWG__INT, "null", "steps", "[1,1000000000000]", "stop after so many optimiser steps; null: no such limit"},
-    {"trainer.precision", SWG__CHOICE, "32", "", "32 f32>32 bf16-mixed bf16>bf16-mixed !64 !f64 !tf32 !tf32-emulate !16 !fp16 !16-mixed",
-     "training step: 32, or activations and products in bf16 with weights, sums, statistics and losses in f32"},
+    {"trainer.precision", SWG__CHOICE, "32", "", "32 f32>32 bf16-mixed bf16>bf16-mixed 16 fp16>16 16-mixed>16 !64 !f64 !tf32 !tf32-emulate",
+     "training step: 32, or activations and products in bf16 with weights, sums, statistics and losses in f32; 16 has no path on a processor: 32 is used"},
     {"trainer.seed", SWG__INT, "42; model.family=cyto:12345", "", "[0,9223372036854775807]", "seed of weights, shuffles, directions and the random split"},
     {"trainer.threads", SWG__INT, "auto", "threads", "[1,4096] auto", "auto: as many as the machine allows; results do not depend on it"},
+    {"trainer.accelerator", SWG__CHOICE, "auto", "", "auto cpu gpu cuda>gpu", "where a run computes; gpu: this build has none, the run says so and uses the processor"},
     {"trainer.devices", SWG__STRING, "auto", "", "", "auto, cpu or 0: this machine; a list as 0,1 is for data-parallel runs, which this build cannot do yet"},
     {"trainer.clip_norm", SWG__FLOAT, "1.0; model.family=cyto:0", "", "[0,1e12]", "largest norm of all gradients together; 0: no clipping"},
+    {"trainer.gradient_clip_algorithm", SWG__CHOICE, "norm", "", "norm !value", "published name: how trainer.clip_norm (gradient_clip_val) cuts"},
     {"trainer.accumulate", SWG__INT, "1", "batches", "[1,1000000]", "micro-batches whose gradients are added up for one optimiser step"},
     {"trainer.accumulate_by", SWG__CHOICE, "samples", "", "samples batches", "what a micro-batch counts: its blocks, or each the same"},
     {"trainer.log_every", SWG__INT, "50", "steps", "[1,1000000000]", "distance of log lines"},
     {"trainer.eval_every", SWG__INT, "10; model.family=cyto:1", "epochs", "[1,1000000]", "distance of full evaluations of the reconstruction"},
+    {"trainer.check_val_every_n_epoch", SWG__INT, "1", "epochs", "[1,1000000]", "distance of validations; the last epoch has one, too"},
+    {"trainer.limit_train_batches", SWG__INT, "null", "batches", "[1,1000000000]", "an epoch ends after so many; null: after all samples"},
+    {"trainer.limit_val_batches", SWG__INT, "null", "batches", "[1,1000000000]", "a validation looks at the first so many; null: at all samples"},
     {"trainer.check_finite", SWG__BOOL, "true", "", "", "stop when the validation loss is NaN, or after ten skipped steps in a row"},
     {"trainer.nonfinite", SWG__CHOICE, "stop", "", "stop skip", "batch whose loss is NaN or infinite"},
+    {"trainer.detect_anomaly", SWG__BOOL, "false", "", "", "look for the first value of a step that is not finite, and name its layer when the run stops; slower"},
+    {"trainer.deterministic", SWG__BOOL, "true", "", "", "published name: a run is always deterministic, on any number of threads"},
 
     {"early_stopping.enabled", SWG__BOOL, "true", "", "", "stop when the validation loss no longer falls"},
     {"early_stopping.patience", SWG__INT, "40; model.family=cyto:100", "validations", "[1,1000000]", "validations without improvement before the stop"},
     {"early_stopping.min_delta", SWG__FLOAT, "1e-4; model.family=cyto:0", "", "[0,1e6]", "smallest fall that counts as improvement"},
     {"checkpoint.every", SWG__INT, "20; model.family=cyto:100", "epochs", "[1,1000000]", "distance of the kept checkpoints"},
-    {"checkpoint.save_top_k", SWG__INT, "1", "", "[1,8]", "how many of the best checkpoints are kept: best, and with more than one the k best as top-EPOCH"},
+    {"checkpoint.save_top_k", SWG__INT, "1", "", "[0,8]",
+     "how many of the best checkpoints are kept: best, and with more than one the k best as top-EPOCH; 0: only last"},
 
-    {"optimizer.name", SWG__CHOICE, "adam", "", "adam adamw adamw_fused sgd", "adamw and adamw_fused are the same kernel"},
+    {"image_saver.enabled", SWG__BOOL, "true", "", "", "families with pictures of samples write them into the run folder when training ends"},
+    {"image_saver.every", SWG__INT, "null", "epochs", "[1,1000000]", "and every so many epochs, of the best checkpoint so far"},
+
+    {"logger.name", SWG__CHOICE, "csv", "", "csv tensorboard all none", "csv: metrics.csv; tensorboard: event files; log.jsonl is always written"},
+
+    {"profiler.name", SWG__CHOICE, "none", "", "none time memory",
+     "time: record training steps and write trace.json and profile.html; memory: write what lives at the peak of a step, planned and measured, to memory.html"},
+    {"profiler.wait", SWG__INT, "1", "steps", "[0,1000000]", "of a cycle: steps that are not looked at"},
+    {"profiler.warmup", SWG__INT, "1", "steps", "[0,1000000]", "then steps that are recorded and forgotten"},
+    {"profiler.active", SWG__INT, "3", "steps", "[1,1000]", "then steps that are kept"},
+    {"profiler.repeat", SWG__INT, "2", "cycles", "[1,1000]", "such cycles"},
+    {"profiler.top", SWG__INT, "15", "rows", "[1,100000]", "of each table"},
+
+    {"optimizer.name", SWG__CHOICE, "adam", "", "adam adam_fused adamw adamw_fused sgd", "*_fused: in one pass over the parameters whatever performance.fused_optimizer says"},
     {"optimizer.lr", SWG__FLOAT, "2e-4", "", "(0,1e3]", "learning rate"},
     {"optimizer.betas", SWG__FLOAT_LIST, "[0.9, 0.999]", "", "[0,1) #2", "decay of the first and second moment"},
     {"optimizer.eps", SWG__FLOAT, "1e-8", "", "(0,1]", "added to the root of the second moment"},
@@ -190,6 +213,17 @@ const swg__config_key swg__config_table[] = {
     {"performance.channels_last", SWG__BOOL, "true", "", "", "keep activations channels-last between convolutions; false: a permute on either side"},
     {"performance.fused_optimizer", SWG__BOOL, "true", "", "", "adam, adamw: the whole update in one pass over the parameters; false: a pass per quantity"},
     {"performance.tune_seconds", SWG__FLOAT, "20", "s", "(0,86400]", "max-autotune: most time to measure a batch size; what is known costs nothing"},
+    {"performance.autotune", SWG__BOOL, "null", "", "", "published name: true: kernels run as measured, as in mode max-autotune; false: as the heuristics say"},
+    {"performance.tf32", SWG__BOOL, "null", "", "", "published name: TF32 of a GPU; a processor has none, f32 products stay f32"},
+    {"performance.matmul_precision", SWG__CHOICE, "null", "", "highest high medium", "published name: highest, high: f32; medium: bf16, as trainer.precision=bf16-mixed"},
+    {"performance.compile.enabled", SWG__BOOL, "null", "", "", "published name: true: performance.fusion, and compile.mode as performance.mode; false: neither"},
+    {"performance.compile.mode", SWG__CHOICE, "null", "", "default reduce-overhead max-autotune", "published name: performance.mode, where compile.enabled is true"},
+    {"performance.compile.fullgraph", SWG__BOOL, "null", "", "", "published name: a plan is always of the whole step"},
+    {"performance.compile.dynamic", SWG__BOOL, "null", "", "", "published name: plans have fixed shapes, one per batch size"},
+    {"performance.cuda_graphs.enabled", SWG__BOOL, "null", "", "", "published name: record the calls of a step once and replay them, as in mode reduce-overhead"},
+    {"performance.cuda_graphs.warmup_iterations", SWG__INT, "null", "steps", "[0,1000]", "published name: a plan needs no warm-up before it is recorded"},
+    {"performance.gradient_checkpointing.enabled", SWG__BOOL, "null", "", "", "published name: true: gradient_checkpointing=segments"},
+    {"performance.gradient_checkpointing.checkpoint_segments", SWG__INT, "null", "segments", "[1,1000000]", "published name: their number; null: the root of the number of operations"},
 
     {"inference.precision", SWG__CHOICE, "f32", "", "f32 32>f32 bf16 int8 fp8 fp8-activations",
      "arithmetic of a model that is opened to be used: f32; bf16; int8 weights and activations; fp8 weights; fp8 weights and activations (emulated)"},
@@ -216,31 +250,43 @@ const swg__config_key swg__config_table[] = {
 const int64_t swg__config_table_size = (int64_t)(sizeof swg__config_table / sizeof *swg__config_table);
 
 const swg__config_alias swg__config_aliases[] = {
-    {"trainer.epochs", "trainer.max_epochs", ""},
-    {"num_workers", "data.workers", ""},
-    {"compile_model", "performance.fusion", ""},
-    {"cudnn_benchmark", "performance.mode", "true>max-autotune false>default"},
-    {"autotune", "performance.mode", "true>max-autotune false>default"},
-    {"remat", "gradient_checkpointing", ""},
-    {"memory", "memory.budget", ""},
-    {"experiment_name", "run.name", ""},
-    {"channels_last", "performance.channels_last", ""},
-    {"loss", "loss.name", ""},
-    {"noise", "noise.name", ""},
-    {"input", "predict.input", ""},
-    {"output", "predict.output", ""},
-    {"latent", "predict.latent", ""},
-    {"sw_batch_size", "predict.batch", ""},
-    {"model.inference_args.sw_batch_size", "predict.batch", ""},
-    {"model.inference_args.overlap", "predict.overlap", ""},
-    {"model.inference_args.mode", "predict.blend", ""},
-    {"inference_args.sw_batch_size", "predict.batch", ""},
-    {"inference_args.overlap", "predict.overlap", ""},
-    {"inference_args.mode", "predict.blend", ""},
-    {"model.inference_args.roi_size", "predict.roi", ""},
-    {"inference_args.roi_size", "predict.roi", ""},
-    {"bound", "codec.bound", ""},
-    {"scheduler", "scheduler.name", ""},
+    {"trainer.epochs", "trainer.max_epochs"},
+    {"num_workers", "data.workers"},
+    {"data.num_workers", "data.workers"},
+    {"persistent_workers", "data.persistent_workers"},
+    {"compile_model", "performance.compile.enabled"},
+    {"compile_mode", "performance.compile.mode"},
+    {"model.compile_model", "performance.compile.enabled"},
+    {"model.compile_mode", "performance.compile.mode"},
+    {"model.channels_last", "performance.channels_last"},
+    {"model.gradient_checkpointing", "performance.gradient_checkpointing.enabled"},
+    {"cudnn_benchmark", "performance.autotune"},
+    {"autotune", "performance.autotune"},
+    {"performance.cudnn_benchmark", "performance.autotune"},
+    {"trainer.gradient_clip_val", "trainer.clip_norm"},
+    {"trainer.accumulate_grad_batches", "trainer.accumulate"},
+    {"trainer.log_every_n_steps", "trainer.log_every"},
+    {"seed", "trainer.seed"},
+    {"remat", "gradient_checkpointing"},
+    {"memory", "memory.budget"},
+    {"experiment_name", "run.name"},
+    {"channels_last", "performance.channels_last"},
+    {"loss", "loss.name"},
+    {"noise", "noise.name"},
+    {"input", "predict.input"},
+    {"output", "predict.output"},
+    {"latent", "predict.latent"},
+    {"sw_batch_size", "predict.batch"},
+    {"model.inference_args.sw_batch_size", "predict.batch"},
+    {"model.inference_args.overlap", "predict.overlap"},
+    {"model.inference_args.mode", "predict.blend"},
+    {"inference_args.sw_batch_size", "predict.batch"},
+    {"inference_args.overlap", "predict.overlap"},
+    {"inference_args.mode", "predict.blend"},
+    {"model.inference_args.roi_size", "predict.roi"},
+    {"inference_args.roi_size", "predict.roi"},
+    {"bound", "codec.bound"},
+    {"scheduler", "scheduler.name"},
 };
 const int64_t swg__config_alias_count = (int64_t)(sizeof swg__config_aliases / sizeof *swg__config_aliases);
 
@@ -286,7 +332,7 @@ bool swg__config_belongs(const char *key, const char *family) {
 }
 
 const char *const swg__config_groups[] = {"experiment", "model", "data", "trainer", "performance", "optimizer", "logger",
-                                          "callbacks", "recipe", "paths", NULL};
+                                          "callbacks", "recipe", "debug", "paths", NULL};
 
 bool swg__config_is_group(const char *name) {
     for (const char *const *group = swg__config_groups; *group; group++)
@@ -295,10 +341,20 @@ bool swg__config_is_group(const char *name) {
     return false;
 }
 
-const char *swg__config_group_package(const char *group) {
-    return strcmp(group, "experiment") == 0 || strcmp(group, "callbacks") == 0 || strcmp(group, "performance") == 0 ||
-                   strcmp(group, "recipe") == 0 ? "" : group;
+/* As "name ". */
+static bool is_among(const char *group, const char *names) {
+    size_t length = strlen(group);
+    for (const char *p = strstr(names, group); p; p = strstr(p + 1, group))
+        if ((p == names || p[-1] == ' ') && p[length] == ' ')
+            return true;
+    return false;
 }
+
+const char *swg__config_group_package(const char *group) {
+    return is_among(group, "experiment callbacks performance recipe debug ") ? "" : group;
+}
+
+bool swg__config_group_is_last(const char *group) { return is_among(group, "performance optimizer callbacks logger debug "); }
 
 const swg__config_key *swg__config_row(const char *key) {
     for (int64_t i = 0; i < swg__config_table_size; i++) {

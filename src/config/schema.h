@@ -26,7 +26,6 @@ typedef struct swg__config_key {
 /* An older or shorter spelling. As a map ("loss: {...}") the same word is the group of keys, so only scalars are renamed. */
 typedef struct swg__config_alias {
     const char *alias, *key;
-    const char *values;          /* "true>max-autotune false>default"; "" keeps the value */
 } swg__config_alias;
 
 extern const swg__config_key swg__config_table[];
@@ -65,6 +64,9 @@ const swg__config_key *swg__config_row(const char *key);       /* NULL: unknown 
 bool swg__config_is_group(const char *name);
 /* Where the keys of a group's file live: "" for those that set keys all over. */
 const char *swg__config_group_package(const char *group);
+/* Has its file, where the command line chooses it, the last word over the recipe's own keys? Of these groups a recipe's own keys are no more
+ * than a choice of the same kind; of the others (data, model, trainer ...) they are what makes the recipe. */
+bool swg__config_group_is_last(const char *group);
 
 const char *swg__config_real_key(const char *key);             /* what an alias stands for, else the key itself */
 

@@ -58,8 +58,9 @@ swg_status swg__optimiser_read(swg_context *ctx, swg_config *c, swg__optimiser *
                                .weight_decay = swg_config_float(c, "optimizer.weight_decay"),
                                .clip_norm = swg_config_float(c, "trainer.clip_norm"), .grad_scale = 1};
     const bool sgd = swg_config_is(c, "optimizer.name", "sgd");
+    const bool adamw = swg_config_is(c, "optimizer.name", "adamw") || swg_config_is(c, "optimizer.name", "adamw_fused");
     o->momentum = sgd ? swg_config_float(c, "optimizer.momentum") : 0;
-    o->update = (swg_update_opts){.kind = sgd ? SWG_UPDATE_SGD : swg_config_is(c, "optimizer.name", "adam") ? SWG_UPDATE_ADAM : SWG_UPDATE_ADAMW,
+    o->update = (swg_update_opts){.kind = sgd ? SWG_UPDATE_SGD : adamw ? SWG_UPDATE_ADAMW : SWG_UPDATE_ADAM,
                                   .clip = o->adam.clip_norm > 0, .amsgrad = swg_config_bool(c, "optimizer.amsgrad"),
                                   .momentum = o->momentum > 0, .nesterov = swg_config_bool(c, "optimizer.nesterov"),
                                   .accumulate = swg_config_int(c, "trainer.accumulate") > 1};

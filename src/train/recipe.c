@@ -20,9 +20,10 @@ const char *swg__recipe_precision(const swg__recipe *recipe) { return recipe->bf
 
 /* gradient_checkpointing and memory.budget, which are one setting but for batch_size=auto, where the budget chooses the batch. */
 static swg_status read_memory(swg_context *ctx, swg_config *c, swg__recipe *r) {
-    const char *policy = swg_config_string(c, "gradient_checkpointing");
+    char policy[64];
+    swg__recipe_recompute(c, policy, sizeof policy);
     SWG__TRY(swg_config_status(c));
-    if (swg_recompute_read(ctx, policy ? policy : "none", &r->recompute) != SWG_OK) {
+    if (swg_recompute_read(ctx, policy, &r->recompute) != SWG_OK) {
         char text[400];
         snprintf(text, sizeof text, "%s", swg_context_message(ctx));
         return swg__fail(ctx, SWG_EUSAGE, "gradient_checkpointing: %s", text);
@@ -78,6 +79,18 @@ static swg_status read_devices(swg_context *ctx, swg_config *c) {
     return swg__fail(ctx, SWG_EUSAGE, "trainer.devices=%s: expected auto, cpu, or numbers with commas between", devices);
 }
 
+static int64_t int_or_none(swg_config *c, const char *key) { return swg_config_has(c, key) ? swg_config_int(c, key) : 0; }
+
+static void read_profiler(swg_config *c, swg__recipe_profiler *p) {
+    p->time = swg_config_is(c, "profiler.name", "time");
+    p->memory = swg_config_is(c, "profiler.name", "memory");
+    p->wait = swg_config_int(c, "profiler.wait");
+    p->warmup = swg_config_int(c, "profiler.warmup");
+    p->active = swg_config_int(c, "profiler.active");
+    p->repeat = swg_config_int(c, "profiler.repeat");
+    p->top = (int)swg_config_int(c, "profiler.top");
+}
+
 swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     const char *family = swg_config_string(c, "model.family");
     *r = (swg__recipe){.family = swg__family_find(family ? family : "")};
@@ -97,7 +110,11 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->drop_last = swg_config_bool(c, "data.drop_last");
     r->save_top = (int)swg_config_int(c, "checkpoint.save_top_k");
     r->max_epochs = swg_config_int(c, "trainer.max_epochs");
-    r->max_steps = swg_config_has(c, "trainer.max_steps") ? swg_config_int(c, "trainer.max_steps") : 0;
+    r->min_epochs = swg_config_int(c, "trainer.min_epochs");
+    r->max_steps = int_or_none(c, "trainer.max_steps");
+    r->train_batches = int_or_none(c, "trainer.limit_train_batches");
+    r->val_batches = int_or_none(c, "trainer.limit_val_batches");
+    r->validate_every = swg_config_int(c, "trainer.check_val_every_n_epoch");
     r->schedule = (swg__schedule){.kind = schedule_kind(c), .lr = r->optimiser.adam.lr, .gamma = swg_config_float(c, "scheduler.gamma"),
                                   .min_lr = swg_config_float(c, "scheduler.min_lr"), .step = swg_config_int(c, "scheduler.step"),
                                   .total = r->max_epochs, .warmup = swg_config_int(c, "scheduler.warmup"),
@@ -114,25 +131,26 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     r->eval_every = swg_config_int(c, "trainer.eval_every");
     r->keep_every = swg_config_int(c, "checkpoint.every");
     r->seed = (uint64_t)swg_config_int(c, "trainer.seed");
-    r->fusion = swg_config_bool(c, "performance.fusion");
-    r->channels_last = swg_config_bool(c, "performance.channels_last");
-    r->mode = swg_config_is(c, "performance.mode", "max-autotune")      ? SWG_PLAN_MAX_AUTOTUNE
-              : swg_config_is(c, "performance.mode", "reduce-overhead") ? SWG_PLAN_REDUCE_OVERHEAD
-                                                                        : SWG_PLAN_DEFAULT;
-    r->tune_seconds = swg_config_float(c, "performance.tune_seconds");
-    r->fused_optimiser = swg_config_bool(c, "performance.fused_optimizer");
-    r->bf16 = swg_config_is(c, "trainer.precision", "bf16-mixed");
+    SWG__TRY(swg__recipe_performance(c, r));
     r->check_finite = swg_config_bool(c, "trainer.check_finite");
     r->skip_nonfinite = swg_config_is(c, "trainer.nonfinite", "skip");
     r->provider = swg_config_string(c, "performance.provider");
+    r->detect_anomaly = swg_config_bool(c, "trainer.detect_anomaly");
+    r->csv = swg_config_is(c, "logger.name", "csv") || swg_config_is(c, "logger.name", "all");
+    r->tensorboard = swg_config_is(c, "logger.name", "tensorboard") || swg_config_is(c, "logger.name", "all");
+    r->pictures = swg_config_bool(c, "image_saver.enabled");
+    r->pictures_every = int_or_none(c, "image_saver.every");
+    read_profiler(c, &r->profiler);
     SWG__TRY(read_devices(ctx, c));
+    if (r->profiler.memory && r->batch && r->batch < r->family->least_batch(r))
+        r->batch = r->family->least_batch(r); /* as few samples as there can be */
     if (r->batch && r->batch < r->family->least_batch(r))
         return swg__fail(ctx, SWG_EUSAGE, "data.batch_size=%lld: batch norm has no variance to train with; %lld is the least", (long long)r->batch,
                          (long long)r->family->least_batch(r));
     r->early = (swg__early_stop){.enabled = swg_config_bool(c, "early_stopping.enabled"),
                                  .patience = swg_config_int(c, "early_stopping.patience"),
                                  .min_delta = swg_config_float(c, "early_stopping.min_delta"), .best = HUGE_VAL};
-    r->batch_multiple = swg_config_has(c, "data.batch_multiple") ? swg_config_int(c, "data.batch_multiple") : 0;
+    r->batch_multiple = int_or_none(c, "data.batch_multiple");
     SWG__TRY(swg_config_status(c));
     SWG__TRY(read_inference(ctx, c, r));
     return read_memory(ctx, c, r);

@@ -62,6 +62,13 @@ typedef struct swg__recipe_cyto {
     char encoder_from[512];         /* "": nowhere */
 } swg__recipe_cyto;
 
+/* profiler.*: what a run looks at itself. */
+typedef struct swg__recipe_profiler {
+    bool time, memory;
+    int64_t wait, warmup, active, repeat; /* steps of a cycle, cycles */
+    int top;                        /* rows of a table */
+} swg__recipe_profiler;
+
 typedef struct swg__recipe {
     const swg__family *family;      /* whose settings below hold */
     swg__recipe_swae swae;
@@ -71,7 +78,9 @@ typedef struct swg__recipe {
     swg__schedule schedule;
     bool schedule_by_step;
     int64_t batch;                  /* 0: auto */
-    int64_t max_epochs, max_steps;  /* max_steps 0: no limit */
+    int64_t min_epochs, max_epochs, max_steps;  /* max_steps 0: no limit */
+    int64_t train_batches, val_batches; /* of an epoch, of a validation; 0: all */
+    int64_t validate_every;         /* epochs */
     int64_t log_every, eval_every, keep_every;
     int64_t accumulate;             /* micro-batches per step */
     bool accumulate_by_batches;     /* each counts the same, whatever its size */
@@ -79,7 +88,11 @@ typedef struct swg__recipe {
     int save_top;                   /* best checkpoints kept */
     int workers, prefetch;          /* threads that read ahead, batches each */
     uint64_t seed;
-    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite;
+    bool fusion, channels_last, fused_optimiser, check_finite, skip_nonfinite, detect_anomaly;
+    bool csv, tensorboard;          /* loggers */
+    bool pictures;                  /* at the end, and every pictures_every epochs if that is not 0 */
+    int64_t pictures_every;
+    swg__recipe_profiler profiler;
     swg_plan_mode mode;
     double tune_seconds;            /* of max-autotune, per batch size */
     bool bf16;                      /* of the training step and the validation; a checkpoint that is opened computes as `inference` says */
@@ -100,6 +113,10 @@ swg_context *swg__model_context(const swg_model *model);
 /* "32" or "bf16-mixed". */
 const char *swg__recipe_precision(const swg__recipe *recipe);
 swg_status swg__recipe_read(swg_context *ctx, swg_config *config, swg__recipe *out);
+/* performance.c: performance.* and trainer.precision, where the published names, if they are set, rule over ours. */
+swg_status swg__recipe_performance(swg_config *config, swg__recipe *out);
+/* What gradient_checkpointing says, or performance.gradient_checkpointing.* where that is set: "segments:4". */
+void swg__recipe_recompute(swg_config *config, char *out, size_t capacity);
 /* Options of the sample set of family swae; strings belong to the config. */
 void swg__recipe_samples(swg_config *config, const swg__recipe *recipe, swg_samples_opts *out);
 /* Opens what data.path, vars, layout and missing say. SWG_EUSAGE: no path. Errors as swg_source_open. */

@@ -1,4 +1,4 @@
-/* record.c - metrics.csv, perf.json and the list of best checkpoints.
+/* record.c - metrics.csv, event files, perf.json and the list of best checkpoints.
  * In: a run. Out: files of its folder that tell the same after a kill and a resume as without.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "train/record.h"
@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "data/image_list.h"
 
@@ -16,28 +17,71 @@ static const swg__step_graph *graph_of(const swg__run *r) { return &(r->train.pl
 
 static void file_of(const swg__run *r, const char *name, char *out, size_t capacity) { snprintf(out, capacity, "%s/%s", r->dir, name); }
 
+/* One number of an epoch, for all loggers. */
+typedef struct cell {
+    char column[40], tag[48];    /* of metrics.csv: "val_loss"; of an event file: "val/loss" */
+    bool known, whole;           /* known: false where there is no result; whole: a count */
+    double value;
+} cell;
+enum { CELLS = 2 * (1 + SWG__STEP_TERMS) + SWG__FIGURES + 6 };
+
+static void fill(cell *c, const char *part, const char *name, bool known, double value) {
+    snprintf(c->column, sizeof c->column, "%s%s%s", part, *part ? "_" : "", name);
+    snprintf(c->tag, sizeof c->tag, "%s%s%s", part, *part ? "/" : "", name);
+    c->known = known;
+    c->value = value;
+}
+
+/* All numbers of the epoch that has ended; losses NULL: only what they are called. val, figures NULL: there was no validation, no evaluation. */
+static int collect(const swg__run *r, const swg__losses *train, const swg__losses *val, const double *figures, cell cells[CELLS]) {
+    static const char *const parts[] = {"train", "val"};
+    const swg__losses *const both[2] = {train, val};
+    const swg__step_graph *g = graph_of(r);
+    const double elapsed = (double)r->train_ns * 1e-9;
+    const struct { const char *name, *tag; double value; bool whole; } rest[] = {
+        {"lr", "lr", r->state.last_lr, false},
+        {"samples_per_s", "perf/samples_per_s", elapsed > 0 ? (double)r->epoch_samples / elapsed : 0, false},
+        {"data_ms", "perf/data_ms", (double)r->train_data_ns * 1e-6 / (double)(r->epoch_steps ? r->epoch_steps : 1), false},
+        {"seconds", "perf/seconds", swg__run_seconds(r), false},
+        {"planned_bytes", "perf/planned_bytes", (double)r->planned_bytes, true},
+        {"measured_bytes", "perf/measured_bytes", (double)swg_context_peak_rss_growth(r->ctx), true}};
+    int n = 0;
+    memset(cells, 0, CELLS * sizeof *cells);
+    for (int p = 0; p < 2; p++) {
+        fill(&cells[n++], parts[p], "loss", both[p], both[p] ? both[p]->loss : 0);
+        for (int i = 0; i < g->terms; i++)
+            fill(&cells[n++], parts[p], g->term_name[i], both[p], both[p] ? both[p]->term[i] : 0);
+    }
+    for (int i = 0; i < SWG__FIGURES && r->recipe.family->figures[i]; i++) { /* a figure of the validation, under its own name in the table */
+        fill(&cells[n], "val", r->recipe.family->figures[i], figures, figures ? figures[i] : 0);
+        snprintf(cells[n].column, sizeof cells[n].column, "%s", r->recipe.family->figures[i]);
+        n++;
+    }
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++, n++) {
+        fill(&cells[n], "", rest[i].name, true, rest[i].value);
+        snprintf(cells[n].tag, sizeof cells[n].tag, "%s", rest[i].tag);
+        cells[n].whole = rest[i].whole;
+    }
+    return n;
+}
+
 /* Empty where there is no result. */
-static void add_cell(swg__text *out, bool known, double value) {
-    if (!known)
+static void add_cell(swg__text *out, const cell *c) {
+    if (!c->known)
         swg__text_puts(out, ",");
-    else if (isfinite(value))
-        swg__text_printf(out, ",%.9g", value);
+    else if (isfinite(c->value))
+        swg__text_printf(out, c->whole ? ",%.0f" : ",%.9g", c->value);
     else
-        swg__text_puts(out, isnan(value) ? ",nan" : value > 0 ? ",inf" : ",-inf");
+        swg__text_puts(out, isnan(c->value) ? ",nan" : c->value > 0 ? ",inf" : ",-inf");
 }
 
 static void add_header(const swg__run *r, swg__text *out) {
-    static const char *const parts[] = {"train", "val"};
-    const swg__step_graph *g = graph_of(r);
+    cell cells[CELLS];
+    const int n = collect(r, NULL, NULL, NULL, cells);
     swg__text_puts(out, "epoch,step");
-    for (int p = 0; p < 2; p++) {
-        swg__text_printf(out, ",%s_loss", parts[p]);
-        for (int i = 0; i < g->terms; i++)
-            swg__text_printf(out, ",%s_%s", parts[p], g->term_name[i]);
-    }
-    for (int i = 0; i < SWG__FIGURES && r->recipe.family->figures[i]; i++)
-        swg__text_printf(out, ",%s", r->recipe.family->figures[i]);
-    swg__text_puts(out, ",lr,samples_per_s,data_ms,seconds,planned_bytes,measured_bytes\n");
+    for (int i = 0; i < n; i++)
+        swg__text_printf(out, ",%s", cells[i].column);
+    swg__text_puts(out, "\n");
 }
 
 /* The rows of earlier epochs in the columns of `header`, as text. */
@@ -89,7 +133,7 @@ static swg_status keep_rows(swg__run *r, const char *path, swg__text *out, bool 
     return status;
 }
 
-swg_status swg__record_open(swg__run *r) {
+static swg_status open_table(swg__run *r) {
     char path[1100];
     swg__text text;
     file_of(r, "metrics.csv", path, sizeof path);
@@ -103,25 +147,13 @@ swg_status swg__record_open(swg__run *r) {
     return status;
 }
 
-swg_status swg__record_epoch(swg__run *r, const swg__losses *train, const swg__losses *val, const double *figures) {
-    const swg__losses *const both[2] = {train, val};
-    const double elapsed = (double)r->train_ns * 1e-9;
+static swg_status add_row(swg__run *r, const cell *cells, int n) {
     char path[1100];
     swg__text row;
     swg__text_init(&row, r->ctx);
     swg__text_printf(&row, "%lld,%lld", (long long)r->state.epoch, (long long)r->state.step);
-    for (int p = 0; p < 2; p++) {
-        add_cell(&row, true, both[p]->loss);
-        for (int i = 0; i < graph_of(r)->terms; i++)
-            add_cell(&row, true, both[p]->term[i]);
-    }
-    for (int i = 0; i < SWG__FIGURES && r->recipe.family->figures[i]; i++)
-        add_cell(&row, figures != NULL, figures ? figures[i] : 0);
-    const double rest[] = {r->state.last_lr, elapsed > 0 ? (double)r->epoch_samples / elapsed : 0,
-                           (double)r->train_data_ns * 1e-6 / (double)(r->epoch_steps ? r->epoch_steps : 1), swg__run_seconds(r),
-                           (double)r->planned_bytes, (double)swg_context_peak_rss_growth(r->ctx)};
-    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-        swg__text_printf(&row, i < 4 ? ",%.9g" : ",%.0f", rest[i]);
+    for (int i = 0; i < n; i++)
+        add_cell(&row, &cells[i]);
     swg__text_puts(&row, "\n");
     file_of(r, "metrics.csv", path, sizeof path);
     FILE *file = row.failed ? NULL : fopen(path, "ae");
@@ -133,6 +165,83 @@ swg_status swg__record_epoch(swg__run *r, const swg__losses *train, const swg__l
                                    : swg__fail(r->ctx, SWG_EIO, "%s: cannot write: %s", path, strerror(errno));
     swg__text_free(&row);
     return status;
+}
+
+/* ---- event files ---- */
+
+static double wall_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* A resumed run says that what was logged behind its step no longer holds; what it makes again it logs again. */
+static swg_status open_events(swg__run *r) {
+    char folder[1100];
+    const char *yaml;
+    swg__text text;
+    const bool before = r->state.step || r->state.epoch || r->state.batch;
+    file_of(r, "tensorboard", folder, sizeof folder);
+    SWG__TRY(swg__events_open(&r->events, r->ctx, folder, wall_time(), before ? r->state.step + 1 : SWG__EVENTS_NEW));
+    if (before)
+        return SWG_OK;
+    SWG__TRY(swg_config_yaml(r->config, &yaml));
+    swg__text_init(&text, r->ctx);
+    swg__text_printf(&text, "```\n%s```\n", yaml);
+    swg__events_begin(&r->events, wall_time(), 0);
+    swg__events_text(&r->events, "config", text.data ? text.data : "");
+    swg_status status = text.failed ? swg__fail_memory(r->ctx, text.length, "the configuration") : swg__events_end(&r->events);
+    swg__text_free(&text);
+    return status;
+}
+
+static swg_status add_event(swg__run *r, const cell *cells, int n) {
+    swg__events_begin(&r->events, wall_time(), r->state.step);
+    swg__events_scalar(&r->events, "epoch", (double)r->state.epoch);
+    for (int i = 0; i < n; i++)
+        if (cells[i].known)
+            swg__events_scalar(&r->events, cells[i].tag, cells[i].value);
+    return swg__events_end(&r->events);
+}
+
+swg_status swg__record_pictures(swg__run *r) {
+    char **names, path[1400], tag[300], folder[1100];
+    size_t count;
+    file_of(r, "samples", folder, sizeof folder);
+    if (!r->recipe.tensorboard || !r->sitting_steps || !swg__is_folder(folder))
+        return SWG_OK;
+    SWG__TRY(swg__list_folder(r->ctx, folder, &names, &count));
+    swg_status status = SWG_OK;
+    swg__events_begin(&r->events, wall_time(), r->state.step);
+    for (size_t i = 0; i < count && status == SWG_OK; i++) {
+        uint8_t *png = NULL;
+        size_t bytes = 0;
+        if (!swg__glob("*.png", names[i]) || snprintf(path, sizeof path, "%s/%s", folder, names[i]) >= (int)sizeof path)
+            continue;
+        snprintf(tag, sizeof tag, "samples/%.*s", (int)strlen(names[i]) - 4, names[i]);
+        status = swg__file_read(r->ctx, path, &png, &bytes);
+        if (status == SWG_OK)
+            swg__events_png(&r->events, tag, png, bytes);
+        swg__free(r->ctx, png);
+    }
+    swg__list_free(r->ctx, names, count);
+    return status == SWG_OK ? swg__events_end(&r->events) : status;
+}
+
+/* ---- both ---- */
+
+swg_status swg__record_open(swg__run *r) {
+    if (r->recipe.csv)
+        SWG__TRY(open_table(r));
+    return r->recipe.tensorboard ? open_events(r) : SWG_OK;
+}
+
+swg_status swg__record_epoch(swg__run *r, const swg__losses *train, const swg__losses *val, const double *figures) {
+    cell cells[CELLS];
+    const int n = collect(r, train, val, figures, cells);
+    if (r->recipe.csv)
+        SWG__TRY(add_row(r, cells, n));
+    return r->recipe.tensorboard ? add_event(r, cells, n) : SWG_OK;
 }
 
 /* ---- perf.json ---- */

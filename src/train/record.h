@@ -1,4 +1,4 @@
-/* record.h - what a run writes beside its log: metrics.csv, a row per epoch; perf.json, how fast it went and in what memory; the best
+/* record.h - what a run writes beside its log: metrics.csv and event files of TensorBoard, per epoch; perf.json, how fast it went and in what memory; the best
  * checkpoints.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_TRAIN_RECORD_H
@@ -9,11 +9,14 @@
 /* Mean losses of a pass. */
 typedef struct swg__losses { double loss, term[SWG__STEP_TERMS]; } swg__losses;
 
-/* metrics.csv of the run folder with its header and the rows of epochs that came before r->state.epoch; later rows, and one that a kill cut
- * short, are dropped. Rows with other columns keep what they share with today's. */
+/* Opens the loggers of the recipe. metrics.csv of the run folder with its header and the rows of epochs that came before r->state.epoch; later rows,
+ * and one that a kill cut short, are dropped; rows with other columns keep what they share with today's. tensorboard/: a new event file, which takes
+ * back what earlier ones say about steps behind r->state.step. */
 swg_status swg__record_open(swg__run *r);
-/* The row of epoch r->state.epoch, in one write. figures: of the family; NULL where they were not evaluated. */
+/* The numbers of epoch r->state.epoch, in one write each. val, figures (of the family): NULL where there was no validation, no evaluation. */
 swg_status swg__record_epoch(swg__run *r, const swg__losses *train, const swg__losses *val, const double *figures);
+/* Pictures of RUN/samples into the event file, if there is one. */
+swg_status swg__record_pictures(swg__run *r);
 
 /* Adds the epoch that is running to the sums of this sitting, before its validation; once per epoch. */
 void swg__record_speed(swg__run *r);

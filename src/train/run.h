@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "data/prepare.h"
+#include "report/tfevents.h"
 #include "swage/metrics.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
@@ -45,6 +46,7 @@ typedef struct swg__run {
     swg__run_state state;
     swg__early_stop early;
     swg__run_log log;
+    swg__events events;                     /* closed unless the recipe logs them */
     swg_safetensors *checkpoint;            /* the run goes on from here; open until it is restored */
     char dir[1024];
     swg_train_result *result;
@@ -95,6 +97,7 @@ int swg__run_switches(swg__run *r, swg_train_switch rows[SWG_TRAIN_SWITCHES]);
 
 /* Training samples that an epoch goes through: all of them, but for one left over of its own where there is batch norm. */
 int64_t swg__run_used(const swg__run *r);
+int64_t swg__run_validated(const swg__run *r);              /* samples a validation looks at */
 int64_t swg__run_batches(const swg__run *r, int64_t samples);
 /* Samples of the largest batch there will be: the data may have fewer than a batch. */
 int64_t swg__run_largest_batch(const swg__run *r);

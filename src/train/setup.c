@@ -170,8 +170,15 @@ static swg_status restore(swg__run *r, const char *path) {
     return SWG_OK;
 }
 
+/* trainer.limit_*: the first batches of `samples`. */
+static int64_t limited(const swg__run *r, int64_t samples, int64_t batches) {
+    return batches && batches < (samples + r->recipe.batch - 1) / r->recipe.batch ? batches * r->recipe.batch : samples;
+}
+
+int64_t swg__run_validated(const swg__run *r) { return limited(r, r->data.split->count[SWG_VAL], r->recipe.val_batches); }
+
 int64_t swg__run_used(const swg__run *r) {
-    int64_t n = r->data.split->count[SWG_TRAIN], rest = n % r->recipe.batch;
+    int64_t n = limited(r, r->data.split->count[SWG_TRAIN], r->recipe.train_batches), rest = n % r->recipe.batch;
     return rest && n > rest && (r->recipe.drop_last || rest < r->recipe.family->least_batch(&r->recipe)) ? n - rest : n;
 }
 
@@ -204,7 +211,7 @@ static swg_status open_loader(swg__run *r) {
 /* All plans of a run take turns in the arena of the largest. */
 static swg_status make_plans(swg__run *r) {
     const swg_split *split = r->data.split;
-    int64_t all = split->count[SWG_TRAIN], m = split->count[SWG_VAL], least = r->recipe.family->least_batch(&r->recipe);
+    int64_t all = split->count[SWG_TRAIN], least = r->recipe.family->least_batch(&r->recipe);
     const char *samples = r->recipe.family->samples;
     if (all < 1)
         return swg__fail(r->ctx, SWG_EINVAL, "the training part is empty");
@@ -213,8 +220,8 @@ static swg_status make_plans(swg__run *r) {
                          all == 1 ? r->recipe.family->sample : samples, swg_config_string(r->config, "model.name"), (long long)least);
     swg_context_peak_rss_reset(r->ctx); /* a budget is of the whole run: the data are in */
     SWG__TRY(swg__run_settle_batch(r, all));
-    int64_t batch = r->recipe.batch, n = swg__run_used(r);
-    if (n < all && !r->recipe.drop_last)
+    int64_t batch = r->recipe.batch, n = swg__run_used(r), m = swg__run_validated(r);
+    if (n < limited(r, all, r->recipe.train_batches) && !r->recipe.drop_last)
         swg__run_note(r, "the last batch of an epoch would be one %s, too few for batch norm: it is dropped (another one each epoch)", r->recipe.family->sample);
     if (r->recipe.bf16)
         swg__run_note(r, "precision bf16-mixed: activations and products in bf16; weights, sums, statistics and losses in f32");
@@ -330,6 +337,7 @@ swg_status swg__run_prepare(swg__run *r) {
 void swg__run_release(swg__run *r) {
     swg__stage *stages[4] = {&r->train, &r->train_rest, &r->val, &r->val_rest};
     swg__run_log_close(&r->log);
+    swg__events_close(&r->events);
     for (int i = 0; i < 4; i++)
         swg__stage_free(stages[i]);
     swg_tuning_close(r->tuning);

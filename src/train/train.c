@@ -163,7 +163,7 @@ static swg_status step(swg__run *r, int64_t *done) {
 /* Losses of the validation part; with `judge`, also the family's figures. */
 static swg_status validate(swg__run *r, losses *out, void *judge) {
     const swg_split *split = r->data.split;
-    int64_t n = split->count[SWG_VAL];
+    int64_t n = swg__run_validated(r);
     *out = (losses){0};
     begin_feed(r, split->indices[SWG_VAL], n, 0, false);
     for (int64_t first = 0, batch = 0; first < n; first += r->recipe.batch, batch++) {
@@ -228,20 +228,35 @@ static swg_status interrupted(swg__run *r) {
                      "(run folder %s)", (long long)r->state.epoch, (long long)r->state.batch, r->dir);
 }
 
+static bool steps_done(const swg__run *r) { return r->recipe.max_steps && r->state.step >= r->recipe.max_steps; }
+
+/* Pictures are good to have, but their failure is none of the run. */
+static swg_status draw(swg__run *r) {
+    if (!r->recipe.pictures || !r->recipe.family->pictures)
+        return SWG_OK;
+    if (r->recipe.family->pictures(r) != SWG_OK)
+        swg__run_note(r, "no pictures of samples: %s", swg_context_message(r->ctx));
+    else
+        SWG__TRY(swg__record_pictures(r));
+    return SWG_OK;
+}
+
 /* After the last batch: means, validation, best, checkpoints. *stop: no further epoch. */
 static swg_status finish_epoch(swg__run *r, bool *stop) {
-    losses train = epoch_losses(r), val;
+    losses train = epoch_losses(r), val = {.loss = NAN};
     double figures[SWG__FIGURES];
-    bool evaluated;
+    const int64_t done = r->state.epoch + 1;
+    const bool validated = done % r->recipe.validate_every == 0 || done >= r->recipe.max_epochs || steps_done(r);
+    bool evaluated = false, improved = false;
     swg__record_speed(r);
     SWG__TRY(log_losses(r, "train", train, true));
-    SWG__TRY(validate_and_log(r, &val, &evaluated, figures));
-    SWG__TRY(swg__record_epoch(r, &train, &val, evaluated ? figures : NULL));
-    if (r->recipe.check_finite && isnan(val.loss))
+    if (validated)
+        SWG__TRY(validate_and_log(r, &val, &evaluated, figures));
+    SWG__TRY(swg__record_epoch(r, &train, validated ? &val : NULL, evaluated ? figures : NULL));
+    if (r->recipe.check_finite && validated && isnan(val.loss))
         return swg__fail(r->ctx, SWG_ENONFINITE, "epoch %lld: the validation loss is NaN", (long long)r->state.epoch);
-    bool improved;
-    *stop = swg__early_stop_check(&r->early, val.loss, &improved);
-    if (r->recipe.schedule.kind == SWG__LR_PLATEAU && swg__plateau_check(&r->recipe.schedule, &r->state.plateau, val.loss))
+    *stop = validated && swg__early_stop_check(&r->early, val.loss, &improved) && done >= r->recipe.min_epochs;
+    if (validated && r->recipe.schedule.kind == SWG__LR_PLATEAU && swg__plateau_check(&r->recipe.schedule, &r->state.plateau, val.loss))
         swg__run_note(r, "plateau: learning rate %g from epoch %lld on", r->state.plateau.lr, (long long)r->state.epoch + 1);
     if (improved) {
         r->state.best_epoch = r->state.epoch;
@@ -254,7 +269,7 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     r->state.loss_sum = 0;
     memset(r->state.term_sum, 0, sizeof r->state.term_sum);
     r->state.loss_samples = 0;
-    if (improved)
+    if (improved && r->recipe.save_top)
         SWG__TRY(swg__run_save(r, "best"));
     SWG__TRY(swg__record_top(r, val.loss));
     if (r->state.epoch % r->recipe.keep_every == 0) {
@@ -266,15 +281,15 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
         swg__run_note(r, "early stop: no better validation loss for %lld epochs", (long long)r->early.patience);
     r->result->early_stop = *stop;
     SWG__TRY(swg__run_save(r, "last"));
+    if (r->recipe.pictures_every && r->state.epoch % r->recipe.pictures_every == 0 && r->state.epoch < r->recipe.max_epochs && !*stop)
+        SWG__TRY(draw(r));
     return swg__record_tidy(r);
 }
-
-static bool steps_done(const swg__run *r) { return r->recipe.max_steps && r->state.step >= r->recipe.max_steps; }
 
 static swg_status epochs(swg__run *r) {
     const swg_split *split = r->data.split;
     int64_t n = split->count[SWG_TRAIN], used = swg__run_used(r), batches = swg__run_batches(r, used), done;
-    bool stop = r->early.enabled && r->early.bad >= r->early.patience;
+    bool stop = r->early.enabled && r->early.bad >= r->early.patience && r->state.epoch >= r->recipe.min_epochs;
     r->step_loss = NAN;
     /* An epoch that was left in its middle is finished even if the steps are done: a run that was not stopped does so, too. */
     while (r->state.epoch < r->recipe.max_epochs && !stop && (!steps_done(r) || r->state.batch)) {
@@ -321,12 +336,10 @@ static void fill_result(swg__run *r) {
     out->measured_bytes = swg_context_peak_rss_growth(r->ctx);
 }
 
-/* What is written when training ends; pictures are good to have, but their failure is none of the run. */
+/* What is written when training ends. */
 static swg_status write_beside(swg__run *r) {
     SWG__TRY(swg__record_perf(r));
-    if (r->recipe.family->pictures && r->recipe.family->pictures(r) != SWG_OK)
-        swg__run_note(r, "no pictures of samples: %s", swg_context_message(r->ctx));
-    return SWG_OK;
+    return draw(r);
 }
 
 static void announce(swg__run *r) {

@@ -94,8 +94,8 @@ static void overrides(void **state) {
     assert_true(swg_config_is(c, "data.batch_size", "auto"));
     assert_true(swg_config_is(c, "loss.name", "log"));
     assert_close(swg_config_float(c, "loss.lambda"), 0.1, 0, 0); /* default of the log loss */
-    assert_true(swg_config_is(c, "performance.mode", "default")); /* from the alias autotune=false */
-    assert_false(swg_config_bool(c, "performance.fusion"));
+    assert_false(swg_config_bool(c, "performance.autotune")); /* from the alias */
+    assert_false(swg_config_bool(c, "performance.compile.enabled"));
     assert_string_equal(swg_config_string(c, "run.name"), "a, b: #c");
     assert_ok(ctx, swg_config_status(c));
     assert_int_equal(swg_config_int(c, "data.batch_size"), 0); /* auto is no number: kept as a failure */
@@ -226,7 +226,7 @@ static void values(void **state) {
     refused(ctx, "early_stopping: {enabled: maybe}", NULL, SWG_EUSAGE, "true or false");
     refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust, mse+ssim, dice_ce, bce, mae; did you mean mse?");
     refused(ctx, "data: {batch_size: many}", NULL, SWG_EUSAGE, "is not an integer in [1,16777216] or auto");
-    refused(ctx, "trainer: {precision: 16-mixed}", NULL, SWG_EUNSUPPORTED, "'16-mixed' in test.yaml:1 is not supported by this build yet; there is 32, bf16-mixed");
+    refused(ctx, "trainer: {precision: tf32}", NULL, SWG_EUNSUPPORTED, "'tf32' in test.yaml:1 is not supported by this build yet; there is 32, bf16-mixed, 16");
     refused(ctx, "data: {missing: true}", NULL, SWG_EUSAGE, "error, skip");
     refused(ctx, "num_workers: 65", NULL, SWG_EUSAGE, "data.workers: '65' in test.yaml:1 is not an integer in [0,64] or auto");
     refused(ctx, "trainer: {accumulate: 0}", NULL, SWG_EUSAGE, "is not an integer in [1,1000000]");
@@ -237,8 +237,83 @@ static void values(void **state) {
     refused(ctx, "optimiser: {lr: 1}", NULL, SWG_EUSAGE, "did you mean optimizer.lr?");
     refused(ctx, "zzzzzzzzzzzz: 1", NULL, SWG_EUSAGE, "zzzzzzzzzzzz: unknown key in test.yaml:1; `swage config --keys`");
     refused(ctx, "trainer: {epochs: 3, max_epochs: 4}", NULL, SWG_EUSAGE, "are the same setting");
-    refused(ctx, "cudnn_benchmark: 3", NULL, SWG_EUSAGE, "neither true nor false");
+    refused(ctx, "cudnn_benchmark: 3", NULL, SWG_EUSAGE, "performance.autotune: '3' in test.yaml:1 is not true or false");
     refused(ctx, "paths: {a: {b: 1}}", NULL, SWG_EUSAGE, "paths.a");
+}
+
+/* What a list of overrides makes of a recipe. */
+static void recipe_gives(swg_context *ctx, const char *recipe, const char *first, const char *second, const char *key, const char *value) {
+    const char *const overrides[2] = {first, second};
+    swg_config *config;
+    assert_ok(ctx, swg_config_open(ctx, recipe, &(swg_config_opts){.overrides = overrides, .override_count = second ? 2 : 1}, &config));
+    if (strcmp(swg_config_text(config, key), value) != 0)
+        fail_msg("%s %s %s: %s is %s, expected %s", recipe, first, second ? second : "", key, swg_config_text(config, key), value);
+    swg_config_close(config);
+}
+
+/* Names and values of the published groups; which of them the command line may lay over a recipe's own keys. */
+static void published(void **state) {
+    swg_context *ctx = *state;
+    static const struct { const char *choice, *key, *value; } groups[] = {
+        {"performance=default", "performance.autotune", "false"}, {"performance=default", "performance.tf32", "false"},
+        {"performance=default", "performance.matmul_precision", "highest"}, {"performance=default", "performance.channels_last", "false"},
+        {"performance=default", "performance.compile.enabled", "false"}, {"performance=default", "performance.compile.mode", "default"},
+        {"performance=default", "performance.compile.fullgraph", "false"}, {"performance=default", "performance.compile.dynamic", "false"},
+        {"performance=default", "performance.cuda_graphs.enabled", "false"}, {"performance=default", "performance.cuda_graphs.warmup_iterations", "3"},
+        {"performance=default", "performance.gradient_checkpointing.enabled", "false"},
+        {"performance=default", "performance.gradient_checkpointing.checkpoint_segments", "null"},
+        {"performance=gpu_optimized", "performance.autotune", "true"}, {"performance=gpu_optimized", "performance.tf32", "true"},
+        {"performance=gpu_optimized", "performance.matmul_precision", "high"}, {"performance=gpu_optimized", "performance.channels_last", "true"},
+        {"performance=gpu_optimized", "performance.compile.enabled", "true"}, {"performance=gpu_optimized", "performance.cuda_graphs.enabled", "false"},
+        {"performance=max", "performance.compile.enabled", "null"}, /* ours leave the published names unset */
+        {"trainer=gpu", "trainer.accelerator", "gpu"}, {"trainer=gpu", "trainer.devices", "\"1\""}, {"trainer=gpu", "trainer.precision", "bf16-mixed"},
+        {"trainer=gpu_optimized", "trainer.accelerator", "gpu"}, {"trainer=gpu_optimized", "trainer.clip_norm", "1.0"},
+        {"trainer=gpu_optimized", "trainer.gradient_clip_algorithm", "norm"}, {"trainer=gpu_optimized", "trainer.detect_anomaly", "false"},
+        {"trainer=gpu_optimized", "trainer.deterministic", "false"},
+        {"optimizer=adamw_fused", "optimizer.name", "adamw_fused"}, {"optimizer=adamw_fused", "optimizer.lr", "1e-3"},
+        {"optimizer=adamw_fused", "optimizer.weight_decay", "0.01"}, {"optimizer=adam_fused", "optimizer.name", "adam_fused"},
+        {"optimizer=adam_fused", "optimizer.weight_decay", "0"}, {"optimizer=adam_fused", "optimizer.betas", "[0.9, 0.999]"},
+        {"debug=profile_gpu", "trainer.max_epochs", "2"}, {"debug=profile_gpu", "trainer.limit_train_batches", "100"},
+        {"debug=profile_gpu", "trainer.limit_val_batches", "20"}, {"debug=profile_gpu", "profiler.name", "time"},
+        {"debug=profile", "profiler.wait", "1"}, {"debug=profile_time", "profiler.warmup", "1"}, {"debug=profile", "profiler.active", "3"},
+        {"debug=profile", "profiler.repeat", "2"}, {"debug=profile_memory", "trainer.max_epochs", "1"},
+        {"debug=profile_memory", "trainer.limit_train_batches", "50"}, {"debug=profile_memory", "trainer.limit_val_batches", "10"},
+        {"debug=profile_memory", "data.batch_size", "1"}, {"debug=profile_memory", "performance.gradient_checkpointing.enabled", "true"},
+        {"callbacks=early_stopping", "early_stopping.patience", "100"}, {"callbacks=early_stopping", "early_stopping.min_delta", "0"},
+        {"callbacks=model_checkpoint", "early_stopping.enabled", "false"}, {"callbacks=model_checkpoint", "checkpoint.save_top_k", "1"},
+        {"callbacks=image_saver", "image_saver.every", "10"}, {"callbacks=none", "checkpoint.save_top_k", "0"},
+        {"callbacks=none", "image_saver.enabled", "false"}, {"logger=csv", "logger.name", "csv"}, {"logger=tensorboard", "logger.name", "tensorboard"},
+        {"logger=all", "logger.name", "all"}, {"logger=none", "logger.name", "none"}};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        recipe_gives(ctx, "swae/mlp", groups[i].choice, NULL, groups[i].key, groups[i].value);
+    /* over the recipe's own keys where those are a choice of the same kind; not where they make the recipe */
+    recipe_gives(ctx, "cyto/iwm", "optimizer=adamw", NULL, "optimizer.weight_decay", "0.01");
+    recipe_gives(ctx, "cyto/gan_superres", "optimizer=adamw_fused", NULL, "optimizer.betas", "[0.9, 0.999]");
+    recipe_gives(ctx, "codec/swae-mlp", "optimizer=adamw", NULL, "optimizer.lr", "2e-4");
+    recipe_gives(ctx, "codec/swae-mlp", "optimizer=adamw", "optimizer.lr=3e-4", "optimizer.lr", "3e-4");
+    recipe_gives(ctx, "codec/swae-mlp", "performance=max", NULL, "trainer.precision", "bf16-mixed");
+    recipe_gives(ctx, "codec/swae-mlp", "data=swae", NULL, "data.norm", "block_scale");
+    recipe_gives(ctx, "codec/swae-mlp", "trainer=default", NULL, "trainer.max_epochs", "40");
+    /* a recipe's own keys over the file that its own list chooses */
+    gives(ctx, "defaults: [swae/mlp, override /performance: gpu_optimized, override /optimizer: adamw_fused]\noptimizer: {lr: 5e-4}", NULL, "optimizer.lr", "5e-4");
+    gives(ctx, "defaults: [swae/mlp, override /performance: gpu_optimized, override /optimizer: adamw_fused]", NULL, "performance.autotune", "true");
+    gives(ctx, "# @package _global_\ndefaults:\n  - override /performance: gpu_optimized\n  - override /optimizer: adamw_fused\n", NULL, "optimizer.name", "adamw_fused");
+    gives(ctx, "defaults: [override /trainer: gpu_optimized]\nmodel: {compile_model: true, channels_last: true, gradient_checkpointing: true}", NULL,
+          "performance.gradient_checkpointing.enabled", "true");
+    /* other spellings */
+    gives(ctx, "model: {compile_model: true, compile_mode: max-autotune}", NULL, "performance.compile.mode", "max-autotune");
+    gives(ctx, "{}", "model.channels_last=true", "performance.channels_last", "true");
+    gives(ctx, "{}", "performance.cudnn_benchmark=true", "performance.autotune", "true");
+    gives(ctx, "{}", "data.num_workers=4", "data.workers", "4");
+    gives(ctx, "{}", "trainer.gradient_clip_val=10", "trainer.clip_norm", "10");
+    gives(ctx, "{}", "trainer.precision=16-mixed", "trainer.precision", "16");
+    gives(ctx, "performance: {compile: {enabled: true}}", "~performance.compile", "performance.compile.enabled", "null");
+    gives(ctx, "performance: {compile: {enabled: true}}", "performance.compile.mode=reduce-overhead", "performance.compile.enabled", "true");
+    refused(ctx, "{}", "performance.compile=true", SWG_EUSAGE, "this is a group of keys");
+    refused(ctx, "{}", "performance.compile.modes=default", SWG_EUSAGE, "did you mean performance.compile.mode?");
+    refused(ctx, "{}", "debug=profil", SWG_EUSAGE, "debug 'profil' on the command line: not found; did you mean profile?");
+    refused(ctx, "{}", "logger=wandb", SWG_EUSAGE, "built in: all, csv, none, tensorboard");
+    refused(ctx, "trainer: {gradient_clip_algorithm: value}", NULL, SWG_EUNSUPPORTED, "not supported by this build yet");
 }
 
 /* Anchors, merge keys and all that is refused while reading. */
@@ -348,10 +423,11 @@ static void files(void **state) {
 static void round_trip(void **state) {
     swg_context *ctx = *state;
     static const char *const changes[] = {"data.path=/a b/#c: 'd'", "run.name=null and void", "data.vars=[U_*, '*', \"1\", '', ä]",
-                                          "trainer.max_steps=12", "+paths.data=/x/${run.dir}", "+paths.t='true'", "scheduler.min_lr=1e-6"};
+                                          "trainer.max_steps=12", "+paths.data=/x/${run.dir}", "+paths.t='true'", "scheduler.min_lr=1e-6",
+                                          "performance=gpu_optimized"};
     swg_config *a, *b;
     const char *text, *again;
-    assert_ok(ctx, swg_config_open(ctx, "swae/mlp-deep", &(swg_config_opts){.overrides = changes, .override_count = 7}, &a));
+    assert_ok(ctx, swg_config_open(ctx, "swae/mlp-deep", &(swg_config_opts){.overrides = changes, .override_count = 8}, &a));
     assert_ok(ctx, swg_config_yaml(a, &text));
     assert_ok(ctx, swg_config_open_text(ctx, text, "saved", NULL, &b));
     assert_int_equal(swg_config_size(a), swg_config_size(b));
@@ -490,6 +566,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(composing, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(references, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(values, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(published, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(reading, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(files, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(round_trip, testing_open, testing_close),
