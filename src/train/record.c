@@ -52,8 +52,8 @@ static int collect(const swg__run *r, const swg__losses *train, const swg__losse
         for (int i = 0; i < g->terms; i++)
             fill(&cells[n++], parts[p], g->term_name[i], both[p], both[p] ? both[p]->term[i] : 0);
     }
-    for (int i = 0; i < SWG__FIGURES && r->recipe.family->figures[i]; i++) { /* a figure of the validation, under its own name in the table */
-        fill(&cells[n], "val", r->recipe.family->figures[i], figures, figures ? figures[i] : 0);
+    for (int i = 0; i < SWG__FIGURES && r->recipe.family->figures[i]; i++) {
+        fill(&cells[n], "quality", r->recipe.family->figures[i], figures, figures ? figures[i] : 0);
         snprintf(cells[n].column, sizeof cells[n].column, "%s", r->recipe.family->figures[i]);
         n++;
     }
