@@ -1,12 +1,11 @@
-/* kan.c - `swage bench kan`: what is measured, memory in child processes, and the rounds in which ours and PyTorch take turns.
+/* kan.c - `swage bench kan`: what is measured, and the sides with which ours and PyTorch take turns.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "bench/kan.h"
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum { ROUNDS = 5, ROUNDS_QUICK = 3, MOST_CALLS = 16, SETTLE_NS = 8000000 };
+enum { ROUNDS = 5, ROUNDS_QUICK = 3, MOST_CALLS = 16 };
 static const double turn_ns = 1e8, turn_quick_ns = 1e7;    /* a side's turn lasts this long, or a single call */
 
 /* ---- what is measured ---- */
@@ -22,7 +21,7 @@ static swg__kan_side *add(const swg__kan_bench *b, swg__kan_group *g, const char
 
 /* The published formulation comes first. A naive layer takes long: in the first batch only. */
 static void list_layer(const swg__kan_bench *b, swg__kan_group *g, bool first) {
-    bool peer = swg__kan_peer_there(b);
+    bool peer = swg__server_there(&b->peer);
     unsigned forms = b->opts.forms;
     if (peer)
         add(b, g, "published", "patches", SWG__KAN_PATCHES, false)->published = true;
@@ -39,7 +38,7 @@ static void list_layer(const swg__kan_bench *b, swg__kan_group *g, bool first) {
 
 /* Published: the KAN layers from patches, e1 and e2 evaluated twice, f32, as the scripts ran it. */
 static void list_network(const swg__kan_bench *b, swg__kan_group *g) {
-    bool peer = swg__kan_peer_there(b), opt = g->work == SWG__KAN_DAE_OPT;
+    bool peer = swg__server_there(&b->peer), opt = g->work == SWG__KAN_DAE_OPT;
     const char *form = opt ? "optimised" : "patches";
     if (peer) {
         add(b, g, opt ? "optimised" : "published", form, SWG__KAN_PATCHES, false)->published = true;
@@ -71,49 +70,23 @@ static swg_status list(swg__kan_bench *b) {
 
 /* ---- memory of ours ---- */
 
-typedef struct memory { swg_status status; int64_t planned, measured; char message[200]; } memory;
-typedef struct memory_job { const swg__kan_task *task; int threads; } memory_job;
-
-/* Once small, to touch the code and let the heap come to rest; then what is measured. */
-static void measure_child(const void *arg, void *answer) {
-    const memory_job *j = arg;
-    memory *m = answer;
-    signal(SIGINT, SIG_DFL); /* ends it; the parent sees that */
-    for (int whole = 0; whole < 2; whole++) {
-        swg_context *ctx;
-        swg__job job;
-        swg__kan_task task = *j->task;
-        if (!whole) {
-            task.batch = 2;
-            task.size = swg__min64(task.size, 16);
-            task.channels = swg__min64(task.channels, 8);
-        }
-        if ((m->status = swg_context_open(&(swg_context_opts){.threads = j->threads}, &ctx)) != SWG_OK)
-            return;
-        swg_context_peak_rss_reset(ctx);
-        m->status = swg__kan_open(ctx, &task, SWG_F32, &job, NULL);
-        for (int i = 0; i < 2 && m->status == SWG_OK; i++)
-            swg__job_run(&job);
-        if (m->status == SWG_OK) {
-            m->measured = swg_context_peak_rss_growth(ctx);
-            m->planned = swg_plan_memory_of(job.plan).peak_bytes;
-        } else {
-            snprintf(m->message, sizeof m->message, "%s", swg_context_message(ctx));
-        }
-        swg__job_close(&job);
-        swg_context_close(ctx);
-        malloc_trim(0);
+static swg_status open_task(swg_context *ctx, const void *of, bool small, swg__job *job) {
+    swg__kan_task task = *(const swg__kan_task *)of;
+    if (small) {
+        task.batch = 2;
+        task.size = swg__min64(task.size, 16);
+        task.channels = swg__min64(task.channels, 8);
     }
+    return swg__kan_open(ctx, &task, SWG_F32, job, NULL);
 }
 
 static swg_status measure_memory(swg__kan_bench *b, swg__kan_side *s) {
-    memory m = {.status = SWG_EIO};
-    bool heard;
-    SWG__TRY(swg__child_run(b->ctx, &b->cpus, measure_child, &(memory_job){&s->task, b->team.threads}, &m, sizeof m, &heard));
+    swg__job_memory m;
+    SWG__TRY(swg__job_measure_memory(b->ctx, &b->cpus, b->team.threads, open_task, &s->task, &m));
     s->planned_bytes = m.planned;
     s->measured_bytes = m.measured;
-    if (!heard || m.status != SWG_OK)
-        snprintf(s->failure, sizeof s->failure, "%s", heard ? m.message : "the measuring process ended early (out of memory?)");
+    if (m.status != SWG_OK)
+        snprintf(s->failure, sizeof s->failure, "%s", m.message);
     return SWG_OK;
 }
 
@@ -130,24 +103,16 @@ static void say(const swg__kan_bench *b, const swg__kan_group *g, const char *wh
         b->opts.progress(b->opts.user, text);
 }
 
-/* A side that is ready to run. */
-typedef struct player { swg__kan_side *side; int id; swg__job job; double samples[ROUNDS * MOST_CALLS], once; int count; } player;
+/* What a player calls. */
+typedef struct called { swg__kan_bench *b; swg__kan_side *side; int id; swg__job job; } called;
 
-/* Of one thread its processor time counts, which other work on the machine does not stretch; peers do the same. */
-static double now(const swg__kan_bench *b) {
-    struct timespec t;
-    if (b->team.threads > 1)
-        return swg__bench_clock_ns();
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static double call(swg__kan_bench *b, player *p) {
-    if (p->side->form)
-        return swg__kan_peer_call(b, p->id, p->side);
-    double begin = now(b);
-    swg__job_run(&p->job);
-    return now(b) - begin;
+static double call(void *arg) {
+    called *c = arg;
+    if (c->side->form)
+        return swg__server_call(&c->b->peer, c->id, c->side->failure);
+    double begin = swg__turns_clock(c->b->team.threads);
+    swg__job_run(&c->job);
+    return swg__turns_clock(c->b->team.threads) - begin;
 }
 
 /* The function does not depend on the batch: it is checked once. */
@@ -163,70 +128,70 @@ static swg_status check(swg__kan_bench *b, const swg__kan_group *g, swg__kan_sid
     return swg__kan_check(b->team.ctx, &s->task, &s->error, s->failure, sizeof s->failure);
 }
 
-static swg_status open_player(swg__kan_bench *b, const swg__kan_group *g, player *p) {
-    swg__kan_side *s = p->side;
+/* What a peer is asked for. */
+static void prepare_peer(swg__kan_bench *b, called *c) {
+    swg__kan_side *s = c->side;
+    const swg__kan_task *t = &s->task;
+    swg__served served;
+    char fields[300];
+    snprintf(fields, sizeof fields, "\"work\":\"%s\",\"form\":\"%s\",\"training\":%s,\"bf16\":%s,\"batch\":%lld,\"channels\":%lld,\"size\":%lld,"
+             "\"grid\":%lld,\"order\":%lld", swg__kan_work_name((int)t->work), s->form, t->training ? "true" : "false", t->bf16 ? "true" : "false",
+             (long long)t->batch, (long long)t->channels, (long long)t->size, (long long)t->grid, (long long)t->order);
+    swg__server_prepare(&b->peer, c->id, fields, &served, s->failure);
+    s->times.cold_ns = served.cold_ns;
+    s->parameters = served.parameters;
+    s->error = served.error;
+    s->measured_bytes = served.measured_bytes;
+}
+
+static swg_status open_player(swg__kan_bench *b, const swg__kan_group *g, called *c, swg__player *p) {
+    swg__kan_side *s = c->side;
     if (s->form) {
-        swg__kan_peer_prepare(b, p->id, s);
+        prepare_peer(b, c);
     } else {
         double begin = swg__bench_clock_ns();
         swg_status status = check(b, g, s);
         if (status == SWG_OK && !*s->failure)
             SWG__TRY(measure_memory(b, s));
         if (status == SWG_OK && !*s->failure)
-            status = swg__kan_open(b->team.ctx, &s->task, SWG_F32, &p->job, NULL);
+            status = swg__kan_open(b->team.ctx, &s->task, SWG_F32, &c->job, NULL);
         if (status != SWG_OK)
             snprintf(s->failure, sizeof s->failure, "%s", swg_context_message(b->team.ctx));
         else if (!*s->failure)
-            s->parameters = (double)swg_graph_parameters(p->job.g);
+            s->parameters = (double)swg_graph_parameters(c->job.g);
         s->times.cold_ns = swg__bench_clock_ns() - begin;
     }
-    p->once = *s->failure ? 0 : call(b, p);
+    *p = (swg__player){.call = call, .arg = c, .failure = s->failure};
+    p->once = *s->failure ? 0 : call(c);
     return stopped(b);
 }
 
-static swg_status play(swg__kan_bench *b, player *players, int count) {
-    int rounds = b->opts.quick ? ROUNDS_QUICK : ROUNDS;
-    double least = b->opts.quick ? turn_quick_ns : turn_ns;
-    for (int round = 0; round < rounds; round++)
-        for (int i = 0; i < count; i++) {
-            player *p = &players[i];
-            double spent = 0;
-            if (*p->side->failure)
-                continue;
-            nanosleep(&(struct timespec){.tv_nsec = SETTLE_NS}, NULL); /* threads that another side left spinning are asleep */
-            if (p->once < least)
-                call(b, p); /* back into the caches */
-            for (int n = 0; n < MOST_CALLS && (n == 0 || spent < least) && !*p->side->failure; n++) {
-                spent += p->samples[p->count++] = call(b, p);
-                SWG__TRY(stopped(b));
-            }
-        }
-    for (int i = 0; i < count; i++)
-        if (!*players[i].side->failure && players[i].count) {
-            double cold = players[i].side->times.cold_ns;
-            swg__times_of(players[i].samples, players[i].count, &players[i].side->times);
-            players[i].side->times.cold_ns = cold;
-        }
-    return SWG_OK;
-}
-
 static swg_status measure_group(swg__kan_bench *b, swg__kan_group *g) {
-    player *players = swg__calloc(b->ctx, (size_t)g->count, sizeof *players);
-    swg_status status = players ? SWG_OK : swg__fail_memory(b->ctx, (size_t)g->count * sizeof *players, "times");
+    called *calls = swg__calloc(b->ctx, (size_t)g->count, sizeof *calls);
+    swg__player players[SWG__KAN_SIDES] = {{0}};
+    swg_status status = calls ? SWG_OK : swg__fail_memory(b->ctx, (size_t)g->count * sizeof *calls, "times");
+    const bool quick = b->opts.quick;
+    const swg__turns turns = {.rounds = quick ? ROUNDS_QUICK : ROUNDS, .calls = MOST_CALLS, .turn_ns = quick ? turn_quick_ns : turn_ns, .stop = b->opts.stop};
     int open = 0;
     for (; status == SWG_OK && open < g->count; open++) {
-        players[open] = (player){.side = &g->sides[open], .id = open};
+        calls[open] = (called){.b = b, .side = &g->sides[open], .id = open};
         say(b, g, g->sides[open].name);
-        status = open_player(b, g, &players[open]);
+        status = open_player(b, g, &calls[open], &players[open]);
     }
     if (status == SWG_OK)
-        status = play(b, players, g->count);
+        status = swg__turns_play(b->ctx, &turns, players, g->count);
     for (int i = 0; i < open; i++) {
-        swg__job_close(&players[i].job);
-        if (players[i].side->form && swg__kan_peer_there(b))
-            swg__kan_peer_release(b, i);
+        swg__times *times = &g->sides[i].times;
+        double cold = times->cold_ns;
+        if (status == SWG_OK && !*g->sides[i].failure)
+            swg__times_of(players[i].samples, players[i].count, times);
+        times->cold_ns = cold;
+        swg__job_close(&calls[i].job);
+        if (g->sides[i].form)
+            swg__server_release(&b->peer, i);
     }
-    swg__free(b->ctx, players);
+    swg__turns_free(b->ctx, players, g->count);
+    swg__free(b->ctx, calls);
     malloc_trim(0);
     return status;
 }
@@ -236,24 +201,19 @@ swg_status swg__kan_bench_run(swg_context *ctx, const swg__kan_opts *opts, swg__
     swg__kan_bench *b = out;
     sched_getaffinity(0, sizeof b->cpus, &b->cpus);
     swg__machine_look(&b->machine);
-    swg__talk_init(&b->talk, ctx);
-    swg__talk_init(&b->memory, ctx);
     swg__team_wrap(&b->team, ctx, &b->cpus);
-    swg_status status = swg__kan_peer_open(b);
-    if (status == SWG_OK)
-        status = stopped(b);
+    swg__server_open(&b->peer, ctx, SWG__PEERS_FOLDER "pytorch/kan_bench.py", &b->cpus, b->team.threads, opts->stop);
+    swg_status status = stopped(b);
     if (status == SWG_OK)
         status = list(b);
     for (int i = 0; status == SWG_OK && i < b->group_count; i++)
         status = measure_group(b, &b->groups[i]);
     b->machine.load_after = swg__machine_load();
-    swg__kan_peer_close(b);
+    swg__server_close(&b->peer);
     return status;
 }
 
 void swg__kan_bench_free(swg__kan_bench *b) {
     swg__free(b->ctx, b->groups);
-    swg__talk_free(&b->talk);
-    swg__talk_free(&b->memory);
     b->groups = NULL;
 }

@@ -3,8 +3,8 @@
 #ifndef SWAGE_BENCH_KAN_H
 #define SWAGE_BENCH_KAN_H
 
-#include "bench/jobs.h"
-#include "bench/talk.h"
+#include "bench/server.h"
+#include "bench/turns.h"
 
 /* ---- what is timed ---- */
 
@@ -44,7 +44,7 @@ typedef struct swg__kan_side {
     swg__times times;           /* median_ns 0: none */
     int64_t planned_bytes, measured_bytes; /* 0: not known */
     double error, parameters;
-    char failure[300];
+    char failure[SWG__SERVER_MESSAGE];
 } swg__kan_side;
 
 /* Sides that took turns. */
@@ -74,8 +74,7 @@ typedef struct swg__kan_bench {
     cpu_set_t cpus;
     swg__machine machine;
     swg__team team;
-    swg__talk talk, memory;     /* a process that is timed, and one that forks to measure memory */
-    char peer_version[48], peer_options[200]; /* version "absent", "failed" or real */
+    swg__server peer;           /* PyTorch */
     swg__kan_group *groups;
     int group_count;
 } swg__kan_bench;
@@ -83,16 +82,6 @@ typedef struct swg__kan_bench {
 /* Measures everything. SWG_EINTERRUPTED: *opts->stop was raised. To be freed also after a failure. */
 swg_status swg__kan_bench_run(swg_context *ctx, const swg__kan_opts *opts, swg__kan_bench *out);
 void swg__kan_bench_free(swg__kan_bench *b);
-
-/* kan_peer.c: PyTorch, in processes of its own. Without Python, and where it fails, it says so in peer_version and peer_options. */
-swg_status swg__kan_peer_open(swg__kan_bench *b);
-void swg__kan_peer_close(swg__kan_bench *b);
-bool swg__kan_peer_there(const swg__kan_bench *b);
-/* Makes it ready under a number, and measures its memory; failures go into side->failure. */
-void swg__kan_peer_prepare(swg__kan_bench *b, int number, swg__kan_side *side);
-/* One call; its time in ns by the peer's own clock, 0: it failed. */
-double swg__kan_peer_call(swg__kan_bench *b, int number, swg__kan_side *side);
-void swg__kan_peer_release(swg__kan_bench *b, int number);
 
 /* kan_report.c */
 const swg__kan_side *swg__kan_published(const swg__kan_group *group); /* that has times; NULL: none */

@@ -108,15 +108,14 @@ static void group_rows(const swg__kan_group *g, swg__text *text) {
     }
 }
 
-static const char *clock_name(const swg__kan_bench *b) { return b->team.threads > 1 ? "wall time" : "processor time"; }
 
 void swg__kan_table(const swg__kan_bench *b, swg__text *text) {
     const swg__kan_opts *o = &b->opts;
     swg__bench_machine_line(&b->machine, &b->team, text);
-    swg__text_printf(text, "PyTorch: %s; %s\n", b->peer_version, b->peer_options);
+    swg__text_printf(text, "PyTorch: %s; %s\n", b->peer.version, b->peer.options);
     swg__text_printf(text, "layer: %lld-%lld k3 p1 on %lldx%lld, grid %lld, order %lld, f32 (bf16: autocast); networks: 3x%lldx%lld; %d thread%s, %s; sides in turns\n",
                      (long long)o->channels, (long long)o->channels, (long long)o->size, (long long)o->size, (long long)o->grid, (long long)o->order,
-                     (long long)o->image, (long long)o->image, b->team.threads, b->team.threads > 1 ? "s" : "", clock_name(b));
+                     (long long)o->image, (long long)o->image, b->team.threads, b->team.threads > 1 ? "s" : "", swg__turns_clock_name(b->team.threads));
     for (int i = 0; i < b->group_count; i++) {
         const swg__kan_group *g = &b->groups[i], *above = i ? g - 1 : NULL;
         if (!above || above->work != g->work || above->training != g->training) {
@@ -188,13 +187,13 @@ char *swg__kan_json(const swg__kan_bench *b) {
     swg__bench_machine_json(&b->machine, &b->team, cJSON_AddObjectToObject(root, "machine"));
     cJSON *peer = cJSON_AddObjectToObject(root, "peer"), *layer = cJSON_AddObjectToObject(root, "layer");
     cJSON_AddStringToObject(peer, "name", "PyTorch");
-    cJSON_AddStringToObject(peer, "version", b->peer_version);
-    cJSON_AddStringToObject(peer, "options", b->peer_options);
+    cJSON_AddStringToObject(peer, "version", b->peer.version);
+    cJSON_AddStringToObject(peer, "options", b->peer.options);
     add(layer, "channels", (double)o->channels, true);
     add(layer, "size", (double)o->size, true);
     add(layer, "grid", (double)o->grid, true);
     add(layer, "order", (double)o->order, true);
-    cJSON_AddStringToObject(root, "clock", clock_name(b));
+    cJSON_AddStringToObject(root, "clock", swg__turns_clock_name(b->team.threads));
     add(root, "image", (double)o->image, true);
     cJSON *judged = cJSON_AddArrayToObject(root, "targets"), *rows = cJSON_AddArrayToObject(root, "rows");
     for (int i = 0; i < TARGETS; i++) {
