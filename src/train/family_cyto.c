@@ -375,21 +375,10 @@ static void apply(const swg__recipe *r, swg_graph *g, swg_value x, swg_value out
         gan.weights = &c->gan_weights;
         out[0] = swg_gan_apply(g, x, SWG_NONE, &gan, NULL);
         break;
-    case SWG__CYTO_MAE: {
-        swg_mae_result mae;
-        swg_value tokens = swg_mae_encode(g, x, &c->mae);
-        out[0] = swg_reshape(g, swg_mean(g, tokens, 2), 2, (int64_t[]){-1, c->mae.vit.width});
-        swg_mae_apply(g, x, SWG_NONE, &c->mae, &mae); /* its parameters */
+    case SWG__CYTO_MAE: /* the encoder's parameters stand first in those of the whole network */
+        out[0] = swg_reshape(g, swg_mean(g, swg_mae_encode(g, x, &c->mae), 1u << 1), 2, (int64_t[]){-1, c->mae.vit.width});
         break;
-    }
-    case SWG__CYTO_IWM: {
-        swg_iwm_result iwm;
-        const int64_t batch = swg_ndim(g, x) ? swg_shape(g, x)[0] : 1;
-        out[0] = swg_iwm_embed(g, x, &c->iwm);
-        swg_value order = swg_input(g, "scores", 2, (int64_t[]){batch, swg_vit_tokens(&c->iwm.vit)});
-        swg_iwm_apply(g, x, x, order, SWG_NONE, SWG_NONE, &c->iwm, &iwm); /* its parameters and states */
-        break;
-    }
+    case SWG__CYTO_IWM: out[0] = swg_iwm_embed(g, x, &c->iwm); break;
     default:
         head_values(g, c, x, y);
         for (int i = 0; i < c->heads; i++)
@@ -399,8 +388,13 @@ static void apply(const swg__recipe *r, swg_graph *g, swg_value x, swg_value out
 }
 
 static void network(const swg__recipe *r, swg_graph *g) {
+    const swg__recipe_cyto *c = &r->cyto;
     swg_value out[SWG__STEP_OUTPUTS];
-    apply(r, g, input(g, "x", 1, r->cyto.channels, r->cyto.axes, r->cyto.patch), out);
+    swg__step_graph step = {.g = g};
+    if (scores(c))
+        build(r, 1, false, &step);
+    else
+        apply(r, g, input(g, "x", 1, c->channels, c->axes, c->patch), out);
 }
 
 static swg_status layers(swg_context *ctx, const swg__recipe *r, swg_layers *out) {

@@ -146,7 +146,7 @@ static swg_status settle_roi(const swg__whole *w, const int64_t extent[3], int64
 static void describe_pass(pass *p, const int64_t roi[3], bool padded, int64_t images, swg__sliding *s) {
     const swg__whole *w = p->w;
     *s = (swg__sliding){.channels = (int)swg__model_recipe(w->model)->cyto.channels, .roi = {roi[0], roi[1], roi[2]}, .overlap = w->overlap, .constant = w->constant,
-                        .pad = padded ? SWG__PAD_REPLICATE : SWG__PAD_ZERO, .batch = w->batch, .heads = p->heads, .along_z = true, .boxed = w->boxed, .images = images, .begin = begin, .read = read_box,
+                        .pad = padded ? SWG__PAD_REPLICATE : SWG__PAD_ZERO, .batch = w->batch, .heads = p->heads, .along = 1, .boxed = w->boxed, .images = images, .begin = begin, .read = read_box,
                         .run = run_windows, .write = write_box, .finish = finish, .progress = w->progress ? show : NULL, .stop = w->stop, .user = p};
     const int axes = swg__model_recipe(w->model)->cyto.axes;
     memcpy(s->box, w->box, sizeof s->box);
@@ -202,7 +202,7 @@ static swg_status run_pass(pass *p, int64_t count, const int64_t roi[3], bool pa
         status = open_places(p);
     describe_pass(p, roi, padded, count, &s);
     if (status == SWG_OK) {
-        const int64_t bytes = swg__apply_bytes(&p->apply) + swg__sliding_bytes(&s, count, (const int64_t(*)[3])extents);
+        const int64_t bytes = swg__apply_bytes(&p->apply) + swg__sliding_bytes(&s, count, *extents);
         w->planned_bytes = bytes > w->planned_bytes ? bytes : w->planned_bytes;
         status = swg__sliding_run(w->ctx, &s);
     }
@@ -217,9 +217,10 @@ static swg_status run_pass(pass *p, int64_t count, const int64_t roi[3], bool pa
 static bool same(const int64_t a[3], const int64_t b[3]) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }
 
 swg_status swg__whole_run(swg__whole *w) {
-    pass p = {.w = w, .heads = swg__whole_heads(w->model, p.head)};
+    pass p = {.w = w};
     int64_t roi[3], next[3], extent[3];
     bool padded;
+    p.heads = swg__whole_heads(w->model, p.head);
     w->batch = w->batch > 0 ? w->batch : 1;
     w->windows = w->planned_bytes = 0;
     for (int64_t k = 0; k < w->count; k++) {
