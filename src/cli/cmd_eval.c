@@ -6,6 +6,7 @@
 #include "base.h"
 #include "cli/cli.h"
 #include "cli/eval_images.h"
+#include "cli/eval_stacks.h"
 #include "swage/evaluate.h"
 
 static const cli_option options[] = {
@@ -23,7 +24,8 @@ static const cli_option options[] = {
 
 /* What may be changed: which data are read, not what the network is. */
 #define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant data.column data.size data.overlap data.small data.scale " \
-                   "data.unreadable data.group data.cache task noise noise.* trainer.seed inference.*"
+                   "data.unreadable data.group data.cache data.cache_dir data.source data.target data.labels data.z data.pad data.crops task noise noise.* trainer.seed " \
+                   "predict.* sw_batch_size inference_args.* model.inference_args.* inference.*"
 
 static void on_progress(void *user, int64_t done, int64_t total) {
     cli_progress_show(user, "%lld/%lld blocks  %.0f%%", (long long)done, (long long)total, 100.0 * (double)done / (double)total);
@@ -223,7 +225,9 @@ static swg_status run(cli *c) {
     if (status == SWG_OK)
         status = cli_set_inference(c, model, config);
     if (status == SWG_OK)
-        status = strcmp(swg_model_family(model), "kan") == 0 ? cli_eval_images(c, model, config) : evaluate(c, model, config);
+        status = strcmp(swg_model_family(model), "kan") == 0    ? cli_eval_images(c, model, config)
+                 : strcmp(swg_model_family(model), "cyto") == 0 ? cli_eval_stacks(c, model, config)
+                                                                : evaluate(c, model, config);
     swg_config_close(config);
     swg_model_close(model);
     return status;

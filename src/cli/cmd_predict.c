@@ -7,6 +7,7 @@
 #include <strings.h>
 #include "base.h"
 #include "cli/cli.h"
+#include "cli/predict_stacks.h"
 #include "data/image_list.h"
 #include "swage/predict.h"
 
@@ -16,7 +17,7 @@ static const cli_option options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-#define CHANGEABLE "input output latent sw_batch_size predict.* data.scale data.nonfinite data.column data.unreadable inference.*"
+#define CHANGEABLE "input output latent sw_batch_size inference_args.* model.inference_args.* predict.* data.path data.source data.z data.cache_dir data.scale data.nonfinite data.column data.unreadable inference.*"
 
 /* What is asked for, and how far it came. */
 typedef struct work {
@@ -239,7 +240,8 @@ static swg_status run(cli *c) {
     swg_config *config = NULL;
     SWG__TRY(cli_only_keys(c, CHANGEABLE));
     swg_status status = swg_model_open(c->ctx, c->positional[0], &w.model);
-    if (status == SWG_OK && strcmp(swg_model_family(w.model), "kan") != 0)
+    const bool stacks = status == SWG_OK && strcmp(swg_model_family(w.model), "cyto") == 0;
+    if (status == SWG_OK && !stacks && strcmp(swg_model_family(w.model), "kan") != 0)
         status = cli_fail(c, SWG_EUSAGE, "%s: a network of family %s; predict takes networks of images", c->positional[0], swg_model_family(w.model));
     if (status == SWG_OK)
         status = cli_open_model_config(c, w.model, &config);
@@ -247,6 +249,12 @@ static swg_status run(cli *c) {
         status = cli_set_inference(c, w.model, config);
     cli_progress_open(&w.progress, 2);
     cli_signals_catch();
+    if (status == SWG_OK && stacks) {
+        status = cli_predict_stacks(c, w.model, config, w.quiet);
+        swg_config_close(config);
+        swg_model_close(w.model);
+        return status;
+    }
     w.files = cli_flag(c, "json") ? cJSON_CreateArray() : NULL;
     if (status == SWG_OK)
         status = predict(&w, config);
@@ -279,7 +287,9 @@ const cli_command cli_cmd_predict = {
     .help = "put images through a trained network, of any size",
     .details = "Images larger than a training tile are cut into tiles that overlap and are blended; memory does not grow with the height.\n"
                "  swage predict runs/dae input=slide.tif output=clean.tif latent=z.npy\n"
-               "  swage predict runs/dae input=tiles.csv output=clean       # a folder, list or CSV of images; those done before are skipped",
+               "  swage predict runs/dae input=tiles.csv output=clean       # a folder, list or CSV of images; those done before are skipped\n"
+               "Networks of microscopy stacks write FOLDER/HEAD/IMAGE.tif, or FOLDER/embeddings.csv:\n"
+               "  swage predict runs/seg input=stack.tif output=masks predict.overlap=0.25 predict.instances=true",
     .options = options,
     .least = 1,
     .most = 1,
