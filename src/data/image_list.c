@@ -199,7 +199,18 @@ static bool ends_in(const char *path, const char *ending) {
     return length > tail && strcasecmp(path + length - tail, ending) == 0;
 }
 
-static bool is_image(const char *path) { return ends_in(path, ".png") || ends_in(path, ".tif") || ends_in(path, ".tiff"); }
+/* endings: "*.png *.tif" */
+static bool is_image(const char *path, const char *endings) {
+    while (*endings) {
+        char ending[16];
+        const size_t length = strcspn(endings, " ");
+        snprintf(ending, sizeof ending, "%.*s", (int)length - 1, endings + 1);
+        if (ends_in(path, ending))
+            return true;
+        endings += length + (endings[length] == ' ');
+    }
+    return false;
+}
 
 /* folder/name, or name if that is absolute or there is no folder; in the arena. */
 static const char *join(swg__arena *arena, const char *folder, size_t folder_length, const char *name) {
@@ -237,21 +248,35 @@ static swg_status fill_paths(swg_context *ctx, swg__image_list *index, const cha
 
 /* ---- the four kinds ---- */
 
-static swg_status read_csv(swg_context *ctx, const char *path, const char *column, swg__image_list *index) {
+swg_status swg__table_read(swg_context *ctx, const char *path, swg__table *out) {
     uint8_t *text;
     size_t bytes;
+    *out = (swg__table){0};
+    swg__arena_init(&out->arena, ctx);
     SWG__TRY(swg__file_read(ctx, path, &text, &bytes));
-    swg_status status = swg__table_parse(ctx, (const char *)text, bytes, path, &index->table);
+    swg_status status = swg__table_parse(ctx, (const char *)text, bytes, path, out);
     swg__free(ctx, text);
-    SWG__TRY(status);
+    return status;
+}
+
+swg_status swg__table_find(swg_context *ctx, const swg__table *table, const char *path, const char *name, const char *key, int64_t *out) {
+    if ((*out = swg__table_column(table, name)) >= 0)
+        return SWG_OK;
+    char names[400] = "", near[80];
+    for (int64_t c = 0; c < table->columns; c++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%.40s", c ? ", " : "", table->header[c]);
+    swg__did_you_mean(name, table->header, (size_t)table->columns, near, sizeof near);
+    return swg__fail(ctx, SWG_ENOTFOUND, "%s: there is no column \"%s\" (%s) in the header; present: %s%s", path, name, key, names, near);
+}
+
+const char *swg__table_path(swg__arena *arena, const char *file, const char *cell) { return join(arena, file, folder_of(file), cell); }
+
+static swg_status read_csv(swg_context *ctx, const char *path, const char *column, swg__image_list *index) {
+    int64_t found;
+    SWG__TRY(swg__table_read(ctx, path, &index->table));
     const swg__table *table = &index->table;
-    if ((index->image_column = swg__table_column(table, column)) < 0) {
-        char names[400] = "", near[80];
-        for (int64_t c = 0; c < table->columns; c++)
-            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%.40s", c ? ", " : "", table->header[c]);
-        swg__did_you_mean(column, table->header, (size_t)table->columns, near, sizeof near);
-        return swg__fail(ctx, SWG_ENOTFOUND, "%s: there is no column \"%s\" (data.column) in the header; present: %s%s", path, column, names, near);
-    }
+    SWG__TRY(swg__table_find(ctx, table, path, column, "data.column", &found));
+    index->image_column = found;
     index->label_column = swg__table_column(table, "label");
     SWG__TRY(alloc_lists(ctx, index, table->rows));
     for (int64_t i = 0; i < index->count; i++) {
@@ -293,7 +318,7 @@ static swg_status make_table(swg_context *ctx, swg__image_list *index, const cha
 
 struct walk {
     swg_context *ctx;
-    const char *root;
+    const char *root, *endings;
     swg__arena *arena;
     const char **files, **folders;      /* relative paths; folders[done..] are still to be listed */
     int64_t file_count, file_capacity, folder_count, folder_capacity;
@@ -328,7 +353,7 @@ static swg_status list_one(struct walk *w, const char *folder) {
             status = swg__fail_memory(w->ctx, strlen(names[i]), w->root);
         else if (lstat(whole, &info) == 0 && S_ISDIR(info.st_mode))
             status = keep(w, &w->folders, &w->folder_count, &w->folder_capacity, relative);
-        else if (is_image(names[i]) && !swg__is_folder(whole))
+        else if (is_image(names[i], w->endings) && !swg__is_folder(whole))
             status = keep(w, &w->files, &w->file_count, &w->file_capacity, relative);
     }
     swg__list_free(w->ctx, names, count);
@@ -337,13 +362,13 @@ static swg_status list_one(struct walk *w, const char *folder) {
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-static swg_status read_folder(swg_context *ctx, const char *path, swg__image_list *index) {
-    struct walk w = {.ctx = ctx, .root = path, .arena = &index->table.arena};
+static swg_status read_folder(swg_context *ctx, const char *path, const char *endings, swg__image_list *index) {
+    struct walk w = {.ctx = ctx, .root = path, .endings = endings, .arena = &index->table.arena};
     swg_status status = list_one(&w, "");
     for (int64_t i = 0; status == SWG_OK && i < w.folder_count; i++)
         status = list_one(&w, w.folders[i]);
     if (status == SWG_OK && !w.file_count)
-        status = swg__fail(ctx, SWG_ENOTFOUND, "%s: the folder holds no *.png, *.tif or *.tiff file", path);
+        status = swg__fail(ctx, SWG_ENOTFOUND, "%s: the folder holds no file of %s", path, endings);
     if (status == SWG_OK) {
         qsort(w.files, (size_t)w.file_count, sizeof *w.files, by_bytes);
         index->folder = true;
@@ -394,26 +419,30 @@ static swg_status read_one(swg_context *ctx, const char *path, swg__image_list *
     return fill_paths(ctx, index, "", 0);
 }
 
-swg_status swg__image_list_read(swg_context *ctx, const char *path, const char *column, swg__image_list *out) {
+swg_status swg__image_list_read_ending(swg_context *ctx, const char *path, const char *column, const char *endings, swg__image_list *out) {
     *out = (swg__image_list){.label_column = -1};
     swg__arena_init(&out->table.arena, ctx);
     swg_status status;
     if (!swg__exists(path))
         status = swg__fail(ctx, SWG_ENOTFOUND, "%s: no such file or folder", path);
     else if (swg__is_folder(path))
-        status = read_folder(ctx, path, out);
+        status = read_folder(ctx, path, endings, out);
     else if (ends_in(path, ".csv"))
         status = read_csv(ctx, path, column ? column : "Image", out);
     else if (ends_in(path, ".txt"))
         status = read_list(ctx, path, out);
-    else if (is_image(path))
+    else if (is_image(path, endings))
         status = read_one(ctx, path, out);
     else
-        status = swg__fail(ctx, SWG_EINVAL, "%s: data.path takes a folder of images, a .csv file, a .txt file with a path per line, or one .png, "
-                           ".tif or .tiff file", path);
+        status = swg__fail(ctx, SWG_EINVAL, "%s: data.path takes a folder of images, a .csv file, a .txt file with a path per line, or one image "
+                           "(%s)", path, endings);
     if (status != SWG_OK)
         swg__image_list_free(out);
     return status;
+}
+
+swg_status swg__image_list_read(swg_context *ctx, const char *path, const char *column, swg__image_list *out) {
+    return swg__image_list_read_ending(ctx, path, column, SWG__IMAGE_ENDINGS, out);
 }
 
 void swg__image_list_free(swg__image_list *index) {

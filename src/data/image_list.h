@@ -20,6 +20,12 @@ typedef struct swg__table {
 swg_status swg__table_parse(swg_context *ctx, const char *text, size_t bytes, const char *name, swg__table *out);
 void swg__table_free(swg__table *table);
 int64_t swg__table_column(const swg__table *table, const char *name); /* -1: none */
+/* Reads and parses a CSV file. SWG_ENOTFOUND, SWG_EIO: as swg__file_read. */
+swg_status swg__table_read(swg_context *ctx, const char *path, swg__table *out);
+/* SWG_ENOTFOUND: there is no column `name`; the message lists those present and names `key`. */
+swg_status swg__table_find(swg_context *ctx, const swg__table *table, const char *path, const char *name, const char *key, int64_t *out);
+/* A path of a table's cell: relative to the folder of `file`, or absolute. In the arena; NULL when out of memory. */
+const char *swg__table_path(swg__arena *arena, const char *file, const char *cell);
 
 /* Files and what is known of each. */
 typedef struct swg__image_list {
@@ -31,12 +37,16 @@ typedef struct swg__image_list {
     bool folder;                /* read from a folder: column "folder" holds each file's folder relative to it, "." for itself */
 } swg__image_list;
 
+#define SWG__IMAGE_ENDINGS "*.png *.tif *.tiff"
+
 /* path: a .csv file with a header column `column` (NULL: "Image"; letter case counts), paths relative to its folder or absolute; a folder,
- * searched recursively for *.png *.tif *.tiff (any letter case), sorted by the bytes of the relative path; a .txt file with a path per line (empty lines and lines
+ * searched recursively for files of SWG__IMAGE_ENDINGS (any letter case), sorted by the bytes of the relative path; a .txt file with a path per line (empty lines and lines
  * that begin with # skipped); or one image. Files are not opened.
  * SWG_ENOTFOUND: no such file, missing column (the message lists those present), folder without images. SWG_EFORMAT: as swg__table_parse, an
  * empty cell in the column of images (row named), an empty list. */
 swg_status swg__image_list_read(swg_context *ctx, const char *path, const char *column, swg__image_list *out);
+/* The same with other endings than SWG__IMAGE_ENDINGS. */
+swg_status swg__image_list_read_ending(swg_context *ctx, const char *path, const char *column, const char *endings, swg__image_list *out);
 void swg__image_list_free(swg__image_list *index);
 
 #endif

@@ -34,7 +34,8 @@ typedef struct swg__volume_key {
     swg__pick t, z;                 /* t=, z=: "3", "2:5", "all"; z also "max" */
     bool binary;                    /* binary: values above 0 become 1: masks of label images */
     bool labels;                    /* labels: values are ids of objects; resampled by the nearest; no id above 2^24 */
-    double zoom[3];                 /* zoom=: 0 < z,y,x <= 1, by area, output floor(zoom n); 0: none. "0.25" is all axes (2-D: y and x), "1x0.5x0.5" z, y, x */
+    int zoom_axes;                  /* zoom=: 0 none; 1: one factor for all axes (2-D: y and x); 3: one each */
+    double zoom[3];                 /* z, y, x: above 0, at most 1; by area, output floor(zoom n) */
     int64_t resize[3];              /* resize=: extents z, y, x; by area where it shrinks, linear between pixel centres where it grows; 0: none */
     bool normalise;                 /* normalise: (x - mean)/sd per channel, population sd, 0 -> 1 */
     bool percentile;                /* percentile=lo:hi: to [-1,1] between these percentiles of each channel, clipped */
@@ -70,10 +71,11 @@ typedef struct swg__volume_array {
     const char *column;         /* keys of this column read it; arrays of one column follow each other as rows */
     const char *split;          /* "train", "valid" or "test"; NULL (then for all): split at random */
     const void *values;         /* C order, native bytes */
-    swg_element element;        /* u8, u16, i16, i32, u32, f32, f64 */
-    const char *layout;         /* NULL: "CZYX"; else a permutation-free list of axes in order, such as "BCZYX", "CYX", "ZYX", "YX": B counts rows */
+    swg_element element;        /* any */
+    const char *layout;         /* NULL: "CZYX" (2-D and three axes: "CYX"); else the axes of `dims`, slowest first, each of B C Z Y X at most once, Y and X
+                                   always: "BCZYX", "ZYXC", "YX". B counts rows */
     int ndim;
-    int64_t dims[6];
+    int64_t dims[5];
 } swg__volume_array;
 
 /* Something the user should read: the split, a constant image, how far preparation has come. Called on the opener's thread. */
@@ -90,6 +92,8 @@ typedef struct swg__volumes_opts {
     const char *const *targets; /* data.target: texts; a text equal to the source's shares its memory */
     int target_count;
     int dims;                   /* model.spatial_dims: 2 or 3; 0: 3 */
+    bool has_plane;             /* 2-D: `plane` is taken of stacks with several where the key has no z= */
+    int64_t plane;              /* data.z */
     int64_t patch[3];           /* data.patch: extents z, y, x at scale 1 (2-D: z is 1 or 0); all 0: whole images only */
     int64_t crops;              /* data.crops: samples per image and epoch; 0: 1 */
     const char *pad;            /* data.pad: images smaller than the patch: "none" (default): an error; "reflect", "zero": extended at their high ends */
@@ -120,7 +124,7 @@ typedef struct swg__volumes_item {
 
 /* Reads the table, splits, prepares what training needs, in parallel, with a note every few seconds. The same bits for any number of threads.
  * Every failure that is about a row names table, row and column.
- * SWG_EINVAL: an option or key; a 2-D experiment on stacks without z=; an image smaller than the patch; extents of source and target that
+ * SWG_EINVAL: an option or key; a 2-D experiment on stacks without a plane; an image smaller than the patch; extents of source and target that
  * do not agree: floor(extent / scale) must be the same for all keys and axes. SWG_ENOTFOUND: no such file, column or channel (the message says
  * how many there are). SWG_EFORMAT: an empty table, an unknown word in column `split`, Parquet. SWG_ENONFINITE: file and count. Else what
  * swg_stack_open gives. */
@@ -170,7 +174,8 @@ swg_status swg__volumes_start(const swg__volumes *volumes, int64_t sample, const
 typedef struct swg__volume {
     const float *values;        /* (C, Z, Y, X) after the prefix of the key, not padded */
     int64_t dims[4];            /* C, Z, Y, X */
-    void *owned;                /* internal */
+    struct swg__volume_map *map; /* these two are internal */
+    bool loaded;
 } swg__volume;
 
 /* Extents of a whole image of a key, without reading its pixels. SWG_EINVAL: item or key out of range. */
