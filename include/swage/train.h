@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include "swage/element.h"
 #include "swage/model.h"
 #include "swage/tune.h"
 
@@ -56,6 +57,20 @@ typedef struct swg_train_result {
  * but times are those of an uninterrupted run. hooks may be NULL. *result is filled also when interrupted.
  * SWG_EINTERRUPTED: stopped by the hook, checkpoint written. SWG_ENONFINITE: names epoch, batch and the last finite loss. */
 swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result);
+
+/* An array in place of files, for families of images. */
+typedef struct swg_train_array {
+    const char *column;                 /* keys of data.source and data.target that name this column read it; arrays of one column follow each other as rows */
+    const char *split;                  /* "train", "valid" or "test"; NULL (then for all): split at random */
+    const void *values;                 /* C order, native bytes; they must live during the call */
+    swg_element element;                /* u8, u16, i16, i32, u32, f32, f64 */
+    const char *layout;                 /* NULL: "CZYX"; else axes in order, such as "BCZYX", "CYX", "ZYX", "YX": B counts rows, and is never guessed */
+    int ndim;
+    int64_t dims[6];
+} swg_train_array;
+/* swg_train on arrays: data.path is not read. Family cyto; SWG_EUNSUPPORTED: another. */
+swg_status swg_train_arrays(swg_context *ctx, swg_config *config, const swg_train_array *arrays, int count, const swg_train_hooks *hooks,
+                            swg_train_result *result);
 
 enum { SWG_TRAIN_PLAN_SAVED = 4 };
 

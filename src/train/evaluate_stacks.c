@@ -146,6 +146,7 @@ static swg_status open_volumes(work *w, swg_config *config) {
     const char *targets[SWG__CYTO_HEADS + 1];
     swg__volumes_opts opts;
     SWG__TRY(swg__cyto_volumes(w->ctx, config, r, targets, &opts));
+    SWG__TRY(swg__cyto_path(w->ctx, &opts));
     opts.use = w->part == SWG_TEST ? SWG__VOLUMES_EVAL : SWG__VOLUMES_TRAIN;
     opts.cache = "none";
     memset(opts.patch, 0, sizeof opts.patch);

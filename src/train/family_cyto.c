@@ -457,9 +457,14 @@ swg_status swg__cyto_volumes(swg_context *ctx, swg_config *c, const swg__recipe 
                                .path = swg_config_has(c, "data.path") ? swg_config_string(c, "data.path") : NULL};
     for (int i = 0; i < o->targets; i++)
         targets[i] = swg_config_string_at(c, "data.target", i);
-    if (!out->path)
-        return swg__fail(ctx, SWG_EUSAGE, "data.path is not set; say data.path=CSV, or a folder of train.csv, valid.csv and so on, or of stacks");
+    (void)ctx;
     return swg_config_status(c);
+}
+
+swg_status swg__cyto_path(swg_context *ctx, const swg__volumes_opts *opts) {
+    if (opts->path)
+        return SWG_OK;
+    return swg__fail(ctx, SWG_EUSAGE, "data.path is not set; say data.path=CSV, or a folder of train.csv, valid.csv and so on, or of stacks");
 }
 
 static swg_status check_channels(swg_context *ctx, const swg__recipe_cyto *c, const swg__volumes *v) {
@@ -482,6 +487,27 @@ static void close_data(swg__run *run, swg__dataset *data) {
     *data = (swg__dataset){0};
 }
 
+static swg_status open_volumes(swg__run *run, swg__volumes_opts *opts, swg__volumes **out) {
+    if (!run->arrays) {
+        SWG__TRY(swg__cyto_path(run->ctx, opts));
+        return swg__volumes_open(run->ctx, opts, out);
+    }
+    swg__volume_array *arrays = swg__calloc(run->ctx, (size_t)run->array_count, sizeof *arrays);
+    if (!arrays)
+        return swg__fail_memory(run->ctx, (size_t)run->array_count * sizeof *arrays, "a list of arrays");
+    for (int i = 0; i < run->array_count; i++) {
+        const swg_train_array *a = &run->arrays[i];
+        arrays[i] = (swg__volume_array){.column = a->column, .split = a->split, .values = a->values, .element = a->element, .layout = a->layout, .ndim = a->ndim};
+        memcpy(arrays[i].dims, a->dims, sizeof a->dims);
+    }
+    opts->arrays = arrays;
+    opts->array_count = run->array_count;
+    opts->path = NULL;
+    swg_status status = swg__volumes_open(run->ctx, opts, out);
+    swg__free(run->ctx, arrays);
+    return status;
+}
+
 static swg_status open_data(swg__run *run, swg__dataset *out) {
     const char *targets[SWG__CYTO_HEADS];
     swg_context *ctx = run->ctx;
@@ -493,7 +519,7 @@ static swg_status open_data(swg__run *run, swg__dataset *out) {
     SWG__TRY(swg__cyto_volumes(ctx, run->config, &run->recipe, targets, &opts));
     opts.note = note;
     opts.note_user = run;
-    SWG__TRY(swg__volumes_open(ctx, &opts, &own->volumes));
+    SWG__TRY(open_volumes(run, &opts, &own->volumes));
     SWG__TRY(check_channels(ctx, &run->recipe.cyto, own->volumes));
     swg__run_note(run, "%s", swg__volumes_summary(own->volumes));
     out->split = swg__volumes_split(own->volumes);

@@ -134,6 +134,7 @@ void swg__kan_draw(const swg__recipe *recipe, const swg__draw *draw, swg__images
 
 /* The data set of family cyto as configured. Texts belong to the config; targets has room for SWG__CYTO_HEADS. */
 swg_status swg__cyto_volumes(swg_context *ctx, swg_config *config, const swg__recipe *recipe, const char **targets, swg__volumes_opts *out);
+swg_status swg__cyto_path(swg_context *ctx, const swg__volumes_opts *opts);     /* SWG_EUSAGE: data.path is not set */
 
 /* A list of texts with commas between. SWG_EUSAGE: too long. */
 swg_status swg__recipe_join(swg_context *ctx, swg_config *config, const char *key, char *out, size_t capacity);

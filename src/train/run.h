@@ -31,6 +31,8 @@ typedef struct swg__run {
     swg_context *ctx;
     swg_config *config;
     const swg_train_hooks *hooks;
+    const swg_train_array *arrays;          /* in place of files; NULL: files */
+    int array_count;
     swg__recipe recipe;
     swg__dataset data;
     int64_t data_count;                     /* samples of all parts */

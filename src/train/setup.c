@@ -48,6 +48,8 @@ void swg__stage_free(swg__stage *s) {
 }
 
 swg_status swg__run_data(swg__run *r) {
+    if (r->arrays && r->recipe.family != &swg__family_cyto)
+        return swg__fail(r->ctx, SWG_EUNSUPPORTED, "family %s trains on files, not on arrays", r->recipe.family->name);
     SWG__TRY(r->recipe.family->open(r, &r->data));
     for (int part = 0; part < SWG_PARTS; part++)
         r->data_count += r->data.split->count[part];

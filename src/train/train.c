@@ -350,9 +350,10 @@ static void announce(swg__run *r) {
         swg_plan_explain(r->train.plan ? r->train.plan : r->train_rest.plan, r->hooks->explain);
 }
 
-swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result) {
+swg_status swg_train_arrays(swg_context *ctx, swg_config *config, const swg_train_array *arrays, int count, const swg_train_hooks *hooks,
+                            swg_train_result *result) {
     swg_train_result ignored;
-    swg__run r = {.ctx = ctx, .config = config, .hooks = hooks, .result = result ? result : &ignored, .began_ns = swg__now_ns()};
+    swg__run r = {.ctx = ctx, .config = config, .hooks = hooks, .arrays = count ? arrays : NULL, .array_count = count, .result = result ? result : &ignored, .began_ns = swg__now_ns()};
     *r.result = (swg_train_result){.best_loss = NAN, .last_loss = NAN, .best_epoch = -1};
     swg_status status = swg__run_prepare(&r);
     if (status == SWG_OK)
@@ -365,6 +366,10 @@ swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks
         status = write_beside(&r);
     swg__run_release(&r);
     return status;
+}
+
+swg_status swg_train(swg_context *ctx, swg_config *config, const swg_train_hooks *hooks, swg_train_result *result) {
+    return swg_train_arrays(ctx, config, NULL, 0, hooks, result);
 }
 
 /* ---- plans without data ---- */

@@ -1,0 +1,45 @@
+/* cmd_example.c - `swage example`: made-up data to try the experiments with.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include "base.h"
+#include "cli/cli.h"
+#include "swage/example.h"
+
+static const cli_option options[] = {
+    {"images", 'n', "N", "how many (default: 6); of four or more one is for validation and one for testing"},
+    {"extent", 0, "Z,Y,X", "of each (default: 64,128,128)"},
+    {"seed", 0, "N", "other images (default: 0)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static swg_status run(cli *c) {
+    swg_example_opts o = {0};
+    int64_t seed = 0;
+    const char *extent = cli_value(c, "extent");
+    SWG__TRY(cli_integer(c, "images", 1, 100000, &o.images));
+    SWG__TRY(cli_integer(c, "seed", 0, INT64_MAX, &seed));
+    o.seed = (uint64_t)seed;
+    for (int i = 0; i < 3 && extent; i++) {
+        char *end;
+        o.extent[i] = strtoll(extent, &end, 10);
+        if (end == extent || o.extent[i] < 16 || *end != (i < 2 ? ',' : 0))
+            return cli_fail(c, SWG_EUSAGE, "--extent %s: expected three numbers of 16 or more, as 64,128,128", cli_value(c, "extent"));
+        extent = end + 1;
+    }
+    SWG__TRY(swg_example_stacks(c->ctx, c->positional[0], &o));
+    printf("wrote %s: raw-N.tif (7 channels), seg-N.tif (4), nuclei-N.tif, train.csv, valid.csv, test.csv, predict.csv\n", c->positional[0]);
+    return SWG_OK;
+}
+
+const cli_command cli_cmd_example = {
+    .name = "example",
+    .usage = "FOLDER [--images 6] [--extent 64,128,128]",
+    .help = "make up microscopy stacks to try the cyto experiments with",
+    .details = "Cells with round nuclei: not measured, and easy. The channels are those of the published example file.\n"
+               "  swage example cells && swage train cyto/segmentation data.path=cells trainer.max_epochs=20",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};

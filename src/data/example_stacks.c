@@ -1,0 +1,184 @@
+/* example_stacks.c - made-up cells for trying the microscopy experiments: ellipsoids as nuclei in larger ones as cells, with dye, membrane, spots and a
+ * brightfield that knows of both. In: a seed. Out: TIFF stacks and tables.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "base.h"
+#include "philox.h"
+#include "swage/example.h"
+#include "swage/stack.h"
+
+enum { RAW = 7, SEG = 4, MEMBRANE = 1, STRUCTURE = 3, DYE = 5, BRIGHTFIELD = 6, CELLS_MOST = 64 };
+enum { NUCLEUS, CELL, NUCLEUS_EDGE, CELL_EDGE };
+static const double cell_over_nucleus = 1.6, edge = 0.12, voxels_per_cell = 40000;
+
+typedef struct cell { double centre[3], radius[3]; } cell;
+
+typedef struct scene {
+    swg_context *ctx;
+    const char *folder;
+    int64_t number, extent[3];
+    uint64_t seed;
+    cell cells[CELLS_MOST];
+    int count;
+} scene;
+
+static double uniform(const scene *s, uint32_t what, uint32_t which) {
+    return (double)swg__philox(s->seed, (uint64_t)s->number << 32 | which, 0, what).w[0] * 0x1p-32;
+}
+
+/* Distance to a cell's centre in its nucleus' radii. */
+static double reach(const cell *c, const double at[3]) {
+    double sum = 0;
+    for (int i = 0; i < 3; i++) {
+        const double d = (at[i] - c->centre[i]) / c->radius[i];
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+/* Cells whose nuclei do not touch. */
+static void place_cells(scene *s) {
+    const double least = fmin(fmin((double)s->extent[0] * 2, (double)s->extent[1]), (double)s->extent[2]);
+    const double wanted = fmin(CELLS_MOST, fmax(2, (double)(s->extent[0] * s->extent[1] * s->extent[2]) / voxels_per_cell));
+    s->count = 0;
+    for (uint32_t attempt = 0; attempt < 2000 && s->count < (int)wanted; attempt++) {
+        cell c;
+        bool free = true;
+        for (int i = 0; i < 3; i++) {
+            c.radius[i] = least * (0.07 + 0.05 * uniform(s, 1, attempt * 8 + (uint32_t)i)) * (i == 0 ? 0.7 : 1);
+            c.centre[i] = uniform(s, 2, attempt * 8 + (uint32_t)i) * (double)(s->extent[i] - 1);
+        }
+        for (int k = 0; k < s->count && free; k++) {
+            double gap = 0;
+            for (int i = 0; i < 3; i++) {
+                const double d = (c.centre[i] - s->cells[k].centre[i]) / (c.radius[i] + s->cells[k].radius[i]);
+                gap += d * d;
+            }
+            free = gap > 1.15 * 1.15;
+        }
+        if (free)
+            s->cells[s->count++] = c;
+    }
+}
+
+/* Nearest cell to a voxel in nucleus' radii; -1: none is near. */
+static int nearest(const scene *s, const double at[3], double *distance) {
+    int best = -1;
+    *distance = INFINITY;
+    for (int k = 0; k < s->count; k++) {
+        const double d = reach(&s->cells[k], at);
+        if (d < *distance) {
+            *distance = d;
+            best = k;
+        }
+    }
+    return best;
+}
+
+static double smooth_step(double x) { return 1 / (1 + exp(-x)); }
+
+/* Light in a channel at a distance from the nearest nucleus. */
+static double light(const scene *s, int channel, const double at[3], double d, int64_t voxel) {
+    const double membrane = exp(-pow((d - cell_over_nucleus) / edge, 2)), inside = smooth_step((1 - d) / 0.06);
+    double value = 0;
+    switch (channel) {
+    case MEMBRANE: value = 900 * membrane; break;
+    case STRUCTURE: value = d < cell_over_nucleus ? 700 * pow(fabs(sin(at[0] * 1.1) * sin(at[1] * 0.7) * sin(at[2] * 0.9)), 3) * (1 - inside) : 0; break;
+    case DYE: value = 1400 * inside * (0.85 + 0.15 * sin(at[1] * 0.5) * cos(at[2] * 0.6)); break;
+    case BRIGHTFIELD: value = 1000 + 160 * membrane - 220 * inside + 120 * exp(-pow((d - 1) / edge, 2)); break;
+    default: break;
+    }
+    const double noise = uniform(s, 10 + (uint32_t)channel, (uint32_t)voxel) + uniform(s, 30 + (uint32_t)channel, (uint32_t)voxel) - 1;
+    return fmax(0, 100 + value + (channel == 0 || channel == 2 || channel == 4 ? 0 : 60 * noise));
+}
+
+static double mask(int channel, double d) {
+    switch (channel) {
+    case NUCLEUS: return d <= 1;
+    case CELL: return d <= cell_over_nucleus;
+    case NUCLEUS_EDGE: return fabs(d - 1) <= edge;
+    default: return fabs(d - cell_over_nucleus) <= edge;
+    }
+}
+
+typedef enum kind { KIND_RAW, KIND_SEG, KIND_NUCLEI } kind;
+static const struct { const char *name; int channels; swg_element element; } kinds[] = {
+    [KIND_RAW] = {"raw", RAW, SWG_ELEMENT_U16}, [KIND_SEG] = {"seg", SEG, SWG_ELEMENT_U8}, [KIND_NUCLEI] = {"nuclei", 1, SWG_ELEMENT_U16}};
+static const char *const raw_names[RAW] = {"blank 0", "membrane", "blank 2", "structure", "blank 4", "dye", "brightfield"};
+
+static void fill_plane(const scene *s, kind k, int channel, int64_t z, float *plane) {
+    double at[3] = {(double)z}, d;
+    for (int64_t y = 0; y < s->extent[1]; y++)
+        for (int64_t x = 0; x < s->extent[2]; x++) {
+            at[1] = (double)y;
+            at[2] = (double)x;
+            const int which = nearest(s, at, &d);
+            const int64_t voxel = (z * s->extent[1] + y) * s->extent[2] + x;
+            plane[y * s->extent[2] + x] = (float)(k == KIND_RAW ? light(s, channel, at, d, voxel) : k == KIND_SEG ? mask(channel, d) : d <= 1 ? which + 1 : 0);
+        }
+}
+
+static swg_status write_stack(const scene *s, kind k) {
+    char path[4096];
+    swg_stack_writer *writer;
+    const size_t bytes = (size_t)(s->extent[1] * s->extent[2]) * sizeof(float);
+    snprintf(path, sizeof path, "%s/%s-%lld.tif", s->folder, kinds[k].name, (long long)s->number);
+    float *plane = swg__alloc(s->ctx, bytes);
+    if (!plane)
+        return swg__fail_memory(s->ctx, bytes, "a plane");
+    swg_status status = swg_stack_create(s->ctx, path, 1, kinds[k].channels, s->extent[0], s->extent[1], s->extent[2],
+                                         &(swg_stack_write_opts){.element = kinds[k].element, .deflate = true, .size_um = {.29, .108, .108},
+                                                                 .channel_names = k == KIND_RAW ? raw_names : NULL}, &writer);
+    const bool open = status == SWG_OK;
+    for (int c = 0; c < kinds[k].channels; c++)
+        for (int64_t z = 0; z < s->extent[0] && status == SWG_OK; z++) {
+            fill_plane(s, k, c, z, plane);
+            status = swg_stack_append_f32(writer, plane, 1);
+        }
+    if (status == SWG_OK)
+        status = swg_stack_finish(writer);
+    else if (open)
+        swg_stack_abort(writer);
+    swg__free(s->ctx, plane);
+    return status;
+}
+
+/* Rows first .. first + count - 1 as a table. */
+static swg_status write_table(swg_context *ctx, const char *folder, const char *name, int64_t first, int64_t count) {
+    char path[4096];
+    swg__text text;
+    swg__text_init(&text, ctx);
+    swg__text_puts(&text, "raw,seg,nuclei\n");
+    for (int64_t i = first; i < first + count; i++)
+        swg__text_printf(&text, "raw-%lld.tif,seg-%lld.tif,nuclei-%lld.tif\n", (long long)i, (long long)i, (long long)i);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    swg_status status = text.failed ? swg__fail_memory(ctx, 4096, "a table") : swg__file_write(ctx, path, text.data, text.length);
+    swg__text_free(&text);
+    return status;
+}
+
+swg_status swg_example_stacks(swg_context *ctx, const char *folder, const swg_example_opts *opts) {
+    const swg_example_opts none = {0}, *o = opts ? opts : &none;
+    const int64_t images = o->images ? o->images : 6, held = images >= 4 ? 1 : 0;
+    scene s = {.ctx = ctx, .folder = folder, .seed = o->seed, .extent = {64, 128, 128}};
+    if (images < 1 || images > 100000 || strlen(folder) > 4000)
+        return swg__fail(ctx, SWG_EINVAL, "example data: %lld images, expected 1 to 100000", (long long)images);
+    for (int i = 0; i < 3; i++) {
+        s.extent[i] = o->extent[i] ? o->extent[i] : s.extent[i];
+        if (s.extent[i] < 16 || s.extent[i] > 4096)
+            return swg__fail(ctx, SWG_EINVAL, "example data: extent %lld, expected 16 to 4096", (long long)s.extent[i]);
+    }
+    SWG__TRY(swg__make_folders(ctx, folder));
+    for (s.number = 0; s.number < images; s.number++) {
+        place_cells(&s);
+        for (int k = KIND_RAW; k <= KIND_NUCLEI; k++)
+            SWG__TRY(write_stack(&s, (kind)k));
+    }
+    const int64_t train = images - 2 * held;
+    SWG__TRY(write_table(ctx, folder, "train.csv", 0, train));
+    SWG__TRY(write_table(ctx, folder, "valid.csv", held ? train : 0, held ? 1 : images));
+    SWG__TRY(write_table(ctx, folder, "test.csv", held ? train + 1 : 0, held ? 1 : images));
+    return write_table(ctx, folder, "predict.csv", held ? train : 0, images - (held ? train : 0));
+}
