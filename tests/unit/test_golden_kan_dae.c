@@ -2,13 +2,11 @@
  * (vectors made in f64): all three results, losses, every gradient, each batch norm moved once by a step, ten steps of AdamW; at full width
  * the results.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "golden.h"
-#include "philox.h"
+#include "golden_net.h"
 #include "cpu.h"
 #include "swage/kan.h"
-#include "swage/plan.h"
 
-enum { SEED = 42, STEPS = TESTING_SLOW ? 2 : 10, LOSSES = 3, RESULTS = 3 };
+enum { SEED = GOLDEN_SEED, STEPS = TESTING_SLOW ? 2 : 10, LOSSES = 3, RESULTS = 3 };
 
 static const struct network { const char *file, *preset; } networks[] = {
     {"kan_dae.safetensors", "kan/dae"},
@@ -28,46 +26,11 @@ typedef struct trainer {
 
 static const char *const results[RESULTS] = {"encoded", "decoded", "z"};
 
-/* Uniform in [0, 1), stream "golden:<name>". */
-static float drawn(uint32_t stream, int64_t i) { return swg__uniform(swg__philox(SEED, (uint64_t)i / 4, 0, stream).w[i % 4]); }
-
-static uint32_t stream_of(const char *name) {
-    char text[256];
-    snprintf(text, sizeof text, "golden:%s", name);
-    return swg__fnv1a(text);
-}
-
-static bool ends(const char *name, const char *with) {
-    size_t length = strlen(name), tail = strlen(with);
-    return length >= tail && strcmp(name + length - tail, with) == 0;
-}
-
-static int64_t elements_of(const swg_weights *w, int parameter) {
-    int64_t count = 1;
-    for (int d = 0; d < swg_weights_ndim(w, parameter); d++)
-        count *= swg_weights_shape(w, parameter)[d];
-    return count;
-}
-
-/* As in make_kan_dae.py: 1 +- 0.3, biases +- 0.2, other weights +- 1/sqrt(elements per index of the first axis). */
-static void draw_weights(swg_weights *w, swg_dtype dtype) {
-    for (int p = 0; p < swg_weights_count(w); p++) {
-        const char *name = swg_weights_name(w, p);
-        int ndim = swg_weights_ndim(w, p);
-        int64_t count = elements_of(w, p);
-        bool one = ends(name, "spline_scaler") || (ndim == 1 && ends(name, "weight"));
-        double bound = one ? .3 : ndim == 1 ? .2 : 1 / sqrt((double)(count / swg_weights_shape(w, p)[0]));
-        uint32_t stream = stream_of(name);
-        for (int64_t i = 0; i < count; i++)
-            set_element(swg_weights_value(w, p), dtype, i, (double)((float)one + (float)bound * (2 * drawn(stream, i) - 1)));
-    }
-}
-
 static void draw_images(trainer *t, swg_value v, const char *name) {
-    uint32_t stream = stream_of(name);
+    uint32_t stream = golden_stream(name);
     void *data = swg_plan_data(t->plan, v);
     for (int64_t i = 0; data && i < swg_elements(t->g, v); i++)
-        set_element(data, t->dtype, i, (double)drawn(stream, i));
+        set_element(data, t->dtype, i, (double)golden_drawn(stream, i));
 }
 
 static void open_trainer(trainer *t, swg_context *ctx, const struct network *n, const swg_safetensors *file, swg_dtype dtype, bool full) {
@@ -99,7 +62,7 @@ static void open_trainer(trainer *t, swg_context *ctx, const struct network *n, 
     assert_ok(ctx, swg_plan_make(t->g, &(swg_plan_opts){.outputs = outputs, .output_count = full ? RESULTS : RESULTS + LOSSES + 1}, &t->plan));
     assert_ok(ctx, swg_weights_create(t->g, !full, &t->weights));
     swg_weights_init(t->weights, SEED); /* states */
-    draw_weights(t->weights, dtype);
+    golden_draw_weights(t->weights, dtype);
     assert_ok(ctx, swg_plan_open(t->plan, t->weights, NULL));
     draw_images(t, t->x, "noisy");
     if (!full)
@@ -118,46 +81,6 @@ static void step(trainer *t, uint32_t number) {
     assert_ok(t->ctx, swg_plan_run(t->plan, SEED, number));
 }
 
-static const char *key_of(char out[256], const char *prefix, const char *name) {
-    assert_in_range(snprintf(out, 256, "%s.%s", prefix, name), 1, 255);
-    return out;
-}
-
-/* The samples of `key` in the file against `got`: the largest gap. */
-static void compare(const swg_safetensors *file, const char *key, const void *got, swg_dtype dtype, double allowed) {
-    char note[256];
-    key_of(note, "stride", key);
-    const swg_tensor *want = golden_get(file, key);
-    const char *text = swg_safetensors_note(file, note);
-    int64_t stride = text ? strtoll(text, NULL, 10) : 1;
-    assert_non_null(got);
-    for (int64_t i = 0; i < golden_count(want); i++) {
-        double a = element(got, dtype, i * stride), b = golden_at(want, i);
-        if (!(fabs(a - b) <= allowed))
-            fail_msg("%s, %s: element %lld is %.12g, expected %.12g (gap %.3g, allowed %.3g)", key, dtype == SWG_F64 ? "f64" : "f32",
-                     (long long)(i * stride), a, b, fabs(a - b), allowed);
-    }
-}
-
-/* Every gradient as a part of its largest, but at least of a thousandth of the network's, and its norm. A bias in front of batch norm has the
- * gradient 0: what is left there is rounding of terms as large as its weight's gradient, which comes before it. */
-static void compare_gradients(trainer *t, const swg_safetensors *file, double allowed) {
-    double scale = 0, least = 0;
-    char key[256];
-    for (int i = 0; i < swg_weights_count(t->weights); i++)
-        least = fmax(least, 1e-3 * golden_largest(golden_get(file, key_of(key, "grad", swg_weights_name(t->weights, i)))));
-    for (int i = 0; i < swg_weights_count(t->weights); i++) {
-        const char *name = swg_weights_name(t->weights, i);
-        double largest = golden_largest(golden_get(file, key_of(key, "grad", name))), squares = 0;
-        scale = ends(name, ".bias") ? fmax(scale, largest) : fmax(least, largest);
-        compare(file, key, swg_weights_gradient(t->weights, i), t->dtype, allowed * scale);
-        for (int64_t e = 0; e < elements_of(t->weights, i); e++)
-            squares += pow(element(swg_weights_gradient(t->weights, i), t->dtype, e), 2);
-        assert_close(sqrt(squares), golden_at(golden_get(file, key_of(key, "gradnorm", name)), 0),
-                     allowed * scale * sqrt((double)elements_of(t->weights, i)), allowed);
-    }
-}
-
 static void narrow(swg_context *ctx, const struct network *n, swg_dtype dtype, double values, double gradients, double later) {
     swg_safetensors *file = golden_open(ctx, n->file);
     const swg_tensor *curve = golden_get(file, "curve");
@@ -171,12 +94,12 @@ static void narrow(swg_context *ctx, const struct network *n, swg_dtype dtype, d
         if (s)
             continue;
         for (int i = 0; i < RESULTS; i++)
-            compare(file, results[i], swg_plan_data(t.plan, t.result[i]), dtype, values * golden_largest(golden_get(file, results[i])));
-        compare_gradients(&t, file, gradients);
+            golden_compare(file, results[i], swg_plan_data(t.plan, t.result[i]), dtype, values * golden_largest(golden_get(file, results[i])));
+        golden_compare_gradients(t.weights, file, "", dtype, gradients);
         assert_true(swg_weights_states(t.weights) > 30);
         for (int i = 0; i < swg_weights_states(t.weights); i++) { /* moved once: 0.1 of the batch's statistics, not 0.19 */
-            key_of(key, "state", swg_weights_state_name(t.weights, i));
-            compare(file, key, swg_weights_state(t.weights, i), dtype, values * golden_largest(golden_get(file, key)));
+            golden_key(key, "state", swg_weights_state_name(t.weights, i));
+            golden_compare(file, key, swg_weights_state(t.weights, i), dtype, values * golden_largest(golden_get(file, key)));
         }
     }
     close_trainer(&t);
@@ -212,8 +135,8 @@ static void at_full_width(void **state) {
         for (int i = 0; i < RESULTS; i++) {
             char key[256], moments[256];
             const void *got = swg_plan_data(t.plan, t.result[i]);
-            compare(file, key_of(key, "full", results[i]), got, SWG_F32, 2e-5 * golden_largest(golden_get(file, key_of(key, "full", results[i]))));
-            const swg_tensor *want = golden_get(file, key_of(moments, key, "moments"));
+            golden_compare(file, golden_key(key, "full", results[i]), got, SWG_F32, 2e-5 * golden_largest(golden_get(file, golden_key(key, "full", results[i]))));
+            const swg_tensor *want = golden_get(file, golden_key(moments, key, "moments"));
             double sum = 0, squares = 0, count = (double)swg_elements(t.g, t.result[i]);
             for (int64_t e = 0; e < swg_elements(t.g, t.result[i]); e++) {
                 sum += element(got, SWG_F32, e);
