@@ -152,6 +152,11 @@ swg_recompute_policy swg_plan_recompute_of(const swg_plan *plan);
 typedef struct swg_saved_value { const char *scope, *op; int64_t bytes; } swg_saved_value;
 int swg_plan_saved(const swg_plan *plan, swg_saved_value *out, int most);
 
+/* What has memory of the arena when most is live, largest first: the value written there last. kind: "saved" (for the backward pass), "transient",
+ * "scratch", "io". Returns how many were written. Names belong to the plan. */
+typedef struct swg_live_value { const char *scope, *op, *kind; int64_t bytes; } swg_live_value;
+int swg_plan_alive(const swg_plan *plan, swg_live_value *out, int most);
+
 /* What opts->recompute saves against keeping everything, from two plans; nothing runs. */
 typedef struct swg_memory_savings {
     int64_t without_checkpoint, with_checkpoint;            /* peak_bytes */

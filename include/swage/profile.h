@@ -22,6 +22,9 @@ void swg_profile_destroy(swg_profile *profile);
  * must stay as long as the plan records into it. SWG_EINVAL: it was made for another plan. */
 swg_status swg_plan_profile(swg_plan *plan, swg_profile *profile);
 
+/* Takes the last recorded run out again, as after a warm-up; nothing where there is none. */
+void swg_profile_forget(swg_profile *profile);
+
 /* ---- what a step is ---- */
 
 typedef struct swg_step_info {

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
 #include <string.h>
-#include "bench/profile.h"
 #include "cli/cli.h"
+#include "train/profiling.h"
 
 static const cli_option options[] = {
     {"steps", 0, "N", "steps to record, after a warm-up (default 10)"},
@@ -14,19 +14,6 @@ static const cli_option options[] = {
     CLI_RECIPES, CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
-
-static swg_status write_files(const swg__profiled *p, int top, const char *folder) {
-    char path[4096];
-    SWG__TRY(swg__make_folders(p->ctx, folder));
-    char *trace = swg__profiled_trace(p);
-    if (!trace)
-        return swg__fail_memory(p->ctx, 0, "the trace");
-    snprintf(path, sizeof path, "%.4000s/trace.json", folder);
-    swg_status status = swg__file_write(p->ctx, path, trace, strlen(trace));
-    cJSON_free(trace);
-    snprintf(path, sizeof path, "%.4000s/report.html", folder);
-    return status == SWG_OK ? swg__profiled_page(p, top, path) : status;
-}
 
 static swg_status print(const cli *c, const swg__profiled *p, int top, const char *folder) {
     if (cli_flag(c, "json")) {
@@ -56,20 +43,22 @@ static swg_status profile(cli *c) {
     swg_config *config;
     swg_context *own, *frame = c->ctx;
     swg_status status = cli_open_work(c, 0, &config, &own);
+    swg__trial trial = {.given = 0};
     swg__profiled p = {.ctx = NULL};
     cli_signals_catch();
     if (status == SWG_OK) {
         const swg__profile_opts opts = {.inference = cli_flag(c, "infer"), .steps = steps, .stop = cli_signal_flag()};
-        status = swg__profiled_run(c->ctx, config, c->positional[0], &opts, &p);
+        status = swg__profile_trial(c->ctx, config, c->positional[0], &opts, &trial, &p);
     }
     if (status == SWG_OK)
-        status = write_files(&p, (int)top, folder);
+        status = swg__profiled_write(&p, (int)top, folder, "report.html");
     if (status == SWG_OK)
         status = print(c, &p, (int)top, folder);
     if (status != SWG_OK && own)
         cli_fail(c, status, "%s", swg_context_message(own));
-    if (p.ctx)
-        swg__profiled_free(&p);
+    swg__profiled_free(&p);
+    if (trial.run.ctx)
+        swg__trial_close(&trial);
     swg_config_close(config);
     c->ctx = frame;
     swg_context_close(own);

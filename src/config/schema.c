@@ -168,7 +168,7 @@ const swg__config_key swg__config_table[] = {
     {"profiler.name", SWG__CHOICE, "none", "", "none time memory",
      "time: record training steps and write trace.json and profile.html; memory: write what lives at the peak of a step, planned and measured, to memory.html"},
     {"profiler.wait", SWG__INT, "1", "steps", "[0,1000000]", "of a cycle: steps that are not looked at"},
-    {"profiler.warmup", SWG__INT, "1", "steps", "[0,1000000]", "then steps that are recorded and forgotten"},
+    {"profiler.warmup", SWG__INT, "1", "steps", "[0,1000000]", "then steps that are recorded and forgotten again"},
     {"profiler.active", SWG__INT, "3", "steps", "[1,1000]", "then steps that are kept"},
     {"profiler.repeat", SWG__INT, "2", "cycles", "[1,1000]", "such cycles"},
     {"profiler.top", SWG__INT, "15", "rows", "[1,100000]", "of each table"},

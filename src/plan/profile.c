@@ -1,6 +1,7 @@
 /* profile.c - room for the times of a plan's steps, and what a step has to do.
  * In: a plan, later its runs. Out: spans per run, step and worker.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
 #include <time.h>
 #include "plan/profile.h"
 
@@ -58,6 +59,15 @@ void swg__profile_end(swg_profile *p) {
         run->tasks += record[i].span.tasks;
     }
     p->runs++;
+}
+
+void swg_profile_forget(swg_profile *p) {
+    if (p->runs == 0)
+        return;
+    const int64_t run = --p->runs, records = (int64_t)p->steps * p->workers;
+    p->run[run] = (swg_span){0};
+    memset(p->step + run * p->steps, 0, (size_t)p->steps * sizeof *p->step);
+    memset(p->worker + run * records, 0, (size_t)records * sizeof *p->worker);
 }
 
 /* ---- what a step is ---- */

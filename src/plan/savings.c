@@ -101,6 +101,46 @@ int swg_plan_saved(const swg_plan *plan, swg_saved_value *out, int most) {
     return count;
 }
 
+/* What wrote into a buffer last before the peak: of values that are kept, in the forward pass. */
+static void writer_of(const swg_plan *plan, int buffer, swg_live_value *out) {
+    const bool saved = plan->buffers[buffer].category == SWG__CAT_SAVED;
+    for (int64_t v = 1; v < plan->g->count; v++) /* inputs are written by the caller */
+        if (plan->g->nodes[v].op == SWG__INPUT && plan->where[v].kind == SWG__IN_BUFFER && plan->where[v].buffer == buffer) {
+            out->scope = plan->g->nodes[v].name ? plan->g->nodes[v].name : "";
+            out->op = swg__ops[SWG__INPUT].text;
+        }
+    for (int i = 0; i < plan->step_count && plan->steps[i].time <= plan->peak_time; i++) {
+        const swg__step *s = &plan->steps[i];
+        const swg__node *n = s->call.node;
+        const swg__location *where = &plan->where[s->node];
+        const bool value = !s->packs && where->kind == SWG__IN_BUFFER && where->buffer == buffer && !(saved && n->backward);
+        if (!value && s->scratch != buffer && s->packed != buffer)
+            continue;
+        out->scope = n->name ? n->name : "";
+        out->op = swg__ops[n->op].text;
+    }
+}
+
+int swg_plan_alive(const swg_plan *plan, swg_live_value *out, int most) {
+    static const char *const kinds[SWG__CAT_COUNT] = {[SWG__CAT_SAVED] = "saved", [SWG__CAT_TRANSIENT] = "transient", [SWG__CAT_SCRATCH] = "scratch", [SWG__CAT_IO] = "io"};
+    int count = 0;
+    for (int i = 0; i < plan->buffer_count; i++) {
+        const swg__buffer *b = &plan->buffers[i];
+        if (b->panel || b->life.first > plan->peak_time || b->life.last < plan->peak_time || b->life.bytes <= 0)
+            continue;
+        int at = count;
+        while (at > 0 && out[at - 1].bytes < b->life.bytes)
+            at--;
+        if (at >= most)
+            continue;
+        count += count < most;
+        memmove(out + at + 1, out + at, (size_t)(count - 1 - at) * sizeof *out);
+        out[at] = (swg_live_value){.scope = "", .op = "", .kind = kinds[b->category], .bytes = b->life.bytes};
+        writer_of(plan, i, &out[at]);
+    }
+    return count;
+}
+
 static swg_status look(swg_graph *g, const swg_plan_opts *opts, swg_memory *memory, int64_t *flops, swg_recompute_policy *policy) {
     swg_plan *plan;
     SWG__TRY(swg_plan_make(g, opts, &plan));

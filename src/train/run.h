@@ -39,6 +39,7 @@ typedef struct swg__run {
     swg_weights *weights, *average;         /* average: NULL without ema.momentum */
     swg__loader *loader;
     swg__feed feed;
+    struct swg__run_profile *profile;       /* profiling.h; NULL: none */
     swg__stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
     swg_tuning *tuning;                     /* of max-autotune, from the moment the batch size is known; else NULL */
     bool plans_only;                        /* nothing is measured for them */

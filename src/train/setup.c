@@ -1,6 +1,7 @@
 /* setup.c - what a training run opens before its first step: data, run folder, plans, loader, log; resuming and saving.
  * In: a configuration. Out: a run that can be stepped.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "train/profiling.h"
 #include "train/record.h"
 #include <math.h>
 #include <stdlib.h>
@@ -338,6 +339,7 @@ swg_status swg__run_prepare(swg__run *r) {
 
 void swg__run_release(swg__run *r) {
     swg__stage *stages[4] = {&r->train, &r->train_rest, &r->val, &r->val_rest};
+    swg__run_profile_close(r);
     swg__run_log_close(&r->log);
     swg__events_close(&r->events);
     for (int i = 0; i < 4; i++)

@@ -1,6 +1,7 @@
 /* train.c - the training loop: batches in a fixed order, one planned step each, validation, checkpoints, log, resume.
  * In: a configuration. Out: a run folder. Every number but times is a function of the configuration alone.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "train/profiling.h"
 #include "train/record.h"
 #include <math.h>
 #include <string.h>
@@ -105,8 +106,11 @@ static swg_status micro_batch(swg__run *r, int64_t i, int64_t group, int64_t cou
     float *rows = swg_plan_data(s->plan, s->graph.hyper);
     memcpy(rows, hyper, (size_t)swg_elements(s->graph.g, s->graph.hyper) * sizeof *rows);
     swg_hyper_micro(i == 0, i == group - 1, weight_of(r, count), SWG_F32, rows);
+    swg__run_profile_begin(r, s);
     SWG__TRY(next_batch(r, s, count));
+    swg__run_profile_ready(r);
     SWG__TRY(swg_plan_run(s->plan, r->recipe.seed, (uint32_t)(r->state.step * r->recipe.accumulate + i)));
+    swg__run_profile_end(r);
     add_losses(sum, s, count);
     if (i == group - 1)
         r->state.last_norm = (double)scalar_of(s->plan, s->graph.norm);
@@ -339,6 +343,7 @@ static void fill_result(swg__run *r) {
 /* What is written when training ends. */
 static swg_status write_beside(swg__run *r) {
     SWG__TRY(swg__record_perf(r));
+    SWG__TRY(swg__run_profile_write(r));
     return draw(r);
 }
 
@@ -356,6 +361,8 @@ swg_status swg_train_arrays(swg_context *ctx, swg_config *config, const swg_trai
     swg__run r = {.ctx = ctx, .config = config, .hooks = hooks, .arrays = count ? arrays : NULL, .array_count = count, .result = result ? result : &ignored, .began_ns = swg__now_ns()};
     *r.result = (swg_train_result){.best_loss = NAN, .last_loss = NAN, .best_epoch = -1};
     swg_status status = swg__run_prepare(&r);
+    if (status == SWG_OK)
+        status = swg__run_profile_open(&r);
     if (status == SWG_OK)
         announce(&r);
     if (status == SWG_OK)

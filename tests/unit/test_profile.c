@@ -6,7 +6,7 @@
 #include "testing.h"
 #include <cjson/cJSON.h>
 #include <math.h>
-#include "bench/profile.h"
+#include "train/profiling.h"
 #include "plan/plan.h"
 #include "swage/profile.h"
 #include "swage/swae.h"
@@ -221,7 +221,7 @@ static void check_trace(const swg__profiled *p) {
         if (strcmp(cJSON_GetObjectItem(e, "ph")->valuestring, "C") == 0) {
             counters++;
             double live = number(args, "saved") + number(args, "transient") + number(args, "scratch") + number(args, "io");
-            assert_true(live > 0 && live <= (double)swg_plan_memory_of(p->trial.stage->plan).bound_bytes);
+            assert_true(live > 0 && live <= (double)swg_plan_memory_of(p->plan).bound_bytes);
         }
         if (cJSON_GetObjectItem(args, "op")) {
             operations++;
@@ -243,8 +243,9 @@ static void a_recipe(void **state) {
     for (int inference = 0; inference < 2; inference++) {
         assert_ok(ctx, swg_config_open(ctx, "swae/mlp-deep", NULL, &config));
         const swg__profile_opts opts = {.inference = inference, .steps = 4};
-        assert_ok(ctx, swg__profiled_run(ctx, config, "swae/mlp-deep", &opts, &p));
-        assert_true(p.trial.synthetic);
+        swg__trial trial;
+        assert_ok(ctx, swg__profile_trial(ctx, config, "swae/mlp-deep", &opts, &trial, &p));
+        assert_true(p.synthetic);
         assert_int_equal(swg_profile_runs(p.record), 4);
         swg__cost *costs = swg__alloc(ctx, (size_t)p.cost_count * sizeof *costs);
         for (int key = SWG__EACH_STEP; key <= SWG__BY_SCOPE; key++) {
@@ -265,6 +266,7 @@ static void a_recipe(void **state) {
         assert_true(p.run_ns + p.wait_ns <= p.step.mean_ns * 1.001 && p.step.min_ns > 0);
         check_trace(&p);
         swg__profiled_free(&p);
+        swg__trial_close(&trial);
         swg_config_close(config);
     }
 }

@@ -2,7 +2,7 @@
  * In: operations, bytes, calls of the pool. Out: ns, and which of the three it is.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include "bench/bench.h"
+#include "measure/measure.h"
 
 /* The level whose capacity, of all threads together, holds the data. */
 static int level_of(const swg__machine *m, double bytes, int threads) {

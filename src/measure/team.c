@@ -1,6 +1,6 @@
 /* team.c - a context with every thread on a processor of its own.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "bench/bench.h"
+#include "measure/measure.h"
 
 static void relax(void) {
 #if defined(__x86_64__)
@@ -48,6 +48,16 @@ void swg__team_wrap(swg__team *team, swg_context *ctx, const cpu_set_t *cpus) {
     cpu_set_t copy = *cpus;
     *team = (swg__team){.ctx = ctx, .threads = ctx->threads, .isa = ctx->isa};
     swg__team_each(team, pin, &copy);
+}
+
+static void unpin(void *arg, int worker) {
+    (void)worker;
+    sched_setaffinity(0, sizeof(cpu_set_t), arg);
+}
+
+void swg__team_unpin(swg__team *team, const cpu_set_t *cpus) {
+    cpu_set_t copy = *cpus;
+    swg__team_each(team, unpin, &copy);
 }
 
 swg_status swg__team_open(swg__team *team, int threads, const cpu_set_t *cpus) {

@@ -1,10 +1,10 @@
-/* profile_report.c - a profile as tables for people, as one JSON object, and as a page with the memory timeline.
+/* report.c - a profile as tables for people, as one JSON object, and as a page with the memory timeline.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "bench/profile.h"
+#include "profile/profile.h"
 #include "plan/profile.h"
 #include "swage/report.h"
 
@@ -39,9 +39,8 @@ static const struct { swg__cost_key key; const char *title, *json; } parts[] = {
 enum { PARTS = sizeof parts / sizeof *parts };
 
 static void heading(const swg__profiled *p, swg__text *text) {
-    const swg__trial *t = &p->trial;
-    swg__text_printf(text, "%s: %s, batch %lld, %s, %d thread%s, %lld steps recorded\n", p->recipe, t->inference ? "encode and decode" : "training step",
-                     (long long)p->batch, t->synthetic ? "synthetic data (data.path is not set)" : "data of the recipe", p->team.threads,
+    swg__text_printf(text, "%s: %s, batch %lld, %s, %d thread%s, %lld steps recorded\n", p->recipe, p->inference ? "encode and decode" : "training step",
+                     (long long)p->batch, p->synthetic ? "synthetic data (data.path is not set)" : "data of the recipe", p->team.threads,
                      p->team.threads > 1 ? "s" : "", (long long)p->step.reps);
 }
 
@@ -125,8 +124,8 @@ char *swg__profiled_json(const swg__profiled *p, int top) {
     add(root, "schema", 1);
     swg__bench_machine_json(&p->machine, &p->team, cJSON_AddObjectToObject(root, "machine"));
     cJSON_AddStringToObject(root, "recipe", p->recipe);
-    cJSON_AddStringToObject(root, "kind", p->trial.inference ? "infer" : "train");
-    cJSON_AddStringToObject(root, "data", p->trial.synthetic ? "synthetic" : "recipe");
+    cJSON_AddStringToObject(root, "kind", p->inference ? "infer" : "train");
+    cJSON_AddStringToObject(root, "data", p->synthetic ? "synthetic" : "recipe");
     add(root, "batch", (double)p->batch);
     add(root, "threads", p->team.threads);
     add(root, "recorded_steps", (double)p->step.reps);
@@ -165,7 +164,7 @@ static swg_status add_timeline(const swg__profiled *p, swg_report *report) {
         swg_span span = swg_profile_step(p->record, run, i);
         if (span.tasks == 0)
             continue;
-        swg_live live = swg_plan_live(p->trial.stage->plan, i);
+        swg_live live = swg_plan_live(p->plan, i);
         const int64_t bytes[LAYERS] = {live.io_bytes, live.saved_bytes, live.transient_bytes, live.scratch_bytes};
         for (int end = 0; end < 2; end++, n++) {
             double sum = 0;
@@ -238,4 +237,17 @@ swg_status swg__profiled_page(const swg__profiled *p, int top, const char *path)
     swg__free(p->ctx, costs);
     swg_report_close(report);
     return status;
+}
+
+swg_status swg__profiled_write(const swg__profiled *p, int top, const char *folder, const char *page) {
+    char path[4096];
+    SWG__TRY(swg__make_folders(p->ctx, folder));
+    char *trace = swg__profiled_trace(p);
+    if (!trace)
+        return swg__fail_memory(p->ctx, 0, "the trace");
+    snprintf(path, sizeof path, "%.4000s/trace.json", folder);
+    swg_status status = swg__file_write(p->ctx, path, trace, strlen(trace));
+    cJSON_free(trace);
+    snprintf(path, sizeof path, "%.4000s/%.90s", folder, page);
+    return status == SWG_OK ? swg__profiled_page(p, top, path) : status;
 }

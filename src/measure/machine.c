@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include "bench/bench.h"
+#include "measure/measure.h"
 #include "revision.h"
 
 /* Kernels are built with flags of their own on top; these are the build's. */

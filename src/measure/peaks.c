@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
-#include "bench/bench.h"
+#include "measure/measure.h"
 #include "kernel/isa.h"
 
 /* Many short tries: on a busy machine some of them fall between the others' turns. */

@@ -1,11 +1,10 @@
-/* profile.h (internal) - where a recipe's step spends its time, each operation held against what the machine could do.
+/* profile.h (internal) - where a plan spends its time, each operation held against what the machine could do.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SWAGE_BENCH_PROFILE_H
-#define SWAGE_BENCH_PROFILE_H
+#ifndef SWAGE_PROFILE_PROFILE_H
+#define SWAGE_PROFILE_PROFILE_H
 
-#include "bench/bench.h"
+#include "measure/measure.h"
 #include "swage/profile.h"
-#include "train/trial.h"
 
 enum { SWG__LABEL = 80, SWG__SHAPE_TEXT = 96 };
 
@@ -21,19 +20,14 @@ typedef struct swg__cost {
     int steps;
 } swg__cost;
 
-typedef struct swg__profile_opts {
-    bool inference;
-    int64_t steps;
-    const volatile sig_atomic_t *stop;
-} swg__profile_opts;
-
 typedef struct swg__profiled {
     swg_context *ctx;
-    const char *recipe;
-    swg__profile_opts opts;
-    swg__trial trial;
+    const swg_plan *plan;
+    const char *recipe;                 /* what it is of, for headings */
+    bool inference, synthetic;          /* of an encode and decode; of numbers of the right shape in place of data */
     swg_profile *record;
-    swg_span *waits;                    /* for the batch of each recorded run */
+    swg_span *waits;                    /* for the batch of each recorded run: set by who waits */
+    double *took;                       /* batch and run together, in ns: likewise */
     swg__machine machine;
     swg__team team;
     swg__cost *costs;                   /* of each step of the plan, in their order; wall 0 where it does not run */
@@ -44,9 +38,12 @@ typedef struct swg__profiled {
     int64_t batch, planned_bytes, measured_bytes;
 } swg__profiled;
 
-/* Warms up, records opts->steps steps, measures the machine. SWG_EINTERRUPTED: *opts->stop was raised. To be freed also after a failure.
- * ctx's threads are pinned when it returns. */
-swg_status swg__profiled_run(swg_context *ctx, swg_config *config, const char *recipe, const swg__profile_opts *opts, swg__profiled *out);
+/* Room to record `runs` runs of an open plan, which records nothing before swg_plan_profile(plan, out->record). The machine is looked at. To be freed
+ * also after a failure. */
+swg_status swg__profiled_open(swg_context *ctx, const swg_plan *plan, int64_t runs, swg__profiled *out);
+/* After one recorded run at least: costs, against limits of the machine that are measured now, in a second or so. The context's threads may run
+ * where they could before. */
+swg_status swg__profiled_finish(swg__profiled *p);
 void swg__profiled_free(swg__profiled *p);
 
 /* Costs put together, most time first: by op (label and pass) or by scope; or each step by itself. Returns how many; out has room for
@@ -56,7 +53,9 @@ int swg__profiled_sum(const swg__profiled *p, swg__cost_key key, swg__cost *out)
 
 /* trace.c: Chrome's trace-event format, opens in Perfetto. NULL: out of memory; release with cJSON_free. */
 char *swg__profiled_trace(const swg__profiled *p);
-/* profile_report.c: tables of the `top` most expensive; a page with the memory timeline. */
+/* trace.json and the page into a folder, which is made. */
+swg_status swg__profiled_write(const swg__profiled *p, int top, const char *folder, const char *page);
+/* report.c: tables of the `top` most expensive; a page with the memory timeline. */
 swg_status swg__profiled_table(const swg__profiled *p, int top, swg__text *text);
 char *swg__profiled_json(const swg__profiled *p, int top);
 swg_status swg__profiled_page(const swg__profiled *p, int top, const char *path);

@@ -1,15 +1,12 @@
-/* profile.c - runs steps of a recipe with a recording plan and counts what each operation cost.
- * In: a configuration. Out: costs per step of the plan, waits for data, limits of the machine measured right after.
+/* profile.c - counts what each operation of recorded runs of a plan cost.
+ * In: a plan and its record. Out: costs per step of the plan, waits for data, limits of the machine measured right after.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "bench/profile.h"
+#include "profile/profile.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ir/ir.h"
 #include "plan/profile.h"
-
-enum { WARM_STEPS = 3 };
-static const double warm_ns = .2e9;
 
 static const char *const dtypes[] = {[SWG_F32] = "f32", [SWG_F64] = "f64", [SWG_I32] = "i32", [SWG_BF16] = "bf16", [SWG__CODES] = "codes"};
 
@@ -49,7 +46,7 @@ static void add_group(const swg__profiled *p, int64_t run, int first, int count)
 }
 
 static void add_run(const swg__profiled *p, int64_t run) {
-    const swg_plan *plan = p->trial.stage->plan;
+    const swg_plan *plan = p->plan;
     for (int i = 0; i < p->cost_count; i++) {
         const swg__step *s = &plan->steps[i];
         swg_span span = swg_profile_step(p->record, run, i);
@@ -65,7 +62,7 @@ static double length_of(swg_span span) { return (double)(span.end_ns - span.begi
 
 /* Means over the faster half of the runs: in the others somebody else had the processor for a while. */
 static void find_costs(swg__profiled *p, double longest) {
-    const swg_plan *plan = p->trial.stage->plan;
+    const swg_plan *plan = p->plan;
     double runs = 0, in_steps = 0;
     for (int64_t run = 0; run < swg_profile_runs(p->record); run++) {
         p->wait_ns += length_of(p->waits[run]) / (double)swg_profile_runs(p->record);
@@ -137,74 +134,53 @@ int swg__profiled_sum(const swg__profiled *p, swg__cost_key key, swg__cost *out)
     return count;
 }
 
-/* ---- a run ---- */
-
-static bool asked_to_stop(const swg__profiled *p) { return p->opts.stop && *p->opts.stop; }
-
-static swg_status record_steps(swg__profiled *p) {
-    swg_plan *plan = p->trial.stage->plan;
-    int64_t steps = p->opts.steps;
-    double *took = swg__alloc(p->ctx, (size_t)steps * sizeof *took);
-    if (!took)
-        return swg__fail_memory(p->ctx, (size_t)steps * sizeof *took, "times");
-    swg_status status = swg_plan_profile(plan, p->record);
-    for (int64_t i = 0; i < steps && status == SWG_OK; i++) {
-        double begin = swg__bench_clock_ns();
-        status = asked_to_stop(p) ? swg__fail(p->ctx, SWG_EINTERRUPTED, "profile: interrupted") : swg__trial_step(&p->trial);
-        took[i] = swg__bench_clock_ns() - begin;
-        p->waits[i] = (swg_span){.begin_ns = p->trial.wait_begin_ns, .end_ns = p->trial.wait_end_ns};
-    }
-    swg_plan_profile(plan, NULL);
-    if (status == SWG_OK) {
-        swg__times_of(took, steps, &p->step);
-        for (int64_t i = 0; i < steps; i++)
-            took[i] = length_of(swg_profile_run(p->record, i));
-        swg__times_of(took, steps, &p->runs);
-    }
-    swg__free(p->ctx, took);
-    return status;
-}
+/* ---- a record ---- */
 
 static swg_status measure_machine(swg__profiled *p) {
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0)
+        return swg__fail(p->ctx, SWG_EIO, "profile: cannot read the affinity mask");
+    swg__team_wrap(&p->team, p->ctx, &cpus);
     int64_t bytes = swg__peaks_bytes(&p->machine, p->team.threads);
     float *spare = swg__calloc(p->ctx, (size_t)bytes, 1);
-    if (!spare)
-        return swg__fail_memory(p->ctx, (size_t)bytes, "measuring memory bandwidth");
-    swg__peaks_measure(&p->team, &p->machine, spare, bytes);
+    if (spare)
+        swg__peaks_measure(&p->team, &p->machine, spare, bytes);
     swg__free(p->ctx, spare);
+    swg__team_unpin(&p->team, &cpus);
     p->machine.load_after = swg__machine_load();
-    return SWG_OK;
+    return spare ? SWG_OK : swg__fail_memory(p->ctx, (size_t)bytes, "measuring memory bandwidth");
 }
 
-swg_status swg__profiled_run(swg_context *ctx, swg_config *config, const char *recipe, const swg__profile_opts *opts, swg__profiled *p) {
-    cpu_set_t cpus;
-    *p = (swg__profiled){.ctx = ctx, .recipe = recipe, .opts = *opts};
+swg_status swg__profiled_open(swg_context *ctx, const swg_plan *plan, int64_t runs, swg__profiled *p) {
+    *p = (swg__profiled){.ctx = ctx, .plan = plan, .cost_count = swg_plan_steps(plan)};
     swg__machine_look(&p->machine);
-    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0)
-        return swg__fail(ctx, SWG_EIO, "profile: cannot read the affinity mask");
-    SWG__TRY(swg__trial_open(ctx, config, opts->inference, &p->trial));
-    swg__team_wrap(&p->team, ctx, &cpus);
-    p->batch = p->trial.run.recipe.batch;
-    p->cost_count = swg_plan_steps(p->trial.stage->plan);
-    p->waits = swg__calloc(ctx, (size_t)opts->steps, sizeof *p->waits);
+    p->waits = swg__calloc(ctx, (size_t)runs, sizeof *p->waits);
+    p->took = swg__calloc(ctx, (size_t)runs, sizeof *p->took);
     p->costs = swg__calloc(ctx, (size_t)p->cost_count + 1, sizeof *p->costs);
-    if (!p->waits || !p->costs)
-        return swg__fail_memory(ctx, (size_t)opts->steps * sizeof *p->waits, "a profile");
-    double begin = swg__bench_clock_ns();
-    for (int i = 0; (i < WARM_STEPS || swg__bench_clock_ns() - begin < warm_ns) && !asked_to_stop(p); i++)
-        SWG__TRY(swg__trial_step(&p->trial));
-    p->planned_bytes = swg__trial_planned_bytes(&p->trial);
-    p->measured_bytes = swg_context_peak_rss_growth(ctx); /* the record is not part of it */
-    SWG__TRY(swg_profile_create(p->trial.stage->plan, opts->steps, &p->record));
-    SWG__TRY(record_steps(p));
+    if (!p->waits || !p->took || !p->costs)
+        return swg__fail_memory(ctx, (size_t)runs * sizeof *p->waits, "a profile");
+    return swg_profile_create(plan, runs, &p->record);
+}
+
+swg_status swg__profiled_finish(swg__profiled *p) {
+    const int64_t runs = swg_profile_runs(p->record);
+    if (runs < 1)
+        return swg__fail(p->ctx, SWG_EINVAL, "profile: nothing was recorded");
+    swg__times_of(p->took, runs, &p->step);
+    for (int64_t i = 0; i < runs; i++)
+        p->took[i] = length_of(swg_profile_run(p->record, i));
+    swg__times_of(p->took, runs, &p->runs);
     SWG__TRY(measure_machine(p));
     find_costs(p, p->runs.median_ns);
     return SWG_OK;
 }
 
 void swg__profiled_free(swg__profiled *p) {
+    if (!p->ctx)
+        return;
     swg_profile_destroy(p->record);
-    swg__trial_close(&p->trial);
     swg__free(p->ctx, p->waits);
+    swg__free(p->ctx, p->took);
     swg__free(p->ctx, p->costs);
+    *p = (swg__profiled){0};
 }

@@ -4,7 +4,7 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
-#include "bench/profile.h"
+#include "profile/profile.h"
 #include "plan/profile.h"
 
 enum { PID = 1, STEPS_TRACK = 1000 }; /* behind the workers' */
@@ -41,7 +41,7 @@ static cJSON *span(cJSON *to, const char *name, const char *category, double beg
 static void add_step(const swg__profiled *p, cJSON *to, int step, int worker, double begin_us, double took_us, swg_span own) {
     const swg__cost *c = &p->costs[step];
     swg_step_info info;
-    swg_plan_step(p->trial.stage->plan, step, &info);
+    swg_plan_step(p->plan, step, &info);
     cJSON *args = span(to, c->label, c->pass, begin_us, took_us, worker);
     cJSON_AddStringToObject(args, "op", info.op);
     cJSON_AddStringToObject(args, "scope", c->scope);
@@ -77,7 +77,7 @@ static void add_group(const swg__profiled *p, cJSON *to, int64_t run, const swg_
 }
 
 static void add_live(const swg__profiled *p, cJSON *to, int step, double at_us) {
-    swg_live live = swg_plan_live(p->trial.stage->plan, step);
+    swg_live live = swg_plan_live(p->plan, step);
     cJSON *args = cJSON_AddObjectToObject(event(to, "C", "live bytes", at_us, 0), "args");
     cJSON_AddNumberToObject(args, "saved", (double)live.saved_bytes);
     cJSON_AddNumberToObject(args, "transient", (double)live.transient_bytes);
@@ -86,7 +86,7 @@ static void add_live(const swg__profiled *p, cJSON *to, int step, double at_us) 
 }
 
 static void add_run(const swg__profiled *p, cJSON *to, int64_t run) {
-    const swg_plan *plan = p->trial.stage->plan;
+    const swg_plan *plan = p->plan;
     swg_span whole = swg_profile_run(p->record, run), wait = p->waits[run];
     char name[32];
     snprintf(name, sizeof name, "step %lld", (long long)run);

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
-#include "bench/bench.h"
+#include "measure/measure.h"
 
 enum { ROUNDS = 5, SAMPLES_OF_ROUND = 8192, WARM_BATCH = 5, REPS_OF_ROUND = 4, SHORT_NS = 20000 };
 
