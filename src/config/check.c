@@ -21,6 +21,15 @@ static bool is_prefix(const char *key) {
     return false;
 }
 
+/* "inference_args": a group that only aliases stand in; what was in it has other names now. */
+static bool is_alias_group(const char *key) {
+    size_t length = strlen(key);
+    for (int64_t i = 0; i < swg__config_alias_count; i++)
+        if (strncmp(swg__config_aliases[i].alias, key, length) == 0 && swg__config_aliases[i].alias[length] == '.')
+            return true;
+    return false;
+}
+
 static const swg__config_alias *find_alias(const char *key) {
     for (int64_t i = 0; i < swg__config_alias_count; i++)
         if (strcmp(swg__config_aliases[i].alias, key) == 0)
@@ -79,7 +88,7 @@ static swg_status check_key(swg__tree *tree, const swg__node *node) {
     if (node->kind == SWG__NODE_MAP) {
         if (row)
             return swg__fail(tree->ctx, SWG_EUSAGE, "%.200s: a map %s, but this key takes one value", path, where);
-        return node->first || is_prefix(path) || !node->parent ? SWG_OK : swg__config_unknown(tree->ctx, path, node);
+        return node->first || is_prefix(path) || is_alias_group(path) || !node->parent ? SWG_OK : swg__config_unknown(tree->ctx, path, node);
     }
     if (row && row->type == SWG__NOT_YET)
         return swg__fail(tree->ctx, SWG_EUNSUPPORTED, "%s: not supported by this build yet (%s), set %s; remove it", row->key,

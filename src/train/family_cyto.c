@@ -450,7 +450,7 @@ swg_status swg__cyto_volumes(swg_context *ctx, swg_config *c, const swg__recipe 
     const swg__recipe_cyto *o = &r->cyto;
     const char *augment = swg_config_string(c, "data.augment");
     *out = (swg__volumes_opts){.source = swg_config_string(c, "data.source"), .targets = targets, .target_count = o->targets, .dims = o->axes,
-                               .patch = {o->patch[0], o->patch[1], o->patch[2]}, .crops = swg_config_int(c, "data.crops"),
+                               .patch = {o->patch[0], o->patch[1], o->patch[2]}, .has_plane = true, .plane = swg_config_int(c, "data.z"), .crops = swg_config_int(c, "data.crops"),
                                .pad = swg_config_string(c, "data.pad"), .nonfinite = swg_config_string(c, "data.nonfinite"),
                                .augment = augment && strcmp(augment, "none") != 0 ? augment : NULL, .cache = swg_config_string(c, "data.cache"),
                                .cache_dir = swg_config_has(c, "data.cache_dir") ? swg_config_string(c, "data.cache_dir") : NULL,
