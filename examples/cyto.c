@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     uint32_t state = 1;
     swg_context *ctx;
     swg_experiment *e;
-    if (!images || !masks || swg_context_create(NULL, &ctx) != SWG_OK)
+    if (!images || !masks || swg_context_open(NULL, &ctx) != SWG_OK)
         return 1;
     for (int i = 0; i < IMAGES + unseen; i++)
         draw(&state, depth, images + i * voxels, masks + i * voxels);
@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
     }
     printf("Dice of %d images it has not seen: %.4f\n", unseen, sum / unseen);
     swg_experiment_close(e);
-    swg_context_destroy(ctx);
+    swg_context_close(ctx);
     free(images);
     free(masks);
     return sum / unseen > 0.9 ? 0 : 1;
