@@ -25,6 +25,21 @@ swg_status swg_plan_profile(swg_plan *plan, swg_profile *profile);
 /* Takes the last recorded run out again, as after a warm-up; nothing where there is none. */
 void swg_profile_forget(swg_profile *profile);
 
+/* ---- values that are not finite ---- */
+
+typedef struct swg_anomaly_at {
+    bool found, backward;       /* backward: in the gradient */
+    char scope[96];             /* "encoder/block2", "" at the top */
+    const char *op;
+    int64_t bad, elements;      /* how many of the values of that result */
+} swg_anomaly_at;
+
+/* The first steps that wrote an infinity or NaN since it was set to zeros. An infinity may be meant, as in a mask; NaN hardly ever is. */
+typedef struct swg_anomaly { swg_anomaly_at infinite, nan; } swg_anomaly;
+
+/* From now on every run of the plan looks at what each step wrote, as soon as it has; runs are slower and give the same. NULL: no more. */
+void swg_plan_watch(swg_plan *plan, swg_anomaly *anomaly);
+
 /* ---- what a step is ---- */
 
 typedef struct swg_step_info {

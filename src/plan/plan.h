@@ -102,7 +102,11 @@ struct swg_plan {
     bool shares;                /* block belongs to another plan */
     swg_weights *weights;
     struct swg_profile *profile; /* runs are recorded into it; NULL: they are not */
+    struct swg_anomaly *watch;  /* what a run's steps wrote is looked at; NULL: it is not */
 };
+
+/* watch.c: looks at what these steps have written. */
+void swg__plan_look(swg_plan *plan, int first, int count);
 
 struct swg_weights {
     swg_context *ctx;

@@ -303,12 +303,15 @@ swg_status swg_plan_run(swg_plan *plan, uint64_t seed, uint32_t step) {
     swg__record *records = profile ? profile->worker + profile->runs * profile->steps * profile->workers : NULL;
     if (profile)
         profile->run[profile->runs].begin_ns = swg__profile_now();
-    if (plan->replay && !profile) { /* what is recorded are steps, one by one */
+    if (plan->replay && !profile && !plan->watch) { /* what is recorded or looked at are steps, one by one */
         swg__replay_run(plan->replay, seed, step);
         return SWG_OK;
     }
-    for (int i = 0; i < plan->step_count;)
-        i = run_at(plan, i, seed, step, profile, records);
+    for (int i = 0, next; i < plan->step_count; i = next) {
+        next = run_at(plan, i, seed, step, profile, records);
+        if (plan->watch)
+            swg__plan_look(plan, i, next - i);
+    }
     if (profile)
         swg__profile_end(profile);
     return SWG_OK;

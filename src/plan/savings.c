@@ -109,7 +109,12 @@ static void writer_of(const swg_plan *plan, int buffer, swg_live_value *out) {
             out->scope = plan->g->nodes[v].name ? plan->g->nodes[v].name : "";
             out->op = swg__ops[SWG__INPUT].text;
         }
-    for (int i = 0; i < plan->step_count && plan->steps[i].time <= plan->peak_time; i++) {
+    for (int i = 0; i < plan->group_count; i++)
+        if (plan->groups[i].memory == buffer) {
+            out->scope = plan->steps[plan->groups[i].first].call.node->name;
+            out->op = "row panels";
+        }
+    for (int i = 0; i < plan->step_count && (!*out->op || plan->steps[i].time <= plan->peak_time); i++) { /* memory of a group is there before its step */
         const swg__step *s = &plan->steps[i];
         const swg__node *n = s->call.node;
         const swg__location *where = &plan->where[s->node];

@@ -7,6 +7,7 @@
 #include "data/prepare.h"
 #include "report/tfevents.h"
 #include "swage/metrics.h"
+#include "swage/profile.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
 #include "swage/tune.h"
@@ -39,6 +40,7 @@ typedef struct swg__run {
     swg_weights *weights, *average;         /* average: NULL without ema.momentum */
     swg__loader *loader;
     swg__feed feed;
+    swg_anomaly anomaly;                    /* of this optimiser step, trainer.detect_anomaly */
     struct swg__run_profile *profile;       /* profiling.h; NULL: none */
     swg__stage train, train_rest, val, val_rest; /* *_rest: the last, shorter batch */
     swg_tuning *tuning;                     /* of max-autotune, from the moment the batch size is known; else NULL */

@@ -258,6 +258,9 @@ static swg_status make_plans(swg__run *r) {
     for (int i = 0; i < 4; i++)
         if (stages[i]->plan && stages[i] != host)
             SWG__TRY(swg_plan_open(stages[i]->plan, i < 2 ? r->weights : judged, host->plan));
+    for (int i = 0; i < 2 && r->recipe.detect_anomaly; i++)
+        if (stages[i]->plan)
+            swg_plan_watch(stages[i]->plan, &r->anomaly);
     SWG__TRY(open_loader(r));
     SWG__TRY(swg__run_stage_inputs(r, host));
     r->order = swg__calloc(r->ctx, (size_t)all, sizeof *r->order);

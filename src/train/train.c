@@ -35,14 +35,31 @@ static swg_status next_batch(swg__run *r, swg__stage *s, int64_t count) {
     return status;
 }
 
+/* "; first NaN in encoder/fc1 (linear, backward), 12 of 64 values" */
+static void describe_anomaly(const swg__run *r, char *out, size_t capacity) {
+    const swg_anomaly_at *const both[2] = {&r->anomaly.nan, &r->anomaly.infinite};
+    static const char *const names[2] = {"NaN", "infinity"};
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < 2; i++)
+        if (both[i]->found && used < capacity)
+            used += (size_t)snprintf(out + used, capacity - used, "; first %s in %s (%s, %s), %lld of %lld values", names[i],
+                                     *both[i]->scope ? both[i]->scope : "the top level", both[i]->op, both[i]->backward ? "backward" : "forward",
+                                     (long long)both[i]->bad, (long long)both[i]->elements);
+    if (!r->recipe.detect_anomaly)
+        snprintf(out, capacity, "; trainer.detect_anomaly=true names the layer");
+}
+
 static swg_status bad_step(swg__run *r, int64_t batch, double last_finite) {
+    char where[400];
+    describe_anomaly(r, where, sizeof where);
     r->state.skipped++;
     r->state.skipped_in_row++;
     if (!r->recipe.skip_nonfinite || (r->recipe.check_finite && r->state.skipped_in_row >= SKIPS_MOST))
         return swg__fail(r->ctx, SWG_ENONFINITE,
-                         "epoch %lld, batch %lld: loss %g, gradient norm %g (last finite loss %g); %lld steps skipped. A smaller "
+                         "epoch %lld, batch %lld: loss %g, gradient norm %g (last finite loss %g); %lld steps skipped%s. A smaller "
                          "optimizer.lr or loss.lambda may help; trainer.nonfinite=skip drops such batches",
-                         (long long)r->state.epoch, (long long)batch, r->step_loss, r->state.last_norm, last_finite, (long long)r->state.skipped);
+                         (long long)r->state.epoch, (long long)batch, r->step_loss, r->state.last_norm, last_finite, (long long)r->state.skipped, where);
     return SWG_OK;
 }
 
@@ -125,6 +142,7 @@ static swg_status step(swg__run *r, int64_t *done) {
     double last_finite = r->step_loss, b1 = r->state.b1_power, b2 = r->state.b2_power, weight = 0;
     float hyper[(SWG__PARAMETER_GROUPS + 1) * SWG_HYPER_COUNT];
     losses sum = {0};
+    r->anomaly = (swg_anomaly){0};
     for (int64_t i = 0; i < group; i++) {
         int64_t count = batch_size(r, n, first + i);
         blocks += count;

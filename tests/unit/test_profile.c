@@ -136,6 +136,81 @@ static void recorded_runs_are_the_same(void **state) {
     }
 }
 
+/* The layer that a value comes from which is not finite is named, whether the steps run fused or alone, and a healthy run names none. */
+static void anomalies(void **state) {
+    (void)state;
+    for (int alone = 0; alone < 2; alone++) {
+        job j;
+        swg_anomaly found = {0};
+        assert_int_equal(open_job(&j, NULL, alone), SWG_OK);
+        swg_plan_watch(j.plan, &found);
+        assert_ok(j.ctx, swg_plan_run(j.plan, SEED, 0));
+        assert_false(found.nan.found || found.infinite.found);
+        int at = 0;
+        while (!strstr(j.weights->items[at].name, "decoder.fc1.weight"))
+            assert_true(++at < swg_weights_count(j.weights));
+        ((float *)(void *)j.weights->value)[j.weights->items[at].offset] = NAN;
+        assert_ok(j.ctx, swg_plan_run(j.plan, SEED, 1));
+        assert_true(found.nan.found && !found.nan.backward && found.nan.bad > 0 && found.nan.bad < found.nan.elements);
+        if (!strstr(found.nan.scope, "decoder/fc1"))
+            fail_msg("NaN in \"%s\", expected decoder/fc1", found.nan.scope);
+        swg_anomaly first = found;
+        assert_ok(j.ctx, swg_plan_run(j.plan, SEED, 2)); /* the first stays */
+        assert_memory_equal(&first, &found, sizeof found);
+        swg_plan_watch(j.plan, NULL);
+        found = (swg_anomaly){0};
+        assert_ok(j.ctx, swg_plan_run(j.plan, SEED, 3));
+        assert_false(found.nan.found);
+        close_job(&j);
+    }
+}
+
+static void forgotten_runs(void **state) {
+    (void)state;
+    job j;
+    swg_profile *p;
+    assert_int_equal(open_job(&j, NULL, false), SWG_OK);
+    assert_ok(j.ctx, swg_profile_create(j.plan, RUNS, &p));
+    swg_profile_forget(p);
+    assert_ok(j.ctx, swg_plan_profile(j.plan, p));
+    for (uint32_t s = 0; s < RUNS; s++) {
+        assert_ok(j.ctx, swg_plan_run(j.plan, SEED, s));
+        swg_profile_forget(p);
+        assert_int_equal(swg_profile_runs(p), 0);
+        assert_ok(j.ctx, swg_plan_run(j.plan, SEED, s));
+        assert_int_equal(swg_profile_runs(p), 1);
+        if (s + 1 < RUNS)
+            swg_profile_forget(p);
+    }
+    for (int i = 0; i < swg_plan_steps(j.plan); i++) /* tasks of forgotten runs are not counted again */
+        check_step(&j, p, 0, i);
+    swg_profile_destroy(p);
+    close_job(&j);
+}
+
+/* What lives at the peak, largest first: all of it together is what lives then. */
+static void alive_at_the_peak(void **state) {
+    (void)state;
+    enum { ROOM = 512 };
+    job j;
+    swg_live_value all[ROOM], few[3];
+    int64_t sum = 0;
+    assert_int_equal(open_job(&j, NULL, false), SWG_OK);
+    int count = swg_plan_alive(j.plan, all, ROOM), named = 0;
+    assert_in_range(count, 4, ROOM - 1);
+    for (int i = 0; i < count; i++) {
+        assert_true(i == 0 || all[i].bytes <= all[i - 1].bytes);
+        sum += (all[i].bytes + 63) / 64 * 64;
+        named += *all[i].op != 0;
+    }
+    assert_int_equal(sum, swg_plan_memory_of(j.plan).bound_bytes);
+    assert_int_equal(named, count);
+    assert_int_equal(swg_plan_alive(j.plan, few, 3), 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(few[i].bytes, all[i].bytes);
+    close_job(&j);
+}
+
 static void wrong_use(void **state) {
     (void)state;
     job one, other;
@@ -275,6 +350,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_recipe, testing_open, testing_close),
         cmocka_unit_test(recorded_runs_are_the_same),
+        cmocka_unit_test(anomalies),
+        cmocka_unit_test(forgotten_runs),
+        cmocka_unit_test(alive_at_the_peak),
         cmocka_unit_test(wrong_use),
         cmocka_unit_test(failed_allocations),
     };
