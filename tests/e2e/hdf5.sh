@@ -21,6 +21,8 @@ HDF5_PLUGIN_PATH=$work expect 1 "no libh5swage.so in it" doctor
 HDF5_PLUGIN_PATH=/nowhere expect 1 "there is no folder /nowhere" doctor
 export HDF5_PLUGIN_PATH="$work/$plugin"
 HDF5_PLUGIN_PRELOAD=:: expect 1 "unset HDF5_PLUGIN_PRELOAD" doctor
+expect 0 "GPU, TF32, f16, CUDA graphs   no" doctor
+expect 0 '"linux_x86_64":' doctor --json
 expect 0 "ok    round trip" doctor
 expect 0 '"ok":' doctor --json
 check [ "$(value out ok)" = true ]
