@@ -65,9 +65,12 @@ swg_status swg_performance_setup(swg_config *config, const swg_performance_opts 
                                                             {"performance.matmul_precision", precision},
                                                             {"performance.channels_last", o.channels_last ? "true" : "false"}};
     const bool medium = strcmp(precision, "medium") == 0;
-    *out = (swg_performance){.autotune = o.autotune, .channels_last = o.channels_last, .workers = swg_optimal_workers()};
+    *out = (swg_performance){0};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         SWG__TRY(swg_config_set(config, settings[i].key, settings[i].value, "swg_performance_setup"));
+    out->autotune = o.autotune;
+    out->channels_last = o.channels_last;
+    out->workers = swg_optimal_workers();
     say(out->matmul_precision, sizeof out->matmul_precision, medium ? "medium" : "highest");
     say(out->why_autotune, sizeof out->why_autotune, o.autotune ? "kernels are measured once per shape and kept in the cache" : "not asked for");
     say(out->why_tf32, sizeof out->why_tf32, o.tf32 ? "a processor has no TF32 unit: products stay f32, which is more exact" : "not asked for");

@@ -6,6 +6,7 @@
 #include "provider/provider.h"
 #include "scratch.h"
 #include "swage/nn.h"
+#include "swage/performance.h"
 #include "train/trial.h"
 
 enum { ROOM = 1 << 15, BATCH = 64 };
@@ -96,6 +97,76 @@ static void each_alone(void **state) {
     count(scalar, NULL, &other);
     assert_true(other.lanes == 1 && (base.lanes > 1 || strcmp(swg_context_isa(ctx), "scalar") == 0));
     swg_context_close(scalar);
+}
+
+/* The published names come to the same as ours, and rule over them where both are set; each changes what can be counted. */
+static void published_names(void **state) {
+    swg_context *ctx = *state;
+    static numbers base, own, other;
+    scratch s;
+    scratch_open(&s);
+    setenv("SWAGE_CACHE_DIR", s.folder, 1);
+    count(ctx, NULL, &base);
+    count(ctx, WITH("performance.fusion=false"), &own);
+    count(ctx, WITH("performance.compile.enabled=false", "performance.mode=reduce-overhead"), &other);
+    assert_true(other.steps == own.steps && other.calls == own.calls && other.steps > base.steps);
+    same_bits(&own, &other);
+    count(ctx, WITH("performance.mode=reduce-overhead"), &own);
+    assert_true(own.calls < base.calls);
+    count(ctx, WITH("model.compile_model=true", "model.compile_mode=reduce-overhead", "performance.fusion=false"), &other);
+    assert_true(other.steps == own.steps && other.calls == own.calls);
+    count(ctx, WITH("performance.cuda_graphs.enabled=true"), &other);
+    assert_true(other.steps == own.steps && other.calls == own.calls);
+    same_bits(&base, &other);
+    count(ctx, WITH("performance.cuda_graphs.enabled=false", "performance.cuda_graphs.warmup_iterations=7"), &other);
+    assert_int_equal(other.calls, base.calls);
+    count(ctx, WITH("performance.autotune=true", "performance.tune_seconds=0.05"), &other);
+    assert_true(base.known == 0 && other.known > 0);
+    same_bits(&base, &other);
+    count(ctx, WITH("performance.mode=max-autotune", "performance.autotune=false"), &other); /* all of it but the measuring */
+    assert_true(other.known == 0 && other.calls == own.calls);
+    count(ctx, WITH("trainer.precision=bf16-mixed"), &own);
+    count(ctx, WITH("performance.matmul_precision=medium"), &other);
+    assert_true(base.bf16 == 0 && other.bf16 == own.bf16 && other.bf16 > 0);
+    same_bits(&own, &other);
+    count(ctx, WITH("performance.matmul_precision=high", "performance.tf32=true"), &other);
+    same_bits(&base, &other);
+    count(ctx, WITH("gradient_checkpointing=segments:2"), &own);
+    count(ctx, WITH("performance.gradient_checkpointing.enabled=true", "performance.gradient_checkpointing.checkpoint_segments=2"), &other);
+    assert_true(other.again == own.again && own.again > 0 && other.bytes == own.bytes);
+    same_bits(&base, &other);
+    count(ctx, WITH("model.gradient_checkpointing=true"), &other);
+    assert_true(other.again > 0);
+    count(ctx, WITH("performance.fused_optimizer=false", "optimizer.name=adam_fused"), &other);
+    assert_int_equal(other.updates, 1);
+    same_bits(&base, &other);
+    unsetenv("SWAGE_CACHE_DIR");
+    unlink(scratch_path(&s, "tune.txt"));
+    unlink(scratch_path(&s, "tune.lock"));
+    scratch_close(&s, ctx, 0);
+}
+
+/* The set-up of a program: sets the keys, and says of each wish what became of it. */
+static void set_up(void **state) {
+    swg_context *ctx = *state;
+    swg_config *c;
+    swg_performance p;
+    assert_ok(ctx, swg_config_open(ctx, "swae/mlp", NULL, &c));
+    assert_ok(ctx, swg_performance_setup(c, NULL, &p));
+    assert_true(p.autotune && !p.tf32 && p.channels_last && !p.gpu);
+    assert_string_equal(p.matmul_precision, "highest");
+    assert_true(*p.why_autotune && *p.why_tf32 && *p.why_matmul_precision && *p.why_channels_last && *p.why_gpu);
+    assert_true(swg_config_bool(c, "performance.autotune") && swg_config_bool(c, "performance.tf32") && swg_config_bool(c, "performance.channels_last"));
+    assert_true(swg_config_is(c, "performance.matmul_precision", "high"));
+    assert_string_equal(swg_config_origin(c, "performance.autotune"), "swg_performance_setup");
+    assert_ok(ctx, swg_performance_setup(c, &(swg_performance_opts){.matmul_precision = "medium"}, &p));
+    assert_true(!p.autotune && !p.tf32 && !p.channels_last);
+    assert_string_equal(p.matmul_precision, "medium");
+    assert_false(swg_config_bool(c, "performance.channels_last"));
+    assert_int_equal(swg_performance_setup(c, &(swg_performance_opts){.matmul_precision = "low"}, &p), SWG_EUSAGE);
+    assert_in_range(swg_optimal_workers(), 2, 8);
+    assert_int_equal(p.workers, 0); /* it failed before */
+    swg_config_close(c);
 }
 
 /* The first time everything is measured and kept, the second time nothing; a choice in the file is taken. */
@@ -256,6 +327,8 @@ static void groups(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_alone, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(published_names, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(set_up, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(measured_choices, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(channels_last, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(groups, testing_open, testing_close),
