@@ -98,6 +98,8 @@ typedef struct swg__writer {
     size_t used;
 } swg__writer;
 swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *path);
+/* The same with the temporary name "PATH.part", for results that a user watches grow. SWG_EIO: somebody else is writing it. */
+swg_status swg__writer_open_part(swg__writer *writer, swg_context *ctx, const char *path);
 swg_status swg__writer_write(swg__writer *writer, const void *data, size_t bytes);
 swg_status swg__writer_commit(swg__writer *writer);
 void swg__writer_abort(swg__writer *writer);                          /* harmless after commit */
@@ -113,6 +115,11 @@ swg_status swg__make_folders(swg_context *ctx, const char *path);     /* like mk
 /* Names (not paths) in a folder, sorted by bytes, without "." and "..". Free with swg__list_free. */
 swg_status swg__list_folder(swg_context *ctx, const char *path, char ***names, size_t *count);
 void swg__list_free(swg_context *ctx, char **names, size_t count);
+
+/* ---- numbers ---- */
+
+/* Turns the byte order of `count` numbers of 1, 2, 4 or 8 bytes, aligned to their size. */
+void swg__swap_bytes(void *numbers, int64_t count, int bytes);
 
 /* ---- checksums ---- */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "writer.h"
@@ -55,19 +56,25 @@ swg_status swg__file_read(swg_context *ctx, const char *path, uint8_t **data, si
     return SWG_OK;
 }
 
-swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *path) {
+/* A writer without its file. room: for the temporary name, behind the path's length. */
+static swg_status open_writer(swg__writer *writer, swg_context *ctx, const char *path, size_t room) {
     *writer = (swg__writer){.ctx = ctx, .fd = -1};
-    size_t length = strlen(path) + 32;
     writer->path = swg__strdup(ctx, path);
-    writer->temporary = swg__alloc(ctx, length);
+    writer->temporary = swg__alloc(ctx, strlen(path) + room);
     writer->buffer = swg__alloc(ctx, WRITE_BUFFER);
-    if (!writer->path || !writer->temporary || !writer->buffer) {
-        swg__writer_abort(writer);
-        return swg__fail_memory(ctx, WRITE_BUFFER, path);
-    }
+    if (writer->path && writer->temporary && writer->buffer)
+        return SWG_OK;
+    swg__free(ctx, writer->temporary); /* no name yet: nothing to remove */
+    writer->temporary = NULL;
+    swg__writer_abort(writer);
+    return swg__fail_memory(ctx, WRITE_BUFFER, path);
+}
+
+swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *path) {
+    SWG__TRY(open_writer(writer, ctx, path, 32));
     const char *slash = strrchr(path, '/');
     int folder = slash ? (int)(slash - path + 1) : 0;
-    snprintf(writer->temporary, length, "%.*s.%s.%ld.tmp", folder, path, path + folder, (long)getpid());
+    snprintf(writer->temporary, strlen(path) + 32, "%.*s.%s.%ld.tmp", folder, path, path + folder, (long)getpid());
     writer->fd = open(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (writer->fd < 0) {
         swg_status status = fail_errno(ctx, "create", path);
@@ -75,6 +82,24 @@ swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *p
         return status;
     }
     return SWG_OK;
+}
+
+swg_status swg__writer_open_part(swg__writer *writer, swg_context *ctx, const char *path) {
+    SWG__TRY(open_writer(writer, ctx, path, 8));
+    snprintf(writer->temporary, strlen(path) + 8, "%s.part", path);
+    writer->fd = open(writer->temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    const bool taken = writer->fd >= 0 && flock(writer->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    swg_status status = SWG_OK;
+    if (taken) {
+        status = swg__fail(ctx, SWG_EIO, "%s: somebody else is writing it", writer->temporary);
+        swg__free(ctx, writer->temporary);
+        writer->temporary = NULL; /* the file stays */
+    } else if (writer->fd < 0 || ftruncate(writer->fd, 0) != 0) { /* what an earlier, broken run left goes */
+        status = fail_errno(ctx, "create", path);
+    }
+    if (status != SWG_OK)
+        swg__writer_abort(writer);
+    return status;
 }
 
 swg_status swg__writer_continue(swg__writer *writer, swg_context *ctx, const char *path, uint64_t offset) {

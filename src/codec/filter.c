@@ -278,16 +278,6 @@ swg_status swg__filter_resolve(swg_context *ctx, const uint32_t *words, size_t s
 
 /* ---- one chunk ---- */
 
-void swg__swap_bytes(void *values, int64_t count, int bytes) {
-    uint8_t *p = values;
-    for (int64_t i = 0; i < count; i++, p += bytes)
-        for (int a = 0, b = bytes - 1; a < b; a++, b--) {
-            uint8_t kept = p[a];
-            p[a] = p[b];
-            p[b] = kept;
-        }
-}
-
 size_t swg__filter_chunk_bytes(const swg__filter *f) { return (size_t)f->layout.values * (size_t)swg_element_bytes(f->header.type); }
 
 swg_status swg__filter_encode(swg_context *ctx, const swg__filter *f, const void *values, size_t bytes, swg__text *record) {

@@ -60,8 +60,6 @@ swg_status swg__filter_encode(swg_context *ctx, const swg__filter *filter, const
 swg_status swg__filter_decode(swg_context *ctx, const swg__filter *filter, const void *record, size_t bytes, void *values, size_t size);
 size_t swg__filter_chunk_bytes(const swg__filter *filter);
 
-void swg__swap_bytes(void *values, int64_t count, int bytes);
-
 /* ---- swz.c: what reading a file and reading a chunk have in common ---- */
 
 /* A record that is a dataset of its own. out: layout->values values in the dataset's order, zeroed on failure. NULL or the reason. */

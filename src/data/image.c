@@ -38,6 +38,25 @@ int64_t swg__stream_read(swg__stream *stream, void *to, int64_t bytes) {
     return got;
 }
 
+swg_status swg__stream_open(swg_context *ctx, const char *path, swg__stream *out) {
+    *out = (swg__stream){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; /* a pipe must not hang */
+    if (out->fd < 0)
+        return swg__fail(ctx, errno == ENOENT || errno == ENOTDIR ? SWG_ENOTFOUND : SWG_EIO, "%s: cannot open: %s", path, strerror(errno));
+    struct stat info;
+    if (fstat(out->fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        swg__stream_close(out);
+        return swg__fail(ctx, SWG_EIO, "%s: is not a regular file", path);
+    }
+    out->size = info.st_size;
+    return SWG_OK;
+}
+
+void swg__stream_close(swg__stream *stream) {
+    if (stream->fd >= 0)
+        close(stream->fd);
+    stream->fd = -1;
+}
+
 /* ---- opening ---- */
 
 swg_status swg__image_missing(swg_context *ctx, const char *name, const char *library) {
@@ -103,16 +122,16 @@ static swg_status open_stream(swg_image *image, const swg_image_opts *opts) {
     return settle_channels(image, opts->channels);
 }
 
-static swg_status open_image(swg_context *ctx, const char *name, swg__stream stream, const swg_image_opts *opts, swg_image **out) {
+static swg_status open_image(swg_context *ctx, const char *name, swg__stream stream, bool as_stored, const swg_image_opts *opts, swg_image **out) {
     *out = NULL;
     swg_image *image = swg__calloc(ctx, 1, sizeof *image);
     if (!image) {
-        if (stream.fd >= 0)
-            close(stream.fd);
+        swg__stream_close(&stream);
         return swg__fail_memory(ctx, sizeof *image, name);
     }
     image->ctx = ctx;
     image->stream = stream;
+    image->as_stored = as_stored;
     image->name = swg__strdup(ctx, name);
     swg_status status = image->name ? open_stream(image, opts ? opts : &(swg_image_opts){0}) : swg__fail_memory(ctx, strlen(name), name);
     if (status != SWG_OK) {
@@ -125,20 +144,17 @@ static swg_status open_image(swg_context *ctx, const char *name, swg__stream str
 
 swg_status swg_image_open(swg_context *ctx, const char *path, const swg_image_opts *opts, swg_image **out) {
     *out = NULL;
-    swg__stream stream = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; /* a pipe must not hang */
-    if (stream.fd < 0)
-        return swg__fail(ctx, errno == ENOENT || errno == ENOTDIR ? SWG_ENOTFOUND : SWG_EIO, "%s: cannot open: %s", path, strerror(errno));
-    struct stat info;
-    if (fstat(stream.fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        close(stream.fd);
-        return swg__fail(ctx, SWG_EIO, "%s: is not a regular file", path);
-    }
-    stream.size = info.st_size;
-    return open_image(ctx, path, stream, opts, out);
+    swg__stream stream;
+    SWG__TRY(swg__stream_open(ctx, path, &stream));
+    return open_image(ctx, path, stream, false, opts, out);
+}
+
+swg_status swg__image_open_stored(swg_context *ctx, const char *name, swg__stream stream, int64_t max_bytes, swg_image **out) {
+    return open_image(ctx, name, stream, true, &(swg_image_opts){.max_bytes = max_bytes}, out);
 }
 
 swg_status swg_image_open_memory(swg_context *ctx, const void *data, int64_t bytes, const char *name, const swg_image_opts *opts, swg_image **out) {
-    return open_image(ctx, name, (swg__stream){.fd = -1, .data = data, .size = bytes}, opts, out);
+    return open_image(ctx, name, (swg__stream){.fd = -1, .data = data, .size = bytes}, false, opts, out);
 }
 
 void swg_image_close(swg_image *image) {
@@ -146,8 +162,7 @@ void swg_image_close(swg_image *image) {
         return;
     if (image->state)
         image->format->close(image);
-    if (image->stream.fd >= 0)
-        close(image->stream.fd);
+    swg__stream_close(&image->stream);
     swg__free(image->ctx, image->kept);
     swg__free(image->ctx, image->kept_row);
     swg__free(image->ctx, image->name);
@@ -170,8 +185,10 @@ void swg__image_planes(int bytes, const void *from, int64_t w, int samples, int 
         PLANES(uint8_t)
     } else if (bytes == 2) {
         PLANES(uint16_t)
-    } else {
+    } else if (bytes == 4) {
         PLANES(uint32_t)
+    } else {
+        PLANES(uint64_t)
     }
 #undef PLANES
 }

@@ -13,6 +13,9 @@ typedef struct swg__stream {
     int64_t size, at;
 } swg__stream;
 int64_t swg__stream_read(swg__stream *stream, void *to, int64_t bytes); /* bytes read; fewer at the end, -1 on failure */
+/* A regular file. SWG_ENOTFOUND, SWG_EIO with a message. */
+swg_status swg__stream_open(swg_context *ctx, const char *path, swg__stream *out);
+void swg__stream_close(swg__stream *stream);
 
 struct swg_image {
     swg_context *ctx;
@@ -20,6 +23,8 @@ struct swg_image {
     swg__stream stream;
     double scale;
     bool zero_nonfinite;
+    bool as_stored;             /* PNG: indices of a palette, and numbers of 1, 2 and 4 bits as they are */
+    bool palette;               /* PNG: there is one */
     int64_t max_bytes;
     swg_image_info info;
     const struct swg__image_format *format;
@@ -47,6 +52,9 @@ typedef struct swg__image_format {
 } swg__image_format;
 
 extern const swg__image_format swg__image_png, swg__image_tiff;
+
+/* An image whose numbers are wanted as_stored. Takes over the stream, also where it fails. */
+swg_status swg__image_open_stored(swg_context *ctx, const char *name, swg__stream stream, int64_t max_bytes, swg_image **out);
 
 /* SWG_ESHAPE where sides, or bytes of one row of `samples` numbers, are more than an image may have. */
 swg_status swg__image_check_size(const swg_image *image, int64_t height, int64_t width, int64_t samples, int64_t sample_bytes);

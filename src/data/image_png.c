@@ -86,7 +86,10 @@ static void read_head(png_file *p) {
 }
 
 static void set_transforms(png_file *p) {
-    png_set_expand(p->png); /* palettes, 1, 2 and 4 bits, transparency */
+    if (p->image->as_stored)
+        png_set_packing(p->png);
+    else
+        png_set_expand(p->png); /* palettes, 1, 2 and 4 bits, transparency */
     png_set_strip_alpha(p->png);
     uint16_t one = 1;
     uint8_t low;
@@ -142,11 +145,12 @@ static swg_status open_png(swg_image *image, int64_t page) {
     info->width = png_get_image_width(p->png, p->info);
     info->height = png_get_image_height(p->png, p->info);
     info->file_channels = png_get_channels(p->png, p->info);
-    info->palette_expanded = colour == PNG_COLOR_TYPE_PALETTE;
+    const bool palette = image->palette = colour == PNG_COLOR_TYPE_PALETTE;
+    info->palette_expanded = palette && !image->as_stored;
     info->alpha_dropped = (colour & PNG_COLOR_MASK_ALPHA) || png_get_valid(p->png, p->info, PNG_INFO_tRNS);
     info->whole = png_get_interlace_type(p->png, p->info) != PNG_INTERLACE_NONE;
     info->element = bits == 16 ? SWG_ELEMENT_U16 : SWG_ELEMENT_U8;
-    image->samples = image->colours = colour & PNG_COLOR_MASK_COLOR ? 3 : 1;
+    image->samples = image->colours = colour & PNG_COLOR_MASK_COLOR && !(palette && image->as_stored) ? 3 : 1;
     SWG__TRY(swg__image_check_size(image, info->height, info->width, 4, 2)); /* 4: with the alpha that libpng decodes first */
     SWG__TRY(check_promise(image, (int64_t)png_get_rowbytes(p->png, p->info)));
     SWG__TRY(guarded(p, set_transforms));
