@@ -6,6 +6,7 @@
 #include "data/sliding.h"
 #include <math.h>
 #include <string.h>
+#include "data/transform.h"
 
 enum { Z, Y, X, AXES };
 
@@ -38,14 +39,6 @@ void swg__windows_gaussian(int64_t window, double *out) {
         double d = ((double)i - centre) / sigma;
         out[i] = exp(-0.5 * d * d);
     }
-}
-
-int64_t swg__reflected(int64_t i, int64_t n) {
-    if (n == 1)
-        return 0;
-    int64_t period = 2 * (n - 1), r = i % period;
-    r = r < 0 ? r + period : r;
-    return r < n ? r : period - r;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -299,7 +292,7 @@ static swg_status fill_band(slider *t) {
 static int64_t source_of(const swg__sliding *s, int64_t p, int64_t n) {
     if (p >= 0 && p < n)
         return p;
-    return s->pad == SWG__PAD_ZERO ? -1 : s->pad == SWG__PAD_REFLECT ? swg__reflected(p, n) : p < 0 ? 0 : n - 1;
+    return s->pad == SWG__PAD_ZERO ? -1 : s->pad == SWG__PAD_REFLECT ? swg__reflect(p, n) : p < 0 ? 0 : n - 1;
 }
 
 static void cut_row(const swg__sliding *s, const float *row, int64_t start, int64_t n, float *to) {

@@ -19,8 +19,6 @@ int64_t swg__windows_count(int64_t n, int64_t window, double overlap);
 int64_t swg__windows_start(int64_t n, int64_t window, double overlap, int64_t k);
 /* exp(-d^2 / (2 sigma^2)), d from the centre, sigma an eighth of the window: (window) values, all positive. */
 void swg__windows_gaussian(int64_t window, double *out);
-/* The place in 0..n-1 that position i stands for when the axis is reflected at both ends, its ends not repeated. */
-int64_t swg__reflected(int64_t i, int64_t n);
 
 /* ---- images ---- */
 

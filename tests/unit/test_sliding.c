@@ -17,10 +17,6 @@ static void places(void **state) {
         for (int64_t k = 0; k < cases[i].count; k++)
             assert_int_equal(swg__windows_start(cases[i].n, cases[i].window, cases[i].overlap, k), cases[i].start[k]);
     }
-    static const int64_t reflected[] = {0, 1, 2, 1, 0, 1, 2};
-    for (int64_t i = 0; i < 7; i++)
-        assert_int_equal(swg__reflected(i, 3), reflected[i]);
-    assert_int_equal(swg__reflected(5, 1), 0);
 }
 
 static void weights(void **state) {
