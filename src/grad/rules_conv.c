@@ -9,14 +9,15 @@ static swg_value other(swg__rule *r, swg__op op, swg_value a, swg_value b, swg_v
     return swg__append(G, op, G->dtype, to->ndim, to->shape, 2, (swg_value[]){a, b}, &r->n.attr);
 }
 
+/* The weights first: where x is made again for them, it is gone before the other result comes. */
 RULE(conv) {
-    r->dx[0] = other(r, SWG__CONV_TRANSPOSE, DY, r->x[1], X);
     r->dx[1] = other(r, SWG__CONV_WEIGHTS, X, DY, r->x[1]);
+    r->dx[0] = other(r, SWG__CONV_TRANSPOSE, DY, r->x[1], X);
 }
 
 RULE(conv_transpose) {
-    r->dx[0] = other(r, SWG__CONV, DY, r->x[1], X);
     r->dx[1] = other(r, SWG__CONV_WEIGHTS, DY, X, r->x[1]);
+    r->dx[0] = other(r, SWG__CONV, DY, r->x[1], X);
 }
 
 RULE(conv_weights) {

@@ -181,12 +181,41 @@ static bool moves(const swg__work *w, swg_value feed, const chain *c) {
     return c && (w->readers[feed] == 1 || (w->g->nodes[feed].clone && c->p.length <= SHORT));
 }
 
+/* latest[v]: the last contraction that v waits for. */
+static void find_latest(const swg_graph *g, swg_value *latest) {
+    for (swg_value v = 1; v < g->count; v++) {
+        const swg__node *n = &g->nodes[v];
+        latest[v] = swg__ops[n->op].class == SWG__CONTRACTION || swg__ops[n->op].class == SWG__ATTEND ? v : SWG_NONE;
+        for (int j = 0; j < n->inputs; j++)
+            latest[v] = latest[n->in[j]] > latest[v] ? latest[n->in[j]] : latest[v];
+    }
+}
+
+/* In a reader that waits for a contraction after it, a sum of gradients would keep its terms in memory meanwhile: it is made at once. */
+static bool makes_room(const swg__work *w, const swg_value *latest, const chain *reader, int slot, const chain *feed) {
+    const swg_graph *g = w->g;
+    swg_value v = reader->in[slot];
+    const swg__node *n = &g->nodes[v];
+    int terms = 0;
+    bool waits = false;
+    for (int i = 0; i < feed->p.inputs; i++) {
+        swg_value base = swg__base_of(g, feed->in[i]);
+        terms += g->nodes[base].inputs > 0 && w->readers[base] == 1 && swg__node_bytes(&g->nodes[base]) == swg__node_bytes(n);
+    }
+    for (int i = 0; i < reader->p.inputs; i++)
+        waits = waits || (i != slot && latest[reader->in[i]] > v);
+    return n->backward && !n->clone && terms > 1 && waits;
+}
+
 static swg_status fuse_chains(swg__work *w) {
     swg_graph *g = w->g;
+    swg_value *latest = swg__calloc(g->ctx, (size_t)g->count, sizeof *latest);
     chain **chains = swg__calloc(g->ctx, (size_t)g->count, sizeof *chains);
     swg__arena arena;
     swg__arena_init(&arena, g->ctx);
-    swg_status status = chains ? SWG_OK : swg__fail_memory(g->ctx, (size_t)g->count * sizeof *chains, "fusing");
+    swg_status status = chains && latest ? SWG_OK : swg__fail_memory(g->ctx, (size_t)g->count * sizeof *chains, "fusing");
+    if (status == SWG_OK)
+        find_latest(g, latest);
     for (swg_value v = 1; status == SWG_OK && v < g->count; v++) {
         swg__node *n = &g->nodes[v];
         if (swg__ops[n->op].class != SWG__EW || n->op == SWG__PROGRAM || !w->readers[v])
@@ -195,8 +224,8 @@ static swg_status fuse_chains(swg__work *w) {
         swg__program spare;
         for (int slot = 0; slot < c.p.inputs;) {
             swg_value feed = c.in[slot];
-            bool fits = moves(w, feed, chains[feed]) && swg__same_shape(&g->nodes[feed], n) && rounded(w, feed, chains[feed], &narrow) &&
-                        join(&c, slot, &narrow, &joined) && allocate(&joined.p, &spare);
+            bool fits = moves(w, feed, chains[feed]) && swg__same_shape(&g->nodes[feed], n) && !makes_room(w, latest, &c, slot, chains[feed]) &&
+                        rounded(w, feed, chains[feed], &narrow) && join(&c, slot, &narrow, &joined) && allocate(&joined.p, &spare);
             if (fits) {
                 w->readers[feed]--;
                 for (int i = 0; w->readers[feed] && i < chains[feed]->p.inputs; i++)
@@ -231,6 +260,7 @@ static swg_status fuse_chains(swg__work *w) {
     }
     swg__arena_free(&arena);
     swg__free(g->ctx, chains);
+    swg__free(g->ctx, latest);
     return status;
 }
 
