@@ -257,6 +257,38 @@ static void runs_once_per_image(void **state) {
     }
 }
 
+/* Losses are f32 there, of features in bf16. */
+static void in_bf16(void **state) {
+    swg_context *ctx = *state;
+    double found[2][3];
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        step s = open_step(ctx, &small, SWG_F32);
+        swg_value outputs[3] = {s.losses.adversarial, s.losses.matching, s.losses.reconstruction};
+        swg_plan *plan;
+        swg_weights *w;
+        assert_ok(ctx, swg_plan_make(s.g, &(swg_plan_opts){.outputs = outputs, .output_count = 3, .bf16 = bf16}, &plan));
+        assert_ok(ctx, swg_weights_create(s.g, false, &w));
+        swg_weights_init(w, 5);
+        assert_ok(ctx, swg_plan_open(plan, w, NULL));
+        float *x = swg_plan_data(plan, s.source), *t = swg_plan_data(plan, s.target);
+        for (int64_t i = 0; i < swg_elements(s.g, s.source); i++)
+            x[i] = sinf(.7F * (float)i);
+        for (int64_t i = 0; i < swg_elements(s.g, s.target); i++)
+            t[i] = cosf(.3F * (float)i);
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        for (int i = 0; i < 3; i++)
+            found[bf16][i] = (double)*(float *)swg_plan_data(plan, outputs[i]);
+        assert_int_equal(convolutions(plan, "discriminator/scale0/conv1"), 2);
+        swg_plan_destroy(plan);
+        swg_weights_destroy(w);
+        swg_graph_destroy(s.g);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_true(found[0][i] != found[1][i]);
+        assert_close(found[1][i], found[0][i], 0, .02);
+    }
+}
+
 /* Training and prediction have the same weights; tanh is in [-1, 1]. */
 static void predicts(void **state) {
     swg_context *ctx = *state;
@@ -342,6 +374,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(samples, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(one_gradient_for_both, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(runs_once_per_image, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(in_bf16, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(predicts, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(weights_of_terms, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
