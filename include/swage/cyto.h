@@ -97,7 +97,8 @@ typedef struct swg_patchgan_scores {
     int scales, convolutions;
     swg_value feature[SWG_PATCHGAN_SCALES][SWG_PATCHGAN_CONVOLUTIONS];
 } swg_patchgan_scores;
-/* source: (N, Cs, spatial...), enlarged to the extents of image (N, C, spatial...) by nearest neighbours; they stand in this order. */
+/* source: (N, Cs, spatial...), enlarged to the extents of image (N, C, spatial...) by nearest neighbours; they stand in this order. Not marked
+ * for recomputation: losses read every result, so that it would add work and save nothing. */
 void swg_patchgan_apply(swg_graph *g, swg_value source, swg_value image, const swg_patchgan *model, const swg_patchgan_weights *weights,
                         swg_patchgan_scores *out);
 

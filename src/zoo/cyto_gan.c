@@ -133,12 +133,10 @@ static void score(swg_graph *g, swg_value x, const swg_patchgan *m, const swg_pa
             opts.padding[axis] = 1;
         }
         enter(g, scale, i);
-        swg_block_begin(g);
         x = swg_convolution(g, x, weights->weight[scale][i], weights->bias[scale][i], &opts);
         if (i > 0 && i <= m->layers)
             x = swg_instance_norm(g, x, "norm", NULL);
         x = feature[i] = i <= m->layers ? swg_leaky_relu(g, x, patch_slope) : x;
-        swg_block_end(g);
         swg_scope_pop(g);
     }
 }
