@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 #include "provider/provider.h"
+#include "swage/cyto.h"
 #include "swage/swae.h"
 #include "swage/unet.h"
 
@@ -21,11 +22,13 @@ static double in_bf16(double x) { return (double)swg__f32_of_bf16(swg__bf16_of((
 
 /* ---- building ---- */
 
-/* The 3-D U-Net of 32 to 256 channels, one channel in and out. */
+/* The 3-D U-Net of 32 to 256 channels, or the dynamic one of 16 to 64, one channel in and out. */
 static swg_value build_unet(swg__job *job, const swg__workload *work, int64_t batch) {
     swg_graph *g = job->g;
     job->x = swg_input(g, "x", 5, (int64_t[]){batch, 1, work->k, work->k, work->k});
     job->hyper = swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    if (strcmp(work->model, "dynunet") == 0)
+        return swg_adam(g, swg_loss_dice_ce(g, swg_dynunet_apply(g, job->x, &(swg_dynunet){0}), job->x, NULL), job->hyper, &(swg_adam_opts){.clip = true});
     swg_value y = swg_unet_apply(g, job->x, &(swg_unet){.levels = 4, .channels = {32, 64, 128, 256}, .out = 1, .activation = SWG_ACT_LEAKY_RELU});
     return swg_adam(g, swg_loss_mse(g, y, job->x), job->hyper, &(swg_adam_opts){.clip = true});
 }

@@ -22,7 +22,9 @@ static const struct { const char *model, *name; } trained[] = {
 static const struct { const char *model, *name; int64_t train, infer; } memories[] = {
     {"swae/mlp", "mlp1", 4096, 65536}, {"swae/mlp-deep", "mlp", 4096, 65536}, {"swae/gmlp", "gmlp", 4096, 16384}, {"swae/conv-opt", "conv-opt", 512, 2048}};
 enum { PRODUCT_BATCH = 4096, TRAIN_BATCH = 256, UNET_EXTENT = 64 };
-static const char *const recomputed[][2] = {{"off", "off"}, {"default", "none"}, {"blocks", "blocks"}, {"budget90", "budget:90%"}, {"budget75", "budget:75%"}};
+static const struct { const char *model, *name, *policy; } recomputed[] = {
+    {"unet3d", "off", "off"}, {"unet3d", "default", "none"}, {"unet3d", "blocks", "blocks"}, {"unet3d", "budget90", "budget:90%"}, {"unet3d", "budget75", "budget:75%"},
+    {"dynunet", "off", "off"}, {"dynunet", "default", "none"}, {"dynunet", "blocks", "blocks"}, {"dynunet", "segments3", "segments:3"}};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -71,8 +73,8 @@ static int list(swg__workload *out) {
     }
     for (size_t i = 0; i < COUNT(recomputed); i++) {
         swg__workload *w = &out[count++];
-        *w = (swg__workload){.kind = SWG__WORK_MEMORY_TRAIN, .model = "unet3d", .batch = 1, .k = UNET_EXTENT, .recompute = recomputed[i][1]};
-        snprintf(w->id, sizeof w->id, "recompute-unet3d-%s", recomputed[i][0]);
+        *w = (swg__workload){.kind = SWG__WORK_MEMORY_TRAIN, .model = recomputed[i].model, .batch = 1, .k = UNET_EXTENT, .recompute = recomputed[i].policy};
+        snprintf(w->id, sizeof w->id, "recompute-%s-%s", recomputed[i].model, recomputed[i].name);
     }
     return count;
 }
