@@ -267,6 +267,41 @@ static void instance_norm(void **state) {
     end(&r);
 }
 
+/* ---- layout ---- */
+
+/* Channels-last inside or first, as asked for, and one operation at a time: the same image to 1e-5. */
+static void layouts_agree(void **state) {
+    swg_context *ctx = *state;
+    enum { VOXELS = 8 * 16 * 16 };
+    static float results[3][2 * VOXELS];
+    for (int i = 0; i < 3; i++) {
+        swg_graph *g;
+        swg_plan *plan;
+        swg_weights *w;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+        swg_value x = swg_input(g, "x", 5, (int64_t[]){2, 1, 8, 16, 16}), y = swg_dynunet_apply(g, x, &(swg_dynunet){0});
+        assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &y, .output_count = 1, .no_layout = i == 1, .no_fusion = i == 2}, &plan));
+        assert_ok(ctx, swg_weights_create(g, false, &w));
+        swg_weights_init(w, 11);
+        assert_ok(ctx, swg_plan_open(plan, w, NULL));
+        float *in = swg_plan_data(plan, x);
+        for (int v = 0; v < 2 * VOXELS; v++)
+            in[v] = sinf((float)(v % 61) * .2F);
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        memcpy(results[i], swg_plan_data(plan, y), sizeof results[i]);
+        swg_plan_destroy(plan);
+        swg_weights_destroy(w);
+        swg_graph_destroy(g);
+    }
+    double largest = 0;
+    for (int v = 0; v < 2 * VOXELS; v++)
+        largest = fmax(largest, fabs((double)results[0][v]));
+    assert_true(largest > 0);
+    for (int i = 1; i < 3; i++)
+        for (int v = 0; v < 2 * VOXELS; v++)
+            assert_close((double)results[i][v], (double)results[0][v], 1e-5 * largest, 0);
+}
+
 /* ---- recomputation ---- */
 
 typedef struct training { swg_plan *plan; swg_weights *weights; swg_graph *g; swg_value x, target, hyper, loss; } training;
@@ -414,6 +449,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(dice_ce, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(dice_ce_of_more, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(instance_norm, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(layouts_agree, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(recomputation_keeps_bits, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(recomputation_saves, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
