@@ -115,7 +115,7 @@ static void count_work(const finder *f, const swg__node *n, swg_layer *row, stru
     row->macs_by_output = swg__add_most(row->macs_by_output, by_output);
     if (swg__ops[n->op].class == SWG__CONTRACTION && seen->work == SWG__NONE)
         seen->work = (swg__op)n->op;
-    seen->norm = seen->norm || n->op == SWG__NORM_APPLY;
+    seen->norm = seen->norm || n->op == SWG__NORM_APPLY || n->op == SWG__LAYER_NORM;
 }
 
 /* Adds what a node brings to its row: work, shape, parameters. */

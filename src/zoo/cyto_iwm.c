@@ -89,7 +89,9 @@ void swg_iwm_apply(swg_graph *g, swg_value source, swg_value target, swg_value s
     if (!check(g, source, target, scores, domain, momentum, model))
         return;
     const int64_t tokens = swg_vit_tokens(&model->vit), count = swg_iwm_targets(model);
+    swg_scope_push(g, "mask");
     swg_value order = swg_argsort(g, scores, 1), targets = swg__vit_pick(g, order, 0, count), context = swg__vit_pick(g, order, count, tokens - count);
+    swg_scope_pop(g);
     swg_value seen = encoder(g, &leaves, source, context, &model->vit, "encoder");
     out->predicted = predictor(g, seen, targets, domain, model);
     leaves.teacher = true;

@@ -51,6 +51,7 @@ static void choose(swg_graph *g, swg_value x, swg_value scores, const swg_mae *m
     out->masked = tokens - out->visible;
     const int64_t shape[3] = {n, tokens, 1};
     swg_value one = swg_constant(g, 1);
+    swg_scope_push(g, "mask");
     if (out->masked) {
         swg_value order = swg_argsort(g, scores ? scores : swg_random_uniform(g, "mae:scores", 2, shape), 1);
         out->seen = swg__vit_pick(g, order, 0, out->visible);
@@ -61,6 +62,7 @@ static void choose(swg_graph *g, swg_value x, swg_value scores, const swg_mae *m
         out->mask = swg_expand(g, swg_constant(g, 0), 3, shape);
     }
     out->image = assemble(g, swg_expand(g, out->mask, 3, (int64_t[]){n, tokens, patch_voxels(&model->vit)}), &model->vit);
+    swg_scope_pop(g);
 }
 
 /* ---- encoder ---- */
@@ -193,9 +195,11 @@ void swg_mae_apply(swg_graph *g, swg_value x, swg_value scores, const swg_mae *m
     choose(g, x, scores, model, &c);
     swg_value predicted = decoder(g, encoder(g, x, &c, model), &c, model), wanted = cut(g, x, &model->vit);
     swg_value masked = model->plain && c.hidden ? swg_gather(g, predicted, c.hidden, 1) : predicted;
+    swg_scope_push(g, "image");
     out->patches = model->plain ? predicted : swg_scatter_add(g, predicted, c.hidden, 1, tokens);
     out->image = assemble(g, out->patches, &model->vit);
     out->filled = swg_where(g, c.image, out->image, x);
+    swg_scope_pop(g);
     out->mask = c.image;
     out->loss = swg_loss_mse(g, masked, c.hidden ? swg_gather(g, wanted, c.hidden, 1) : wanted);
     if (g->status != SWG_OK)
