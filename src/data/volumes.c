@@ -136,7 +136,7 @@ static swg_status count_frames(const swg__volumes *v, const swg__volume_row *row
     return SWG_OK;
 }
 
-static swg_status describe_entry(const swg__volumes *v, swg__arena *arena, swg__volume_entry *e) {
+static swg_status describe_entry(swg__volumes *v, swg__volume_entry *e) {
     char prefix[1024];
     swg__text text;
     swg__text_init(&text, v->ctx);
@@ -147,7 +147,7 @@ static swg_status describe_entry(const swg__volumes *v, swg__arena *arena, swg__
     if (e->x.kind == SWG__PICK_RANGE)
         swg__text_printf(&text, " x=%lld:%lld", (long long)e->x.first, (long long)e->x.last);
     swg__text_puts(&text, prefix);
-    e->text = text.failed ? NULL : swg__arena_strdup(arena, text.data);
+    e->text = text.failed ? NULL : swg__arena_strdup(&v->arena, text.data);
     swg__text_free(&text);
     return e->text ? SWG_OK : swg__fail_memory(v->ctx, sizeof prefix, "a prepared image");
 }
@@ -208,7 +208,7 @@ static swg_status part_stems(swg__volumes *v) {
 }
 
 static int compare_entries(const swg__volume_entry *x, const swg__volume_entry *y) {
-    int order = strcmp(x->path, y->path);
+    int order = strcmp(x->identity, y->identity);
     order = order ? order : (x->array > y->array) - (x->array < y->array);
     order = order ? order : (x->array_row > y->array_row) - (x->array_row < y->array_row);
     return order ? order : strcmp(x->text, y->text);
@@ -264,8 +264,10 @@ static swg_status list_items(swg__volumes *v, swg__volume_entry *all) {
                 swg__volume_entry *e = &all[(v->item_count + f) * v->keys + k];
                 const int64_t frame = first[k] + (count[k] > 1 ? f : 0);
                 *e = entry_of(v, row, k);
+                e->first_frame = e->key.t.kind == SWG__PICK_DEFAULT;
                 e->key.t = (swg__pick){SWG__PICK_RANGE, frame, frame};
-                SWG__TRY(describe_entry(v, &v->arena, e));
+                SWG__TRY(describe_entry(v, e));
+                SWG__TRY(swg__volume_identify(v, e));
             }
         }
         v->item_count += count[0];
@@ -448,7 +450,7 @@ static void tell_findings(const swg__volumes *v, const swg__volumes_opts *opts) 
     const char *first_constant = "", *first_frames = "", *first_remade = "";
     for (int64_t i = 0; i < v->entry_count; i++) {
         const swg__volume_entry *e = &v->entries[i];
-        if (e->facts.frames > 1 && e->key.t.first == 0 && v->key[0].t.kind == SWG__PICK_DEFAULT && !frames++)
+        if (e->facts.frames > 1 && e->first_frame && !frames++)
             first_frames = e->path;
         if (!e->wanted)
             continue;
@@ -461,8 +463,8 @@ static void tell_findings(const swg__volumes *v, const swg__volumes_opts *opts) 
         if (e->remade && !remade++)
             first_remade = e->cache_path;
     }
-    if (frames && v->rows[0].t.kind == SWG__PICK_DEFAULT)
-        tell(opts, "%lld file%s of several frames: the first of each is taken (%s); t=all takes all", (long long)frames, frames == 1 ? "" : "s", first_frames);
+    if (frames)
+        tell(opts, "%lld image%s of several frames: the first is taken (%s); t=all takes all", (long long)frames, frames == 1 ? "" : "s", first_frames);
     if (nonfinite)
         tell(opts, "%lld values that are not finite became 0, in %lld image%s (data.nonfinite=zero)", (long long)nonfinite, (long long)nonfinite_files,
              nonfinite_files == 1 ? "" : "s");

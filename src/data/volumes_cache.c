@@ -69,18 +69,33 @@ static bool stat_of(const char *path, char *file, size_t capacity, struct stat *
     return true;
 }
 
-swg_status swg__volume_cache_name(swg__volumes *volumes, swg__volume_entry *entry) {
-    char file[4096], hex[33], *real;
-    uint8_t digest[32];
+swg_status swg__volume_identify(swg__volumes *volumes, swg__volume_entry *entry) {
+    char file[4096];
     struct stat info;
-    if (!volumes->cache_dir || entry->array || !stat_of(entry->path, file, sizeof file, &info))
-        return SWG_OK;
-    real = realpath(file, NULL);
     swg__text text;
     swg__text_init(&text, volumes->ctx);
-    swg__text_printf(&text, "%s\n%s\n%lld %lld.%09ld\n%s", real ? real : file, entry->path + strlen(file), (long long)info.st_size,
-                     (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec, entry->text);
-    free(real);
+    entry->on_disk = !entry->array && stat_of(entry->path, file, sizeof file, &info);
+    if (entry->on_disk) {
+        char *real = realpath(file, NULL);
+        swg__text_printf(&text, "%s\n%s\n%lld %lld.%09ld", real ? real : file, entry->path + strlen(file), (long long)info.st_size,
+                         (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+        free(real);
+    } else {
+        swg__text_puts(&text, entry->path);
+    }
+    entry->identity = text.failed ? NULL : swg__arena_strdup(&volumes->arena, text.data);
+    swg__text_free(&text);
+    return entry->identity ? SWG_OK : swg__fail_memory(volumes->ctx, strlen(entry->path), "the list of images");
+}
+
+swg_status swg__volume_cache_name(swg__volumes *volumes, swg__volume_entry *entry) {
+    char hex[33];
+    uint8_t digest[32];
+    if (!volumes->cache_dir || !entry->on_disk)
+        return SWG_OK;
+    swg__text text;
+    swg__text_init(&text, volumes->ctx);
+    swg__text_printf(&text, "%s\n%s", entry->identity, entry->text);
     const bool failed = text.failed;
     if (!failed)
         swg__sha256(text.data, text.length, digest);

@@ -31,6 +31,9 @@ typedef struct swg__volume_entry {
     int64_t array_row;                  /* along its axis B */
     swg__volume_key key;                /* with channel, t and z of the row; t is one frame */
     swg__pick y, x;                     /* of the row */
+    bool first_frame;                   /* nobody said which frame */
+    bool on_disk;                       /* the file is there */
+    char *identity;                     /* the file's real path, size and time of change */
     char *text;                         /* all that the values depend on beside the file */
     char *cache_path;                   /* NULL: no cache on disk */
     int64_t dims[4];                    /* C, Z, Y, X when prepared */
@@ -131,7 +134,9 @@ typedef struct swg__volume_head {
 const char *swg__volume_head_parse(const uint8_t *data, size_t bytes, int64_t file_bytes, swg__volume_head *out);
 enum { SWG__VOLUME_HEAD_MOST = 1 << 16 }; /* bytes of a head */
 
-/* Name of the file for an entry, from the state of the image's file: hash of path, size, time of change and text. Into the arena. */
+/* Fills in identity and on_disk. */
+swg_status swg__volume_identify(swg__volumes *volumes, swg__volume_entry *entry);
+/* Name of the cache's file for an entry: hash of identity and text. Into the arena. */
 swg_status swg__volume_cache_name(swg__volumes *volumes, swg__volume_entry *entry);
 /* Dims and facts from the cache. False: there is no sound file. */
 bool swg__volume_cache_probe(const swg__volumes *volumes, swg__volume_entry *entry);
