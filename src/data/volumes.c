@@ -497,10 +497,10 @@ static swg_status list_parts(swg__volumes *v, const swg__volumes_opts *opts) {
         v->split.count[part] = items[part] * v->crops;
     }
     swg__text_init(&line, v->ctx);
-    swg__text_puts(&line, v->use == SWG__VOLUMES_PREDICT ? "split: none (all images)" : v->drawn ? "split: random by row, 80/15/5" : "split: by the table");
-    if (v->use != SWG__VOLUMES_PREDICT && v->drawn)
+    swg__text_puts(&line, v->together ? "split: none (all images)" : v->drawn ? "split: random by row, 80/15/5" : "split: by the table");
+    if (v->drawn)
         swg__text_printf(&line, ", seed %llu", (unsigned long long)(opts->split_seed ? opts->split_seed : 12345));
-    if (v->use == SWG__VOLUMES_TRAIN)
+    if (v->use == SWG__VOLUMES_TRAIN || (v->use == SWG__VOLUMES_ALL && !v->together))
         swg__text_printf(&line, " (train %lld, val %lld, test %lld images)", (long long)items[SWG_TRAIN], (long long)items[SWG_VAL], (long long)items[SWG_TEST]);
     else if (v->use == SWG__VOLUMES_EVAL)
         swg__text_printf(&line, " (test %lld images)", (long long)items[SWG_TEST]);

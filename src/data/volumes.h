@@ -63,10 +63,11 @@ int swg__volume_key_text(const swg__volume_key *key, char *out, size_t capacity)
 typedef enum swg__volumes_use {
     SWG__VOLUMES_TRAIN,         /* parts train, val and test; training and validation are prepared on opening */
     SWG__VOLUMES_EVAL,          /* the test part of the same split; nothing is prepared ahead */
+    SWG__VOLUMES_ALL,           /* every part there is, none need be; nothing is prepared ahead. One or two images without a split are a test part */
     SWG__VOLUMES_PREDICT        /* every row (of predict.csv where the path is a folder of tables); targets are not read; nothing is prepared ahead */
 } swg__volumes_use;
 
-/* An array in place of files. Values must outlive the data set. */
+/* An array in place of files. Values must outlive the data set; the rest is copied. */
 typedef struct swg__volume_array {
     const char *column;         /* keys of this column read it; arrays of one column follow each other as rows */
     const char *split;          /* "train", "valid" or "test"; NULL (then for all): split at random */
@@ -75,7 +76,7 @@ typedef struct swg__volume_array {
     const char *layout;         /* NULL: "CZYX" (2-D and three axes: "CYX"); else the axes of `dims`, slowest first, each of B C Z Y X at most once, Y and X
                                    always: "BCZYX", "ZYXC", "YX". B counts rows */
     int ndim;
-    int64_t dims[5];
+    int64_t dims[6];
 } swg__volume_array;
 
 /* Something the user should read: the split, a constant image, how far preparation has come. Called on the opener's thread. */

@@ -71,7 +71,7 @@ struct swg__volumes {
     bool zero_nonfinite;
     unsigned augment;
     const char *augment_text, *cache_dir;
-    bool drawn;                         /* parts by chance, not by the table */
+    bool drawn, together;               /* parts by chance, not by the table; all rows are one part */
     struct swg__volume_row *rows;       /* volumes_table.c */
     int64_t row_count;
     swg__volume_entry *entries;

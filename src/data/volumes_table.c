@@ -174,8 +174,8 @@ static void table_in(const char *folder, const char *name, char *out, size_t cap
 /* train.csv, valid.csv, ... of a folder. *found: there is one at least, so the folder is one of tables. */
 static swg_status add_tables(struct listing *l, const char *folder, bool *found) {
     static const char *const names[] = {[SWG_TRAIN] = "train.csv", [SWG_VAL] = "valid.csv", [SWG_TEST] = "test.csv", [SWG_PARTS] = "predict.csv"};
-    static const unsigned wanted[] = {[SWG__VOLUMES_TRAIN] = 7, [SWG__VOLUMES_EVAL] = 4, [SWG__VOLUMES_PREDICT] = 8}; /* bits of names */
-    static const unsigned needed[] = {[SWG__VOLUMES_TRAIN] = 3, [SWG__VOLUMES_EVAL] = 4, [SWG__VOLUMES_PREDICT] = 8};
+    static const unsigned wanted[] = {[SWG__VOLUMES_TRAIN] = 7, [SWG__VOLUMES_EVAL] = 4, [SWG__VOLUMES_ALL] = 7, [SWG__VOLUMES_PREDICT] = 8}; /* bits of names */
+    static const unsigned needed[] = {[SWG__VOLUMES_TRAIN] = 3, [SWG__VOLUMES_EVAL] = 4, [SWG__VOLUMES_ALL] = 0, [SWG__VOLUMES_PREDICT] = 8};
     const swg__volumes *v = l->volumes;
     char path[4096], present[80] = "";
     unsigned there = 0;
@@ -227,13 +227,13 @@ static swg_status add_images(struct listing *l, const char *path, bool one) {
 static int64_t rows_of(const swg__volume_array *array) {
     const char *batch = array->layout ? strchr(array->layout, 'B') : NULL;
     const ptrdiff_t axis = batch ? batch - array->layout : -1;
-    return axis >= 0 && axis < array->ndim && axis < 5 ? array->dims[axis] : 1;
+    return axis >= 0 && axis < array->ndim && axis < 6 ? array->dims[axis] : 1;
 }
 
 /* Array and row in it that hold row `index` of a column. */
-static const swg__volume_array *array_at(const swg__volumes_opts *opts, const char *column, int64_t index, int64_t *row) {
-    for (int64_t a = 0; a < opts->array_count; a++) {
-        const swg__volume_array *array = &opts->arrays[a];
+static const swg__volume_array *array_at(const swg__volume_array *arrays, int64_t array_count, const char *column, int64_t index, int64_t *row) {
+    for (int64_t a = 0; a < array_count; a++) {
+        const swg__volume_array *array = &arrays[a];
         if (strcmp(array->column, column) != 0)
             continue;
         if (index < rows_of(array)) {
@@ -250,16 +250,33 @@ static swg_status split_word(const swg__volumes *v, const char *word, int *part)
     return *part < SWG_PARTS ? SWG_OK : swg__fail(v->ctx, SWG_EINVAL, "an array's split \"%s\": expected train, valid or test", word);
 }
 
+/* The caller's list may go. */
+static swg_status copy_arrays(swg__volumes *v, const swg__volumes_opts *opts, swg__volume_array **out) {
+    swg__volume_array *arrays = *out = swg__arena_alloc(&v->arena, (size_t)opts->array_count * sizeof *arrays);
+    if (!arrays)
+        return swg__fail_memory(v->ctx, (size_t)opts->array_count * sizeof *arrays, "a list of arrays");
+    for (int64_t a = 0; a < opts->array_count; a++) {
+        arrays[a] = opts->arrays[a];
+        if (!arrays[a].column || !arrays[a].values)
+            return swg__fail(v->ctx, SWG_EINVAL, "array %lld has no %s", (long long)a, arrays[a].column ? "values" : "column");
+        SWG__TRY(keep(v, arrays[a].column, &arrays[a].column));
+        if (arrays[a].split)
+            SWG__TRY(keep(v, arrays[a].split, &arrays[a].split));
+        if (arrays[a].layout)
+            SWG__TRY(keep(v, arrays[a].layout, &arrays[a].layout));
+    }
+    return SWG_OK;
+}
+
 static swg_status add_arrays(struct listing *l) {
     swg__volumes *v = l->volumes;
-    const swg__volumes_opts *opts = l->opts;
+    const int64_t array_count = l->opts->array_count;
+    swg__volume_array *arrays;
     int64_t count[1 + SWG__VOLUME_TARGETS] = {0};
+    SWG__TRY(copy_arrays(v, l->opts, &arrays));
     for (int k = 0; k < v->keys; k++) {
-        for (int64_t a = 0; a < opts->array_count; a++) {
-            if (!opts->arrays[a].column || !opts->arrays[a].values)
-                return swg__fail(v->ctx, SWG_EINVAL, "array %lld has no %s", (long long)a, opts->arrays[a].column ? "values" : "column");
-            count[k] += strcmp(opts->arrays[a].column, v->key[k].column) == 0 ? rows_of(&opts->arrays[a]) : 0;
-        }
+        for (int64_t a = 0; a < array_count; a++)
+            count[k] += strcmp(arrays[a].column, v->key[k].column) == 0 ? rows_of(&arrays[a]) : 0;
         if (count[k] < 1)
             return swg__fail(v->ctx, SWG_ENOTFOUND, "there is no array of column \"%s\"", v->key[k].column);
         if (count[k] != count[0])
@@ -270,7 +287,7 @@ static swg_status add_arrays(struct listing *l) {
         swg__volume_row row = {.table = "", .number = i + 1};
         for (int k = 0; k < v->keys; k++) {
             char name[SWG__VOLUME_WORD + 40];
-            row.array[k] = array_at(opts, v->key[k].column, i, &row.array_row[k]);
+            row.array[k] = array_at(arrays, array_count, v->key[k].column, i, &row.array_row[k]);
             snprintf(name, sizeof name, "array \"%s\" %lld", v->key[k].column, (long long)i + 1);
             SWG__TRY(keep(v, name, &row.path[k]));
         }
@@ -307,11 +324,12 @@ static swg_status split_rows(swg__volumes *v, const swg__volumes_opts *opts) {
 static swg_status settle_parts(swg__volumes *v, const swg__volumes_opts *opts) {
     static const char *const names[] = {"training", "validation", "test"};
     int64_t count[SWG_PARTS] = {0}, kept = 0;
-    v->drawn = v->use != SWG__VOLUMES_PREDICT && v->rows[0].part < 0;
+    v->together = v->use == SWG__VOLUMES_PREDICT || (v->use == SWG__VOLUMES_ALL && v->rows[0].part < 0 && v->row_count < 3);
+    v->drawn = !v->together && v->rows[0].part < 0;
     if (v->drawn)
         SWG__TRY(split_rows(v, opts));
     for (int64_t i = 0; i < v->row_count; i++) {
-        if (v->use == SWG__VOLUMES_PREDICT)
+        if (v->together)
             v->rows[i].part = SWG_TEST;
         if (v->rows[i].part < 0) /* arrays: some say, some do not */
             return swg__fail(v->ctx, SWG_EINVAL, "image %lld has no part though others do", (long long)i + 1);
@@ -320,7 +338,7 @@ static swg_status settle_parts(swg__volumes *v, const swg__volumes_opts *opts) {
             v->rows[kept++] = v->rows[i];
     }
     v->row_count = kept;
-    for (int part = 0; part < SWG_PARTS; part++)
+    for (int part = 0; part < SWG_PARTS && v->use != SWG__VOLUMES_ALL; part++)
         if (!count[part] && (v->use == SWG__VOLUMES_TRAIN ? part != SWG_TEST : part == SWG_TEST))
             return swg__fail(v->ctx, SWG_EINVAL, "%s: none of its rows belongs to the %s part", opts->path ? opts->path : "arrays", names[part]);
     return SWG_OK;
@@ -352,6 +370,8 @@ swg_status swg__volumes_list(swg__volumes *volumes, const swg__volumes_opts *opt
         return refuse_parquet(volumes, path);
     else if (ends_in(path, ".csv"))
         SWG__TRY(add_table(&l, path, -1));
+    if (tables && !volumes->row_count)
+        return swg__fail(volumes->ctx, SWG_ENOTFOUND, "%s: the folder has none of train.csv, valid.csv and test.csv", path);
     if (!volumes->row_count) /* a folder without tables, one image, a list of paths */
         SWG__TRY(add_images(&l, path, !swg__exists(path) && has_dataset(path)));
     return settle_parts(volumes, opts);

@@ -110,6 +110,7 @@ static void independence(void **state) {
     opts.augment = "histogram,std,gamma,flip,turn";
     opts.patch[1] = 8;
     assert_ok(ctx, swg__volumes_open(ctx, &opts, &v));
+    memset(p.arrays, 0xff, sizeof p.arrays); /* the list was copied */
     const int64_t count = swg__volumes_count(v), source_values = count * swg__volumes_values(v, 0), target_values = count * swg__volumes_values(v, 1);
     assert_int_equal(count, 60);
     assert_int_equal(swg__volumes_split(v)->count[SWG_VAL], 20);

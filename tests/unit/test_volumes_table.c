@@ -43,6 +43,10 @@ static void folders_of_tables(void **state) {
     assert_int_equal(open_path(ctx, s.folder, "raw", NULL, &(swg__volumes_opts){.use = SWG__VOLUMES_EVAL}, &v), SWG_ENOTFOUND);
     assert_message(ctx, "test.csv");
     put_text(ctx, &s, "test.csv", "raw\nb.npy\n");
+    assert_ok(ctx, open_path(ctx, s.folder, "raw", NULL, &(swg__volumes_opts){.use = SWG__VOLUMES_ALL}, &v));
+    assert_string_equal(swg__volumes_split(v)->description, "split: by the table (train 1, val 2, test 1 images)");
+    assert_int_equal(swg__volumes_reads(v), 0);
+    swg__volumes_close(v);
     assert_ok(ctx, open_path(ctx, s.folder, "raw", NULL, &(swg__volumes_opts){.use = SWG__VOLUMES_EVAL}, &v));
     assert_int_equal(swg__volumes_items(v), 1);
     assert_string_equal(swg__volumes_split(v)->description, "split: by the table (test 1 images)");
@@ -111,6 +115,10 @@ static void random_split(void **state) {
     put_text(ctx, &s, "t.csv", "raw\na.npy\na.npy\n");
     assert_int_equal(open_path(ctx, scratch_path(&s, "t.csv"), "raw", NULL, NULL, &v), SWG_EINVAL);
     assert_message(ctx, "2 images cannot be split", "column \"split\"");
+    assert_ok(ctx, open_path(ctx, scratch_path(&s, "t.csv"), "raw", NULL, &(swg__volumes_opts){.use = SWG__VOLUMES_ALL}, &v));
+    assert_string_equal(swg__volumes_split(v)->description, "split: none (all images)");
+    assert_int_equal(swg__volumes_split(v)->count[SWG_TEST], 2);
+    swg__volumes_close(v);
     scratch_close(&s, ctx, 2);
 }
 
