@@ -44,7 +44,7 @@ static swg_status settle_type(swg_stack *stack, npy_file *f, const char *descr) 
         f->swap = f->bytes > 1 && stack->info.big_endian != native_big;
         return SWG_OK;
     }
-    return swg__fail(stack->ctx, SWG_EDTYPE, "%s: numbers of type %.8s are not read", stack->name, descr);
+    return swg__fail(stack->ctx, SWG_EDTYPE, "%s: numbers of type %.5s are not read", stack->name, descr);
 }
 
 /* "(3, 4)" to extents. */

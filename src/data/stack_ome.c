@@ -272,9 +272,8 @@ static swg_status scan(ome *o, const char *text) {
     enum { OME = 1, IMAGE, PIXELS, PART, UUID };
     bool here = false, pixels = false, data = false; /* inside the first Image, its first Pixels, a TiffData of it */
     o->out->images = 0;
-    for (int64_t depth = 0; xml_next(&x) != XML_END;) {
-        if (x.kind == XML_BAD || (x.kind == XML_CLOSE && depth == 0))
-            return wrong(o, "cut short or not well formed");
+    int64_t depth = 0;
+    while (xml_next(&x) != XML_END && x.kind != XML_BAD && (x.kind != XML_CLOSE || depth > 0)) {
         if (x.kind == XML_CLOSE) {
             if (depth == UUID && data && named(&x, "UUID"))
                 take_uuid(o, x.text, x.text_end);
@@ -303,7 +302,7 @@ static swg_status scan(ome *o, const char *text) {
         if (level == UUID && data && named(&x, "UUID"))
             take_file_name(o, &x);
     }
-    return SWG_OK;
+    return x.kind == XML_END && depth == 0 ? SWG_OK : wrong(o, "cut short or not well formed");
 }
 
 /* ---- which page is which plane ---- */

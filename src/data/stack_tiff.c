@@ -34,7 +34,16 @@ typedef struct chain {
     int64_t *offset, count, capacity;
     uint8_t *copy;              /* (capacity): a smaller copy or a mask */
     int64_t copies;
+    uint64_t width, height;     /* of the first page */
+    int64_t odd;                /* first page of another size, copies apart; -1: none */
 } chain;
+
+/* Facts of a directory that need no libtiff. */
+typedef struct directory {
+    bool copy;
+    uint64_t width, height;
+    int64_t next;               /* 0: none */
+} directory;
 
 static uint64_t number_at(const chain *c, const uint8_t *p, int bytes) {
     uint64_t value = 0;
@@ -55,8 +64,13 @@ static swg_status broken(const chain *c) {
     return swg__fail(c->stack->ctx, SWG_ECORRUPT, "%s: damaged or cut short: the chain of pages breaks behind page %lld", c->stack->name, (long long)c->count);
 }
 
-/* Reads the directory at `offset`: is it a copy, and where is the next one? 0: nowhere. */
-static swg_status read_directory(chain *c, int64_t offset, bool *copy, int64_t *next) {
+/* The number of an entry of type SHORT, LONG or LONG8; 0 for another. */
+static uint64_t entry_number(const chain *c, const uint8_t *entry) {
+    const uint64_t type = number_at(c, entry + 2, 2);
+    return number_at(c, entry + (c->big ? 12 : 8), type == TIFF_SHORT ? 2 : type == TIFF_LONG ? 4 : type == TIFF_LONG8 && c->big ? 8 : 0);
+}
+
+static swg_status read_directory(chain *c, int64_t offset, directory *out) {
     const int count_bytes = c->big ? 8 : 2, entry_bytes = c->big ? 20 : 12, word = c->big ? 8 : 4;
     const int64_t left = c->stack->stream.size - offset;
     if (offset < 8 || left < count_bytes + word)
@@ -72,15 +86,18 @@ static swg_status read_directory(chain *c, int64_t offset, bool *copy, int64_t *
         return broken(c);
     for (uint64_t i = 0; i < entries; i++) {
         const uint8_t *entry = c->block + count_bytes + i * (uint64_t)entry_bytes;
-        if (number_at(c, entry, 2) == TIFFTAG_SUBFILETYPE)
-            *copy = number_at(c, entry + 4 + word, 4) & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK);
+        const uint64_t tag = number_at(c, entry, 2);
+        if (tag == TIFFTAG_SUBFILETYPE)
+            out->copy = entry_number(c, entry) & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK);
+        else if (tag == TIFFTAG_IMAGEWIDTH || tag == TIFFTAG_IMAGELENGTH)
+            *(tag == TIFFTAG_IMAGEWIDTH ? &out->width : &out->height) = entry_number(c, entry);
     }
     const uint64_t to = number_at(c, c->block + bytes - word, word);
-    *next = to <= INT64_MAX ? (int64_t)to : -1;
+    out->next = to <= INT64_MAX ? (int64_t)to : -1;
     return SWG_OK;
 }
 
-static swg_status keep_directory(chain *c, int64_t offset, bool copy) {
+static swg_status keep_directory(chain *c, int64_t offset, const directory *d) {
     swg_context *ctx = c->stack->ctx;
     if (c->count == c->capacity) {
         const int64_t larger = c->capacity ? 2 * c->capacity : 64;
@@ -94,9 +111,15 @@ static swg_status keep_directory(chain *c, int64_t offset, bool copy) {
             return swg__fail_memory(ctx, (size_t)larger * 9, c->stack->name);
         c->capacity = larger;
     }
+    if (c->count == 0) {
+        c->width = d->width;
+        c->height = d->height;
+    } else if (c->odd < 0 && !d->copy && (d->width != c->width || d->height != c->height)) {
+        c->odd = c->count;
+    }
     c->offset[c->count] = offset;
-    c->copy[c->count++] = copy;
-    c->copies += copy;
+    c->copy[c->count++] = d->copy;
+    c->copies += d->copy;
     return SWG_OK;
 }
 
@@ -114,15 +137,14 @@ static swg_status walk(chain *c) {
         return broken(c);
     int64_t offset = (int64_t)number_at(c, c->big ? head + 8 : head + 4, c->big ? 8 : 4), kept = 0, renew = 1;
     do {
-        bool copy = false;
-        int64_t next = 0;
-        SWG__TRY(read_directory(c, offset, &copy, &next));
-        SWG__TRY(keep_directory(c, offset, copy));
+        directory d = {0};
+        SWG__TRY(read_directory(c, offset, &d));
+        SWG__TRY(keep_directory(c, offset, &d));
         if (c->count == renew) {
             kept = offset;
             renew *= 2;
         }
-        offset = next;
+        offset = d.next;
         if (offset == kept)
             return swg__fail(c->stack->ctx, SWG_ECORRUPT, "%s: damaged: its pages lead back to one of them", c->stack->name);
     } while (offset);
@@ -257,6 +279,8 @@ static swg_status settle(swg_stack *stack, tiff_stack *t, chain *c) {
     swg_status status = swg__planes_settle(stack, text, &facts, &planes);
     t->page = planes.page; /* ours from here on */
     SWG__TRY(status);
+    if (!planes.copies_count && c->odd >= 0) /* OME-XML may leave pages out */
+        return swg__fail(stack->ctx, SWG_ESHAPE, "%s: page %lld has another size than the first: not one stack", stack->name, (long long)c->odd);
     if (!planes.copies_count && c->copies) { /* pages are numbered without them */
         t->pages = 0;
         for (int64_t i = 0; i < c->count; i++)
@@ -275,7 +299,7 @@ static swg_status open_tiff(swg_stack *stack) {
     t->file.ctx = stack->ctx;
     t->file.file.fd = -1;
     stack->state = t;
-    chain c = {.stack = stack};
+    chain c = {.stack = stack, .odd = -1};
     swg_status status = walk(&c);
     t->offset = c.offset;
     t->pages = stack->info.pages = c.count;
