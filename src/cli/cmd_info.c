@@ -1,4 +1,4 @@
-/* cmd_info.c - `swage info`: what a .swz or a checkpoint holds.
+/* cmd_info.c - `swage info`: what a .swz, a checkpoint or a stack of images holds.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -6,11 +6,13 @@
 #include "base.h"
 #include "cli/cli.h"
 #include "cli/layers_out.h"
+#include "cli/stack_out.h"
 #include "swage/archive.h"
 #include "swage/model.h"
 
 static const cli_option options[] = {
     CLI_JSON,
+    {"layout", 0, "AXES", "a stack of images: its axes, slowest first, as TC3ZYX (default: what the file says)"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -163,13 +165,17 @@ static swg_status show_model(cli *c, const char *path) {
 static swg_status run(cli *c) {
     const char *path = c->positional[0];
     const size_t length = strlen(path);
+    if (cli_names_stack(path))
+        return cli_show_stack(c, path);
+    if (cli_value(c, "layout"))
+        return cli_fail(c, SWG_EUSAGE, "--layout is for a stack of images: .tif, .png, .npy or file.h5:/name");
     return cli_names_model(path) || (length > 4 && strcmp(path + length - 4, ".swm") == 0) ? show_model(c, path) : show_swz(c, path);
 }
 
 const cli_command cli_cmd_info = {
     .name = "info",
-    .usage = "FILE.swz | RUN | CHECKPOINT | MODELS.swm",
-    .help = "show what a compressed file or a checkpoint holds",
+    .usage = "FILE.swz | RUN | CHECKPOINT | MODELS.swm | STACK.tif",
+    .help = "show what a compressed file, a checkpoint or a stack of images holds",
     .options = options,
     .least = 1,
     .most = 1,
