@@ -16,6 +16,7 @@ typedef struct tiff_stack {
     int64_t *offset;            /* of the directories (pages) that are planes, in the order of the file */
     int64_t pages;
     int64_t at;                 /* page whose directory is at hand; -1: none */
+    int64_t run_at;             /* where its numbers begin, if they are one uncompressed run, which needs no libtiff; -1: they are not */
     int64_t step[3];            /* in pages, from one t, c, z to the next */
     int32_t *page;              /* instead of steps: see swg__planes; NULL: none */
     int64_t behind_at, behind_bytes; /* where planes without directories begin, and bytes of each; 0: they have directories */
@@ -169,7 +170,9 @@ static const char *compression_name(uint16_t compression, swg_stack *stack) {
 
 /* One run of uncompressed strips: where it begins, -1 if it is none. */
 static int64_t one_run(swg__tiff *t) {
-    if (t->compression != COMPRESSION_NONE || t->tiled || t->separate)
+    uint16_t order;
+    TIFFGetFieldDefaulted(t->tiff, TIFFTAG_FILLORDER, &order);
+    if (t->compression != COMPRESSION_NONE || t->tiled || t->separate || order != FILLORDER_MSB2LSB)
         return -1;
     const uint64_t begin = TIFFGetStrileOffset(t->tiff, 0), strip = (uint64_t)t->strip_rows * t->piece_bytes;
     const uint32_t strips = TIFFNumberOfStrips(t->tiff);
@@ -193,7 +196,8 @@ static swg_status settle_first(swg_stack *stack, tiff_stack *t, swg__page_facts 
     t->samples = facts->samples = file->samples;
     t->colours = facts->colours = file->colours;
     t->element = file->element;
-    facts->plain = one_run(file) >= 0;
+    t->run_at = one_run(file);
+    facts->plain = t->run_at >= 0;
     TIFFGetField(file->tiff, TIFFTAG_XRESOLUTION, &facts->x_resolution);
     TIFFGetField(file->tiff, TIFFTAG_YRESOLUTION, &facts->y_resolution);
     swg_stack_info *info = &stack->info;
@@ -210,7 +214,7 @@ static swg_status settle_first(swg_stack *stack, tiff_stack *t, swg__page_facts 
 /* Planes that lie behind the first: are they all there? */
 static swg_status settle_behind(swg_stack *stack, tiff_stack *t, int64_t planes) {
     int64_t bytes, end;
-    t->behind_at = one_run(&t->file);
+    t->behind_at = t->run_at;
     t->behind_bytes = t->height * t->width * t->samples * swg_element_bytes(t->element);
     if (swg__mul_overflow(planes, t->behind_bytes, &bytes) || __builtin_add_overflow(bytes, t->behind_at, &end) || end > stack->stream.size)
         return swg__fail(stack->ctx, SWG_ECORRUPT, "%s: damaged or cut short: %lld planes do not fit into %lld bytes", stack->name, (long long)planes,
@@ -336,6 +340,7 @@ static swg_status go_to_page(swg_stack *stack, tiff_stack *t, int64_t page) {
                          (long long)page, (long long)file->width, (long long)file->height, file->colours, swg_element_name(file->element),
                          (long long)t->width, (long long)t->height, t->colours, swg_element_name(t->element));
     SWG__TRY(swg__tiff_prepare(file));
+    t->run_at = one_run(file);
     t->at = page;
     return SWG_OK;
 }
@@ -361,17 +366,27 @@ static void take_pixels(void *user, const uint8_t *pixels, int sample, int64_t r
     }
 }
 
-/* Rows of a plane without a directory. */
-static swg_status read_behind(swg_stack *stack, tiff_stack *t, int64_t plane, window *o) {
-    const swg_stack_box *box = o->box;
+/* `count` numbers at an offset of the file. */
+static swg_status read_numbers(swg_stack *stack, tiff_stack *t, int64_t offset, int64_t count, uint8_t *to) {
     const int bytes = swg_element_bytes(t->element);
-    const int64_t pixel = (int64_t)bytes * t->samples;
+    stack->stream.at = offset;
+    *t->file.reason = 0;
+    if (swg__stream_read(&stack->stream, to, count * bytes) != count * bytes)
+        return swg__tiff_damaged(&t->file);
+    if (TIFFIsByteSwapped(t->file.tiff))
+        swg__swap_bytes(to, count, bytes);
+    return SWG_OK;
+}
+
+/* Rows of an uncompressed plane that begins at `at`. */
+static swg_status read_run(swg_stack *stack, tiff_stack *t, int64_t at, window *o) {
+    const swg_stack_box *box = o->box;
+    const int64_t pixel = (int64_t)swg_element_bytes(t->element) * t->samples, row = t->width * pixel;
+    at += box->y * row + box->x * pixel;
+    if (t->samples == 1 && box->channel_count == 1 && box->w == t->width)
+        return read_numbers(stack, t, at, box->h * box->w, o->out);
     for (int64_t r = 0; r < box->h; r++) {
-        stack->stream.at = t->behind_at + plane * t->behind_bytes + ((box->y + r) * t->width + box->x) * pixel;
-        if (swg__stream_read(&stack->stream, t->file.scratch, box->w * pixel) != box->w * pixel)
-            return swg__tiff_damaged(&t->file);
-        if (TIFFIsByteSwapped(t->file.tiff))
-            swg__swap_bytes(t->file.scratch, box->w * t->samples, bytes);
+        SWG__TRY(read_numbers(stack, t, at + r * row, box->w * t->samples, t->file.scratch));
         take_pixels(o, t->file.scratch, 0, r, 0, box->w);
     }
     return SWG_OK;
@@ -390,12 +405,14 @@ static swg_status read_tiff(swg_stack *stack, const swg_stack_box *box, void *ou
         if (page < 0)
             return swg__fail(stack->ctx, SWG_ENOTFOUND, "%s: OME-XML says that time %lld, channel %lld, z %lld is in another file", stack->name,
                              (long long)box->t, (long long)box->channels[0], (long long)z);
-        if (t->behind_bytes) {
-            SWG__TRY(read_behind(stack, t, page, &o));
-            continue;
-        }
-        SWG__TRY(go_to_page(stack, t, page));
-        SWG__TRY(swg__tiff_window(&t->file, box->y, box->x, box->h, box->w, planes, box->channel_count, take_pixels, &o));
+        if (!t->behind_bytes)
+            SWG__TRY(go_to_page(stack, t, page));
+        if (t->behind_bytes)
+            SWG__TRY(read_run(stack, t, t->behind_at + page * t->behind_bytes, &o));
+        else if (t->run_at >= 0)
+            SWG__TRY(read_run(stack, t, t->run_at, &o));
+        else
+            SWG__TRY(swg__tiff_window(&t->file, box->y, box->x, box->h, box->w, planes, box->channel_count, take_pixels, &o));
     }
     return SWG_OK;
 }
