@@ -137,8 +137,8 @@ static swg_status settle_axis(const swg_stack *stack, const char *axis, int64_t 
         *count = extent - first;
     if (first >= 0 && *count > 0 && *count <= extent && first <= extent - *count)
         return SWG_OK;
-    return swg__fail(stack->ctx, SWG_EINVAL, "%s: %s %lld .. %lld is not inside 0 .. %lld", stack->name, axis, (long long)first,
-                     (long long)(first + (*count > 0 ? *count - 1 : 0)), (long long)extent - 1);
+    return swg__fail(stack->ctx, SWG_EINVAL, "%s: %s from %lld on, %lld of them, is not inside 0 .. %lld", stack->name, axis, (long long)first, (long long)*count,
+                     (long long)extent - 1);
 }
 
 swg_status swg_stack_settle(const swg_stack *stack, swg_stack_box *box) {

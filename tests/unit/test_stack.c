@@ -368,7 +368,7 @@ static void bad_calls(void **state) {
     assert_message(ctx, "czyx_f8.npy", "channel 2: the stack has 2 channels, counted from 0");
     assert_int_equal(swg_stack_read(stack, &(swg_stack_box){.channels = &below, .channel_count = 1}, values), SWG_EINVAL);
     assert_int_equal(swg_stack_read(stack, &(swg_stack_box){.channels = wrong, .channel_count = 0}, values), SWG_EINVAL);
-    static const swg_stack_box outside[] = {{.t = 1}, {.t = -1}, {.z = 2}, {.z = -1}, {.z = 1, .d = 2}, {.y = 4, .h = 2}, {.x = 7}, {.w = 8}, {.h = -1}, {.x = INT64_MAX, .w = 1}};
+    static const swg_stack_box outside[] = {{.t = 1}, {.t = -1}, {.z = 2}, {.z = -1}, {.z = 1, .d = 2}, {.y = 4, .h = 2}, {.x = 7}, {.w = 8}, {.h = -1}, {.x = INT64_MAX, .w = INT64_MAX}};
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
         assert_int_equal(swg_stack_read(stack, &outside[i], values), SWG_EINVAL);
     assert_message(ctx, "is not inside 0 .. 6");
