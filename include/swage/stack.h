@@ -30,7 +30,8 @@ typedef struct swg_stack_info {
     swg_element element;         /* of the stored numbers */
     const char *format;          /* "TIFF", "BigTIFF", "PNG", "NPY", "HDF5" */
     const char *compression;     /* "none", "deflate", "lzw", ... */
-    const char *order;           /* axes in the file, slowest first, those of extent 1 that the file does not name left out: "TCZYX" */
+    const char *order;           /* axes in the file, slowest first, those of extent 1 that the file does not name left out: "TCZYX";
+                                    S: the samples of a pixel, part of c */
     const char *order_from;      /* who says so: "OME-XML", "ImageJ", "tifffile", "layout", "pages" (pages are z), "rank" (of an NPY or HDF5 array), "image" */
     bool big_endian, tiled;      /* byte order in the file; stored in tiles or chunks */
     int64_t pages;               /* images in a TIFF file, those included that are left out; 1 otherwise */
@@ -47,8 +48,8 @@ typedef struct swg_stack_info {
  * "cells.h5:/raw/a". opts may be NULL. Messages begin with the path.
  * SWG_ENOTFOUND: no such file or dataset. SWG_EFORMAT: none of the kinds, or axes that are not told and would have to be guessed: the message
  * names `layout`. SWG_EINVAL: a layout that does not fit. SWG_ECORRUPT: damaged or cut short. SWG_ESHAPE: too large, or pages of different
- * sizes. SWG_EDTYPE: numbers of another kind than i8 u8 i16 u16 i32 u32 f32 f64, and for NPY and HDF5 also i64 u64, for NPY also f16 (as f32). SWG_EUNSUPPORTED:
- * a colour model or compression that is not read, or a build without the library. */
+ * sizes. SWG_EDTYPE: numbers of another kind than i8 u8 i16 u16 i32 u32 f32 f64; NPY and HDF5: also i64 u64, NPY: also f16, told as f32.
+ * SWG_EUNSUPPORTED: a colour model or compression that is not read, or a build without the library. */
 swg_status swg_stack_open(swg_context *ctx, const char *path, const swg_stack_opts *opts, swg_stack **out);
 /* The same for a TIFF, PNG or NPY file in memory, which must outlive the stack; `name` is for messages. */
 swg_status swg_stack_open_memory(swg_context *ctx, const void *data, int64_t bytes, const char *name, const swg_stack_opts *opts, swg_stack **out);
@@ -71,8 +72,9 @@ typedef struct swg_stack_box {
 swg_status swg_stack_settle(const swg_stack *stack, swg_stack_box *box);
 
 /* The stored numbers of a box as floats, unscaled, into out (channels, d, h, w); integers of more than 24 bits and f64 are rounded to the nearest float.
- * Only the pages needed are decoded; boxes that go on in z, or downwards in one page, decode nothing twice.
- * SWG_EINVAL as swg_stack_settle. SWG_ENONFINITE: NaN, infinity or beyond f32's range; says how many are in the box, and where the first. SWG_ECORRUPT. SWG_ENOTFOUND: planes_missing. */
+ * Only the pages needed are decoded, and of them only what the box touches (compressed: strips from their first row, whole tiles or chunks).
+ * SWG_EINVAL as swg_stack_settle. SWG_ENONFINITE: NaN, infinity or beyond f32's range; says how many are in the box, and where the first.
+ * SWG_ECORRUPT: damaged. SWG_ENOTFOUND: a plane of another file (planes_missing). */
 swg_status swg_stack_read(swg_stack *stack, const swg_stack_box *box, float *out);
 /* Label ids, exactly: integers, or floats that are whole numbers. SWG_EINVAL: a value that is no whole number in 0 .. 2^31 - 1, with its place. */
 swg_status swg_stack_read_labels(swg_stack *stack, const swg_stack_box *box, int32_t *out);
