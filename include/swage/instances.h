@@ -77,7 +77,7 @@ typedef struct swg_instances_opts {
     bool keep_holes;            /* holes are not filled */
 } swg_instances_opts;
 
-/* threshold .5, smooth 1, min_depth .75, min_distance 0, min_voxels 0. */
+/* threshold .5, smooth 1, min_depth .5, min_distance 0, min_voxels 0. */
 void swg_instances_defaults(swg_instances_opts *opts);
 
 typedef struct swg_instances_result {

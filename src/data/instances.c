@@ -116,7 +116,7 @@ int64_t swg_instances_threshold(const float *values, int64_t count, double thres
 /* ---- all of it ---- */
 
 void swg_instances_defaults(swg_instances_opts *opts) {
-    *opts = (swg_instances_opts){.threshold = .5, .spacing = {1, 1, 1}, .smooth = 1, .min_depth = .75};
+    *opts = (swg_instances_opts){.threshold = .5, .spacing = {1, 1, 1}, .smooth = 1, .min_depth = .5};
 }
 
 /* Parts of the mask into objects: `labels` is the parts on entry. */
