@@ -65,6 +65,7 @@ swg_status swg_instances_flood(swg_context *ctx, const int64_t extent[3], const 
 /* ---- all of it ---- */
 
 typedef struct swg_instances_opts {
+    double blur;                /* sigma of a Gaussian on the values before the threshold, in lengths of spacing; 0: none */
     double threshold;           /* foreground is value > threshold */
     bool otsu;                  /* threshold by swg_instances_otsu instead */
     swg_neighbours neighbours;
@@ -86,8 +87,8 @@ typedef struct swg_instances_result {
     int64_t foreground, filled; /* voxels, the filled ones included; filled */
 } swg_instances_result;
 
-/* Threshold, holes, distance, seeds, watershed, small objects: values (Z, Y, X), labels alike. opts and result may be NULL.
- * Takes 9 bytes per voxel beside, for a time, 12 per voxel of the foreground. */
+/* Gaussian, threshold, holes, distance, seeds, watershed, small objects: values (Z, Y, X), labels alike. opts and result may be NULL.
+ * Takes 9 bytes per voxel, and for a time up to 25 per voxel of the parts that may be split. NaN is background; SWG_ENONFINITE with otsu or blur. */
 swg_status swg_instances_find(swg_context *ctx, const int64_t extent[3], const float *values, const swg_instances_opts *opts, uint32_t *labels,
                               swg_instances_result *result);
 

@@ -119,7 +119,39 @@ void swg_instances_defaults(swg_instances_opts *opts) {
     *opts = (swg_instances_opts){.threshold = .5, .spacing = {1, 1, 1}, .smooth = 1, .min_depth = .5};
 }
 
-/* Parts of the mask into objects: `labels` is the parts on entry. */
+static swg_status mask_values(swg_context *ctx, int64_t voxels, const float *values, const swg_instances_opts *o, uint8_t *mask, swg_instances_result *r) {
+    r->threshold = o->threshold;
+    if (o->otsu)
+        SWG__TRY(swg_instances_otsu(ctx, values, voxels, &r->threshold));
+    r->foreground = swg_instances_threshold(values, voxels, r->threshold, mask);
+    return SWG_OK;
+}
+
+/* NaN and infinity would spread. */
+static bool all_finite(const float *values, int64_t count) {
+    bool finite = true;
+    for (int64_t i = 0; i < count; i++)
+        finite &= fabsf(values[i]) < INFINITY;
+    return finite;
+}
+
+static swg_status mask_blurred(swg_context *ctx, const int64_t extent[3], int64_t voxels, const float *values, const swg_instances_opts *o,
+                               const double *spacing, uint8_t *mask, swg_instances_result *r) {
+    const size_t bytes = (size_t)voxels * sizeof(float);
+    if (!all_finite(values, voxels))
+        return swg__fail(ctx, SWG_ENONFINITE, "objects: a value is NaN or infinite");
+    float *copy = swg__alloc(ctx, bytes);
+    if (!copy)
+        return swg__fail_memory(ctx, bytes, "a smoothed image");
+    memcpy(copy, values, bytes);
+    swg_status status = swg_instances_smooth(ctx, extent, spacing, o->blur, copy);
+    if (status == SWG_OK)
+        status = mask_values(ctx, voxels, copy, o, mask, r);
+    swg__free(ctx, copy);
+    return status;
+}
+
+/* Parts of the mask into objects. */
 static swg_status split(swg_context *ctx, const int64_t extent[3], int64_t voxels, const uint8_t *mask, const swg_instances_opts *o, const double *spacing,
                         uint32_t *labels, int64_t *count) {
     const size_t bytes = (size_t)voxels * sizeof(float);
@@ -153,11 +185,8 @@ swg_status swg_instances_find(swg_context *ctx, const int64_t extent[3], const f
     SWG__TRY(swg__volume_check(ctx, extent, spacing, &voxels));
     uint8_t *mask = swg__alloc(ctx, (size_t)voxels);
     swg_status status = mask ? SWG_OK : swg__fail_memory(ctx, (size_t)voxels, "a mask");
-    r.threshold = o.threshold;
-    if (status == SWG_OK && o.otsu)
-        status = swg_instances_otsu(ctx, values, voxels, &r.threshold);
     if (status == SWG_OK)
-        r.foreground = swg_instances_threshold(values, voxels, r.threshold, mask);
+        status = o.blur > 0 ? mask_blurred(ctx, extent, voxels, values, &o, spacing, mask, &r) : mask_values(ctx, voxels, values, &o, mask, &r);
     if (status == SWG_OK && !o.keep_holes)
         status = swg_instances_fill(ctx, extent, mask, o.neighbours, &r.filled);
     r.foreground += r.filled;

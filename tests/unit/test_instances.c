@@ -304,6 +304,11 @@ static void edges(void **state) {
     values[3] = NAN;
     assert_ok(ctx, swg_instances_find(ctx, extent, values, NULL, labels, &r)); /* NaN is background */
     assert_int_equal(r.objects, 0);
+    assert_int_equal(swg_instances_find(ctx, extent, values, &(swg_instances_opts){.blur = 1}, labels, &r), SWG_ENONFINITE);
+    memset(values, 0, sizeof values);
+    values[27] = 1; /* one voxel, spread out by the filter */
+    assert_ok(ctx, swg_instances_find(ctx, extent, values, &(swg_instances_opts){.blur = .5, .threshold = .02}, labels, &r));
+    assert_true(r.objects == 1 && r.foreground == 7);
     count = 2;
     labels[5] = 3;
     assert_int_equal(swg_instances_prune(ctx, COUNT, labels, 1, &count), SWG_EINVAL);
