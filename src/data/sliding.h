@@ -3,7 +3,9 @@
  *
  * Images are (channels, Z, Y, X); one of two axes is Z = 1 with a window of 1. Windows are numbered image by image, x fastest; they are cut in
  * that order, run in batches that may hold the end of one image and the beginning of the next, and added in that order by one sum per voxel, so
- * that no result depends on the batch, the bands or the number of threads.
+ * that no result depends on the batch, the bands or the number of threads. Two things differ from cyto.md, section 6, on purpose: sums are f64, because
+ * a thousand windows may meet in a voxel; and the floor of 1e-3 is one per axis, because one of the product makes all weights along an image's border
+ * equal, which shows as a seam.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_DATA_SLIDING_H
 #define SWAGE_DATA_SLIDING_H

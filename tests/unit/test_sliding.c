@@ -1,6 +1,7 @@
 /* test_sliding.c - proves: places, number and weights of windows are those of the specification; images of two and three axes through windows that
  * change nothing come back, whatever the overlap, the padding and the size; results have the same bits for every batch, band and number of threads,
- * also where a batch holds windows of two images; heads of a finer grid; boxes; what is planned is what is taken; what a window does is blended.
+ * also where a batch holds windows of two images; what windows disagree on is their weighted mean; heads of a finer grid; boxes; what is taken was
+ * planned; blending leaves no step.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "data/sliding.h"
 #include "scratch.h"
@@ -258,6 +259,51 @@ static void unchanged(void **state) {
         }
 }
 
+/* Weight of a head's voxel i of a window along an axis. */
+static double weight_at(int64_t roi, int64_t ratio, int64_t i) {
+    double line[16];
+    swg__windows_gaussian(roi, line);
+    return fmax(line[i / ratio], 1e-3);
+}
+
+/* Sum of w p by sum of w at a voxel, over all windows; the network adds its ramp along x. */
+static double blended_at(const queue *q, int h, const int64_t at[3]) {
+    const int64_t *e = q->extent[0], *roi = q->s.roi;
+    double sum = 0, weights = 0;
+    for (int64_t kz = 0; kz < swg__windows_count(e[0], roi[0], q->s.overlap); kz++)
+        for (int64_t ky = 0; ky < swg__windows_count(e[1], roi[1], q->s.overlap); ky++)
+            for (int64_t kx = 0; kx < swg__windows_count(e[2], roi[2], q->s.overlap); kx++) {
+                const int64_t k[3] = {kz, ky, kx};
+                double w = 1;
+                int64_t in[3];
+                for (int a = 0; a < 3; a++) {
+                    const int64_t r = ratio_of(q, h, a), front = e[a] < roi[a] ? (roi[a] - e[a]) / 2 : 0;
+                    in[a] = at[a] - (swg__windows_start(e[a], roi[a], q->s.overlap, k[a]) - front) * r;
+                    w *= in[a] >= 0 && in[a] < roi[a] * r ? weight_at(roi[a], r, in[a]) : 0;
+                }
+                const int64_t rx = ratio_of(q, h, 2);
+                sum += w * (double)in[2] / (double)(roi[2] * rx - 1);
+                weights += w;
+            }
+    return sum / weights + (double)value_at(0, 0, at[0] / ratio_of(q, h, 0), at[1] / ratio_of(q, h, 1), at[2] / ratio_of(q, h, 2));
+}
+
+static void weighted(void **state) {
+    swg_context *ctx = *state;
+    queue q = {.images = 1, .extent = {{11, 5, 19}}, .shade = true,
+               .s = {.channels = 1, .roi = {4, 8, 8}, .overlap = .6, .batch = 5, .heads = 2, .head = {{.channels = 1}, {1, {1, 1, 2}}}}};
+    open_queue(&q);
+    slide(ctx, &q);
+    for (int h = 0; h < 2; h++) {
+        const float *got = q.out[0][h];
+        for (int64_t z = 0; z < 11; z++)
+            for (int64_t y = 0; y < 5; y++)
+                for (int64_t x = 0; x < 19 * (h + 1); x++)
+                    assert_close(*got++, blended_at(&q, h, (int64_t[]){z, y, x}), 2e-7, 0);
+    }
+    close_queue(&q);
+}
+
 /* Five images of all shapes, three heads of other grids; every batch and number of threads gives the same bits, and takes no more than was planned. */
 static void queues(void **state) {
     (void)state;
@@ -451,6 +497,7 @@ int main(void) {
         cmocka_unit_test(weights),
         cmocka_unit_test(weights_of_volumes),
         cmocka_unit_test_setup_teardown(unchanged, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(weighted, testing_open, testing_close),
         cmocka_unit_test(queues),
         cmocka_unit_test_setup_teardown(bands, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(boxes, testing_open, testing_close),
