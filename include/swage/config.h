@@ -62,6 +62,9 @@ const char *swg_config_key(const swg_config *config, int64_t index);            
 const char *swg_config_text(const swg_config *config, const char *key);             /* value as YAML; NULL: unknown key */
 const char *swg_config_origin(const swg_config *config, const char *key);           /* "recipes/x.yaml:3", "command line", "default" */
 
+/* The index-th group of recipe files whose choice matters, e.g. "optimizer", and which of its files was chosen last: "adamw", "none". NULL outside. */
+const char *swg_config_group(const swg_config *config, int64_t index, const char **option);
+
 /* Calls line(user, text) for each line of the table of keys that match the pattern ("*", "optimizer.*"). */
 void swg_config_help(const char *pattern, void (*line)(void *user, const char *text), void *user);
 

@@ -22,10 +22,19 @@ static void print_recipe(void *user, const char *text) {
         fprintf(user, "%s\n", text + 11);
 }
 
-/* {"recipe": ..., "settings": {"optimizer.lr": {"value": "2e-4", "origin": "recipes/optimizer/adam.yaml:2"}}} */
+static cJSON *groups_json(const swg_config *config) {
+    cJSON *groups = cJSON_CreateObject();
+    const char *group, *option;
+    for (int64_t i = 0; (group = swg_config_group(config, i, &option)); i++)
+        cJSON_AddStringToObject(groups, group, option);
+    return groups;
+}
+
+/* {"recipe": ..., "groups": {"optimizer": "adam"}, "settings": {"optimizer.lr": {"value": "2e-4", "origin": "recipes/optimizer/adam.yaml:2"}}} */
 static swg_status print_json(cli *c, const swg_config *config) {
     cJSON *root = cJSON_CreateObject(), *settings = cJSON_AddObjectToObject(root, "settings");
     bool good = cJSON_AddStringToObject(root, "recipe", c->positional[0]) != NULL;
+    cJSON_AddItemToObject(root, "groups", groups_json(config));
     for (int64_t i = 0; good && i < swg_config_size(config); i++) {
         const char *key = swg_config_key(config, i);
         cJSON *entry = cJSON_AddObjectToObject(settings, key);
@@ -42,6 +51,10 @@ static swg_status print_json(cli *c, const swg_config *config) {
 }
 
 static void print_settings(const swg_config *config) {
+    const char *group, *option;
+    for (int64_t i = 0; (group = swg_config_group(config, i, &option)); i++)
+        printf("%s%s=%s", i ? ", " : "# groups: ", group, option);
+    printf("\n");
     for (int64_t i = 0; i < swg_config_size(config); i++) {
         const char *key = swg_config_key(config, i);
         int width = printf("%s: %s", key, swg_config_text(config, key));

@@ -11,6 +11,7 @@ struct swg_config {
     swg__node *root;              /* after composing and overrides */
     swg__config_value *values;    /* one per key, in the order of the table */
     int64_t count;
+    const swg__composer *composer; /* knows which files were chosen */
     swg__text yaml;
     swg_status status;            /* first failure of a getter */
     char message[512];
@@ -179,6 +180,7 @@ static swg_status fill(swg_config *config, const char *recipe, const char *text,
     config->root = swg__node_add(&config->tree, NULL, SWG__NODE_MAP, NULL, &command_line, &status);
     if (!composer || !overrides || !config->root)
         return swg__fail_memory(config->tree.ctx, sizeof *composer, "the configuration");
+    config->composer = composer;
     *composer = (swg__composer){.tree = &config->tree, .root = config->root, .folder = opts ? opts->recipes : NULL};
     for (int64_t i = 0; i < count; i++) {
         SWG__TRY(split_override(config, opts->overrides[i], &overrides[i]));
@@ -364,6 +366,20 @@ swg_status swg_config_yaml(swg_config *config, const char **text) {
     }
     *text = config->yaml.data;
     return SWG_OK;
+}
+
+const char *swg_config_group(const swg_config *config, int64_t index, const char **option) {
+    *option = NULL;
+    for (const char *const *group = swg__config_groups; *group && index >= 0; group++) {
+        if (strcmp(*group, "experiment") == 0 || strcmp(*group, "paths") == 0 || index-- > 0)
+            continue;
+        *option = "none";
+        for (int i = 0; i < config->composer->choice_count; i++)
+            if (strcmp(config->composer->choices[i].group, *group) == 0 && config->composer->choices[i].option)
+                *option = config->composer->choices[i].option;
+        return *group;
+    }
+    return NULL;
 }
 
 int64_t swg_config_size(const swg_config *config) { return config->count; }

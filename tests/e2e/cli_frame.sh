@@ -43,6 +43,9 @@ expect 0 "swae/mlp-deep" config --list
 expect 0 "scheduler.step: integer" config --keys 'scheduler.*'
 expect 0 "# recipes/optimizer/adam.yaml:2" config swae/mlp
 expect 0 "# command line" config swae/mlp trainer.epochs=5
+expect 0 "# groups: model=swae_mlp, data=swae, trainer=default, performance=max, optimizer=adam, logger=none, callbacks=default, recipe=none, debug=none" config swae/mlp performance=max
+expect 0 "model=swae_mlp_deep" config swae/mlp-deep
+expect 0 '"debug":	"profile"' config swae/mlp debug=profile --json
 check [ "$("$swage" config swae/mlp trainer.epochs=5 | grep '^trainer.max_epochs: 5 ' | wc -l)" = 1 ]
 
 # The resolved text opens again to itself, from a file and from a run folder.
