@@ -97,6 +97,13 @@ static void find_costs(swg__profiled *p, double longest) {
     p->other_ns = fmax(0, p->run_ns - in_steps);
 }
 
+double swg__profiled_flop(const swg__profiled *p) {
+    double flop = 0;
+    for (int i = 0; i < p->cost_count; i++)
+        flop += p->costs[i].flop;
+    return flop;
+}
+
 static int by_time(const void *a, const void *b) {
     double x = ((const swg__cost *)a)->wall_ns, y = ((const swg__cost *)b)->wall_ns;
     return (x < y) - (x > y);

@@ -49,6 +49,7 @@ void swg__profiled_free(swg__profiled *p);
 /* Costs put together, most time first: by op (label and pass) or by scope; or each step by itself. Returns how many; out has room for
  * cost_count. */
 typedef enum swg__cost_key { SWG__EACH_STEP, SWG__BY_OP, SWG__BY_SCOPE } swg__cost_key;
+double swg__profiled_flop(const swg__profiled *p);  /* of one run */
 int swg__profiled_sum(const swg__profiled *p, swg__cost_key key, swg__cost *out);
 
 /* trace.c: Chrome's trace-event format, opens in Perfetto. NULL: out of memory; release with cJSON_free. */

@@ -49,6 +49,7 @@ static void summary(const swg__profiled *p, swg__text *text) {
     swg__text_printf(text, "step: median %.1f us, min %.1f us, %.0f samples/s; waiting for data %.2f %%; between steps of the plan %.2f %%\n",
                      p->step.median_ns * 1e-3, p->step.min_ns * 1e-3, (double)p->batch / p->step.median_ns * 1e9, 100 * p->wait_ns / whole,
                      100 * p->other_ns / whole);
+    swg__text_printf(text, "work: %.4g GFLOP a step, %.1f GFLOP/s\n", swg__profiled_flop(p) * 1e-9, swg__profiled_flop(p) / p->step.median_ns);
     swg__text_printf(text, "memory: planned %.2f MiB, measured %.2f MiB\n", (double)p->planned_bytes * mib, (double)p->measured_bytes * mib);
 }
 
@@ -132,6 +133,7 @@ char *swg__profiled_json(const swg__profiled *p, int top) {
     add(root, "median_ns", p->step.median_ns);
     add(root, "min_ns", p->step.min_ns);
     add(root, "samples_per_s", (double)p->batch / p->step.median_ns * 1e9);
+    add(root, "flop", swg__profiled_flop(p));
     add(root, "data_wait_ns", p->wait_ns);
     add(root, "between_steps_ns", p->other_ns);
     add(root, "planned_bytes", (double)p->planned_bytes);

@@ -109,7 +109,6 @@ void swg__run_profile_end(swg__run *r) {
 static swg_status write_time(swg__run *r) {
     struct swg__run_profile *own = r->profile;
     swg__profiled *p = &own->p;
-    double flop = 0;
     if (!swg_profile_runs(p->record)) {
         swg__run_note(r, "profile: this sitting had no step to record: %lld of a full batch, and a cycle waits for %lld", (long long)own->count,
                       (long long)(r->recipe.profiler.wait + r->recipe.profiler.warmup));
@@ -119,8 +118,7 @@ static swg_status write_time(swg__run *r) {
     p->measured_bytes = swg_context_peak_rss_growth(r->ctx);
     SWG__TRY(swg__profiled_finish(p));
     SWG__TRY(swg__profiled_write(p, r->recipe.profiler.top, r->dir, "profile.html"));
-    for (int i = 0; i < p->cost_count; i++)
-        flop += p->costs[i].flop;
+    const double flop = swg__profiled_flop(p);
     swg__run_note(r, "profile: %lld steps recorded, median %.3f ms, %.3f GFLOP each, %.1f GFLOP/s; waiting for data %.1f %%; %s/trace.json, %s/profile.html",
                   (long long)swg_profile_runs(p->record), p->step.median_ns * 1e-6, flop * 1e-9, flop / p->step.median_ns,
                   100 * p->wait_ns / p->step.mean_ns, r->dir, r->dir);

@@ -27,6 +27,7 @@ holds '\.\.\. and [0-9]+ more' out
 run 0 swae/mlp --steps 3 --top 99 -o a/b
 holds 'training step, batch 256, synthetic data \(data.path is not set\)' out
 holds 'Gop/s: scalar' out
+holds '^work: [0-9.]+ GFLOP a step, [0-9.]+ GFLOP/s' out
 holds '^memory: planned [0-9.]+ MiB, measured [0-9.]+ MiB' out
 holds '(flop|steps) +linear \+bias +forward' out
 holds 'a/b/trace.json: open it in' out
@@ -42,7 +43,7 @@ holds 'live bytes of the arena' a/b/report.html
 run 0 swae/mlp --infer --steps 2 --json data.path="$source/samples/bssn" data.batch_size=64 data.workers=2 --threads 1
 cp out r.json
 [ "$("$json" r.json kind data batch threads recorded_steps | tr '\n' ' ')" = 'infer recipe 64 1 2 ' ] || fail "r.json is of another run"
-"$json" r.json median_ns samples_per_s data_wait_ns planned_bytes measured_bytes steps.0.op by_op.0.share by_scope.0.x_floor >/dev/null || fail "r.json lacks keys"
+"$json" r.json median_ns samples_per_s flop data_wait_ns planned_bytes measured_bytes steps.0.op by_op.0.share by_scope.0.x_floor >/dev/null || fail "r.json lacks keys"
 [ -s profile/trace.json ] || fail "no trace in the default folder"
 
 run 2 swae/mlpp
