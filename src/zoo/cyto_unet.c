@@ -39,50 +39,61 @@ static swg_value convolved(swg_graph *g, swg_value x, const unet *u, int64_t cha
     return u->m.dropout > 0 ? swg_dropout(g, x, u->m.dropout, name) : x;
 }
 
-/* Convolution and instance norm, numbered; then leaky ReLU if `act`. */
-static swg_value unit(swg_graph *g, swg_value x, const unet *u, int64_t channels, int64_t kernel, int64_t stride, int number, bool act) {
-    char conv[16], norm[16];
-    snprintf(conv, sizeof conv, "conv%d", number);
-    snprintf(norm, sizeof norm, "norm%d", number);
-    x = convolved(g, x, u, channels, kernel, stride, false, conv);
-    x = swg_instance_norm(g, x, norm, &(swg_norm_opts){.affine = SWG_AFFINE_ON});
+static swg_value conv(swg_graph *g, swg_value x, const unet *u, int64_t channels, int64_t kernel, int64_t stride, int number) {
+    char name[16];
+    snprintf(name, sizeof name, "conv%d", number);
+    return convolved(g, x, u, channels, kernel, stride, false, name);
+}
+
+/* Instance norm, then leaky ReLU if `act`. */
+static swg_value norm(swg_graph *g, swg_value x, int number, bool act) {
+    char name[16];
+    snprintf(name, sizeof name, "norm%d", number);
+    x = swg_instance_norm(g, x, name, &(swg_norm_opts){.affine = SWG_AFFINE_ON});
     return act ? swg_leaky_relu(g, x, slope) : x;
 }
 
-/* Two units, the first of stride `stride`, with a shortcut around both if `residual`. */
-static swg_value block(swg_graph *g, swg_value x, const unet *u, int64_t channels, int64_t stride, bool residual, const char *name) {
-    const int64_t kernel = u->m.kernel;
-    if (!x)
-        return SWG_NONE;
-    bool fits = swg_shape(g, x)[1] == channels && stride == 1;
-    swg_scope_push(g, name);
-    swg_value y = unit(g, x, u, channels, kernel, stride, 1, true);
-    y = unit(g, y, u, channels, kernel, 1, 2, !residual);
+/* Convolution, norm, leaky ReLU, convolution, norm; with a shortcut around them unless the model is plain; leaky ReLU. */
+static swg_value level_block(swg_graph *g, swg_value x, const unet *u, int level) {
+    const int64_t channels = u->m.filters[level], stride = u->m.strides[level];
+    bool residual = !u->m.plain, fits = x && swg_shape(g, x)[1] == channels && stride == 1;
+    swg_value y = norm(g, conv(g, x, u, channels, u->m.kernel, stride, 1), 1, true);
+    y = norm(g, conv(g, y, u, channels, u->m.kernel, 1, 2), 2, !residual);
     if (residual)
-        y = swg_leaky_relu(g, swg_add(g, y, fits ? x : unit(g, x, u, channels, 1, stride, 3, false)), slope);
-    swg_scope_pop(g);
+        y = swg_leaky_relu(g, swg_add(g, y, fits ? x : norm(g, conv(g, x, u, channels, 1, stride, 3), 3, false)), slope);
     return y;
 }
 
 static swg_value level_down(swg_graph *g, swg_value x, const unet *u, int level) {
     char name[16];
     snprintf(name, sizeof name, level == 0 ? "input" : level == u->m.levels - 1 ? "bottleneck" : "down%d", level);
+    swg_scope_push(g, name);
     swg_block_begin(g);
-    x = block(g, x, u, u->m.filters[level], u->m.strides[level], !u->m.plain, name);
+    x = level_block(g, x, u, level);
     swg_block_end(g);
+    swg_scope_pop(g);
     return x;
 }
 
-/* To the extents and filters of `level`, from the one below. */
+/* To the extents and filters of `level`, from the one below. The highest one is two blocks for recomputation: the last block keeps its values,
+ * and the first half of this one has the largest. */
 static swg_value level_up(swg_graph *g, swg_value x, swg_value skip, const unet *u, int level) {
     char name[16];
-    int64_t stride = u->m.strides[level + 1];
+    const int64_t channels = u->m.filters[level], stride = u->m.strides[level + 1];
     snprintf(name, sizeof name, "up%d", u->m.levels - 1 - level);
     swg_scope_push(g, name);
     swg_block_begin(g);
-    x = convolved(g, x, u, u->m.filters[level], stride, stride, true, "deconv");
-    x = block(g, swg_concat(g, (swg_value[]){x, skip}, 2, 1), u, u->m.filters[level], 1, false, "block");
+    x = convolved(g, x, u, channels, stride, stride, true, "deconv");
+    x = swg_concat(g, (swg_value[]){x, skip}, 2, 1);
+    swg_scope_push(g, "block");
+    x = conv(g, x, u, channels, u->m.kernel, 1, 1);
+    if (level == 0) {
+        swg_block_end(g);
+        swg_block_begin(g);
+    }
+    x = norm(g, conv(g, norm(g, x, 1, true), u, channels, u->m.kernel, 1, 2), 2, true);
     swg_block_end(g);
+    swg_scope_pop(g);
     swg_scope_pop(g);
     return x;
 }
