@@ -119,6 +119,7 @@ const swg__config_key swg__config_table[] = {
     {"loss.name", SWG__CHOICE, "mse", "", "mse log relative robust mse+ssim dice_ce bce mae",
      "swae: mse, log, relative or robust, and the sliced-Wasserstein term; kan: mse or mse+ssim; cyto: dice_ce, bce, mse or mae"},
     {"loss.ssim", SWG__FLOAT, "0.1", "", "[0,1e6]", "mse+ssim: weight of 1 - SSIM"},
+    {"loss.adversarial", SWG__FLOAT, "1", "", "[0,1e6]", "gan: weight of what the discriminator says of the fake"},
     {"loss.features", SWG__FLOAT, "10", "", "[0,1e6]", "gan: weight of the difference of the discriminator's features"},
     {"loss.pixels", SWG__FLOAT, "100", "", "[0,1e6]", "gan: weight of the mean square error"},
     {"loss.kan", SWG__FLOAT, "0", "", "[0,1e6]", "weight of the KAN regularisation, magnitude plus entropy of the coefficients"},
@@ -297,7 +298,7 @@ static const swg__config_owner owners[] = {
             "model.bias model.eca model.dropout model.residual model.bam_norm kan.* loss.ssim loss.kan loss.kan_curriculum predict.*"},
     {"cyto", "data.cache data.cache_dir data.source data.target data.labels data.patch data.z data.crops data.pad model.spatial_dims model.filters model.heads model.head.* "
              "model.scale model.discriminator model.patch model.dim model.depth model.mask_ratio model.context model.crossmae model.weigher "
-             "model.decoder_dim model.domains model.teacher_momentum model.encoder_from model.dropout loss.features loss.pixels predict.*"},
+             "model.decoder_dim model.domains model.teacher_momentum model.encoder_from model.dropout loss.adversarial loss.features loss.pixels predict.*"},
 };
 
 static bool owns(const swg__config_owner *owner, const char *key) {

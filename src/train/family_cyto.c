@@ -143,7 +143,7 @@ static swg_status read_unet(swg_context *ctx, swg_config *c, swg__recipe_cyto *o
 }
 
 static swg_status read_gan(swg_context *ctx, swg_config *c, swg__recipe_cyto *o) {
-    o->gan_weights = (swg_gan_weights){1, swg_config_float(c, "loss.features"), swg_config_float(c, "loss.pixels")};
+    o->gan_weights = (swg_gan_weights){swg_config_float(c, "loss.adversarial"), swg_config_float(c, "loss.features"), swg_config_float(c, "loss.pixels")};
     o->unet.out = channels_of(&o->target[0]);
     o->gan = (swg_gan){.generator = {.unet = o->unet, .factor = swg_config_int(c, "model.scale"),
                                      .act = swg_config_is(c, "model.head.act", "tanh") ? SWG_ACT_TANH : SWG_ACT_NONE},
