@@ -26,7 +26,7 @@ const swg__config_key swg__config_table[] = {
     {"data.batch_size", SWG__INT, "256; model.family=kan:auto; model.family=cyto:1", "samples", "[1,16777216] auto", "blocks or images per micro-batch; auto: the largest that fits"},
     {"data.batch_multiple", SWG__INT, "null", "samples", "[1,65536]", "batch_size=auto: only multiples of this; null: powers of two"},
     {"data.workers", SWG__INT, "auto", "threads", "[0,64] auto",
-     "threads that read ahead; 0: batches are read between steps; auto: 0 for blocks, which are in memory, 1 for images. Results do not depend on it"},
+     "threads that read ahead; 0: batches are read between steps; auto: 0 for blocks, which are in memory, 1 for images, half of the processors (2 to 8) for stacks. Results do not depend on it"},
     {"data.prefetch", SWG__INT, "2", "batches", "[1,64]", "batches read ahead per worker; their memory is allocated before the run"},
     {"data.persistent_workers", SWG__BOOL, "true", "", "", "published name: loader threads always stay for the whole run, and rest between epochs"},
     {"data.augment", SWG__STRING, "none", "", "",

@@ -119,8 +119,8 @@ static swg_status write_time(swg__run *r) {
     SWG__TRY(swg__profiled_finish(p));
     SWG__TRY(swg__profiled_write(p, r->recipe.profiler.top, r->dir, "profile.html"));
     const double flop = swg__profiled_flop(p);
-    swg__run_note(r, "profile: %lld steps recorded, median %.3f ms, %.3f GFLOP each, %.1f GFLOP/s; waiting for data %.1f %%; %s/trace.json, %s/profile.html",
-                  (long long)swg_profile_runs(p->record), p->step.median_ns * 1e-6, flop * 1e-9, flop / p->step.median_ns,
+    swg__run_note(r, "profile: %lld step%s recorded, median %.3f ms, %.3f GFLOP each, %.1f GFLOP/s; waiting for data %.1f %%; %s/trace.json, %s/profile.html",
+                  (long long)swg_profile_runs(p->record), swg_profile_runs(p->record) == 1 ? "" : "s", p->step.median_ns * 1e-6, flop * 1e-9, flop / p->step.median_ns,
                   100 * p->wait_ns / p->step.mean_ns, r->dir, r->dir);
     return SWG_OK;
 }

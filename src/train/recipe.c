@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base.h"
 #include "swage/model.h"
+#include "swage/performance.h"
 
 static swg__schedule_kind schedule_kind(const swg_config *c) {
     static const struct { const char *name; swg__schedule_kind value; } table[] = {
@@ -106,7 +107,7 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     if (r->family == &swg__family_kan && swg_config_is(c, "data.workers", "auto"))
         r->workers = 1; /* noise and augmentation take a while */
     if (r->family == &swg__family_cyto && swg_config_is(c, "data.workers", "auto"))
-        r->workers = 2;
+        r->workers = swg_optimal_workers();
     r->drop_last = swg_config_bool(c, "data.drop_last");
     r->save_top = (int)swg_config_int(c, "checkpoint.save_top_k");
     r->max_epochs = swg_config_int(c, "trainer.max_epochs");

@@ -1,6 +1,6 @@
 #!/bin/sh
 # debug.sh - proves: debug=profile (profile_gpu, profile_time) trains two short epochs and leaves a trace and a page of as many steps as it says;
-# debug=profile_memory a peak report, planned and measured, with recomputation on; both of both families. trainer.detect_anomaly acts, published command
+# debug=profile_memory a peak report, planned and measured, with recomputation on; both of all families. trainer.detect_anomaly acts, published command
 # lines of performance, trainer and optimiser run.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
@@ -47,4 +47,18 @@ if "$swage" --version | grep -q "libpng [0-9]" && "$swage" --version | grep -q "
     expect 0 "profile: peak of a run planned" train $kan run.name=kan2 debug=profile_memory # a batch norm takes two samples
     check [ "$("$json" runs/kan2/memory.json batch)" = 2 ]
 fi
+
+# The same code for family cyto; the published line of its document.
+make stacks.h5 a:f32:16x32x32:wave b:f32:16x32x32:wave c:f32:16x32x32:noise
+printf 'raw,split\nstacks.h5:/a,train\nstacks.h5:/b,train\nstacks.h5:/c,valid\n' >stacks.csv
+cyto() { # cyto RUN TEXT ARGUMENTS...
+    run=$1 text=$2
+    shift 2
+    expect 0 "$text" train cyto/segmentation data.path=stacks.csv "data.source=raw layout=ZYX normalise" "data.target=[raw layout=ZYX threshold=0.1]" run.name="$run" "$@"
+}
+cyto cyto "profile: 1 step recorded" debug=profile profiler.wait=0 profiler.active=1 profiler.repeat=1 trainer=gpu_optimized performance=gpu_optimized optimizer=adamw_fused \
+    performance.tune_seconds=0.1
+check grep -q '"name":"step 0"' runs/cyto/trace.json
+cyto memory-cyto "profile: peak of a run planned" debug=profile_memory
+check [ "$("$json" runs/memory-cyto/memory.json batch gradient_checkpointing | tr '\n' ' ')" = "1 segments " ]
 [ $failures = 0 ]
