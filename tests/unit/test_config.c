@@ -75,7 +75,7 @@ static void presets(void **state) {
 static void overrides(void **state) {
     swg_context *ctx = *state;
     const char *const changes[] = {"data.path=/data/run 1",  "model.hidden=[64, 32]", "trainer.epochs=5",     "optimizer=adamw",
-                                   "data.vars=*",            "+trainer.max_steps=7",  "++optimizer.lr=1e-3",  "~trainer.clip_norm",
+                                   "data.vars=*",            "+trainer.max_steps=7",  "++optimizer.lr=1e-3",  "~trainer.precision",
                                    "data.batch_size=auto",   "loss=log",              "autotune=False", "compile_model=no",
                                    "run.name='a, b: #c'"};
     swg_config *c;
@@ -90,7 +90,7 @@ static void overrides(void **state) {
     assert_string_equal(swg_config_string_at(c, "data.vars", 0), "*");
     assert_int_equal(swg_config_int(c, "trainer.max_steps"), 7);
     assert_close(swg_config_float(c, "optimizer.lr"), 1e-3, 0, 0);
-    assert_string_equal(swg_config_origin(c, "trainer.clip_norm"), "default");
+    assert_string_equal(swg_config_origin(c, "trainer.precision"), "default");
     assert_true(swg_config_is(c, "data.batch_size", "auto"));
     assert_true(swg_config_is(c, "loss.name", "log"));
     assert_close(swg_config_float(c, "loss.lambda"), 0.1, 0, 0); /* default of the log loss */
@@ -294,6 +294,9 @@ static void published(void **state) {
     recipe_gives(ctx, "codec/swae-mlp", "performance=max", NULL, "trainer.precision", "bf16-mixed");
     recipe_gives(ctx, "codec/swae-mlp", "data=swae", NULL, "data.norm", "block_scale");
     recipe_gives(ctx, "codec/swae-mlp", "trainer=default", NULL, "trainer.max_epochs", "40");
+    recipe_gives(ctx, "cyto/segmentation", "trainer=default", NULL, "trainer.max_epochs", "100");
+    recipe_gives(ctx, "cyto/segmentation", "trainer=default", NULL, "trainer.seed", "12345");
+    recipe_gives(ctx, "swae/mlp", "trainer=gpu", NULL, "trainer.max_epochs", "80");
     /* a recipe's own keys over the file that its own list chooses */
     gives(ctx, "defaults: [swae/mlp, override /performance: gpu_optimized, override /optimizer: adamw_fused]\noptimizer: {lr: 5e-4}", NULL, "optimizer.lr", "5e-4");
     gives(ctx, "defaults: [swae/mlp, override /performance: gpu_optimized, override /optimizer: adamw_fused]", NULL, "performance.autotune", "true");
