@@ -52,7 +52,8 @@ typedef struct swg_train_result {
 } swg_train_result;
 
 /* Trains. The run folder (run.dir/run.name) receives config.yaml, log.jsonl, metrics.csv (a row per epoch), perf.json,
- * ckpt/last, ckpt/best, ckpt/epoch-NNNN and, with checkpoint.save_top_k of 2 or more, ckpt/top-NNNN.
+ * ckpt/last, ckpt/best, ckpt/epoch-NNNN and, with checkpoint.save_top_k of 2 or more, ckpt/top-NNNN; event files of TensorBoard as logger.name says,
+ * trace.json and the like as profiler.name says.
  * resume=auto goes on from ckpt/last if it is there, resume=PATH from that checkpoint; the weights and every logged figure
  * but times are those of an uninterrupted run. hooks may be NULL. *result is filled also when interrupted.
  * SWG_EINTERRUPTED: stopped by the hook, checkpoint written. SWG_ENONFINITE: names epoch, batch and the last finite loss. */
