@@ -42,7 +42,8 @@ const swg__config_key swg__config_table[] = {
     {"data.unreadable", SWG__CHOICE, "error", "", "error skip", "images that cannot be read: stop, or name and leave out"},
     {"data.group", SWG__STRING, "null", "", "", "data.split=by-group: column of the CSV, or folder, whose images stay together (a patient, a slide)"},
     {"data.cache", SWG__CHOICE, "memory", "", "memory disk none", "images: held in memory, computed once and kept on disk (cyto), or read again for every batch"},
-    {"data.cache_dir", SWG__STRING, "null", "", "", "data.cache=disk: folder of what was computed; null: .swage-cache beside data.path"},
+    {"data.cache_dir", SWG__STRING, "null", "", "", "cyto: folder of what was computed; null: none, for data.cache=disk .swage-cache beside data.path"},
+    {"data.cache_bytes", SWG__INT, "null", "bytes", "[1,1125899906842624]", "cyto: most memory for images that are kept; null: half of what the system would give"},
     {"data.source", SWG__STRING, "raw normalise", "", "", "what the network sees: column, then channel=, z=, zoom=, normalise, ...: docs/cyto.md, Data"},
     {"data.target", SWG__STRING_LIST, "null", "", "", "what it is to predict, one text per head, as data.source; mae has none"},
     {"data.labels", SWG__STRING, "null", "", "", "eval: label images that predicted objects are scored against, as data.target"},
@@ -296,7 +297,7 @@ static const swg__config_owner owners[] = {
              "codec.* loss.kind loss.lambda loss.directions loss.log loss.scale"},
     {"kan", "data.column data.size data.tile data.overlap data.small data.scale data.unreadable data.group data.cache task noise.* model.channels "
             "model.bias model.eca model.dropout model.residual model.bam_norm kan.* loss.ssim loss.kan loss.kan_curriculum predict.*"},
-    {"cyto", "data.cache data.cache_dir data.source data.target data.labels data.patch data.z data.crops data.pad model.spatial_dims model.filters model.heads model.head.* "
+    {"cyto", "data.cache data.cache_dir data.cache_bytes data.source data.target data.labels data.patch data.z data.crops data.pad model.spatial_dims model.filters model.heads model.head.* "
              "model.scale model.discriminator model.patch model.dim model.depth model.mask_ratio model.context model.crossmae model.weigher "
              "model.decoder_dim model.domains model.teacher_momentum model.encoder_from model.dropout loss.adversarial loss.features loss.pixels predict.*"},
 };

@@ -51,6 +51,18 @@ static swg_status read_patch(swg__volumes *v, const swg__volumes_opts *opts) {
     return SWG_OK;
 }
 
+/* The folder of the cache: with "disk", ".swage-cache" beside the table if none is given. Arrays are not cached on disk. */
+static swg_status choose_folder(swg__volumes *v, const swg__volumes_opts *opts) {
+    const char *given = opts->cache_dir, *path = opts->path ? opts->path : "", *slash = strrchr(path, '/');
+    char beside[4096];
+    if (v->cache == SWG__CACHE_NONE || opts->array_count || (!given && v->cache != SWG__CACHE_DISK))
+        return SWG_OK;
+    const bool folder = swg__is_folder(path);
+    snprintf(beside, sizeof beside, "%.*s%s.swage-cache", folder ? (int)strlen(path) : slash ? (int)(slash - path) + 1 : 0, path, folder ? "/" : "");
+    v->cache_dir = swg__arena_strdup(&v->arena, given ? given : beside);
+    return v->cache_dir ? swg__make_folders(v->ctx, v->cache_dir) : swg__fail_memory(v->ctx, strlen(path), "the folder of prepared images");
+}
+
 static swg_status read_opts(swg__volumes *v, const swg__volumes_opts *opts) {
     int nonfinite;
     v->use = opts->use;
@@ -69,11 +81,7 @@ static swg_status read_opts(swg__volumes *v, const swg__volumes_opts *opts) {
     SWG__TRY(choose(v->ctx, "data.pad", opts->pad, SWG__VOLUMES_PAD_WORDS, &v->pad));
     SWG__TRY(choose(v->ctx, "data.cache", opts->cache, SWG__VOLUMES_CACHE_WORDS, &v->cache));
     SWG__TRY(read_augment(v, opts->augment));
-    if (v->cache == SWG__CACHE_DISK && !opts->cache_dir)
-        return swg__fail(v->ctx, SWG_EINVAL, "data.cache=disk needs data.cache_dir: a folder for prepared images");
-    v->cache_dir = v->cache != SWG__CACHE_NONE && opts->cache_dir ? swg__arena_strdup(&v->arena, opts->cache_dir) : NULL;
-    if (v->cache_dir)
-        SWG__TRY(swg__make_folders(v->ctx, v->cache_dir));
+    SWG__TRY(choose_folder(v, opts));
     v->keys = v->use == SWG__VOLUMES_PREDICT ? 1 : 1 + opts->target_count;
     SWG__TRY(swg__volume_key_parse(v->ctx, "data.source", opts->source, &v->key[0]));
     for (int k = 1; k < v->keys; k++)

@@ -100,9 +100,10 @@ typedef struct swg__volumes_opts {
     const char *pad;            /* data.pad: images smaller than the patch: "none" (default): an error; "reflect", "zero": extended at their high ends */
     const char *nonfinite;      /* data.nonfinite: "error" (default); "zero": NaN and infinity become 0 and are counted */
     const char *augment;        /* data.augment: of SWG__VOLUMES_AUGMENT_WORDS; flip and turn change every key alike, the others the source */
-    const char *cache;          /* data.cache: where prepared images are kept: "memory" (default), "disk": mapped from files in cache_dir, "none":
+    const char *cache;          /* data.cache: where prepared images are kept: "memory" (default), "disk": mapped from files, "none":
                                    prepared again at every use, which is slow */
-    const char *cache_dir;      /* data.cache_dir: folder of prepared images, made if missing; with "memory" too: the next opening reads no image */
+    const char *cache_dir;      /* data.cache_dir: folder of prepared images, made if missing; with "memory" too: the next opening reads no image.
+                                   NULL: none; with "disk" .swage-cache in the folder of `path`. Not for arrays */
     int64_t cache_bytes;        /* data.cache_bytes: most memory; 0: half of what the system would give. What is beyond stays on disk, or is prepared
                                    again at every use where there is no cache_dir */
     uint64_t split_seed;        /* for tables without a split; 0: 12345 */

@@ -454,6 +454,7 @@ swg_status swg__cyto_volumes(swg_context *ctx, swg_config *c, const swg__recipe 
                                .pad = swg_config_string(c, "data.pad"), .nonfinite = swg_config_string(c, "data.nonfinite"),
                                .augment = augment && strcmp(augment, "none") != 0 ? augment : NULL, .cache = swg_config_string(c, "data.cache"),
                                .cache_dir = swg_config_has(c, "data.cache_dir") ? swg_config_string(c, "data.cache_dir") : NULL,
+                               .cache_bytes = swg_config_has(c, "data.cache_bytes") ? swg_config_int(c, "data.cache_bytes") : 0,
                                .path = swg_config_has(c, "data.path") ? swg_config_string(c, "data.path") : NULL};
     for (int i = 0; i < o->targets; i++)
         targets[i] = swg_config_string_at(c, "data.target", i);

@@ -300,8 +300,6 @@ static void bad_input(void **state) {
     assert_message(ctx, "row 1", "column \"raw\"", "1x4x4", "1x4x8", "data.pad=reflect");
     assert_ok(ctx, open_path(ctx, scratch_path(&s, "t.csv"), "raw", NULL, &(swg__volumes_opts){.dims = 2, .nonfinite = "zero", .pad = "zero", .patch = {0, 4, 8}}, &v));
     swg__volumes_close(v);
-    assert_int_equal(open_path(ctx, scratch_path(&s, "t.csv"), "raw", NULL, &(swg__volumes_opts){.cache = "disk"}, &v), SWG_EINVAL);
-    assert_message(ctx, "data.cache_dir");
     assert_int_equal(open_path(ctx, scratch_path(&s, "t.csv"), "raw", NULL, &(swg__volumes_opts){.pad = "mirror"}, &v), SWG_EINVAL);
     assert_message(ctx, "data.pad=mirror", "none reflect zero");
     scratch_close(&s, ctx, 9);
@@ -379,7 +377,7 @@ static void cache(void **state) {
     scratch s, kept;
     float expected[6 * 48], other[6 * 48];
     notes n = {""};
-    char table[400], file[400];
+    char table[400], file[400], inner[300];
     scratch_open(&s);
     scratch_open(&kept);
     for (int i = 0; i < 6; i++) {
@@ -445,6 +443,17 @@ static void cache(void **state) {
         assert_int_equal(made, 9);
         assert_int_equal(reads_with(ctx, table, &disk, "raw normalise", expected, false), 0);
     }
+    swg__list_free(ctx, names, count);
+    disk.cache_dir = NULL; /* beside the table */
+    assert_int_equal(reads_with(ctx, table, &disk, "raw normalise", expected, false), 6);
+    assert_int_equal(reads_with(ctx, table, &disk, "raw normalise", expected, false), 0);
+    assert_ok(ctx, swg__list_folder(ctx, scratch_path(&s, ".swage-cache"), &names, &count));
+    assert_int_equal(count, 6);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(inner, sizeof inner, ".swage-cache/%.200s", names[i]);
+        unlink(scratch_path(&s, inner));
+    }
+    assert_int_equal(rmdir(scratch_path(&s, ".swage-cache")), 0);
     swg__list_free(ctx, names, count);
     scratch_close(&kept, ctx, 11);
     scratch_close(&s, ctx, 7);
