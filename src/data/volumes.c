@@ -323,8 +323,10 @@ static swg_status first_failure(const swg__volumes *v) {
 }
 
 static swg_status probe(swg__volumes *v) {
-    for (int64_t i = 0; i < v->entry_count; i++)
+    for (int64_t i = 0; i < v->entry_count; i++) {
         SWG__TRY(swg__volume_cache_name(v, &v->entries[i]));
+        v->entries[i].mapped = v->cache == SWG__CACHE_DISK && v->entries[i].cache_path;
+    }
     swg__parallel(v->ctx, v->entry_count, probe_task, v);
     return first_failure(v);
 }
@@ -413,16 +415,17 @@ static int64_t plan_entries(swg__volumes *v, const swg__volumes_opts *opts, swg_
             swg__volume_entry *e = v->items[i].entry[k];
             if (e->wanted)
                 continue;
-            const bool mapped = v->cache == SWG__CACHE_DISK && e->cache_path;
+            const bool fits = e->mapped || bytes_of(e) <= room;
             e->wanted = true;
-            e->keep = v->cache != SWG__CACHE_NONE && (mapped || bytes_of(e) <= room);
-            room -= e->keep && !mapped ? bytes_of(e) : 0;
-            left_out += v->cache != SWG__CACHE_NONE && !e->keep;
+            e->mapped = e->mapped || (!fits && e->cache_path);
+            e->keep = v->cache != SWG__CACHE_NONE && (fits || e->mapped);
+            room -= e->keep && !e->mapped ? bytes_of(e) : 0;
+            left_out += v->cache != SWG__CACHE_NONE && !fits;
             list[count++] = e;
         }
     if (left_out)
-        tell(opts, "%lld of %lld prepared images do not fit into data.cache_bytes=%lld: they are %s at every use%s", (long long)left_out, (long long)count,
-             (long long)(opts->cache_bytes ? opts->cache_bytes : available / 2), v->cache_dir ? "read from data.cache_dir" : "prepared again",
+        tell(opts, "%lld of %lld prepared images do not fit into data.cache_bytes=%lld: they are %s%s", (long long)left_out, (long long)count,
+             (long long)(opts->cache_bytes ? opts->cache_bytes : available / 2), v->cache_dir ? "mapped from data.cache_dir" : "prepared again at every use",
              v->cache_dir ? "" : "; data.cache=disk maps them from files");
     return count;
 }

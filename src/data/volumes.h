@@ -104,8 +104,8 @@ typedef struct swg__volumes_opts {
                                    prepared again at every use, which is slow */
     const char *cache_dir;      /* data.cache_dir: folder of prepared images, made if missing; with "memory" too: the next opening reads no image.
                                    NULL: none; with "disk" .swage-cache in the folder of `path`. Not for arrays */
-    int64_t cache_bytes;        /* data.cache_bytes: most memory; 0: half of what the system would give. What is beyond stays on disk, or is prepared
-                                   again at every use where there is no cache_dir */
+    int64_t cache_bytes;        /* data.cache_bytes: most memory; 0: half of what the system would give. What is beyond is mapped from cache_dir, or
+                                   prepared again at every use where there is none */
     uint64_t split_seed;        /* for tables without a split; 0: 12345 */
     swg__volumes_note_fn note;  /* may be NULL */
     void *note_user;

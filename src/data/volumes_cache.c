@@ -168,7 +168,7 @@ static swg__volume_map *map_file(const swg__volumes *volumes, int fd, size_t byt
     return NULL;
 }
 
-bool swg__volume_cache_load(const swg__volumes *volumes, const swg__volume_entry *entry, bool mapped, const float **values, swg__volume_map **map,
+bool swg__volume_cache_load(const swg__volumes *volumes, const swg__volume_entry *entry, const float **values, swg__volume_map **map,
                             swg__volume_facts *facts, bool *damaged) {
     uint8_t *buffer;
     swg__volume_head head;
@@ -185,7 +185,7 @@ bool swg__volume_cache_load(const swg__volumes *volumes, const swg__volume_entry
     }
     const size_t bytes = (size_t)(head.dims[0] * head.dims[1] * head.dims[2] * head.dims[3]) * sizeof(float);
     float *read = NULL;
-    if (mapped && (*map = map_file(volumes, fd, (size_t)head.offset + bytes)))
+    if (entry->mapped && (*map = map_file(volumes, fd, (size_t)head.offset + bytes)))
         *values = (const float *)(const void *)((const uint8_t *)(*map)->base + head.offset);
     else if ((read = swg__alloc(volumes->ctx, bytes)) && read_at(fd, read, bytes, head.offset))
         *values = read;
@@ -249,19 +249,18 @@ swg_status swg__volume_cache_store(const swg__volumes *volumes, const swg__volum
 
 swg_status swg__volume_load(const swg__volumes *volumes, const swg__volume_entry *entry, const float **values, swg__volume_map **map,
                             swg__volume_facts *facts, bool *damaged) {
-    const bool mapped = volumes->cache == SWG__CACHE_DISK;
     bool broken = false;
     float *prepared;
-    if (swg__volume_cache_load(volumes, entry, mapped, values, map, facts, &broken))
+    if (swg__volume_cache_load(volumes, entry, values, map, facts, &broken))
         return SWG_OK;
     if (damaged)
         *damaged = broken;
     SWG__TRY(swg__volume_prepare(volumes, entry, &prepared, facts));
     *values = prepared;
     swg_status status = entry->cache_path ? swg__volume_cache_store(volumes, entry, prepared, facts) : SWG_OK;
-    if (status == SWG_OK && mapped && entry->cache_path) { /* what was written is read back: memory holds no second copy */
+    if (status == SWG_OK && entry->mapped) { /* what was written is read back: memory holds no second copy */
         const float *again;
-        if (swg__volume_cache_load(volumes, entry, true, &again, map, facts, &broken)) {
+        if (swg__volume_cache_load(volumes, entry, &again, map, facts, &broken)) {
             swg__free(volumes->ctx, prepared);
             *values = again;
         }

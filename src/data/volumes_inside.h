@@ -39,7 +39,8 @@ typedef struct swg__volume_entry {
     int64_t dims[4];                    /* C, Z, Y, X when prepared */
     swg__volume_facts facts;            /* once read or found in the cache */
     bool wanted;                        /* prepared on opening */
-    bool keep;                          /* and kept in memory */
+    bool keep;                          /* and kept: in memory, or */
+    bool mapped;                        /* mapped from the cache */
     const float *values;                /* kept: in memory, or mapped */
     struct swg__volume_map *map;        /* of `values`; NULL: in memory */
     bool remade;                        /* its file of the cache was damaged */
@@ -141,12 +142,13 @@ swg_status swg__volume_cache_name(swg__volumes *volumes, swg__volume_entry *entr
 /* Dims and facts from the cache. False: there is no sound file. */
 bool swg__volume_cache_probe(const swg__volumes *volumes, swg__volume_entry *entry);
 
-/* Values from the cache, checked: mapped, or read into memory (*map NULL). False: there is no sound file; *damaged: there is a damaged one. */
+/* Values from the cache, checked: mapped if entry->mapped says so, else read into memory (*map NULL). False: there is no sound file; *damaged: there is a
+ * damaged one. */
 typedef struct swg__volume_map {
     void *base;
     size_t bytes;
 } swg__volume_map;
-bool swg__volume_cache_load(const swg__volumes *volumes, const swg__volume_entry *entry, bool mapped, const float **values, swg__volume_map **map,
+bool swg__volume_cache_load(const swg__volumes *volumes, const swg__volume_entry *entry, const float **values, swg__volume_map **map,
                             swg__volume_facts *facts, bool *damaged);
 swg_status swg__volume_cache_store(const swg__volumes *volumes, const swg__volume_entry *entry, const float *values, const swg__volume_facts *facts);
 void swg__volume_unload(const swg__volumes *volumes, const float *values, swg__volume_map *map);

@@ -37,6 +37,8 @@ static void crops(void **state) {
     swg_context *ctx = *state;
     struct pair p;
     swg__volumes *v;
+    if (TESTING_RACES)
+        skip();
     pair_open(&p);
     swg__volumes_opts opts = pair_opts(&p);
     assert_ok(ctx, swg__volumes_open(ctx, &opts, &v));
@@ -153,6 +155,8 @@ static void independence(void **state) {
 static void augmentation(void **state) {
     swg_context *ctx = *state;
     const int64_t dims[] = {1, 4, 8, 8};
+    if (TESTING_RACES)
+        skip();
     float *values = make_places(dims), patch[2][256];
     swg__volume_array array = array_of("raw", values, dims);
     swg__volumes *v;

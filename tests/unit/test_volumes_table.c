@@ -400,12 +400,20 @@ static void cache(void **state) {
     assert_int_equal(reads_with(ctx, table, &disk, "raw normalise", expected, false), 0);
     opts.cache_dir = kept.folder;
     assert_int_equal(reads_with(ctx, table, &opts, "raw normalise", expected, false), 0);
-    opts.cache_bytes = 400; /* two of six in memory; the others are read from the folder */
+    opts.cache_bytes = 400; /* two of six in memory; the others are mapped */
     assert_int_equal(reads_with(ctx, table, &opts, "raw normalise", expected, false), 0);
     assert_note(n, "4 of 6 prepared images do not fit");
+    swg__volumes *v;
+    assert_ok(ctx, open_path(ctx, table, "raw normalise", "seg", &opts, &v));
+    assert_true(swg__volumes_bytes(v) == 2 * 192 && swg__volumes_mapped(v) == 4 * 192);
+    swg__volumes_close(v);
+    opts.cache_dir = NULL; /* nor on disk: they are prepared again */
+    assert_ok(ctx, open_path(ctx, table, "raw normalise", "seg", &opts, &v));
+    assert_true(swg__volumes_bytes(v) == 2 * 192 && swg__volumes_mapped(v) == 0 && swg__volumes_reads(v) == 6);
+    swg__volumes_close(v);
+    opts.cache_dir = kept.folder;
     opts.cache_bytes = 0;
     assert_int_equal(reads_with(ctx, table, &disk, "raw percentile=1:99", other, true), 3); /* another transform: other files, the targets' stay */
-    swg__volumes *v;
     assert_ok(ctx, open_path(ctx, table, "raw normalise", "seg", &disk, &v));
     assert_int_equal(swg__volumes_bytes(v), 0);
     assert_int_equal(swg__volumes_mapped(v), 6 * 48 * 4);
