@@ -467,6 +467,45 @@ static void cache(void **state) {
     scratch_close(&s, ctx, 7);
 }
 
+/* Every allocation fails once: nothing is left behind. Where the cache could not be read for it, the image is prepared again. */
+static void out_of_memory(void **state) {
+    swg_context *plain = *state;
+    scratch s, kept;
+    char table[400];
+    if (TESTING_RACES)
+        skip();
+    scratch_open(&s);
+    scratch_open(&kept);
+    put_places(plain, &s, "a.npy", 2, 4, 5, 6);
+    put_text(plain, &s, "t.csv", "raw,split,t\na.npy,train,all\na.npy,val,0\n");
+    snprintf(table, sizeof table, "%s", scratch_path(&s, "t.csv"));
+    for (int cached = 0; cached < 2; cached++) {
+        const swg__volumes_opts opts = {.cache = cached ? "disk" : NULL, .cache_dir = cached ? kept.folder : NULL};
+        bool done = false;
+        int64_t failed = 0;
+        for (int64_t n = 0; n < 600 && !done; n++) {
+            testing_allocator counter = {.fail_at = n};
+            swg_context *ctx;
+            swg__volumes *v;
+            if (swg_context_open(&(swg_context_opts){.threads = 1, .allocator = {testing_alloc, testing_release, &counter}}, &ctx) != SWG_OK)
+                continue;
+            const swg_status status = open_path(ctx, table, "raw zoom=0.5 percentile=1:99", "raw channel=0 binary zoom=0.5", &opts, &v);
+            done = counter.calls <= n;
+            failed += status != SWG_OK;
+            if (status != SWG_OK && status != SWG_ENOMEM)
+                fail_msg("%d %lld: %s %s", cached, (long long)n, swg_status_name(status), swg_context_message(ctx));
+            assert_true(status == SWG_OK || (!done && status == SWG_ENOMEM));
+            assert_true(cached || done == (status == SWG_OK));
+            swg__volumes_close(v);
+            swg_context_close(ctx);
+            assert_int_equal(counter.live, 0);
+        }
+        assert_true(done && failed > 20);
+    }
+    scratch_close(&kept, plain, 2);
+    scratch_close(&s, plain, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(folders_of_tables, testing_open, testing_close),
@@ -477,6 +516,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(bad_input, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(channels_by_name, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(cache, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(out_of_memory, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
