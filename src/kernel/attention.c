@@ -9,8 +9,9 @@
 #include "ir/attention.h"
 #include "kernel/kernel.h"
 
-/* A tile of scores fits the first cache. Packing keys costs about as much as a few rows' products: BLOCK rows share it. */
-enum { ROWS = 48, KEYS = 128, BLOCK = 192 };
+/* A tile of scores fits the first cache. Packing keys costs about as much as a few rows' products: BLOCK rows share it. Up to SPREAD keys that
+ * are left over, as the one of a class token, widen the tiles before them: a tile of few keys costs as much around its products as a full one. */
+enum { ROWS = 48, KEYS = 128, SPREAD = 32, BLOCK = 192 };
 
 static int64_t at(swg__heads t, int64_t b, int64_t h, int64_t i) { return b * t.batch + h * t.head + i * t.row; }
 static int64_t lse_at(const swg__attention *a, int64_t b, int64_t h, int64_t i) {
@@ -20,7 +21,12 @@ static int64_t lse_at(const swg__attention *a, int64_t b, int64_t h, int64_t i) 
 /* Columns of packed panels that hold n. */
 static int64_t padded(const swg__isa_table *isa, int64_t n) { return swg__ceil_div(n, isa->nr) * isa->nr; }
 
-static int64_t keys_of(const swg__attention *a) { return swg__min64(KEYS, a->m); }
+/* Of a tile, but the last one; and from row to row of its scores, so that vectors of a row meet no border of cache lines. */
+static int64_t keys_of(const swg__attention *a) {
+    const int64_t tiles = a->m / KEYS, rest = a->m % KEYS;
+    return tiles && rest && rest <= SPREAD ? swg__min64(swg__ceil_div(swg__ceil_div(a->m, tiles), 16) * 16, a->m) : swg__min64(KEYS, a->m);
+}
+static int64_t stride_of(const swg__attention *a) { return swg__ceil_div(keys_of(a), 16) * 16; }
 static int64_t rows_of(const swg__attention *a) { return swg__min64(ROWS, a->n); }
 
 /* Input `i` from an element on. */
@@ -91,7 +97,7 @@ static void multiply_turned(const swg__call *call, matrix c, const float *a, int
 
 static swg__scores scores_of(const swg__attention *a, float *s, const float *mask, int64_t b, int64_t h, int64_t i, int64_t j, int64_t rows,
                              int64_t columns) {
-    return (swg__scores){.s = s, .rows = rows, .columns = columns, .stride = keys_of(a), .scale = (float)a->scale,
+    return (swg__scores){.s = s, .rows = rows, .columns = columns, .stride = stride_of(a), .scale = (float)a->scale,
                          .mask = mask ? mask + at(a->mask, b, h, i) + j : NULL, .mask_stride = a->mask.row};
 }
 
@@ -108,7 +114,7 @@ static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     int64_t keys = keys_of(&a);
     *per_worker = true;
-    return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * keys + 2 * BLOCK + ROWS +
+    return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * stride_of(&a) + 2 * BLOCK + ROWS +
             half_tile(call, rows_of(&a), keys)) * (int64_t)sizeof(float);
 }
 
@@ -124,7 +130,7 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
     const swg__isa_table *isa = call->isa;
     const float *mask = a->masked ? call->in[3] : NULL;
     float *out = call->out, *kt = scratch, *vs = kt + a->d * padded(isa, keys_of(a)), *s = vs + keys_of(a) * padded(isa, a->dv);
-    float *most = s + rows_of(a) * keys_of(a), *sum = most + BLOCK, *keep = sum + BLOCK, *half = keep + ROWS;
+    float *most = s + rows_of(a) * stride_of(a), *sum = most + BLOCK, *keep = sum + BLOCK, *half = keep + ROWS;
     int64_t rows = swg__min64(BLOCK, a->n - first);
     if (is_narrow(call, a)) {
         const float *q = call->in[0], *k = call->in[1], *v = call->in[2];
@@ -139,20 +145,20 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
         most[r] = -INFINITY;
         sum[r] = 0;
     }
-    for (int64_t j = 0; j < a->m; j += KEYS) {
-        int64_t keys = swg__min64(KEYS, a->m - j);
+    for (int64_t j = 0; j < a->m; j += keys_of(a)) {
+        int64_t keys = swg__min64(keys_of(a), a->m - j);
         operand key = pack(call, kt, input_at(call, 1, at(a->k, b, h, j)), 1, a->k.row, a->d, keys);
         operand values = rows_as_operand(call, vs, input_at(call, 2, at(a->v, b, h, j)), a->v.row, keys, a->dv);
         for (int64_t r = 0; r < rows; r += ROWS) {
             int64_t i = first + r, height = swg__min64(ROWS, rows - r);
-            multiply(call, (matrix){s, keys_of(a)}, input_at(call, 0, at(a->q, b, h, i)).p, a->q.row, 1, key, height, keys, a->d, false);
+            multiply(call, (matrix){s, stride_of(a)}, input_at(call, 0, at(a->q, b, h, i)).p, a->q.row, 1, key, height, keys, a->d, false);
             swg__scores t = scores_of(a, s, mask, b, h, i, j, height, keys);
             isa->attention_softmax(&t, most + r, sum + r, keep);
             matrix y = {out + at(a->y, b, h, i), a->y.row};
             for (int64_t x = 0; x < height && j > 0; x++)
                 for (int64_t c = 0; c < a->dv && keep[x] != 1; c++)
                     y.p[x * y.stride + c] *= keep[x];
-            multiply_tile(call, y, s, keys_of(a), half, values, height, a->dv, keys, j > 0);
+            multiply_tile(call, y, s, stride_of(a), half, values, height, a->dv, keys, j > 0);
         }
     }
     isa->attention_means(out + at(a->y, b, h, first), out + lse_at(a, b, h, first), a->y.row, rows, a->dv, most, sum);
@@ -182,12 +188,12 @@ typedef struct tiles {
 
 static int64_t tile_floats(const swg__call *call, const swg__attention *a) {
     int64_t keys = keys_of(a);
-    return (a->d + a->dv) * padded(call->isa, keys) + 2 * rows_of(a) * keys + ROWS + half_tile(call, rows_of(a), keys > a->dv ? keys : a->dv);
+    return (a->d + a->dv) * padded(call->isa, keys) + 2 * rows_of(a) * stride_of(a) + ROWS + half_tile(call, rows_of(a), keys > a->dv ? keys : a->dv);
 }
 
 static tiles tiles_at(const swg__call *call, const swg__attention *a, float *scratch) {
     int64_t keys = keys_of(a), width = padded(call->isa, keys);
-    float *vt = scratch + a->d * width, *p = vt + a->dv * width, *ds = p + rows_of(a) * keys, *shared = ds + rows_of(a) * keys;
+    float *vt = scratch + a->d * width, *p = vt + a->dv * width, *ds = p + rows_of(a) * stride_of(a), *shared = ds + rows_of(a) * stride_of(a);
     return (tiles){scratch, vt, p, ds, shared, shared + ROWS, scratch + tile_floats(call, a)};
 }
 
@@ -208,10 +214,10 @@ static void probabilities(const swg__call *call, const swg__attention *a, const 
             sum += (double)(y[r * a->y.row + c] * (pairs ? swg__f32_of_bf16(swg__bf16_of(dy[r * a->y.row + c])) : dy[r * a->y.row + c]));
         t->shared[r] = (float)sum;
     }
-    multiply(call, (matrix){t->p, keys_of(a)}, input_at(call, 0, at(a->q, b, h, i)).p, a->q.row, 1, (operand){t->kt, 0}, rows, keys, a->d, false);
+    multiply(call, (matrix){t->p, stride_of(a)}, input_at(call, 0, at(a->q, b, h, i)).p, a->q.row, 1, (operand){t->kt, 0}, rows, keys, a->d, false);
     swg__scores p = scores_of(a, t->p, a->masked ? call->in[5] : NULL, b, h, i, j, rows, keys);
     isa->attention_probabilities(&p, lse, a->y.row);
-    multiply_tile(call, (matrix){t->ds, keys_of(a)}, dy, a->y.row, t->half, (operand){t->vt, 0}, rows, keys, a->dv, false);
+    multiply_tile(call, (matrix){t->ds, stride_of(a)}, dy, a->y.row, t->half, (operand){t->vt, 0}, rows, keys, a->dv, false);
     isa->attention_slopes(t->ds, &p, t->shared, factor);
 }
 
@@ -235,8 +241,8 @@ static void grad_unit(const swg__call *call, const swg__attention *a, int64_t b,
     float *out = (float *)call->out + b * swg__attention_grads(a);
     float *dq = out + h * a->q.head, *dk = out + swg__attention_k_first(a) + h * a->k.head;
     float *dv = out + swg__attention_v_first(a) + h * a->v.head;
-    for (int64_t j = 0; j < a->m; j += KEYS) {
-        int64_t keys = swg__min64(KEYS, a->m - j);
+    for (int64_t j = 0; j < a->m; j += keys_of(a)) {
+        int64_t keys = swg__min64(keys_of(a), a->m - j);
         pack_keys(call, a, &t, b, h, j, keys);
         operand key = rows_as_operand(call, ks, input_at(call, 1, at(a->k, b, h, j)), a->k.row, keys, a->d);
         for (int64_t i = 0; i < a->n; i += ROWS) {
@@ -244,9 +250,9 @@ static void grad_unit(const swg__call *call, const swg__attention *a, int64_t b,
             probabilities(call, a, &t, b, h, i, rows, j, keys, (float)a->scale);
             operand query = rows_as_operand(call, qs, input_at(call, 0, at(a->q, b, h, i)), a->q.row, rows, a->d);
             operand slope = rows_as_operand(call, dys, input_at(call, 4, at(a->y, b, h, i)), a->y.row, rows, a->dv);
-            multiply_turned(call, (matrix){dv + j * a->v.row, a->v.row}, t.p, keys_of(a), t.half, slope, keys, a->dv, rows, i > 0);
-            multiply_turned(call, (matrix){dk + j * a->k.row, a->k.row}, t.ds, keys_of(a), t.half, query, keys, a->d, rows, i > 0);
-            multiply_tile(call, (matrix){dq + i * a->q.row, a->q.row}, t.ds, keys_of(a), t.half, key, rows, a->d, keys, j > 0);
+            multiply_turned(call, (matrix){dv + j * a->v.row, a->v.row}, t.p, stride_of(a), t.half, slope, keys, a->dv, rows, i > 0);
+            multiply_turned(call, (matrix){dk + j * a->k.row, a->k.row}, t.ds, stride_of(a), t.half, query, keys, a->d, rows, i > 0);
+            multiply_tile(call, (matrix){dq + i * a->q.row, a->q.row}, t.ds, stride_of(a), t.half, key, rows, a->d, keys, j > 0);
         }
     }
 }
@@ -276,8 +282,8 @@ static int64_t mask_scratch(const swg__call *call, bool *per_worker) {
 
 static void mask_head(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, int64_t end, float *scratch) {
     tiles t = tiles_at(call, a, scratch);
-    for (int64_t j = 0; j < a->m; j += KEYS) {
-        int64_t keys = swg__min64(KEYS, a->m - j);
+    for (int64_t j = 0; j < a->m; j += keys_of(a)) {
+        int64_t keys = swg__min64(keys_of(a), a->m - j);
         pack_keys(call, a, &t, b, h, j, keys);
         for (int64_t i = first; i < end; i += ROWS) {
             int64_t rows = swg__min64(ROWS, end - i);
@@ -285,7 +291,7 @@ static void mask_head(const swg__call *call, const swg__attention *a, int64_t b,
             for (int64_t r = 0; r < rows; r++) {
                 float *to = (float *)call->out + at(a->mask, b, h, i + r) + j;
                 for (int64_t c = 0; c < keys; c++)
-                    to[c] += t.ds[r * keys_of(a) + c];
+                    to[c] += t.ds[r * stride_of(a) + c];
             }
         }
     }

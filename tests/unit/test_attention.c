@@ -1,6 +1,6 @@
 /* test_attention.c - proves: attention's bits do not depend on threads; its memory does not grow with n m; rows and keys hidden by
  * -inf count for nothing, forward and backward; what does not fit is named; running out of
- * memory neither crashes nor leaks, nor does it for the Fourier transform and splines.
+ * memory neither crashes nor leaks, nor does it for the Fourier transform and splines; tiles of any width agree with f64, which has none.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "testing.h"
 #include <math.h>
@@ -81,13 +81,13 @@ static void memory_is_linear(void **state) {
 /* Key 2 is seen by nobody, row 1 sees nothing. */
 static void hidden_keys_and_rows(void **state) {
     swg_context *ctx = *state;
-    enum { N = 3, M = 140, D = 4 };
+    enum { N = 3, M = 240, D = 4 }; /* row 2 sees nothing of the first tile */
     for (int kind = 0; kind < 2; kind++) {
         swg_dtype dtype = kind ? SWG_F32 : SWG_F64;
         run r = make(ctx, dtype, 1, N, M, 1, D, (int64_t[]){1, 1, N, M});
         for (int i = 0; i < N; i++)
             for (int j = 0; j < M; j++)
-                swg__store(swg_plan_data(r.plan, r.in[3]), dtype, i * M + j, i == 1 || j == 2 || j < 130 * (i == 2) ? -INFINITY : .01 * j);
+                swg__store(swg_plan_data(r.plan, r.in[3]), dtype, i * M + j, i == 1 || j == 2 || j < 230 * (i == 2) ? -INFINITY : .01 * j);
         for (int c = 0; c < D; c++) /* what nobody sees may be large */
             swg__store(swg_plan_data(r.plan, r.in[2]), dtype, 2 * D + c, 1e30);
         assert_ok(ctx, swg_plan_run(r.plan, 0, 0));
@@ -110,6 +110,33 @@ static void hidden_keys_and_rows(void **state) {
 #undef AT
         drop(&r);
     }
+}
+
+/* One tile, tiles that keys left over widen, a narrow last tile. */
+static void tiles_agree(void **state) {
+    static const int64_t keys[] = {112, 127, 128, 129, 160, 161, 257, 288, 290, 400};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        for (int masked = 0; masked < 2; masked++) {
+            const int64_t m = keys[i], n = i % 2 ? 50 : 97, heads = 1 + (int64_t)(i % 3), d = masked ? 11 : 7;
+            run r[2];
+            for (int kind = 0; kind < 2; kind++) {
+                r[kind] = make(*state, kind ? SWG_F32 : SWG_F64, 1, n, m, heads, d, masked ? (int64_t[]){1, heads, n, m} : NULL);
+                assert_ok(*state, swg_plan_run(r[kind].plan, 0, 0));
+            }
+            for (int o = 0; o <= r[0].inputs; o++) {
+                const double *want = swg_plan_data(r[0].plan, r[0].out[o]);
+                const float *got = swg_plan_data(r[1].plan, r[1].out[o]);
+                double largest = 0;
+                for (int64_t e = 0; e < swg_elements(r[0].g, r[0].out[o]); e++)
+                    largest = fmax(largest, fabs(want[e]));
+                assert_true(largest > 1e-6);
+                for (int64_t e = 0; e < swg_elements(r[0].g, r[0].out[o]); e++)
+                    if (!(fabs((double)got[e] - want[e]) <= 2e-5 * largest))
+                        fail_msg("%lld keys, output %d: element %lld is %.9g, expected %.9g", (long long)m, o, (long long)e, (double)got[e], want[e]);
+            }
+            drop(&r[0]);
+            drop(&r[1]);
+        }
 }
 
 static void refused(void **state) {
@@ -200,6 +227,7 @@ int main(void) {
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test_setup_teardown(memory_is_linear, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(hidden_keys_and_rows, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(tiles_agree, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(work_is_counted, testing_open, testing_close),
         cmocka_unit_test(memory_runs_out),
