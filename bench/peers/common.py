@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import argparse
+import ctypes
 import fnmatch
+import gc
 import json
 import os
 import statistics
@@ -101,3 +103,88 @@ def main(args, about, names, rows_of):
     rows = [row for name in names if any(fnmatch.fnmatchcase(name, p) for p in args.only) for row in rows_of(name, args.dtype)]
     print(json.dumps({**about, "rows": rows}, indent=1), file=out, flush=True)
     return 1 if any("error" in row for row in rows) else 0
+
+
+# ---- works: a peer that makes things ready under numbers and runs them call by call (`swage bench kan`, `swage bench cyto`) ----
+
+
+def works_options(description):
+    parser = argparse.ArgumentParser(description=description + "; protocol: bench/peers/README.md")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-pin", action="store_true")
+    parser.add_argument("--serve", action="store_true", help="open, run, close")
+    parser.add_argument("--memory", action="store_true", help="memory: growth of the resident set of a fork")
+    return parser.parse_args()
+
+
+def status_bytes(key):
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(key))
+
+
+def memory(make, small, request):
+    """Growth of the resident set from before a work is made to the peak of two calls, in a fork that has run a small one before."""
+    make(**small(request))()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")  # the peak is the present size
+    before = status_bytes("VmRSS:")
+    work = make(**request)
+    work()
+    work()
+    return {"bytes": status_bytes("VmHWM:") - before}
+
+
+def failure_of(error):
+    return {"error": " ".join(f"{type(error).__name__}: {error}".split())[:250]}
+
+
+def in_fork(function, *arguments):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            answer = function(*arguments)
+        except Exception as error:  # whatever goes wrong belongs into the report
+            answer = failure_of(error)
+        os.write(write, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as f:
+        text = f.read()
+    os.waitpid(child, 0)
+    return json.loads(text) if text else {"error": "the measuring process ended early; out of memory?"}
+
+
+def serve_works(args, about, make, small, found=lambda request: 0):
+    """make(**request): a call with a `model`. small(request): a request like it that is over at once. found(request): a checked error."""
+    ready, out = {}, os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not get between the lines of the answer
+
+    def now():  # as src/bench/turns.c: processor time of one thread, wall time of several
+        return time.process_time_ns() if args.threads == 1 else clock()
+
+    def answer_to(request):
+        what, number = request.pop("do"), request.pop("id")
+        if what == "memory":
+            return in_fork(memory, make, small, request)
+        if what == "close":
+            ready.pop(number, None)
+            gc.collect()
+            return {}
+        begin = now()
+        if what == "open":
+            error = found(request)
+            ready[number] = make(**request)
+            return {"cold_ns": now() - begin, "error_found": error, "parameters": sum(p.numel() for p in ready[number].model.parameters())}
+        ready[number]()
+        return {"ns": now() - begin}
+
+    print(json.dumps(about), file=out, flush=True)
+    for line in sys.stdin:
+        try:
+            answer = answer_to(json.loads(line))
+        except Exception as error:
+            answer = failure_of(error)
+        print(json.dumps(answer), file=out, flush=True)

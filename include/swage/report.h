@@ -92,6 +92,16 @@ swg_status swg_figure_write(swg_context *ctx, const char *path, const char *titl
 /* Charts as one SVG, `columns` in a row, with a title; they share the legend of the first. */
 swg_status swg_charts_write(swg_context *ctx, const char *path, const char *title, const swg_chart *charts, int64_t count, int64_t columns);
 
+/* Numbers with names as bars, charts one below the other, as one SVG. Values below 0 or not finite: "not measured". */
+typedef struct swg_values {
+    const char *title, *unit;
+    int64_t rows;
+    const char *const *names;
+    const double *values;
+    double mark;              /* a line across at this value; 0: none */
+} swg_values;
+swg_status swg_values_write(swg_context *ctx, const char *path, const char *title, const swg_values *charts, int64_t count);
+
 /* Arrays of one shape (n0, n1, n2), C order, as VTK XML image data (.vti): extent = shape, spacing 1, origin 0, our first axis is VTK's x. Characters
  * with a meaning in XML become _. SWG_ESHAPE: nothing to write. */
 typedef struct swg_vti_array {

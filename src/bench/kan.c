@@ -171,7 +171,8 @@ static swg_status measure_group(swg__kan_bench *b, swg__kan_group *g) {
     swg__player players[SWG__KAN_SIDES] = {{0}};
     swg_status status = calls ? SWG_OK : swg__fail_memory(b->ctx, (size_t)g->count * sizeof *calls, "times");
     const bool quick = b->opts.quick;
-    const swg__turns turns = {.rounds = quick ? ROUNDS_QUICK : ROUNDS, .calls = MOST_CALLS, .turn_ns = quick ? turn_quick_ns : turn_ns, .stop = b->opts.stop};
+    const swg__turns turns = {.rounds = quick ? ROUNDS_QUICK : ROUNDS, .calls = MOST_CALLS, .turn_ns = quick ? turn_quick_ns : turn_ns,
+                               .warm_ns = quick ? turn_quick_ns : turn_ns, .stop = b->opts.stop};
     int open = 0;
     for (; status == SWG_OK && open < g->count; open++) {
         calls[open] = (called){.b = b, .side = &g->sides[open], .id = open};

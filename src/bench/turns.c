@@ -19,12 +19,12 @@ double swg__turns_clock(int threads) {
 const char *swg__turns_clock_name(int threads) { return threads > 1 ? "wall time" : "processor time"; }
 
 static swg_status play_turn(swg_context *ctx, const swg__turns *t, swg__player *p) {
-    double spent = 0, turn[SWG__TURNS_ROUNDS];
+    double spent = 0, turn[SWG__TURNS_CALLS];
     swg__times times;
     int n = 0;
     nanosleep(&(struct timespec){.tv_nsec = SETTLE_NS}, NULL); /* threads that another side left spinning are asleep */
-    if (p->once < t->turn_ns)
-        p->call(p->arg); /* back into the caches */
+    if (p->once < t->warm_ns)
+        p->call(p->arg);
     for (; n < t->calls && (n == 0 || spent < t->turn_ns) && !*p->failure; n++) {
         spent += turn[n] = p->call(p->arg);
         if (t->stop && *t->stop)

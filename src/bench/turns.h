@@ -5,7 +5,7 @@
 
 #include "bench/jobs.h"
 
-enum { SWG__TURNS_ROUNDS = 64 };
+enum { SWG__TURNS_ROUNDS = 64, SWG__TURNS_CALLS = 64 };
 
 /* A side that is ready to run. */
 typedef struct swg__player {
@@ -19,8 +19,9 @@ typedef struct swg__player {
 } swg__player;
 
 typedef struct swg__turns {
-    int rounds, calls;          /* calls in a turn, at most */
+    int rounds, calls;          /* up to SWG__TURNS_ROUNDS; calls in a turn, at most */
     double turn_ns;             /* a turn ends after so much time, or a single call */
+    double warm_ns;             /* a side that is faster is called once more before its turn, back into the caches */
     const volatile sig_atomic_t *stop;
 } swg__turns;
 

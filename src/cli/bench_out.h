@@ -13,6 +13,8 @@ void cli_bench_progress(void *progress, const char *text);
 swg_status cli_bench_codec(cli *c);
 /* `swage bench kan` (bench_kan.c). */
 swg_status cli_bench_kan(cli *c);
+/* `swage bench cyto` (bench_cyto.c). */
+swg_status cli_bench_cyto(cli *c);
 /* --batch-sizes: "1,16,256", at most `most` of them. SWG_EUSAGE with a message. */
 swg_status cli_batches(cli *c, int64_t *out, int most, int *count);
 

@@ -12,9 +12,9 @@ static const cli_option options[] = {
     {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all; codec: hdf5plugin"},
     {"list", 0, NULL, "list the rows"},
     {"explain", 0, NULL, "say what each pass and the planner did for every row"},
-    {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other"},
+    {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other; cyto: each alone, then all (default)"},
     {"each", 0, NULL, "of a recipe: every speed switch alone"},
-    {"batch-sizes", 0, "LIST", "of a recipe: over batch sizes such as 1,16,256; kan: default 2,4,6,8,12,16"},
+    {"batch-sizes", 0, "LIST", "of a recipe, and of cyto: over batch sizes such as 1,16,256; kan: default 2,4,6,8,12,16"},
     {"output", 'o', "FILE", "write the JSON object into FILE; with --report: an HTML page"},
     {"data", 0, "DIR", "codec: folder with fields/ and bssn/; what it lacks is replaced by samples/"},
     {"tables", 0, "LIST", "codec: fields, blocks, chunks, octants, uniform, efforts, learned, speed (default: all)"},
@@ -28,8 +28,12 @@ static const cli_option options[] = {
     {"grid", 0, "N", "kan: intervals of the layer's splines; default 5"},
     {"order", 0, "N", "kan: of the layer's splines; default 3"},
     {"image", 0, "N", "kan: side of the networks' images; default 128"},
+    {"experiment", 0, "NAME", "cyto: segmentation, labelfree or gan_superres; also as cyto/NAME"},
+    {"input-shape", 0, "LIST", "cyto: N,C,z,y,x or N,C,y,x; default 1,1,64,64,64, gan_superres 1,1,16,32,32"},
+    {"iterations", 0, "N", "cyto: calls of each row; default 100, with --quick 6"},
+    {"chart", 0, "FILE", "cyto: write an SVG of speed-ups, or over the batch sizes, and of planned peaks"},
     {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
-    {"markdown", 0, NULL, "with --report, and of codec: as Markdown"},
+    {"markdown", 0, NULL, "with --report, and of codec and cyto: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -157,29 +161,39 @@ static swg_status report(cli *c) {
 }
 
 /* Options that only one kind of run takes. */
-static swg_status check_options(cli *c, bool codec, bool kan) {
-    static const struct { const char *name; bool kan; } own[] = {
-        {"data", false}, {"tables", false}, {"model", false}, {"without", false}, {"effort", false}, {"works", true},
-        {"forms", true}, {"size", true}, {"channels", true}, {"grid", true}, {"order", true}, {"image", true}};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (cli_value(c, own[i].name) && !(own[i].kan ? kan : codec))
-            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench %s`", own[i].name, own[i].kan ? "kan" : "codec");
-    return SWG_OK;
+/* What has a bench of its own, named by the first word. */
+typedef struct subject { const char *name; swg_status (*run)(cli *c); } subject;
+enum { CODEC, KAN, CYTO, SUBJECTS };
+static const subject subjects[SUBJECTS] = {{"codec", cli_bench_codec}, {"kan", cli_bench_kan}, {"cyto", cli_bench_cyto}};
+
+/* SUBJECTS: none. Recipes kan/dae and others are none; cyto/... are. */
+static int subject_of(const cli *c) {
+    const char *word = c->positional_count ? c->positional[0] : "";
+    int i = 0;
+    while (i < SUBJECTS && !(strcmp(word, subjects[i].name) == 0 || (i == CYTO && strncmp(word, "cyto/", 5) == 0)))
+        i++;
+    return i == KAN && c->positional_count > 1 ? SUBJECTS : i;
 }
 
-static bool names(const cli *c, const char *word) { return c->positional_count == 1 && strcmp(c->positional[0], word) == 0; }
+static swg_status check_options(cli *c, int which) {
+    static const struct { const char *name; int of; } own[] = {
+        {"data", CODEC}, {"tables", CODEC}, {"model", CODEC}, {"without", CODEC}, {"effort", CODEC}, {"works", KAN}, {"forms", KAN}, {"size", KAN},
+        {"channels", KAN}, {"grid", KAN}, {"order", KAN}, {"image", KAN}, {"experiment", CYTO}, {"input-shape", CYTO}, {"iterations", CYTO}, {"chart", CYTO}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (cli_value(c, own[i].name) && own[i].of != which)
+            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench %s`", own[i].name, subjects[own[i].of].name);
+    if (cli_flag(c, "markdown") && which != CODEC && which != CYTO)
+        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report, codec and cyto");
+    return SWG_OK;
+}
 
 static swg_status run(cli *c) {
     if (cli_flag(c, "report"))
         return report(c);
-    bool codec = c->positional_count && strcmp(c->positional[0], "codec") == 0, kan = names(c, "kan");
-    SWG__TRY(check_options(c, codec, kan));
-    if (codec)
-        return cli_bench_codec(c);
-    if (kan)
-        return cli_bench_kan(c);
-    if (cli_flag(c, "markdown"))
-        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report and with codec");
+    const int which = subject_of(c);
+    SWG__TRY(check_options(c, which));
+    if (which < SUBJECTS)
+        return subjects[which].run(c);
     if (cli_flag(c, "compare-opts") || cli_flag(c, "each") || cli_value(c, "batch-sizes"))
         return compare(c);
     if (c->override_count)
@@ -220,13 +234,14 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] | codec | kan | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
+    .usage = "[ROW ...] | codec | kan | cyto[/EXPERIMENT] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
                "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"
                "  swage bench swae/mlp-deep --compare-opts\n"
                "codec: ratios, bounds and speed of the codec beside SZ3, SPERR and zfp; docs/codec.md.\n"
                "kan: forms of a KAN convolution and training steps of the KAN networks beside the published ones in PyTorch, if it is installed.\n"
+               "cyto: training step and inference of a microscopy network with each performance switch and with all, beside PyTorch; docs/cyto.md.\n"
                "docs/benchmarks.md tells what the rows and columns mean.",
     .options = options,
     .least = 0,

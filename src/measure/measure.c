@@ -76,6 +76,7 @@ void swg__times_of(double *sample, int64_t n, swg__times *t) {
     t->min_ns = sample[0];
     t->median_ns = middle(sample, n);
     t->p95_ns = sample[(int64_t)(.95 * (double)(n - 1))];
+    t->p99_ns = sample[(int64_t)(.99 * (double)(n - 1))];
     t->spread = (sample[n - 1 - n / 4] - sample[n / 4]) / t->median_ns;
     t->reps = n;
 }

@@ -11,7 +11,7 @@
 /* ---- measure.c: repetitions and their statistics ---- */
 
 typedef struct swg__times {
-    double min_ns, median_ns, mean_ns, std_ns, p95_ns;
+    double min_ns, median_ns, mean_ns, std_ns, p95_ns, p99_ns;
     double spread;              /* (p75 - p25) / median */
     int64_t reps, loops;        /* samples; calls per sample, more than one for calls below 20 us */
     double cold_ns;             /* making, opening and the first call */

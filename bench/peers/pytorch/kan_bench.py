@@ -2,26 +2,16 @@
 # In: requests, a JSON object per line (--serve, --memory). Out: a JSON line each. See ../README.md.
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import copy
-import ctypes
-import gc
-import json
 import os
 import re
 import signal
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import common  # noqa: E402
 
-parser = argparse.ArgumentParser(description="PyTorch side of swage bench kan; protocol: bench/peers/README.md")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--no-pin", action="store_true")
-parser.add_argument("--serve", action="store_true", help="open, run, close")
-parser.add_argument("--memory", action="store_true", help="memory: growth of the resident set of a fork")
-args = parser.parse_args()
+args = common.works_options("PyTorch side of swage bench kan")
 common.pin(args, "pytorch/kan_bench.py")
 
 import torch  # noqa: E402
@@ -94,80 +84,14 @@ class Work:
             self.x.grad = None
 
 
-def status_bytes(key):
-    with open("/proc/self/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(key))
+def small(request):
+    return {**request, "batch": 2, "size": min(request["size"], 16), "channels": min(request["channels"], 8)}
 
 
-def memory(request):
-    """Growth of the resident set from before the model is made to the peak of two calls, in a fork that has run a small one before."""
-    small = {**request, "batch": 2, "size": min(request["size"], 16), "channels": min(request["channels"], 8)}
-    Work(**small)()
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    with open("/proc/self/clear_refs", "w") as f:
-        f.write("5")  # the peak is the present size
-    before = status_bytes("VmRSS:")
-    work = Work(**request)
-    work()
-    work()
-    return {"bytes": status_bytes("VmHWM:") - before}
-
-
-def in_fork(request):
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            answer = memory(request)
-        except Exception as error:  # whatever goes wrong belongs into the report
-            answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:250]}
-        os.write(write, json.dumps(answer).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as f:
-        text = f.read()
-    os.waitpid(child, 0)
-    return json.loads(text) if text else {"error": "the measuring process ended early; out of memory?"}
-
-
-ready = {}
-
-
-def now():
-    """As src/bench/kan.c: processor time of one thread, wall time of several."""
-    return time.process_time_ns() if args.threads == 1 else common.clock()
-
-
-def answer_to(request):
-    what, number = request.pop("do"), request.pop("id")
-    if what == "memory":
-        return in_fork(request)
-    if what == "close":
-        ready.pop(number, None)
-        gc.collect()
-        return {}
-    begin = now()
-    if what == "open":
-        found = 0 if request["work"] != "layer" else check(request["form"], request["channels"], request["grid"], request["order"])
-        ready[number] = Work(**request)
-        return {"cold_ns": now() - begin, "error_found": found, "parameters": sum(p.numel() for p in ready[number].model.parameters())}
-    ready[number]()
-    return {"ns": now() - begin}
-
-
-def main():
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not get between the lines of the answer
-    about = {"version": torch.__version__, "options": f"CPU, {torch.backends.cpu.get_cpu_capability()}, eager, {args.threads} threads"}
-    print(json.dumps(about), file=out, flush=True)
-    for line in sys.stdin:
-        try:
-            answer = answer_to(json.loads(line))
-        except Exception as error:
-            answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:250]}
-        print(json.dumps(answer), file=out, flush=True)
+def found(request):
+    return 0 if request["work"] != "layer" else check(request["form"], request["channels"], request["grid"], request["order"])
 
 
 if __name__ == "__main__":
-    main()
+    about = {"version": torch.__version__, "options": f"CPU, {torch.backends.cpu.get_cpu_capability()}, eager, {args.threads} threads"}
+    common.serve_works(args, about, Work, small, found)
