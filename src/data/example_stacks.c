@@ -28,16 +28,6 @@ static double uniform(const scene *s, uint32_t what, uint32_t which) {
     return (double)swg__philox(s->seed, (uint64_t)s->number << 32 | which, 0, what).w[0] * 0x1p-32;
 }
 
-/* Distance to a cell's centre in its nucleus' radii. */
-static double reach(const cell *c, const double at[3]) {
-    double sum = 0;
-    for (int i = 0; i < 3; i++) {
-        const double d = (at[i] - c->centre[i]) / c->radius[i];
-        sum += d * d;
-    }
-    return sqrt(sum);
-}
-
 /* Cells whose nuclei do not touch. */
 static void place_cells(scene *s) {
     const double least = fmin(fmin((double)s->extent[0] * 2, (double)s->extent[1]), (double)s->extent[2]);
@@ -63,18 +53,24 @@ static void place_cells(scene *s) {
     }
 }
 
-/* Nearest cell to a voxel in nucleus' radii; -1: none is near. */
-static int nearest(const scene *s, const double at[3], double *distance) {
-    int best = -1;
-    *distance = INFINITY;
-    for (int k = 0; k < s->count; k++) {
-        const double d = reach(&s->cells[k], at);
-        if (d < *distance) {
-            *distance = d;
-            best = k;
+/* Of every voxel of a plane: the nearest cell, and the distance to its centre in its nucleus' radii; no cell: infinity. Distances along z and y are the same
+ * for a row. */
+static void measure_plane(const scene *s, int64_t z, double *distance, uint8_t *nearest) {
+    for (int64_t y = 0; y < s->extent[1]; y++, distance += s->extent[2], nearest += s->extent[2]) {
+        for (int64_t x = 0; x < s->extent[2]; x++)
+            distance[x] = INFINITY;
+        for (int k = 0; k < s->count; k++) {
+            const cell *c = &s->cells[k];
+            const double dz = ((double)z - c->centre[0]) / c->radius[0], dy = ((double)y - c->centre[1]) / c->radius[1], row = dz * dz + dy * dy;
+            for (int64_t x = 0; x < s->extent[2]; x++) {
+                const double dx = ((double)x - c->centre[2]) / c->radius[2], d = row + dx * dx;
+                nearest[x] = d < distance[x] ? (uint8_t)k : nearest[x];
+                distance[x] = d < distance[x] ? d : distance[x];
+            }
         }
+        for (int64_t x = 0; x < s->extent[2]; x++)
+            distance[x] = sqrt(distance[x]);
     }
-    return best;
 }
 
 static double smooth_step(double x) { return 1 / (1 + exp(-x)); }
@@ -90,8 +86,10 @@ static double light(const scene *s, int channel, const double at[3], double d, i
     case BRIGHTFIELD: value = 1000 + 160 * membrane - 220 * inside + 120 * exp(-pow((d - 1) / edge, 2)); break;
     default: break;
     }
+    if (channel == 0 || channel == 2 || channel == 4)
+        return 100;
     const double noise = uniform(s, 10 + (uint32_t)channel, (uint32_t)voxel) + uniform(s, 30 + (uint32_t)channel, (uint32_t)voxel) - 1;
-    return fmax(0, 100 + value + (channel == 0 || channel == 2 || channel == 4 ? 0 : 60 * noise));
+    return fmax(0, 100 + value + 60 * noise);
 }
 
 static double mask(int channel, double d) {
@@ -108,40 +106,63 @@ static const struct { const char *name; int channels; swg_element element; } kin
     [KIND_RAW] = {"raw", RAW, SWG_ELEMENT_U16}, [KIND_SEG] = {"seg", SEG, SWG_ELEMENT_U8}, [KIND_NUCLEI] = {"nuclei", 1, SWG_ELEMENT_U16}};
 static const char *const raw_names[RAW] = {"blank 0", "membrane", "blank 2", "structure", "blank 4", "dye", "brightfield"};
 
-static void fill_plane(const scene *s, kind k, int channel, int64_t z, float *plane) {
-    double at[3] = {(double)z}, d;
-    for (int64_t y = 0; y < s->extent[1]; y++)
-        for (int64_t x = 0; x < s->extent[2]; x++) {
-            at[1] = (double)y;
-            at[2] = (double)x;
-            const int which = nearest(s, at, &d);
-            const int64_t voxel = (z * s->extent[1] + y) * s->extent[2] + x;
-            plane[y * s->extent[2] + x] = (float)(k == KIND_RAW ? light(s, channel, at, d, voxel) : k == KIND_SEG ? mask(channel, d) : d <= 1 ? which + 1 : 0);
+enum { CHANNELS = RAW + SEG + 1 };
+
+/* One image: all channels of all kinds, filled plane by plane on all threads. */
+typedef struct drawing {
+    const scene *s;
+    float *values;              /* (CHANNELS, z, y, x): raw, seg, nuclei */
+    double *distance;           /* (threads, y, x) */
+    uint8_t *nearest;           /* (threads, y, x) */
+} drawing;
+
+static void fill_plane(void *arg, int64_t z, int worker) {
+    const drawing *w = arg;
+    const scene *s = w->s;
+    const int64_t plane = s->extent[1] * s->extent[2], voxels = s->extent[0] * plane;
+    double *distance = w->distance + worker * plane;
+    uint8_t *nearest = w->nearest + worker * plane;
+    measure_plane(s, z, distance, nearest);
+    float *out = w->values + z * plane;
+    for (int c = 0; c < RAW; c++, out += voxels)
+        for (int64_t i = 0; i < plane; i++) {
+            const double at[3] = {(double)z, (double)(i / s->extent[2]), (double)(i % s->extent[2])};
+            out[i] = (float)light(s, c, at, distance[i], z * plane + i);
         }
+    for (int c = 0; c < SEG; c++, out += voxels)
+        for (int64_t i = 0; i < plane; i++)
+            out[i] = (float)mask(c, distance[i]);
+    for (int64_t i = 0; i < plane; i++)
+        out[i] = distance[i] <= 1 ? (float)(nearest[i] + 1) : 0;
 }
 
-static swg_status write_stack(const scene *s, kind k) {
+static swg_status write_stack(const scene *s, kind k, const float *values) {
     char path[4096];
     swg_stack_writer *writer;
-    const size_t bytes = (size_t)(s->extent[1] * s->extent[2]) * sizeof(float);
     snprintf(path, sizeof path, "%s/%s-%lld.tif", s->folder, kinds[k].name, (long long)s->number);
-    float *plane = swg__alloc(s->ctx, bytes);
-    if (!plane)
-        return swg__fail_memory(s->ctx, bytes, "a plane");
-    swg_status status = swg_stack_create(s->ctx, path, 1, kinds[k].channels, s->extent[0], s->extent[1], s->extent[2],
-                                         &(swg_stack_write_opts){.element = kinds[k].element, .deflate = true, .size_um = {.29, .108, .108},
-                                                                 .channel_names = k == KIND_RAW ? raw_names : NULL}, &writer);
-    const bool open = status == SWG_OK;
-    for (int c = 0; c < kinds[k].channels; c++)
-        for (int64_t z = 0; z < s->extent[0] && status == SWG_OK; z++) {
-            fill_plane(s, k, c, z, plane);
-            status = swg_stack_append_f32(writer, plane, 1);
-        }
+    SWG__TRY(swg_stack_create(s->ctx, path, 1, kinds[k].channels, s->extent[0], s->extent[1], s->extent[2],
+                              &(swg_stack_write_opts){.element = kinds[k].element, .deflate = k != KIND_RAW, .size_um = {.29, .108, .108},
+                                                      .channel_names = k == KIND_RAW ? raw_names : NULL}, &writer));
+    swg_status status = swg_stack_append_f32(writer, values, kinds[k].channels * s->extent[0]);
     if (status == SWG_OK)
-        status = swg_stack_finish(writer);
-    else if (open)
-        swg_stack_abort(writer);
-    swg__free(s->ctx, plane);
+        return swg_stack_finish(writer);
+    swg_stack_abort(writer);
+    return status;
+}
+
+static swg_status write_image(const scene *s) {
+    const size_t plane = (size_t)(s->extent[1] * s->extent[2]), voxels = plane * (size_t)s->extent[0], threads = (size_t)swg_context_threads(s->ctx);
+    drawing w = {.s = s, .values = swg__alloc(s->ctx, CHANNELS * voxels * sizeof(float)), .distance = swg__alloc(s->ctx, threads * plane * sizeof(double)),
+                 .nearest = swg__alloc(s->ctx, threads * plane)};
+    swg_status status = w.values && w.distance && w.nearest ? SWG_OK : swg__fail_memory(s->ctx, CHANNELS * voxels * sizeof(float), "an image");
+    if (status == SWG_OK)
+        swg__parallel(s->ctx, s->extent[0], fill_plane, &w);
+    const float *values = w.values;
+    for (int k = KIND_RAW; k <= KIND_NUCLEI && status == SWG_OK; values += (size_t)kinds[k].channels * voxels, k++)
+        status = write_stack(s, (kind)k, values);
+    swg__free(s->ctx, w.values);
+    swg__free(s->ctx, w.distance);
+    swg__free(s->ctx, w.nearest);
     return status;
 }
 
@@ -173,8 +194,7 @@ swg_status swg_example_stacks(swg_context *ctx, const char *folder, const swg_ex
     SWG__TRY(swg__make_folders(ctx, folder));
     for (s.number = 0; s.number < images; s.number++) {
         place_cells(&s);
-        for (int k = KIND_RAW; k <= KIND_NUCLEI; k++)
-            SWG__TRY(write_stack(&s, (kind)k));
+        SWG__TRY(write_image(&s));
     }
     const int64_t train = images - 2 * held;
     SWG__TRY(write_table(ctx, folder, "train.csv", 0, train));
