@@ -74,7 +74,8 @@ swg_status swg__writer_open(swg__writer *writer, swg_context *ctx, const char *p
     SWG__TRY(open_writer(writer, ctx, path, 32));
     const char *slash = strrchr(path, '/');
     int folder = slash ? (int)(slash - path + 1) : 0;
-    snprintf(writer->temporary, strlen(path) + 32, "%.*s.%s.%ld.tmp", folder, path, path + folder, (long)getpid());
+    /* of this thread: several may write one file side by side, and the last to end stays */
+    snprintf(writer->temporary, strlen(path) + 32, "%.*s.%s.%ld.tmp", folder, path, path + folder, (long)gettid());
     writer->fd = open(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (writer->fd < 0) {
         swg_status status = fail_errno(ctx, "create", path);

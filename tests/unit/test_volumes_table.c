@@ -1,6 +1,6 @@
 /* test_volumes_table.c - proves, on files: every form of the table is read and split as documented; every bad input of the table in docs/cyto.md is met as it says,
- * with row and column; frames, planes and areas of rows; prepared images come back from the cache with the same bits, without an image read, and
- * damaged ones are made again.
+ * with row and column; frames, planes and areas of rows; prepared images come back from the cache with the same bits, without an image read,
+ * damaged ones are made again, and threads may write it side by side; running out of memory leaves nothing behind.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -467,6 +467,48 @@ static void cache(void **state) {
     scratch_close(&s, ctx, 7);
 }
 
+struct side_by_side {
+    swg__volumes *v;
+    bool good[48];
+};
+
+static void take_whole(void *arg, int64_t task, int worker) {
+    struct side_by_side *s = arg;
+    swg__volume image;
+    (void)worker;
+    s->good[task] = swg__volumes_whole(s->v, task / 8, 0, &image) == SWG_OK && image.values[image.dims[3] + 1] == place_value(0, 0, 1, 1);
+    swg__volumes_release(s->v, &image);
+}
+
+/* Several threads meet images that are in no cache yet: each prepares them, all write the same files. */
+static void threads_and_cache(void **state) {
+    swg_context *ctx = *state, *threads;
+    scratch s, kept;
+    swg__volumes *v;
+    scratch_open(&s);
+    scratch_open(&kept);
+    assert_ok(ctx, swg_context_open(&(swg_context_opts){.threads = 8}, &threads));
+    for (int i = 0; i < 6; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d.npy", i);
+        put_places(ctx, &s, name, 1, 8, 60, 60);
+    }
+    assert_ok(ctx, open_path(ctx, s.folder, "raw", NULL, &(swg__volumes_opts){.use = SWG__VOLUMES_PREDICT, .cache = "disk", .cache_dir = kept.folder}, &v));
+    int64_t reads = 0;
+    for (int round = 0; round < 2; round++) {
+        struct side_by_side side = {.v = v};
+        swg__parallel(threads, 48, take_whole, &side);
+        for (int i = 0; i < 48; i++)
+            assert_true(side.good[i]);
+        assert_true(round ? swg__volumes_reads(v) == reads : swg__volumes_reads(v) >= 6);
+        reads = swg__volumes_reads(v);
+    }
+    swg__volumes_close(v);
+    swg_context_close(threads);
+    scratch_close(&kept, ctx, 6);
+    scratch_close(&s, ctx, 6);
+}
+
 /* Every allocation fails once: nothing is left behind. Where the cache could not be read for it, the image is prepared again. */
 static void out_of_memory(void **state) {
     swg_context *plain = *state;
@@ -516,6 +558,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(bad_input, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(channels_by_name, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(cache, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(threads_and_cache, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(out_of_memory, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
