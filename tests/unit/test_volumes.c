@@ -86,11 +86,13 @@ static void crops(void **state) {
 
 /* ---- what a sample depends on ---- */
 
+enum { CROPS = TESTING_RACES ? 3 : 10 };
+
 struct alone {
     const swg__volumes *v;
     swg__volumes_draw draw;
     float *source, *target;     /* (count, ...) */
-    swg_status status[60];
+    swg_status status[3 * CROPS];
 };
 
 static void fetch_alone(void *arg, int64_t task, int worker) {
@@ -114,17 +116,17 @@ static void independence(void **state) {
     pair_open(&p);
     assert_ok(ctx, swg_context_open(&(swg_context_opts){.threads = 4}, &threads));
     swg__volumes_opts opts = pair_opts(&p);
-    opts.crops = 20;
+    opts.crops = CROPS;
     opts.augment = "histogram,std,gamma,flip,turn";
     opts.patch[1] = 8;
     assert_ok(ctx, swg__volumes_open(ctx, &opts, &v));
     memset(p.arrays, 0xff, sizeof p.arrays); /* the list was copied */
     const int64_t count = swg__volumes_count(v), source_values = count * swg__volumes_values(v, 0), target_values = count * swg__volumes_values(v, 1);
-    assert_int_equal(count, 60);
-    assert_int_equal(swg__volumes_split(v)->count[SWG_VAL], 20);
+    assert_int_equal(count, 3 * CROPS);
+    assert_int_equal(swg__volumes_split(v)->count[SWG_VAL], CROPS);
     float *first[2] = {malloc((size_t)source_values * sizeof(float)), malloc((size_t)target_values * sizeof(float))};
     float *second[2] = {malloc((size_t)source_values * sizeof(float)), malloc((size_t)target_values * sizeof(float))};
-    int64_t order[60];
+    int64_t order[3 * CROPS];
     char message[256];
     for (int64_t i = 0; i < count; i++)
         order[i] = i;
@@ -139,14 +141,14 @@ static void independence(void **state) {
         int64_t same = 0;
         for (int64_t i = 0; i < count; i++)
             same += memcmp(first[0] + i * source_values / count, second[0] + i * source_values / count, (size_t)(source_values / count) * sizeof(float)) == 0;
-        assert_true(training ? same < 5 : same == count);
+        assert_true(training ? same < count / 2 : same == count);
         a.draw.seed = 4;
         fetch_all(threads, &a, count);
         assert_memory_not_equal(first[0], second[0], (size_t)source_values * sizeof(float));
     }
     order[0] = count;
     assert_int_equal(swg__volumes_fetch(v, order, 1, &(swg__volumes_draw){0}, first, message, sizeof message), SWG_EINVAL);
-    assert_non_null(strstr(message, "sample 60"));
+    assert_non_null(strstr(message, "there are"));
     for (int i = 0; i < 2; i++) {
         free(first[i]);
         free(second[i]);
