@@ -326,6 +326,16 @@ static void build_gan(const swg__recipe_cyto *c, bool training, swg__step_graph 
     s->outputs = 1;
 }
 
+/* The teacher's momentum, {1}; after the first micro-batch of an update 1, so that it moves once per update. */
+static swg_value teacher_momentum(const swg__recipe *r, swg__step_graph *s) {
+    swg_graph *g = s->g;
+    s->control = swg_input(g, "momentum", 1, (int64_t[]){1});
+    if (!r->optimiser.update.accumulate)
+        return s->control;
+    swg_value first = swg_slice(g, s->hyper, (int64_t[]){0, SWG_HYPER_FIRST}, (int64_t[]){1, 1});
+    return swg_affine(g, swg_mul(g, swg_affine(g, s->control, 1, -1), swg_reshape(g, first, 1, (int64_t[]){1})), 1, 1);
+}
+
 static void build(const swg__recipe *r, int64_t batch, bool training, swg__step_graph *s) {
     static const char *const names[SWG__CYTO_HEADS] = {"target", "target2", "target3", "target4"};
     const swg__recipe_cyto *c = &r->cyto;
@@ -349,9 +359,7 @@ static void build(const swg__recipe *r, int64_t batch, bool training, swg__step_
         s->outputs = 2;
         break;
     case SWG__CYTO_IWM:
-        if (training)
-            s->control = swg_input(s->g, "momentum", 1, (int64_t[]){1});
-        swg_iwm_apply(s->g, s->in[0], s->in[1], s->in[2], SWG_NONE, s->control, &c->iwm, &iwm);
+        swg_iwm_apply(s->g, s->in[0], s->in[1], s->in[2], SWG_NONE, training ? teacher_momentum(r, s) : SWG_NONE, &c->iwm, &iwm);
         s->loss = iwm.loss;
         s->out[0] = iwm.teacher; /* what collapses where all embeddings become one */
         s->outputs = 1;
