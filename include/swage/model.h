@@ -21,6 +21,7 @@ void swg_model_close(swg_model *model); /* NULL is allowed */
 const char *swg_model_path(const swg_model *model);           /* of the checkpoint file */
 swg_config *swg_model_config(swg_model *model);               /* resolved configuration of the training run */
 const char *swg_model_family(const swg_model *model);
+const char *swg_model_sample(const swg_model *model);         /* "block", "tile", "patch" */
 const swg_swae *swg_model_network(const swg_model *model);    /* of family swae; else zeros */
 const swg_norm *swg_model_norm(const swg_model *model);       /* of family swae; else NULL */
 swg_weights *swg_model_weights(swg_model *model);

@@ -111,7 +111,7 @@ static void print_text(const costs *k) {
     int count;
     const swg_link *links = swg_links(&count);
     cli_print_layers(&k->layers);
-    cli_print_work(&k->layers);
+    cli_print_work(&k->layers, "block");
     printf("\n%s: %lld FLOP per block to encode and decode, %lld bytes become %lld, batch %lld\n", k->recipe,
            2 * (long long)k->plan.macs_per_block, 4 * (long long)k->plan.network.input, (long long)k->latent_bytes, (long long)k->batch);
     printf("published: GB/s taken for Gbit/s, 1 byte per latent in every type, no cost of starting kernels, %s of %s\n", k->precision,

@@ -92,7 +92,7 @@ static void print_model(swg_model *model, const swg_layers *layers) {
         printf("normalised  %s\n", swg_norm_name(swg_model_norm(model)));
     printf("trained     %lld epochs\n", (long long)swg_model_epoch(model));
     printf("computes    %s\n", swg_inference_name(swg_model_inference(model)));
-    cli_print_work(layers);
+    cli_print_work(layers, swg_model_sample(model));
     printf("\n");
     cli_print_layers(layers);
 }

@@ -74,7 +74,7 @@ static void print_json(const swg_train_plan *p, const swg_layers *layers) {
 
 static void print_text(const cli *c, const swg_train_plan *p, const swg_layers *layers) {
     printf("%s: %s\n", c->positional[0], p->title);
-    cli_print_work(layers);
+    cli_print_work(layers, p->sample);
     printf("FLOP / training step  %14lld  (batch %lld)\n\n", (long long)p->training_flops, (long long)p->batch);
     char head[40];
     snprintf(head, sizeof head, "memory, %s, batch %lld", strcmp(p->precision, "32") == 0 ? "f32" : p->precision, (long long)p->batch);

@@ -12,16 +12,31 @@ static const char *shape_text(const swg_layer *row, char *out, size_t capacity) 
     return out;
 }
 
-void cli_print_work(const swg_layers *layers) {
+/* "  (encoder 1, decoder 2)", where a network has those halves. */
+static void print_halves(int64_t encoder, int64_t decoder, const char *note) {
+    if (encoder || decoder)
+        printf("  (encoder %lld, decoder %lld%s)", (long long)encoder, (long long)decoder, note);
+    printf("\n");
+}
+
+void cli_print_work(const swg_layers *layers, const char *sample) {
     const swg_layer e = swg_layers_below(layers, halves[0]), d = swg_layers_below(layers, halves[1]), *all = &layers->total;
-    printf("parameters            %14lld  (encoder %lld, decoder %lld)\n", (long long)all->parameters, (long long)e.parameters, (long long)d.parameters);
-    printf("FLOP / block          %14lld  (encoder %lld, decoder %lld)\n", 2 * (long long)all->macs, 2 * (long long)e.macs, 2 * (long long)d.macs);
-    if (all->macs_by_output != all->macs)
-        printf("  by output position  %14lld  (decoder %lld: a transposed convolution as it is often published)\n", 2 * (long long)all->macs_by_output,
-               2 * (long long)d.macs_by_output);
-    if (all->macs_run != all->macs)
-        printf("  without padding     %14lld  (encoder %lld, decoder %lld: what is computed)\n", 2 * (long long)all->macs_run,
-               2 * (long long)e.macs_run, 2 * (long long)d.macs_run);
+    char title[32];
+    snprintf(title, sizeof title, "FLOP / %s", sample);
+    printf("%-20s  %14lld", "parameters", (long long)all->parameters);
+    print_halves(e.parameters, d.parameters, "");
+    printf("%-20s  %14lld", title, 2 * (long long)all->macs);
+    print_halves(2 * e.macs, 2 * d.macs, "");
+    if (all->macs_by_output != all->macs) {
+        printf("  by output position  %14lld  (", 2 * (long long)all->macs_by_output);
+        if (d.macs_by_output)
+            printf("decoder %lld: ", 2 * (long long)d.macs_by_output);
+        printf("a transposed convolution as it is often published)\n");
+    }
+    if (all->macs_run != all->macs) {
+        printf("  without padding     %14lld", 2 * (long long)all->macs_run);
+        print_halves(2 * e.macs_run, 2 * d.macs_run, ": what is computed");
+    }
 }
 
 void cli_print_layers(const swg_layers *layers) {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include "swage/layers.h"
 
-void cli_print_work(const swg_layers *layers);                  /* sums by half, one line each way of counting */
+void cli_print_work(const swg_layers *layers, const char *sample);                  /* sums by half, one line each way of counting */
 void cli_print_layers(const swg_layers *layers);                /* a line per layer that has parameters or work */
 void cli_json_layers(cJSON *root, const swg_layers *layers);    /* both, added to an object; per block */
 

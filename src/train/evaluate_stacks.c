@@ -147,7 +147,7 @@ static swg_status open_volumes(work *w, swg_config *config) {
     swg__volumes_opts opts;
     SWG__TRY(swg__cyto_volumes(w->ctx, config, r, targets, &opts));
     SWG__TRY(swg__cyto_path(w->ctx, &opts));
-    opts.use = w->part == SWG_TEST ? SWG__VOLUMES_EVAL : SWG__VOLUMES_TRAIN;
+    opts.use = w->part == SWG_TEST ? SWG__VOLUMES_EVAL : SWG__VOLUMES_ALL;
     opts.cache = "none";
     memset(opts.patch, 0, sizeof opts.patch);
     opts.note = w->opts->note;

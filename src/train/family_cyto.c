@@ -5,6 +5,7 @@
 #include <string.h>
 #include "data/volumes.h"
 #include "swage/quality.h"
+#include "train/pictures.h"
 #include "train/run.h"
 
 /* ---- settings ---- */
@@ -693,6 +694,20 @@ static swg_status start(swg__run *run) {
     return status;
 }
 
+/* Anew in every sitting that made a step. */
+static swg_status pictures(swg__run *run) {
+    const patches *own = run->data.own;
+    char folder[1100];
+    swg_model *model;
+    snprintf(folder, sizeof folder, "%s/samples", run->dir);
+    if ((!run->sitting_steps && swg__exists(folder)) || run->recipe.cyto.network == SWG__CYTO_IWM)
+        return SWG_OK;
+    SWG__TRY(swg_model_open(run->ctx, run->dir, &model));
+    swg_status status = swg__patch_pictures(run, own->volumes, model, folder);
+    swg_model_close(model);
+    return status;
+}
+
 const swg__family swg__family_cyto = {
     .name = "cyto", .sample = "patch", .samples = "patches",
     .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
@@ -700,5 +715,5 @@ const swg__family swg__family_cyto = {
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data, .control = control, .start = start,
     .figures = {[DICE] = "dice", [IOU] = "iou", [MSE] = "mse", [MAE] = "mae", [PEARSON] = "pearson", [PSNR] = "psnr_db", [SSIM] = "ssim",
                 [RANK] = "rank"},
-    .judge_open = judge_open, .judge_add = judge_add, .judge_end = judge_end,
+    .judge_open = judge_open, .judge_add = judge_add, .judge_end = judge_end, .pictures = pictures,
 };

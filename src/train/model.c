@@ -132,6 +132,7 @@ void swg_model_close(swg_model *m) {
 const char *swg_model_path(const swg_model *m) { return m->path; }
 swg_config *swg_model_config(swg_model *m) { return m->config; }
 const char *swg_model_family(const swg_model *m) { return m->recipe.family->name; }
+const char *swg_model_sample(const swg_model *m) { return m->recipe.family->sample; }
 swg_context *swg__model_context(const swg_model *m) { return m->ctx; }
 const swg__recipe *swg__model_recipe(const swg_model *m) { return &m->recipe; }
 const swg_swae *swg_model_network(const swg_model *m) { return &m->recipe.swae.network; }
