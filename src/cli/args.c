@@ -207,6 +207,41 @@ void cli_print_help(const cli_command *command) {
     }
 }
 
+/* The value of ckpt_path=, which is no key of a recipe; it is taken off the list. */
+static const char *take_ckpt_path(cli *c) {
+    const char *path = NULL;
+    int kept = 0;
+    for (int i = 0; i < c->override_count; i++)
+        if (strncmp(c->overrides[i], "ckpt_path=", 10) == 0)
+            path = c->overrides[i] + 10;
+        else
+            c->overrides[kept++] = c->overrides[i];
+    c->override_count = kept;
+    return path;
+}
+
+/* Is the network what the recipe describes? */
+static swg_status check_recipe(cli *c, const char *recipe, swg_model *model) {
+    static const char *const keys[] = {"model.family", "model.name"};
+    swg_config *config, *own = swg_model_config(model);
+    SWG__TRY(swg_config_open(c->ctx, recipe, NULL, &config));
+    swg_status status = SWG_OK;
+    for (int i = 0; i < 2 && status == SWG_OK; i++)
+        if (!swg_config_is(own, keys[i], swg_config_string(config, keys[i])))
+            status = cli_fail(c, SWG_EUSAGE, "ckpt_path: %s is of %s=%s, recipe %s of %s", swg_model_path(model), keys[i], swg_config_string(own, keys[i]), recipe,
+                              swg_config_string(config, keys[i]));
+    swg_config_close(config);
+    return status;
+}
+
+swg_status cli_open_model(cli *c, const char *keys, swg_model **model) {
+    const char *path = take_ckpt_path(c);
+    *model = NULL;
+    SWG__TRY(cli_only_keys(c, keys));
+    SWG__TRY(swg_model_open(c->ctx, path ? path : c->positional[0], model));
+    return path ? check_recipe(c, c->positional[0], *model) : SWG_OK;
+}
+
 swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config) {
     const char *yaml;
     SWG__TRY(swg_config_yaml(swg_model_config(model), &yaml));

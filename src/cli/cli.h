@@ -93,9 +93,12 @@ swg_status cli_without(cli *c, uint32_t *bits);
 
 /* The recipe (positional argument `index`) with all overrides and --recipes. */
 swg_status cli_open_config(cli *c, int index, swg_config **config);
-/* That of a trained network, with all overrides. */
+/* A trained network: the first argument is its run folder or checkpoint; or a recipe, and ckpt_path=RUN stands among the changes, which it leaves. The
+ * changes may be of `keys` alone, as of cli_only_keys. *model may be open after a failure. SWG_EUSAGE: RUN is not of that recipe. */
+swg_status cli_open_model(cli *c, const char *keys, swg_model **model);
 /* The model computes as inference.* of the configuration says. */
 swg_status cli_set_inference(cli *c, swg_model *model, swg_config *config);
+/* The configuration of a trained network, with all overrides. */
 swg_status cli_open_model_config(cli *c, swg_model *model, swg_config **config);
 /* The same for work that trains: where the recipe asks for threads or an instruction set that no option names, in a context of its own,
  * which becomes c->ctx. *own: that context, to be closed after *config, when c->ctx is the frame's again; NULL if there is none. */

@@ -10,7 +10,7 @@
 #include "swage/evaluate.h"
 
 static const cli_option options[] = {
-    {"part", 'p', "NAME", "all (default), train, val or test: a part of the split the network was trained with"},
+    {"part", 'p', "NAME", "all (default; of stacks: test), train, val or test: a part of the split the network was trained with"},
     {"csv", 0, "FILE", "write all figures as CSV, too"},
     {"percentiles", 0, NULL, "percentiles of relative errors also for more than 8 million values (32 bytes each)"},
     {"relative-floor", 0, "X", "relative errors as |e| / (|x| + X) over all values; published: 1e-12 (default: |e| / |x| over x != 0)"},
@@ -218,8 +218,7 @@ static swg_status evaluate(cli *c, swg_model *model, swg_config *config) {
 static swg_status run(cli *c) {
     swg_model *model = NULL;
     swg_config *config = NULL;
-    SWG__TRY(cli_only_keys(c, CHANGEABLE));
-    swg_status status = swg_model_open(c->ctx, c->positional[0], &model);
+    swg_status status = cli_open_model(c, CHANGEABLE, &model);
     if (status == SWG_OK)
         status = cli_open_model_config(c, model, &config);
     if (status == SWG_OK)
@@ -241,7 +240,8 @@ const cli_command cli_cmd_eval = {
                "data.layout, data.missing, data.nonfinite or data.constant say otherwise; of images also noise, data.size and the like.\n"
                "  swage eval runs/demo --part test\n"
                "  swage eval runs/demo data.path=other.h5 --json\n"
-               "  swage eval runs/dae data.path=test.csv noise=gauss noise.sigma=0.2",
+               "  swage eval runs/dae data.path=test.csv noise=gauss noise.sigma=0.2\n"
+               "  swage eval cyto/labelfree ckpt_path=runs/labelfree          # the same as eval runs/labelfree, which must be of that recipe",
     .options = options,
     .least = 1,
     .most = 1,

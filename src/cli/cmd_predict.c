@@ -238,8 +238,7 @@ static swg_status predict(work *w, swg_config *config) {
 static swg_status run(cli *c) {
     work w = {.c = c, .quiet = cli_flag(c, "quiet") || cli_flag(c, "json")};
     swg_config *config = NULL;
-    SWG__TRY(cli_only_keys(c, CHANGEABLE));
-    swg_status status = swg_model_open(c->ctx, c->positional[0], &w.model);
+    swg_status status = cli_open_model(c, CHANGEABLE, &w.model);
     const bool stacks = status == SWG_OK && strcmp(swg_model_family(w.model), "cyto") == 0;
     if (status == SWG_OK && !stacks && strcmp(swg_model_family(w.model), "kan") != 0)
         status = cli_fail(c, SWG_EUSAGE, "%s: a network of family %s; predict takes networks of images", c->positional[0], swg_model_family(w.model));

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
+#include "data/image_list.h"
 #include "swage/predict.h"
 #include "swage/stack.h"
 #include "train/recipe.h"
@@ -287,6 +288,17 @@ static swg_status add_embedding(void *user, int64_t k, const double *values, int
     return SWG_OK;
 }
 
+/* A table that is there must be of the same images: they are not told apart by their files. */
+static swg_status compare_table(job *j, const char *path) {
+    swg__table table;
+    SWG__TRY(swg__table_read(j->ctx, path, &table));
+    bool same = table.rows == j->count;
+    for (int64_t i = 0; i < j->count && same; i++)
+        same = strcmp(table.cells[i * table.columns], swg__volumes_item_at(j->volumes, j->items[i])->stem) == 0;
+    swg__table_free(&table);
+    return same ? SWG_OK : swg__fail(j->ctx, SWG_EINVAL, "%s is of other images; choose another folder, or say predict.existing=replace", path);
+}
+
 static swg_status check_table(job *j, char path[PATH_MOST]) {
     if (snprintf(path, PATH_MOST, "%s/embeddings.csv", j->folder) >= PATH_MOST)
         return swg__fail(j->ctx, SWG_EINVAL, "%s: the path is too long", j->folder);
@@ -294,6 +306,7 @@ static swg_status check_table(job *j, char path[PATH_MOST]) {
         return SWG_OK;
     if (j->opts->existing == SWG_EXISTING_ERROR)
         return swg__fail(j->ctx, SWG_EINVAL, "%s stands there already; choose another folder, or say predict.existing=replace", path);
+    SWG__TRY(compare_table(j, path));
     j->result->skipped = j->count;
     j->count = 0;
     return SWG_OK;
