@@ -167,17 +167,18 @@ def labelfree(a):
         np.save(held[1], dye[:, :, low:high])
         write_csv(os.path.join(work, f"{fold}.csv"), ["light", "dye", "split"], rows + [rows[0][:2] + ["valid"]])
         run = fresh(a, f"labelfree-{fold}")
-        swage(a, "train", "cyto/labelfree", f"data.path={work}/{fold}.csv", "data.source=light layout=ZYX", 'data.target=["dye layout=ZYX"]', "data.patch=[32,32,32]", "data.crops=16",
-              "data.batch_size=4", "data.augment=flip,turn", "optimizer.lr=2e-3", "trainer.max_epochs=100000", "scheduler.gamma=0.97", "trainer.threads=1", f"trainer.precision={a.precision}",
+        swage(a, "train", "cyto/labelfree", f"data.path={work}/{fold}.csv", "data.source=light layout=ZYX normalise", 'data.target=["dye layout=ZYX normalise"]',
+              "data.patch=[32,32,32]", "data.crops=64", "data.batch_size=2", "data.augment=flip,turn", "optimizer.lr=2e-3", "trainer.max_epochs=100000", "trainer.threads=1", f"trainer.precision={a.precision}",
               f"run.dir={a.work}", f"run.name=labelfree-{fold}", minutes=a.minutes / 4)
         epochs.append(epochs_of(run))
         out = fresh(a, f"labelfree-out-{fold}")
         swage(a, "predict", os.path.join(run, "ckpt", "last.safetensors"), f"input={held[0]}", f"output={out}", "predict.overlap=0.5", "predict.type=f32")
-        made[:, :, low:high] = io.imread(os.path.join(out, "dye", f"light-{fold}-held.tif"))
+        seen = np.concatenate([np.load(row[1]).ravel() for row in rows]) # back to the dye's units by what was trained on
+        made[:, :, low:high] = io.imread(os.path.join(out, "dye", f"light-{fold}-held.tif")) * seen.std() + seen.mean()
     rows, results = [], {"epochs": epochs}
     for name, image in (("published network", published), ("`swage train`, four folds", made)):
-        scale = np.polyfit(image.ravel(), dye.ravel(), 1)
-        fitted = np.polyval(scale, image)
+        x, y = image.astype(np.float64).ravel(), dye.astype(np.float64).ravel()
+        fitted = ((x - x.mean()) * np.cov(x, y)[0, 1] / x.var() + y.mean()).reshape(dye.shape)
         r = np.corrcoef(image.ravel(), dye.ravel())[0, 1]
         rows.append([name, f"{r:.4f}", f"{psnr(dye, image):.2f}", f"{psnr(dye, fitted):.2f}"])
         results[name] = {"pearson": float(r), "psnr_db": float(psnr(dye, image)), "psnr_fitted_db": float(psnr(dye, fitted))}
