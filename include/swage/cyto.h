@@ -63,6 +63,8 @@ typedef struct swg_superres {
     swg_dynunet unet;
     int64_t factor;             /* of every extent: 4 */
     swg_activation act;         /* at the end: none; tanh suits targets in [-1, 1] */
+    bool subpixel;              /* not published: a transposed convolution of the features, "head/up", of kernel and stride `factor` (Shi et al. 2016),
+                                 * and, where source and result have as many channels, the source enlarged linearly (edges map onto edges) */
 } swg_superres;
 /* Linear resize with corners aligned, a residual block of instance norms without weights ("head/res"), a 1-wide convolution with bias
  * ("head/out"), both uniform in +-1/sqrt(fan_in), the activation; as many channels throughout. x: (N, C, spatial...), result (N, C,

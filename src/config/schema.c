@@ -82,6 +82,8 @@ const swg__config_key swg__config_table[] = {
     {"model.heads", SWG__STRING_LIST, "null", "", "",
      "unet: a head per data.target, as \"seg loss=dice_ce weight=1\"; null: named as the columns, with loss.name"},
     {"model.head.act", SWG__CHOICE, "none", "", "none tanh", "gan: last activation of the generator"},
+    {"model.head.kind", SWG__CHOICE, "published", "", "published subpixel",
+     "gan: one channel enlarged, then convolved; or all features to voxels, added to the source enlarged"},
     {"model.scale", SWG__INT, "4", "", "[1,16]", "gan: extents of the target over those of the source"},
     {"model.discriminator", SWG__INT_LIST, "[1, 16, 1]", "", "[1,1024] #3", "gan: strided layers, filters and scales of the patch discriminator"},
     {"model.patch", SWG__INT, "2", "voxels", "[1,64]", "mae, iwm, vit-unet: side of a token"},

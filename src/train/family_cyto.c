@@ -147,7 +147,8 @@ static swg_status read_gan(swg_context *ctx, swg_config *c, swg__recipe_cyto *o)
     o->gan_weights = (swg_gan_weights){swg_config_float(c, "loss.adversarial"), swg_config_float(c, "loss.features"), swg_config_float(c, "loss.pixels")};
     o->unet.out = channels_of(&o->target[0]);
     o->gan = (swg_gan){.generator = {.unet = o->unet, .factor = swg_config_int(c, "model.scale"),
-                                     .act = swg_config_is(c, "model.head.act", "tanh") ? SWG_ACT_TANH : SWG_ACT_NONE},
+                                     .act = swg_config_is(c, "model.head.act", "tanh") ? SWG_ACT_TANH : SWG_ACT_NONE,
+                                     .subpixel = swg_config_is(c, "model.head.kind", "subpixel")},
                        .discriminator = {.layers = (int)swg_config_int_at(c, "model.discriminator", 0), .filters = swg_config_int_at(c, "model.discriminator", 1),
                                          .scales = (int)swg_config_int_at(c, "model.discriminator", 2)}};
     if (o->target[0].scale != o->gan.generator.factor)

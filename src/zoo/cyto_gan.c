@@ -37,9 +37,27 @@ swg_value swg_superres_head(swg_graph *g, swg_value x, const swg_superres *model
     return x;
 }
 
+/* Every voxel of the features becomes factor^axes of the result; what the source has of it is kept, so that the network learns the difference. */
+static swg_value subpixel(swg_graph *g, swg_value x, const swg_superres *model) {
+    const int64_t factor = model->factor ? model->factor : 4, out = model->unet.out ? model->unet.out : 1;
+    swg_value features = swg_dynunet_features(g, x, &model->unet);
+    if (!swg__check(g, "superres", features))
+        return SWG_NONE;
+    int64_t extent[3] = {0};
+    for (int axis = 2; axis < swg_ndim(g, x); axis++)
+        if (swg__mul_overflow(swg_shape(g, x)[axis], factor, &extent[axis - 2]))
+            return swg__graph_fail(g, SWG_ESHAPE, "superres: factor %lld does not fit", (long long)factor);
+    swg_scope_push(g, "head");
+    swg_value y = swg_conv_transpose(g, features, out, factor, &(swg_conv_opts){.stride = {factor, factor, factor}}, "up");
+    swg_scope_pop(g);
+    if (swg_shape(g, x)[1] == out)
+        y = swg_add(g, y, swg_resize(g, x, extent, NULL));
+    return swg_activate(g, y, model->act);
+}
+
 swg_value swg_superres_apply(swg_graph *g, swg_value x, const swg_superres *model) {
     swg_scope_push(g, "generator");
-    x = swg_superres_head(g, swg_dynunet_apply(g, x, &model->unet), model);
+    x = model->subpixel ? subpixel(g, x, model) : swg_superres_head(g, swg_dynunet_apply(g, x, &model->unet), model);
     swg_scope_pop(g);
     return x;
 }

@@ -366,6 +366,41 @@ static void refuses(void **state) {
     assert_int_equal(a.count + b.count, 0);
 }
 
+/* The head that is not published: as many parameters as a transposed convolution; with that at 0, the source enlarged. */
+static void subpixel(void **state) {
+    swg_context *ctx = *state;
+    const swg_superres model = {.subpixel = true};
+    const int64_t want[5] = {2, 1, 16, 16, 32};
+    swg_graph *g = graph(ctx, SWG_F32);
+    swg_plan *plan;
+    swg_weights *weights;
+    swg_value x = swg_input(g, "x", 5, (int64_t[]){2, 1, 4, 4, 8}), y = swg_superres_apply(g, x, &model);
+    swg_value enlarged = swg_resize(g, x, want + 2, NULL), outputs[2] = {y, enlarged};
+    assert_shape(g, y, 5, want);
+    assert_int_equal(swg_graph_parameters(g), 342321 - 17 + 16 * 64 + 1);
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = outputs, .output_count = 2}, &plan));
+    assert_ok(ctx, swg_weights_create(g, false, &weights));
+    swg_weights_init(weights, 1);
+    assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+    float *in = swg_plan_data(plan, x);
+    for (int64_t i = 0; i < 2 * 4 * 4 * 8; i++)
+        in[i] = (float)(i * 37 % 101) / 50 - 1;
+    for (int zero = 0; zero < 2; zero++) {
+        double difference = 0;
+        for (int i = 0; i < swg_weights_count(weights) && zero; i++)
+            if (strncmp(swg_weights_name(weights, i), "generator.head.up", 17) == 0)
+                memset(swg_weights_value(weights, i), 0, (swg_weights_ndim(weights, i) > 1 ? 16 * 64 : 1) * sizeof(float));
+        swg_plan_refresh(plan);
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        for (int64_t i = 0; i < swg_elements(g, y); i++)
+            difference = fmax(difference, fabs((double)((float *)swg_plan_data(plan, y))[i] - (double)((float *)swg_plan_data(plan, enlarged))[i]));
+        assert_true(zero ? difference < 1e-6 : difference > 1e-3);
+    }
+    swg_plan_destroy(plan);
+    swg_weights_destroy(weights);
+    swg_graph_destroy(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(published, testing_open, testing_close),
@@ -377,6 +412,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(in_bf16, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(predicts, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(weights_of_terms, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(subpixel, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refuses, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
