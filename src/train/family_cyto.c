@@ -52,14 +52,17 @@ static swg_status read_keys(swg_context *ctx, swg_config *c, swg__recipe_cyto *o
     return SWG_OK;
 }
 
+/* Names of heads are those of parameters, columns of logs and folders. */
+static const char name_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
 /* "seg loss=dice_ce weight=0.5" */
 static swg_status read_head(swg_context *ctx, const char *text, swg__cyto_head *head) {
     char copy[256], *save = NULL;
     if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
         return swg__fail(ctx, SWG_EUSAGE, "model.heads: an entry is longer than %zu characters", sizeof copy - 1);
     const char *name = strtok_r(copy, " ", &save);
-    if (!name || strchr(name, '=') || strlen(name) >= sizeof head->name || strpbrk(name, "/.*?"))
-        return swg__fail(ctx, SWG_EUSAGE, "model.heads: \"%s\" begins with no name; say it as \"seg loss=dice_ce weight=1\"", text);
+    if (!name || name[strspn(name, name_characters)] || strlen(name) >= sizeof head->name)
+        return swg__fail(ctx, SWG_EUSAGE, "model.heads: \"%s\" begins with no name of letters, digits, _ and -; say it as \"seg loss=dice_ce weight=1\"", text);
     snprintf(head->name, sizeof head->name, "%s", name);
     for (const char *word; (word = strtok_r(NULL, " ", &save));) {
         char *end = "x";
@@ -87,7 +90,7 @@ static void name_head(const swg__recipe_cyto *o, const char *column, char *out, 
     char name[24];
     snprintf(name, sizeof name, "%.23s", column);
     for (char *p = name; *p; p++)
-        *p = strchr("/.*? ", *p) ? '_' : *p;
+        *p = strchr(name_characters, *p) ? *p : '_';
     snprintf(out, capacity, "%s", name);
     for (int i = 2; is_taken(o, out); i++)
         snprintf(out, capacity, "%s%d", name, i & 255);
@@ -108,6 +111,7 @@ static swg_status read_heads(swg_context *ctx, swg_config *c, swg__recipe_cyto *
             name_head(o, o->target[o->heads].column, head.name, sizeof head.name);
         if (is_taken(o, head.name))
             return swg__fail(ctx, SWG_EUSAGE, "model.heads: two are called %s", head.name);
+        snprintf(head.term, sizeof head.term, "loss_%s", head.name);
         o->head[o->heads] = head;
     }
     return SWG_OK;
@@ -281,7 +285,6 @@ static void head_values(swg_graph *g, const swg__recipe_cyto *c, swg_value x, sw
 }
 
 static void build_heads(const swg__recipe_cyto *c, swg__step_graph *s) {
-    static const char *const names[SWG__CYTO_HEADS] = {"loss_1", "loss_2", "loss_3", "loss_4"};
     swg_graph *g = s->g;
     swg_value y[SWG__CYTO_HEADS], total = SWG_NONE;
     head_values(g, c, s->in[0], y);
@@ -296,7 +299,7 @@ static void build_heads(const swg__recipe_cyto *c, swg__step_graph *s) {
         default: loss = swg_loss_mae(g, y[i], target); break;
         }
         if (c->heads > 1) {
-            add_term(s, names[i], loss, false);
+            add_term(s, head->term, loss, true);
         } else if (head->loss == SWG__CYTO_DICE_CE) {
             add_term(s, "dice_loss", terms.dice, true);
             add_term(s, "ce", terms.ce, true);

@@ -40,7 +40,7 @@ typedef enum swg__cyto_network { SWG__CYTO_UNET, SWG__CYTO_GAN, SWG__CYTO_MAE, S
 typedef enum swg__cyto_loss { SWG__CYTO_DICE_CE, SWG__CYTO_BCE, SWG__CYTO_MSE, SWG__CYTO_MAE_LOSS } swg__cyto_loss;
 enum { SWG__CYTO_HEADS = 4 };
 typedef struct swg__cyto_head {
-    char name[32];
+    char name[32], term[40];        /* term: of its loss in the log, "loss_NAME" */
     swg__cyto_loss loss;
     double weight;                  /* in the sum of losses */
     int64_t channels;

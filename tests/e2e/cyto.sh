@@ -19,8 +19,8 @@ holds() { awk "BEGIN { exit !($1) }" || fail "$2: $1"; }
 
 # ---- the published lines ----
 run example cells -n 4
-run example flat -n 3 --extent 39,256,256
-small="data.patch=[8,16,16]" # measuring kernels of larger ones takes long
+run example flat -n 1 --extent 39,256,256
+small="data.patch=[4,8,8]" # measuring kernels of larger ones takes long
 published() { # published NAME ARGUMENTS...: an epoch of it
     name=$1
     shift
