@@ -52,11 +52,10 @@ static void list_switches(const swg__cyto_bench *b, swg__cyto_group *g) {
     s->role = SWG__CYTO_BASELINE;
     add(b, g, "autotune", "performance.autotune=true")->task.autotune = true;
     s = add(b, g, "tf32", "performance.tf32=true");
-    snprintf(s->why, sizeof s->why, "effective: no, TF32 is a format of GPU tensor cores and this is a CPU");
+    snprintf(s->why, sizeof s->why, "effective: no, a processor has no TF32: f32 products are f32");
     add(b, g, "channels_last", "performance.channels_last=true")->task.channels_last = true;
-    add(b, g, "compile (fusion)", "performance.compile=true")->task.compile = true;
-    s = add(b, g, "cuda_graphs", "performance.cuda_graphs=true");
-    snprintf(s->why, sizeof s->why, "effective: no, there is no GPU; a plan is made once and run without allocation in every row");
+    add(b, g, "compile (fusion)", "performance.compile.enabled=true")->task.compile = true;
+    add(b, g, "cuda_graphs (replay)", "performance.cuda_graphs.enabled=true")->task.replay = true;
     s = add(b, g, "bf16", "trainer.precision=bf16-mixed");
     s->task.bf16 = true;
     s->tolerance = 2e-2;

@@ -22,7 +22,7 @@ typedef struct swg__cyto_task {
     int experiment, ndim;
     int64_t shape[5];           /* of the input, (N, C, spatial...) */
     bool training;
-    bool autotune, channels_last, compile, bf16, fused_optimiser;
+    bool autotune, channels_last, compile, replay, bf16, fused_optimiser;
     const char *recompute;      /* swg_recompute_read; NULL: nothing, all forward values are kept */
     swg_tuning *tuning;         /* autotune: of the context the task is opened in */
 } swg__cyto_task;

@@ -64,7 +64,7 @@ static swg_status build(swg_context *ctx, const swg__cyto_task *t, swg__job *job
 static swg_status plan_opts(swg_context *ctx, const swg__cyto_task *t, const swg_value *outputs, swg_plan_opts *out) {
     *out = (swg_plan_opts){.outputs = outputs, .output_count = t->training ? 2 : 1, .frozen = !t->training, .bf16 = t->bf16, .no_fusion = !t->compile,
                            .no_layout = !t->channels_last, .separate_update = !t->fused_optimiser, .recompute.policy = SWG_RECOMPUTE_OFF,
-                           .tuning = t->autotune ? t->tuning : NULL};
+                           .tuning = t->autotune ? t->tuning : NULL, .mode = t->replay ? SWG_PLAN_REDUCE_OVERHEAD : SWG_PLAN_DEFAULT};
     return t->recompute ? swg_recompute_read(ctx, t->recompute, &out->recompute) : SWG_OK;
 }
 

@@ -33,7 +33,7 @@ static void draw(swg__text *out, const swg_values *chart, int64_t y) {
         swg__html_escape(out, chart->names[i]);
         swg__text_puts(out, "</text>");
         if (there)
-            swg__text_printf(out, "<rect x=\"%d\" y=\"%lld\" width=\"%.1f\" height=\"%d\" fill=\"#3b6fb6\"/><text x=\"%.1f\" y=\"%lld\">%.4g ", LEFT,
+            swg__text_printf(out, "<rect x=\"%d\" y=\"%lld\" width=\"%.1f\" height=\"%d\" fill=\"#3b6fb6\"/><text x=\"%.1f\" y=\"%lld\">%.3g ", LEFT,
                              (long long)(top + 3), LENGTH * value / most, BAR - 6, LEFT + LENGTH * value / most + 6, (long long)(top + 15), value);
         else
             swg__text_printf(out, "<text class=\"f\" x=\"%d\" y=\"%lld\">not measured", LEFT + 6, (long long)(top + 15));

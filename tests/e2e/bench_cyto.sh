@@ -39,7 +39,7 @@ holds '^all together, times the baseline|training step: all together, times the 
 cyto compare-opts
 labelfree
 25" ] || fail "another run: $(value kind) $(value experiment) $(value rows)"
-for i in 0 1 3 4 6 7 8 9 10 11 12 14 15 17 18 19 20 21 22 23; do
+for i in 0 1 3 4 5 6 7 8 9 10 11 12 14 15 16 17 18 19 20 21 22 23; do
     for key in avg_latency_ms p50_ms p95_ms p99_ms throughput_fps batches_per_s total_time_ms num_iterations speedup peak_bytes_planned peak_bytes_measured parameters; do
         positive rows.$i.$key
     done
@@ -53,8 +53,8 @@ false
 all together
 inference
 checkpointing" ] || fail "other rows"
-# Switches of f32 agree to 1e-4, channels-first and fusion bit for bit; recomputing never changes a bit.
-for i in 4 8 20 21 22 23; do [ "$(value rows.$i.loss_difference)" = 0 ] || fail "row $i: other bits"; done
+# Fusion, replay and recomputing change no bit of f32; the others agree to what the row allows, or it has failed.
+for i in 4 5 8 20 21 22 23; do [ "$(value rows.$i.loss_difference)" = 0 ] || fail "row $i: other bits"; done
 [ "$(value rows.10.peak_bytes_planned)" -lt "$(value rows.9.peak_bytes_planned)" ] || fail "checkpointing plans no less memory"
 grep -q '^<svg .*' "$work/r.svg" && grep -q '</svg>' "$work/r.svg" && grep -q 'all + checkpointing' "$work/r.svg" || fail "no picture"
 
