@@ -8,7 +8,7 @@ Markdown per work, and figures.json in --work.
                 not see it, nor 8 columns beside it; the published network's prediction comes with the data and was trained on other volumes.
   superres      DSB2018 at a quarter of its size to full size, 2-D: the GAN as published, its generator with the mean square error alone, and that with
                 model.head.kind=subpixel, beside linear interpolation.
-  mae           masked autoencoder on the images of DSB2018, without labels; then masks from 8 labelled images, the encoder trained before or from scratch.
+  mae           masked autoencoder on the images of DSB2018, without labels; then masks from 4 labelled images, the encoder trained before or from scratch, as many epochs.
   iwm           image world model between two channels of BBBC022: embeddings, their rank, and what a linear probe reads from them.
     python3 bench/quality/cyto.py segmentation --swage build/swage --data microscopy --work DIR --minutes 10
 Needs numpy and scikit-image, for segmentation with --torch PyTorch.
@@ -230,13 +230,14 @@ def superres(a):
 
 # ---- masked autoencoder, and few labels ----
 
+FEW_EPOCHS = 60
 VIT = ["data.patch=[64,64]", "model.patch=4", "model.dim=64", "model.depth=4"]
 
 
 def mae(a):
     path = nuclei_table(a)
     pairs = [r for r in nuclei(a)]
-    few = [r for r in pairs if r[2] == "train"][::36][:8]
+    few = [r for r in pairs if r[2] == "train"][::72][:4]
     small = os.path.join(a.work, "few.csv")
     write_csv(small, ["image", "label", "split"], few + [r for r in pairs if r[2] != "train"])
     run = fresh(a, "mae")
@@ -248,12 +249,12 @@ def mae(a):
     results, rows = {"mae": {k: e[k] for k in ("loss", "psnr_db", "pearson") if k in e} | {"epochs": epochs_of(run)}}, []
     for name, words in (("from scratch", []), ("encoder of the masked autoencoder", [f"model.encoder_from={run}"])):
         fine = fresh(a, "few-" + name.split()[0])
-        swage(a, "train", "cyto/vit_segmentation", f"data.path={small}", *common, *words, 'data.target=["label binary"]', "data.batch_size=8", "data.crops=8", "optimizer.lr=2e-3",
-              "trainer.max_epochs=100000", f"run.name={os.path.basename(fine)}", minutes=a.minutes / 4)
+        swage(a, "train", "cyto/vit_segmentation", f"data.path={small}", *common, *words, 'data.target=["label binary"]', "data.batch_size=8", "data.crops=16", "optimizer.lr=2e-3",
+              f"trainer.max_epochs={FEW_EPOCHS}", f"run.name={os.path.basename(fine)}")
         f = evaluate(a, fine, f"data.path={path}", "data.labels=label", "predict.min_size=20", *INFERENCE)["heads"][0]
         results[name] = {k: v for k, v in f.items() if k != "rows"} | {"epochs": epochs_of(fine)}
         rows.append([name, str(epochs_of(fine)), f"{f['dice']:.4f}", f"{f['ap50']:.4f}", f"{f['count_error']:.2f}"])
-    table(f"Masks from 8 labelled images (masked autoencoder before: {results['mae']['epochs']} epochs without labels, masked error {e['loss']:.4f} of a variance of 1)",
+    table(f"Masks from 4 labelled images (masked autoencoder before: {results['mae']['epochs']} epochs without labels, masked error {e['loss']:.4f} of a variance of 1)",
           ["encoder", "epochs", "Dice", "AP@.5", "count error"], rows)
     return results
 
