@@ -183,6 +183,8 @@ swg_status cli_eval_stacks(cli *c, swg_model *model, swg_config *config) {
                                     .stop = cli_signal_flag(), .user = &progress};
     SWG__TRY(cli_integer(c, "batch", 1, 1 << 16, &batch));
     SWG__TRY(cli_read_windows(c, config, opts.roi, &boxed, box));
+    if (boxed)
+        return cli_fail(c, SWG_EUSAGE, "predict.box: an evaluation compares whole images; columns crop_y, crop_x and z of the table take areas");
     cli_read_instances(config, &instances);
     opts.batch = batch;
     cli_progress_open(&progress, 2);

@@ -141,6 +141,18 @@ static swg_status choose_items(work *w) {
     return w->count ? SWG_OK : swg__fail(w->ctx, SWG_EINVAL, "no image in part %s of the data", part_names[w->part]);
 }
 
+/* Targets may be others than those of the training. */
+static swg_status check_targets(const work *w) {
+    for (int key = 1; key < swg__volumes_keys(w->volumes); key++) {
+        const int64_t there = swg__volumes_channels(w->volumes, key), wanted = key > w->heads ? 1 : w->head[key - 1].channels;
+        if (there != wanted)
+            return swg__fail(w->ctx, SWG_ESHAPE, "%s: \"%s\" has %lld channel%s, %lld %s compared with; say which, as channel=0",
+                             key > w->heads ? "data.labels" : "data.target", swg__volumes_key(w->volumes, key)->column, (long long)there, there == 1 ? "" : "s",
+                             (long long)wanted, wanted == 1 ? "is" : "are");
+    }
+    return SWG_OK;
+}
+
 static swg_status open_volumes(work *w, swg_config *config) {
     const swg__recipe *r = swg__model_recipe(w->model);
     const char *targets[SWG__CYTO_HEADS + 1];
@@ -154,9 +166,12 @@ static swg_status open_volumes(work *w, swg_config *config) {
     opts.note_user = w->opts->user;
     if (swg_config_has(config, "data.labels"))
         targets[opts.target_count++] = swg_config_string(config, "data.labels");
+    if (opts.target_count > w->heads && !w->head[0].mask)
+        return swg__fail(w->ctx, SWG_EUSAGE, "data.labels: head %s predicts no mask, so there are no objects to compare", w->head[0].name);
     for (int h = 0; h < w->heads; h++)
         w->out->scored[h] = w->head[h].mask && h == 0 && opts.target_count > w->heads;
     SWG__TRY(swg__volumes_open(w->ctx, &opts, &w->volumes));
+    SWG__TRY(check_targets(w));
     SWG__TRY(copy_line(w, &w->out->data, swg__volumes_summary(w->volumes)));
     SWG__TRY(copy_line(w, &w->out->split, swg__volumes_split(w->volumes)->description));
     return choose_items(w);
@@ -251,6 +266,8 @@ static swg_status evaluate_patches(work *w, swg_config *config) {
     swg__stage stage = {0};
     void *judge = NULL;
     double figures[SWG__FIGURES];
+    if (swg_config_has(config, "data.labels"))
+        return swg__fail(w->ctx, SWG_EUSAGE, "data.labels: this network predicts no mask, so there are no objects to compare");
     run.recipe.batch = 1;
     run.recipe.workers = 0;
     for (int i = 0; i < SWG__FIGURES; i++)

@@ -45,6 +45,12 @@ static swg_status read_keys(swg_context *ctx, swg_config *c, swg__recipe_cyto *o
         return swg__fail(ctx, SWG_EUSAGE, "data.target: %lld keys, there can be %d", (long long)count, SWG__CYTO_HEADS);
     for (o->targets = 0; o->targets < count; o->targets++)
         SWG__TRY(swg__volume_key_parse(ctx, "data.target", swg_config_string_at(c, "data.target", o->targets), &o->target[o->targets]));
+    if (o->source.scale != 1)
+        return swg__fail(ctx, SWG_EUSAGE, "data.source: scale=%lld; patches are counted in the source, whose scale is 1", (long long)o->source.scale);
+    for (int i = 0; i < o->targets && o->network != SWG__CYTO_GAN; i++)
+        if (o->target[i].scale != 1)
+            return swg__fail(ctx, SWG_EUSAGE, "data.target: scale=%lld; model.name=%s predicts at the extent of its source", (long long)o->target[i].scale,
+                             swg_config_string(c, "model.name"));
     if (o->targets < needed_targets(o))
         return swg__fail(ctx, SWG_EUSAGE, "data.target is not set; say what the network is to predict, as data.target='[\"seg channel=0\"]'");
     if (o->network != SWG__CYTO_UNET && o->network != SWG__CYTO_VIT_UNET && o->targets > needed_targets(o))
@@ -194,6 +200,27 @@ static swg_status read_vit(swg_context *ctx, swg_config *c, swg__recipe_cyto *o)
     return swg_mae_visible(&o->mae) ? SWG_OK : swg__fail(ctx, SWG_EUSAGE, "model.mask_ratio=%g leaves no token visible", o->mae.mask_ratio);
 }
 
+/* A setting of other networks is refused where it was typed; files hold the values of all. */
+static swg_status refuse_others(swg_context *ctx, swg_config *c, swg__cyto_network network) {
+    enum { UNET = 1 << SWG__CYTO_UNET, GAN = 1 << SWG__CYTO_GAN, MAE = 1 << SWG__CYTO_MAE, IWM = 1 << SWG__CYTO_IWM, VIT = 1 << SWG__CYTO_VIT_UNET };
+    static const struct { const char *key; int networks; const char *names; } settings[] = {
+        {"model.filters", UNET | GAN, "unet, gan"}, {"model.dropout", UNET | GAN, "unet, gan"}, {"model.heads", UNET | VIT, "unet, vit-unet"},
+        {"model.head.act", GAN, "gan"}, {"model.scale", GAN, "gan"}, {"model.discriminator", GAN, "gan"}, {"loss.adversarial", GAN, "gan"},
+        {"loss.features", GAN, "gan"}, {"loss.pixels", GAN, "gan"}, {"model.patch", MAE | IWM | VIT, "mae, iwm, vit-unet"},
+        {"model.dim", MAE | IWM | VIT, "mae, iwm, vit-unet"}, {"model.depth", MAE | IWM | VIT, "mae, iwm, vit-unet"}, {"model.mask_ratio", MAE, "mae"},
+        {"model.context", MAE | VIT, "mae, vit-unet"}, {"model.weigher", MAE | VIT, "mae, vit-unet"}, {"model.crossmae", MAE, "mae"},
+        {"model.decoder_dim", MAE, "mae"}, {"model.domains", IWM, "iwm"}, {"model.teacher_momentum", IWM, "iwm, ijepa"}, {"loss.name", UNET | VIT, "unet, vit-unet"}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (!(settings[i].networks & 1 << network) && strcmp(swg_config_origin(c, settings[i].key), "command line") == 0)
+            return swg__fail(ctx, SWG_EUSAGE, "%s: a setting of model.name=%s; it is %s here", settings[i].key, settings[i].names, swg_config_string(c, "model.name"));
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const splits[] = {"data.split", "split.rng"};
+        if (strcmp(swg_config_origin(c, splits[i]), "command line") == 0)
+            return swg__fail(ctx, SWG_EUSAGE, "%s: parts of family cyto are those of the table, its column \"split\" or train.csv, valid.csv and test.csv", splits[i]);
+    }
+    return SWG_OK;
+}
+
 static swg_status read_settings(swg_context *ctx, swg_config *c, swg__recipe *r) {
     swg__recipe_cyto *o = &r->cyto;
     const char *name = swg_config_string(c, "model.name");
@@ -205,6 +232,7 @@ static swg_status read_settings(swg_context *ctx, swg_config *c, swg__recipe *r)
     o->network = networks[i].network;
     o->axes = (int)swg_config_int(c, "model.spatial_dims");
     SWG__TRY(swg_config_status(c));
+    SWG__TRY(refuse_others(ctx, c, o->network));
     SWG__TRY(read_keys(ctx, c, o));
     SWG__TRY(read_patch(ctx, c, o));
     if (of_tokens(o))
@@ -454,6 +482,7 @@ static void describe(const swg__recipe *r, char *out, size_t capacity) {
 
 typedef struct patches {
     swg__volumes *volumes;
+    int64_t crops;              /* samples of an image */
     const swg__recipe *recipe;
 } patches;
 
@@ -483,12 +512,15 @@ swg_status swg__cyto_path(swg_context *ctx, const swg__volumes_opts *opts) {
 
 static swg_status check_channels(swg_context *ctx, const swg__recipe_cyto *c, const swg__volumes *v) {
     for (int key = 0; key < swg__volumes_keys(v); key++) {
+        const int64_t values = key ? target_values(c, key - 1) : source_values(c); /* of an evaluation with keys of its own */
         const int64_t there = swg__volumes_channels(v, key), wanted = channels_of(swg__volumes_key(v, key));
         if (there != wanted)
             return swg__fail(ctx, SWG_EINVAL, "%s %d: \"%s\" has %lld channels; say which, as channel=0 or channel=0+1", key ? "data.target" : "data.source",
                              key, swg__volumes_key(v, key)->column, (long long)there);
+        if (swg__volumes_values(v, key) != values)
+            return swg__fail(ctx, SWG_ESHAPE, "%s %d: \"%s\" gives %lld values a patch, the network takes %lld", key ? "data.target" : "data.source", key,
+                             swg__volumes_key(v, key)->column, (long long)swg__volumes_values(v, key), (long long)values);
     }
-    (void)c;
     return SWG_OK;
 }
 
@@ -534,6 +566,7 @@ static swg_status open_data(swg__run *run, swg__dataset *out) {
     opts.note = note;
     opts.note_user = run;
     SWG__TRY(open_volumes(run, &opts, &own->volumes));
+    own->crops = opts.crops;
     SWG__TRY(check_channels(ctx, &run->recipe.cyto, own->volumes));
     swg__run_note(run, "%s", swg__volumes_summary(own->volumes));
     out->split = swg__volumes_split(own->volumes);
@@ -556,6 +589,19 @@ static swg_status draw_scores(const swg__recipe *r, const swg__draw *draw, const
     return SWG_OK;
 }
 
+/* Losses of masks have no meaning outside [0, 1]: label images need `binary`. */
+static swg_status check_mask(const patches *own, int head, const int64_t *indices, int64_t count, const float *values, char *message, size_t capacity) {
+    const int64_t n = target_values(&own->recipe->cyto, head);
+    for (int64_t i = 0; i < count * n; i++)
+        if (!(values[i] >= -1e-3f && values[i] <= 1.001f)) {
+            const swg__volumes_item *item = swg__volumes_item_at(own->volumes, indices[i / n] / own->crops);
+            snprintf(message, capacity, "data.target \"%s\" of %s: %g is no mask, which is 0 to 1; label images need \"binary\", images another loss.name",
+                     swg__volumes_key(own->volumes, 1 + head)->column, item->path, (double)values[i]);
+            return SWG_EINVAL;
+        }
+    return SWG_OK;
+}
+
 static swg_status fetch(const swg__dataset *data, const swg__draw *draw, const int64_t *indices, int64_t count, float *out, char *message,
                         size_t capacity) {
     const patches *own = data->own;
@@ -569,6 +615,9 @@ static swg_status fetch(const swg__dataset *data, const swg__draw *draw, const i
     }
     const swg__volumes_draw how = {.training = draw->training, .seed = draw->seed, .epoch = (uint32_t)draw->epoch};
     SWG__TRY(swg__volumes_fetch(own->volumes, indices, count, &how, at, message, capacity));
+    for (int i = 0; i < c->heads; i++)
+        if (of_masks(c->head[i].loss))
+            SWG__TRY(check_mask(own, i, indices, count, at[1 + i], message, capacity));
     return scores(c) ? draw_scores(own->recipe, draw, indices, count, out) : SWG_OK;
 }
 

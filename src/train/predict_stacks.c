@@ -95,8 +95,15 @@ static swg_element type_of(const job *j, int head) {
 
 static double top_of(swg_element type) { return type == SWG_ELEMENT_U8 ? 255 : type == SWG_ELEMENT_U16 ? 65535 : 1; }
 
-/* Integers need a range to be scaled to. */
+/* Objects need a mask; integers a range to be scaled to. */
 static swg_status check_types(job *j) {
+    bool masks = false;
+    for (int h = 0; h < j->heads; h++)
+        masks = masks || j->head[h].mask;
+    if (j->opts->instances && !masks)
+        return swg__fail(j->ctx, SWG_EUSAGE, "predict.instances: this network predicts no mask to find objects in");
+    if (!j->heads && (j->opts->thresholded || j->opts->minmax || j->opts->type))
+        return swg__fail(j->ctx, SWG_EUSAGE, "predict.threshold, predict.scale and predict.type are of images; this network gives embeddings");
     for (int h = 0; h < j->heads; h++) {
         const swg__whole_head *head = &j->head[h];
         const swg_element type = type_of(j, h);
