@@ -324,6 +324,33 @@ static void check_png(const uint8_t *png, size_t bytes, uint32_t columns, uint32
     free(raw);
 }
 
+/* Lengths in proportion to the largest value, a mark where it belongs, and no bar for what is no number or below 0. */
+static void named_values(void **state) {
+    swg_context *ctx = *state;
+    scratch s;
+    static const char *const names[] = {"half & half", "whole", "lost", "below"};
+    static const double values[] = {2, 4, NAN, -1}, none[] = {NAN};
+    const swg_values all[] = {{.title = "a < b", .unit = "x", .rows = 4, .names = names, .values = values, .mark = 3},
+                              {.title = "nothing", .unit = "MiB", .rows = 1, .names = names, .values = none}};
+    uint8_t *bytes;
+    size_t length;
+    scratch_open(&s);
+    assert_ok(ctx, swg_values_write(ctx, scratch_path(&s, "v.svg"), "some", all, 2));
+    assert_ok(ctx, swg__file_read(ctx, scratch_path(&s, "v.svg"), &bytes, &length));
+    const char *text = (const char *)bytes;
+    assert_int_equal(count(text, "fill=\"#3b6fb6\""), 2);
+    assert_int_equal(count(text, ">not measured</text>"), 3);
+    assert_int_equal(count(text, "stroke-dasharray"), 1);
+    assert_non_null(strstr(text, "width=\"210.0\"")); /* of 420 */
+    assert_non_null(strstr(text, ">4 x</text>"));
+    assert_non_null(strstr(text, "half &amp; half"));
+    assert_non_null(strstr(text, "a &lt; b"));
+    swg__free(ctx, bytes);
+    assert_int_equal(swg_values_write(ctx, scratch_path(&s, "v.svg"), "none", all, 0), SWG_ESHAPE);
+    assert_int_equal(swg_values_write(ctx, "/nowhere/v.svg", "x", all, 1), SWG_ENOTFOUND);
+    scratch_close(&s, ctx, 1);
+}
+
 static void slices(void **state) {
     swg_context *ctx = *state;
     swg_report *report;
@@ -460,6 +487,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(small_charts, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(whole_png, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(bars, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(named_values, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(slices, testing_open, testing_close),
         cmocka_unit_test(survives_failing_allocations),
     };
