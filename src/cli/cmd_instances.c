@@ -231,7 +231,7 @@ static void print_text(const work *w, const char *output) {
            (long long)w->extent[2], 100 * (double)r->foreground / (double)w->voxels, r->threshold);
     if (r->removed)
         printf("; %lld smaller ones removed", (long long)r->removed);
-    printf("\n");
+    printf("%s\n", r->foreground ? "" : ": --threshold otsu takes one from the image");
     if (s->images)
         printf("reference: %lld objects, %lld of them found; AP@.5 %.3f, AP@.75 %.3f, mean AP@.5:.95 %.3f, Dice %.4f, IoU %.4f\n", (long long)s->reference,
                (long long)s->matched[0], swg_instance_ap(s, 0), swg_instance_ap(s, 5), swg_instance_map(s), swg_instance_dice(s), swg_instance_iou(s));

@@ -182,6 +182,8 @@ static swg_status read_vit(swg_context *ctx, swg_config *c, swg__recipe_cyto *o)
         o->iwm.vit = vit;
         if (o->iwm.domains)
             o->iwm.domains = swg_config_count(c, "model.domains");
+        if (o->iwm.domains > 1) /* no column says which image is of which */
+            return swg__fail(ctx, SWG_EUSAGE, "model.domains: %lld names; a run trains one domain", (long long)o->iwm.domains);
         o->teacher_momentum = swg_config_float(c, "model.teacher_momentum");
         return SWG_OK;
     }
@@ -727,22 +729,46 @@ static void judge_end(swg__run *run, void *arg, swg_status status, double *figur
 
 /* ---- a trained encoder to begin with ---- */
 
+static int find_array(swg_weights *in, swg_weights *other, int array) {
+    const size_t bytes = (size_t)swg_weights_ndim(other, array) * sizeof(int64_t);
+    for (int i = 0; i < swg_weights_count(in); i++)
+        if (strcmp(swg_weights_name(in, i), swg_weights_name(other, array)) == 0 && swg_weights_ndim(in, i) == swg_weights_ndim(other, array) &&
+            memcmp(swg_weights_shape(in, i), swg_weights_shape(other, array), bytes) == 0)
+            return i;
+    return -1;
+}
+
+/* All of the encoder but its positions, of which patches of other extents have others, is taken or nothing is. */
+static swg_status check_encoder(swg__run *run, const char *from, swg_weights *trained, int *of) {
+    *of = 0;
+    for (int i = 0; i < swg_weights_count(run->weights); i++) {
+        const char *name = swg_weights_name(run->weights, i);
+        if (strncmp(name, "encoder.", 8) != 0)
+            continue;
+        ++*of;
+        if (strncmp(name, "encoder.position", 16) != 0 && find_array(trained, run->weights, i) < 0)
+            return swg__fail(run->ctx, SWG_ESHAPE, "model.encoder_from=%s: its encoder is another one: no %s of this extent; model.spatial_dims, .patch, .dim, .depth and "
+                             ".context must be those of its training", from, name);
+    }
+    return SWG_OK;
+}
+
 static swg_status start(swg__run *run) {
     const char *from = run->recipe.cyto.encoder_from;
     swg_model *model;
-    int taken = 0;
+    int taken = 0, of = 0;
     if (!*from)
         return SWG_OK;
     SWG__TRY(swg_model_open_as(run->ctx, from, "cyto", &model));
     swg_status status = SWG_OK;
-    if (swg__model_recipe(model)->cyto.network == SWG__CYTO_MAE)
-        swg__weights_take(swg_model_weights(model), "encoder.", run->weights, &taken);
-    else
+    if (swg__model_recipe(model)->cyto.network != SWG__CYTO_MAE)
         status = swg__fail(run->ctx, SWG_EUNSUPPORTED, "model.encoder_from=%s: not a masked autoencoder (model.name=mae)", from);
-    if (status == SWG_OK && !taken)
-        status = swg__fail(run->ctx, SWG_ESHAPE, "model.encoder_from=%s: no parameter of its encoder fits", from);
     if (status == SWG_OK)
-        swg__run_note(run, "encoder: %d arrays of weights taken from %s", taken, swg_model_path(model));
+        status = check_encoder(run, from, swg_model_weights(model), &of);
+    if (status == SWG_OK) {
+        swg__weights_take(swg_model_weights(model), "encoder.", run->weights, &taken);
+        swg__run_note(run, "encoder: %d arrays of weights taken from %s%s", taken, swg_model_path(model), taken < of ? "; positions of patches of these extents start anew" : "");
+    }
     swg_model_close(model);
     return status;
 }

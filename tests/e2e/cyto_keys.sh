@@ -38,5 +38,15 @@ check [ ! -e no ]
 expect 2 "model.mask_ratio: a setting of model.name=mae; it is unet here" train cyto/segmentation "$@" model.mask_ratio=0.5 run.name=no
 expect 2 "model.filters: a setting of model.name=unet, gan; it is mae here" train cyto/mae "$@" "model.filters=[8,16]" run.name=no
 expect 2 'column "split"' train cyto/mae "$@" data.split=by-group run.name=no
+expect 2 "model.domains: 2 names" train cyto/iwm "$@" 'model.domains=["A","B"]' run.name=no
 check [ ! -e runs/no ]
+
+# an encoder is taken whole or not at all
+vit="data.source=raw channel=5 normalise"
+check "$swage" train cyto/vit_segmentation "$@" "$vit" 'data.target=["seg channel=0"]' data.patch=[16,16] model.encoder_from=runs/mae run.name=begun
+expect 1 "its encoder is another one" train cyto/vit_segmentation "$@" "$vit" 'data.target=["seg channel=0"]' data.patch=[16,16] model.encoder_from=runs/mae model.dim=32 run.name=wide
+expect 1 "its encoder is another one" train cyto/vit_segmentation "$@" "$vit" 'data.target=["seg channel=0"]' model.spatial_dims=3 data.patch=[16,16,16] model.encoder_from=runs/mae run.name=deep
+
+# objects below a threshold that takes none
+expect 0 "--threshold otsu takes one from the image" instances cells/raw-0.tif --channel 5
 [ $failures = 0 ]
