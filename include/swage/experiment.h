@@ -38,7 +38,7 @@ swg_status swg_experiment_train(swg_experiment *experiment, const swg_train_arra
                                 swg_train_result *result);
 /* The network that predict uses: a run folder or checkpoint; by default what this experiment trained last, or finds in its run folder. */
 swg_status swg_experiment_model(swg_experiment *experiment, const char *path);
-/* swg_predict_stack with the experiment's predict.* settings where opts is NULL. dims: C, Z, Y, X. SWG_ENOTFOUND: nothing is trained yet. */
+/* swg_predict_stack with the experiment's predict.overlap, .blend, .batch, .roi and .box where opts is NULL. dims: C, Z, Y, X. SWG_ENOTFOUND: nothing is trained yet. */
 swg_status swg_experiment_predict(swg_experiment *experiment, const int64_t dims[4], const float *x, const swg_predict_stacks_opts *opts,
                                   swg_prediction *out);
 

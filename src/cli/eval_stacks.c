@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base.h"
 #include "cli/predict_stacks.h"
+#include "train/whole.h"
 
 static void on_progress(void *user, int64_t done, int64_t total) {
     cli_progress_show(user, "%lld/%lld windows  %.0f%%", (long long)done, (long long)total, 100.0 * (double)done / (double)total);
@@ -182,7 +183,7 @@ swg_status cli_eval_stacks(cli *c, swg_model *model, swg_config *config) {
                                     .constant = swg_config_is(config, "predict.blend", "constant"), .progress = on_progress, .note = on_note,
                                     .stop = cli_signal_flag(), .user = &progress};
     SWG__TRY(cli_integer(c, "batch", 1, 1 << 16, &batch));
-    SWG__TRY(cli_read_windows(c, config, opts.roi, &boxed, box));
+    SWG__TRY(swg__whole_windows(c->ctx, config, opts.roi, &boxed, box));
     if (boxed)
         return cli_fail(c, SWG_EUSAGE, "predict.box: an evaluation compares whole images; columns crop_y, crop_x and z of the table take areas");
     cli_read_instances(config, &instances);

@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include "base.h"
+#include "train/whole.h"
 
 typedef struct work {
     cli *c;
@@ -33,24 +34,6 @@ static void on_file(void *user, const char *path) {
         cJSON_AddItemToArray(w->files, cJSON_CreateString(cli_clean(path, clean, sizeof clean)));
     else if (!w->quiet)
         printf("wrote %s\n", cli_clean(path, clean, sizeof clean));
-}
-
-swg_status cli_read_windows(cli *c, swg_config *config, int64_t roi[3], bool *boxed, int64_t box[3][2]) {
-    const int axes = (int)swg_config_int(config, "model.spatial_dims");
-    *boxed = swg_config_has(config, "predict.box");
-    for (int i = 0; i < 6 && *boxed; i++)
-        box[i / 2][i % 2] = swg_config_int_at(config, "predict.box", i);
-    for (int i = 0; i < 3; i++)
-        roi[i] = 0;
-    if (!swg_config_has(config, "predict.roi"))
-        return swg_config_status(config);
-    if (swg_config_count(config, "predict.roi") != axes)
-        return cli_fail(c, SWG_EUSAGE, "predict.roi: %lld extents; model.spatial_dims=%d has %d", (long long)swg_config_count(config, "predict.roi"), axes, axes);
-    for (int i = 0; i < axes; i++) {
-        int64_t extent = swg_config_int_at(config, "predict.roi", i);
-        roi[3 - axes + i] = extent ? extent : -1;
-    }
-    return swg_config_status(config);
 }
 
 void cli_read_instances(swg_config *config, swg_instances_opts *out) {
@@ -112,7 +95,7 @@ swg_status cli_predict_stacks(cli *c, swg_model *model, swg_config *config, bool
     o.instances = swg_config_bool(config, "predict.instances") ? &instances : NULL;
     o.thresholded = swg_config_has(config, "predict.threshold");
     o.threshold = o.thresholded ? swg_config_float(config, "predict.threshold") : 0;
-    swg_status status = cli_read_windows(c, config, o.roi, &o.boxed, o.box);
+    swg_status status = swg__whole_windows(c->ctx, config, o.roi, &o.boxed, o.box);
     if (status == SWG_OK && (!input || !folder))
         status = cli_fail(c, SWG_EUSAGE, "predict: say input=IMAGE, FOLDER or CSV and output=FOLDER");
     cli_progress_open(&w.progress, 2);

@@ -9,8 +9,6 @@
 
 /* input=..., output=FOLDER and predict.* of the configuration. */
 swg_status cli_predict_stacks(cli *c, swg_model *model, swg_config *config, bool quiet);
-/* predict.roi and predict.box: extents z y x, or y x of two axes. SWG_EUSAGE with a message. */
-swg_status cli_read_windows(cli *c, swg_config *config, int64_t roi[3], bool *boxed, int64_t box[3][2]);
 /* predict.threshold, predict.min_size, predict.min_depth. */
 void cli_read_instances(swg_config *config, swg_instances_opts *out);
 

@@ -4,6 +4,7 @@
 #include "swage/experiment.h"
 #include <string.h>
 #include "base.h"
+#include "train/whole.h"
 
 struct swg_experiment {
     swg_context *ctx;
@@ -128,6 +129,6 @@ swg_status swg_experiment_predict(swg_experiment *e, const int64_t dims[4], cons
         return swg_predict_stack(e->ctx, e->model, dims, x, opts, out);
     swg_predict_stacks_opts own = {.overlap = swg_config_float(c, "predict.overlap"), .constant = swg_config_is(c, "predict.blend", "constant"),
                                    .batch = swg_config_int(c, "predict.batch")};
-    SWG__TRY(swg_config_status(c));
+    SWG__TRY(swg__whole_windows(e->ctx, c, own.roi, &own.boxed, own.box));
     return swg_predict_stack(e->ctx, e->model, dims, x, &own, out);
 }

@@ -37,6 +37,29 @@ int swg__whole_heads(const swg_model *model, swg__whole_head *out) {
     return c->heads;
 }
 
+swg_status swg__whole_windows(swg_context *ctx, swg_config *config, int64_t roi[3], bool *boxed, int64_t box[3][2]) {
+    const int axes = (int)swg_config_int(config, "model.spatial_dims");
+    *boxed = swg_config_has(config, "predict.box");
+    for (int i = 0; i < 3 && *boxed; i++) {
+        for (int end = 0; end < 2; end++)
+            box[i][end] = swg_config_int_at(config, "predict.box", 2 * i + end);
+        if (box[i][0] >= box[i][1])
+            return swg__fail(ctx, SWG_EUSAGE, "predict.box: %lld to %lld along %c is empty; the second is behind the last voxel", (long long)box[i][0],
+                             (long long)box[i][1], "zyx"[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        roi[i] = 0;
+    if (!swg_config_has(config, "predict.roi"))
+        return swg_config_status(config);
+    if (swg_config_count(config, "predict.roi") != axes)
+        return swg__fail(ctx, SWG_EUSAGE, "predict.roi: %lld extents; model.spatial_dims=%d has %d", (long long)swg_config_count(config, "predict.roi"), axes, axes);
+    for (int i = 0; i < axes; i++) {
+        int64_t extent = swg_config_int_at(config, "predict.roi", i);
+        roi[3 - axes + i] = extent ? extent : -1;
+    }
+    return swg_config_status(config);
+}
+
 /* ---- images ---- */
 
 static image *place_of(pass *p, int64_t k) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include "data/sliding.h"
 #include "data/volumes.h"
+#include "swage/config.h"
 #include "swage/model.h"
 
 /* What a network gives for an image. */
@@ -43,6 +44,8 @@ typedef struct swg__whole {
 
 /* Heads of a model; returns how many, 0 for networks of tokens, which give embeddings. out has room for SWG__STEP_OUTPUTS. */
 int swg__whole_heads(const swg_model *model, swg__whole_head *out);
+/* predict.roi, extents z y x, or y x of two axes, and predict.box of a configuration, as swg_predict_stacks_opts has them. SWG_EUSAGE. */
+swg_status swg__whole_windows(swg_context *ctx, swg_config *config, int64_t roi[3], bool *boxed, int64_t box[3][2]);
 /* Results depend on neither batch nor threads. Images are those of family cyto. SWG_EUSAGE: roi that the network does not divide. Errors as
  * swg__sliding_run, swg__volumes_whole, swg__apply_open. */
 swg_status swg__whole_run(swg__whole *w);
