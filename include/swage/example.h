@@ -14,7 +14,7 @@ typedef struct swg_example_opts {
 } swg_example_opts;
 /* Writes FOLDER/raw-N.tif (7 channels u16: blank, membrane, blank, structure, blank, dye of the nucleus, brightfield), FOLDER/seg-N.tif (4 channels u8:
  * nucleus, cell, their boundaries; 1 inside), FOLDER/nuclei-N.tif (u16, an id per nucleus), and train.csv, valid.csv, test.csv, predict.csv with columns raw,
- * seg, nuclei. opts may be NULL. SWG_EINVAL: an option. Otherwise as swg_stack_create. */
+ * seg, nuclei. opts may be NULL. SWG_EINVAL: an option, or tables of other data in FOLDER. Otherwise as swg_stack_create. */
 swg_status swg_example_stacks(swg_context *ctx, const char *folder, const swg_example_opts *opts);
 
 #endif

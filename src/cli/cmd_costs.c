@@ -258,6 +258,8 @@ static swg_status run(cli *c) {
     swg_status status = swg_train_plan_of(c->ctx, config, k.batch, &k.plan);
     swg_config_close(config);
     SWG__TRY(status);
+    if (strcmp(k.plan.family, "swae") != 0)
+        return cli_fail(c, SWG_EUNSUPPORTED, "%s: a network of family %s; costs are of networks that encode and decode blocks, family swae", k.recipe, k.plan.family);
     if (!k.latent_bytes)
         k.latent_bytes = k.plan.network.latent * (strcmp(k.precision, "f32") == 0 ? 4 : 1) + 4;
     SWG__TRY(swg_swae_layers(c->ctx, &k.plan.network, &k.layers));

@@ -166,15 +166,37 @@ static swg_status write_image(const scene *s) {
     return status;
 }
 
+static const char *const tables[] = {"train.csv", "valid.csv", "test.csv", "predict.csv"};
+static const char head[] = "raw,seg,nuclei\n", row_begin[] = "raw-";
+
+/* Tables that are there must be of an example, which is made anew: data of one's own are not written over. */
+static swg_status check_folder(swg_context *ctx, const char *folder) {
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        char path[4096];
+        uint8_t *text = NULL;
+        size_t bytes = 0;
+        snprintf(path, sizeof path, "%s/%s", folder, tables[i]);
+        if (!swg__exists(path))
+            continue;
+        SWG__TRY(swg__file_read(ctx, path, &text, &bytes));
+        const size_t start = sizeof head - 1, begin = sizeof row_begin - 1;
+        const bool own = bytes >= start && memcmp(text, head, start) == 0 && (bytes == start || (bytes >= start + begin && memcmp(text + start, row_begin, begin) == 0));
+        swg__free(ctx, text);
+        if (!own)
+            return swg__fail(ctx, SWG_EINVAL, "%s is of other data; choose another folder for an example", path);
+    }
+    return SWG_OK;
+}
+
 /* Rows first .. first + count - 1 as a table. */
-static swg_status write_table(swg_context *ctx, const char *folder, const char *name, int64_t first, int64_t count) {
+static swg_status write_table(swg_context *ctx, const char *folder, int which, int64_t first, int64_t count) {
     char path[4096];
     swg__text text;
     swg__text_init(&text, ctx);
-    swg__text_puts(&text, "raw,seg,nuclei\n");
+    swg__text_puts(&text, head);
     for (int64_t i = first; i < first + count; i++)
-        swg__text_printf(&text, "raw-%lld.tif,seg-%lld.tif,nuclei-%lld.tif\n", (long long)i, (long long)i, (long long)i);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+        swg__text_printf(&text, "%s%lld.tif,seg-%lld.tif,nuclei-%lld.tif\n", row_begin, (long long)i, (long long)i, (long long)i);
+    snprintf(path, sizeof path, "%s/%s", folder, tables[which]);
     swg_status status = text.failed ? swg__fail_memory(ctx, 4096, "a table") : swg__file_write(ctx, path, text.data, text.length);
     swg__text_free(&text);
     return status;
@@ -191,14 +213,15 @@ swg_status swg_example_stacks(swg_context *ctx, const char *folder, const swg_ex
         if (s.extent[i] < 16 || s.extent[i] > 4096)
             return swg__fail(ctx, SWG_EINVAL, "example data: extent %lld, expected 16 to 4096", (long long)s.extent[i]);
     }
+    SWG__TRY(check_folder(ctx, folder));
     SWG__TRY(swg__make_folders(ctx, folder));
     for (s.number = 0; s.number < images; s.number++) {
         place_cells(&s);
         SWG__TRY(write_image(&s));
     }
     const int64_t train = images - 2 * held;
-    SWG__TRY(write_table(ctx, folder, "train.csv", 0, train));
-    SWG__TRY(write_table(ctx, folder, "valid.csv", held ? train : 0, held ? 1 : images));
-    SWG__TRY(write_table(ctx, folder, "test.csv", held ? train + 1 : 0, held ? 1 : images));
-    return write_table(ctx, folder, "predict.csv", held ? train : 0, images - (held ? train : 0));
+    SWG__TRY(write_table(ctx, folder, 0, 0, train));
+    SWG__TRY(write_table(ctx, folder, 1, held ? train : 0, held ? 1 : images));
+    SWG__TRY(write_table(ctx, folder, 2, held ? train + 1 : 0, held ? 1 : images));
+    return write_table(ctx, folder, 3, held ? train : 0, images - (held ? train : 0));
 }

@@ -47,6 +47,13 @@ check "$swage" train cyto/vit_segmentation "$@" "$vit" 'data.target=["seg channe
 expect 1 "its encoder is another one" train cyto/vit_segmentation "$@" "$vit" 'data.target=["seg channel=0"]' data.patch=[16,16] model.encoder_from=runs/mae model.dim=32 run.name=wide
 expect 1 "its encoder is another one" train cyto/vit_segmentation "$@" "$vit" 'data.target=["seg channel=0"]' model.spatial_dims=3 data.patch=[16,16,16] model.encoder_from=runs/mae run.name=deep
 
+# data of one's own are not written over; an example is made anew
+mkdir own && printf 'raw,seg\nmine.tif,mask.tif\n' >own/train.csv
+expect 1 "own/train.csv is of other data" example own --images 1 --extent 16,16,16
+check [ "$(ls own)" = train.csv ]
+check "$swage" example cells --images 4 --extent 16,32,32 >out
+expect 1 "costs are of networks that encode and decode blocks" costs cyto/segmentation
+
 # objects below a threshold that takes none
 expect 0 "--threshold otsu takes one from the image" instances cells/raw-0.tif --channel 5
 [ $failures = 0 ]
