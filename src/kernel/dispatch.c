@@ -40,6 +40,8 @@ const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n) {
         kernel = &swg__kernel_qdq_channels;
     if (swg__conv_is_narrow(g, n))
         kernel = n->op == SWG__CONV ? &swg__kernel_conv_narrow : &swg__kernel_conv_narrow_weights;
+    else if (swg__conv_is_single(g, n))
+        kernel = &swg__kernel_conv_single_weights;
     if (n->inputs > 0 && g->nodes[n->in[0]].dtype == SWG__CODES)
         kernel = n->op == SWG__CONV || n->op == SWG__CONV_TRANSPOSE ? &swg__kernel_int8_conv : &swg__kernel_int8;
     bool moved_index = n->dtype == SWG_I32 && swg__ops[n->op].class == SWG__MOVE; /* a copy of elements whatever they are */

@@ -61,9 +61,12 @@ typedef struct swg__kernel {
 #undef OP
 
 /* Of a qdq whose slices are not rows, and of products of codes. */
-extern const swg__kernel swg__kernel_qdq_channels, swg__kernel_int8, swg__kernel_int8_conv, swg__kernel_conv_narrow, swg__kernel_conv_narrow_weights;
-/* A convolution, or the gradient of its weights, to so few channels that the last two are for it? */
+extern const swg__kernel swg__kernel_qdq_channels, swg__kernel_int8, swg__kernel_int8_conv, swg__kernel_conv_narrow, swg__kernel_conv_narrow_weights,
+    swg__kernel_conv_single_weights;
+/* A convolution, or the gradient of its weights, to so few channels that the narrow kernels are for it? */
 bool swg__conv_is_narrow(const swg_graph *g, const swg__node *n);
+/* The gradient of the weights of a convolution of one channel, whose lines are not too long (conv_single_weights.c)? */
+bool swg__conv_is_single(const swg_graph *g, const swg__node *n);
 
 /* Adam and AdamW in one pass per quantity, the slow way, see swg_plan_opts.separate_update. The gradients end scaled, in place. */
 enum { SWG__UPDATE_PASSES = 4 };
