@@ -77,7 +77,7 @@ static void list_switches(const swg__cyto_bench *b, swg__cyto_group *g) {
 
 /* Losses here have to be those of the first side, bit for bit. */
 static void list_checkpoints(const swg__cyto_bench *b, swg__cyto_group *g) {
-    static const char *const ways[] = {NULL, "free", "blocks", "segments:2", "segments:auto", "budget:60%"};
+    static const char *const ways[] = {NULL, "free", "blocks", "segments:2", "segments:auto", "budget:70%"};
     for (int i = 0; i < (int)(sizeof ways / sizeof *ways); i++) {
         swg__cyto_side *s = add_all(b, g, ways[i] ? ways[i] : "all kept");
         s->task.recompute = ways[i];
