@@ -102,7 +102,7 @@ static swg_status check_types(job *j) {
         masks = masks || j->head[h].mask;
     if (j->opts->instances && !masks)
         return swg__fail(j->ctx, SWG_EUSAGE, "predict.instances: this network predicts no mask to find objects in");
-    if (!j->heads && (j->opts->thresholded || j->opts->minmax || j->opts->type))
+    if (!j->heads && !j->arrays && (j->opts->thresholded || j->opts->minmax || j->opts->type))
         return swg__fail(j->ctx, SWG_EUSAGE, "predict.threshold, predict.scale and predict.type are of images; this network gives embeddings");
     for (int h = 0; h < j->heads; h++) {
         const swg__whole_head *head = &j->head[h];

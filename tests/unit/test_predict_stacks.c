@@ -487,7 +487,7 @@ static void half_finished(void **state) {
         assert_message(ctx, wrong[i].word);
     }
     swg_prediction p;
-    assert_int_equal(swg_predict_stack(ctx, model, (int64_t[]){2, 8, 32, 16}, x[0], NULL, &p), SWG_EINVAL);
+    assert_int_equal(swg_predict_stack(ctx, model, (int64_t[]){2, 8, 32, 16}, x[0], NULL, &p), SWG_ESHAPE);
     assert_message(ctx, "channel");
     assert_true(p.heads == 0 && !p.values[0]);
     for (int i = 0; i < 3; i++)
