@@ -63,7 +63,7 @@ static swg_status rename_alias(swg__tree *tree, swg__node *root, const swg__conf
     char where[256], other[256], parent[128];
     swg__node *node = swg__node_find(root, alias->alias), *map, *renamed;
     swg_status status = SWG_OK;
-    if (!node || node->kind != SWG__NODE_SCALAR || (swg__node_is_null(node) && is_prefix(alias->alias)))
+    if (!node || node->kind == SWG__NODE_MAP || (swg__node_is_null(node) && is_prefix(alias->alias)))
         return SWG_OK;
     const swg__node *both = swg__node_find(root, alias->key);
     if (both) {
@@ -75,9 +75,9 @@ static swg_status rename_alias(swg__tree *tree, swg__node *root, const swg__conf
     const char *dot = strrchr(alias->key, '.');
     snprintf(parent, sizeof parent, "%.*s", dot ? (int)(dot - alias->key) : 0, alias->key);
     SWG__TRY(swg__node_make_map(tree, root, parent, node, &map));
-    if (!(renamed = swg__node_add(tree, map, SWG__NODE_SCALAR, dot ? dot + 1 : alias->key, node, &status)))
+    if (!(renamed = swg__node_add(tree, map, node->kind, dot ? dot + 1 : alias->key, node, &status)))
         return status;
-    return swg__node_set_text(tree, renamed, node->text, strlen(node->text), node->quoted);
+    return swg__node_copy(tree, renamed, node, false);
 }
 
 static swg_status check_key(swg__tree *tree, const swg__node *node) {

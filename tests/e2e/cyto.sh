@@ -91,7 +91,7 @@ for how in "--threads 3" "sw_batch_size=3 --threads 2" "predict.batch=7" "model.
     check cmp ref/seg/raw-4.tif other/seg/raw-4.tif
 done
 rm -rf other
-predict other input=tiny/predict.csv predict.overlap=0.5
+predict other input=tiny/predict.csv inference_args.overlap=0.5 "inference_args.roi_size=[8,32,32]"
 check cmp ref/seg/raw-4.tif other/seg/raw-4.tif
 predict one input=tiny/raw-4.tif predict.overlap=0.5
 check cmp ref/seg/raw-4.tif one/seg/raw-4.tif
@@ -231,6 +231,7 @@ expect 1 "7 channels, the network takes 1" predict runs/bad-mixed data.source=ra
 expect 1 "7 channels, the network takes 1" eval runs/seg3 data.source=raw
 expect 1 "\"seg\" has 4 channels, 1 is compared with" eval runs/seg3 "data.target=[seg]"
 check [ -z "$(find no -type f 2>/dev/null)" ]
+expect 2 "values are ids of objects" eval runs/seg3 data.labels=nuclei
 # ids above 65535 stay apart: 70000 and 70000 - 65536 side by side are two objects
 row() { for k in 1 2 3 4; do printf "$1$1$1$1"; done; }
 { for z in 1 2 3 4 5 6 7 8; do for y in $(seq 32); do row '\160\021\001\000' && row '\160\021\000\000'; done; done; } | npy bad/ids.npy '<u4' '8, 32, 32'

@@ -229,7 +229,7 @@ static void goes_on_to_the_bit(void **state) {
     cells c;
     scratch_open(&s);
     cells_open(&c, 1);
-    for (int i = 0; i < CYTO_CASES; i++) {
+    for (int i = 0; i < CYTO_CASES; i += 1 + TESTING_RACES) {
         const char *const *more = MORE("trainer.max_epochs=3", "data.augment=histogram,std,gamma,flip,turn", "data.crops=2", "data.workers=2");
         const int64_t stops[] = {1, 4, 0};
         swg_train_result result;
@@ -315,7 +315,7 @@ static void keys_act(void **state) {
     free(again);
     for (int i = 0; i < 10; i++)
         assert_true(base[i] > 0.1 && base[i] < 10);
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k += TESTING_SLOW ? 4 : 1) {
         found = (seen){.key = keys[k].key};
         char *text = ten_steps(ctx, &c, s.folder, keys[k].setting, &found, loss);
         if (!*found.effective || !*found.why)
@@ -357,6 +357,8 @@ static void refused(void **state) {
         {&cyto_unet, {"model.name=resnet"}, SWG_EUSAGE, {"resnet"}},
         {&cyto_unet, {"model.encoder_from=nowhere", "model.name=vit-unet"}, SWG_ENOTFOUND, {"nowhere"}},
         {&cyto_unet, {"loss.name=log"}, SWG_EUSAGE, {"loss.name", "dice_ce, bce, mse or mae"}},
+        {&cyto_unet, {"data.target=[fine scale=2]"}, SWG_EUSAGE, {"scale=2", "model.name=gan at a finer one"}},
+        {&cyto_iwm, {"data.target=[fine scale=2]"}, SWG_EUSAGE, {"scale=2", "model.name=gan at a finer one"}},
         {&cyto_gan, {"model.scale=4"}, SWG_EUSAGE, {"scale=2", "model.scale is 4"}},
         {&cyto_gan, {"data.target=[\"fine scale=2\", \"fine scale=2\"]"}, SWG_EUSAGE, {"2 keys", "model.name=gan takes 1"}},
         {&cyto_mae, {"data.target=[seg]"}, SWG_EUSAGE, {"1 keys", "model.name=mae takes 0"}},
