@@ -37,7 +37,9 @@ const cli_command cli_cmd_example = {
     .usage = "FOLDER [--images 6] [--extent 64,128,128]",
     .help = "make up microscopy stacks to try the cyto experiments with",
     .details = "Cells with round nuclei: not measured, and easy. The channels are those of the published example file.\n"
-               "  swage example cells && swage train cyto/segmentation data.path=cells trainer.max_epochs=20",
+               "  swage example cells && swage train cyto/segmentation data.path=cells trainer.max_epochs=20\n"
+               "The published patch in 2-D, 64x64 at a quarter of the size, needs larger images:\n"
+               "  swage example planes --extent 39,256,256 && swage train cyto/labelfree data.path=planes model.spatial_dims=2",
     .options = options,
     .least = 1,
     .most = 1,

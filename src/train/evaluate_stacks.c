@@ -20,6 +20,7 @@ typedef struct work {
     swg__volumes *volumes;
     int64_t *items, count;
     int part, axes, heads;
+    char labels[512];           /* text of their key */
     swg__whole_head head[SWG__STEP_OUTPUTS];
     float *made[SWG__STEP_OUTPUTS];         /* of the image in work: (channels, z, y, x) */
     int64_t extent[SWG__STEP_OUTPUTS][3];
@@ -141,6 +142,17 @@ static swg_status choose_items(work *w) {
     return w->count ? SWG_OK : swg__fail(w->ctx, SWG_EINVAL, "no image in part %s of the data", part_names[w->part]);
 }
 
+/* data.labels, which are ids whether it says so or not: what changes values is refused with them. */
+static swg_status read_labels(work *w, swg_config *config, const char **out) {
+    const char *text = swg_config_string(config, "data.labels");
+    swg__volume_key key;
+    SWG__TRY(swg__volume_key_parse(w->ctx, "data.labels", text, &key));
+    if (snprintf(w->labels, sizeof w->labels, "%s%s", text, key.labels ? "" : " labels") >= (int)sizeof w->labels)
+        return swg__fail(w->ctx, SWG_EUSAGE, "data.labels is longer than %zu characters", sizeof w->labels - 8);
+    *out = w->labels;
+    return SWG_OK;
+}
+
 /* Targets may be others than those of the training. */
 static swg_status check_targets(const work *w) {
     for (int key = 1; key < swg__volumes_keys(w->volumes); key++) {
@@ -165,7 +177,7 @@ static swg_status open_volumes(work *w, swg_config *config) {
     opts.note = w->opts->note;
     opts.note_user = w->opts->user;
     if (swg_config_has(config, "data.labels"))
-        targets[opts.target_count++] = swg_config_string(config, "data.labels");
+        SWG__TRY(read_labels(w, config, &targets[opts.target_count++]));
     if (opts.target_count > w->heads && !w->head[0].mask)
         return swg__fail(w->ctx, SWG_EUSAGE, "data.labels: head %s predicts no mask, so there are no objects to compare", w->head[0].name);
     for (int h = 0; h < w->heads; h++)
