@@ -169,25 +169,12 @@ static swg_status check_names(work *w, const swg__image_list *list) {
     return status;
 }
 
-/* Does the image lie in a folder that results are written to? A second run is not to take the results of the first. */
-static bool is_result(const work *w, const char *path) {
-    const char *const folders[] = {w->output, w->latent};
-    for (int i = 0; i < 2; i++) {
-        size_t length = folders[i] ? strlen(folders[i]) : 0;
-        while (length && folders[i][length - 1] == '/')
-            length--;
-        if (length && strncmp(path, folders[i], length) == 0 && path[length] == '/')
-            return true;
-    }
-    return false;
-}
-
 static swg_status predict_many(work *w, const swg__image_list *list) {
     char output[PATH_MOST], latent[PATH_MOST];
     SWG__TRY(check_names(w, list));
     for (w->image = 0; w->image < list->count; w->image++) {
         w->input = list->path[w->image];
-        if (list->folder && is_result(w, w->input)) {
+        if (list->folder && (swg__below_folder(w->input, w->output) || swg__below_folder(w->input, w->latent))) {
             w->images--;
             continue;
         }

@@ -269,6 +269,13 @@ swg_status swg__table_find(swg_context *ctx, const swg__table *table, const char
     return swg__fail(ctx, SWG_ENOTFOUND, "%s: there is no column \"%s\" (%s) in the header; present: %s%s", path, name, key, names, near);
 }
 
+bool swg__below_folder(const char *path, const char *folder) {
+    size_t length = folder ? strlen(folder) : 0;
+    while (length && folder[length - 1] == '/')
+        length--;
+    return length && strncmp(path, folder, length) == 0 && path[length] == '/';
+}
+
 const char *swg__table_path(swg__arena *arena, const char *file, const char *cell) { return join(arena, file, folder_of(file), cell); }
 
 static swg_status read_csv(swg_context *ctx, const char *path, const char *column, swg__image_list *index) {

@@ -24,6 +24,8 @@ int64_t swg__table_column(const swg__table *table, const char *name); /* -1: non
 swg_status swg__table_read(swg_context *ctx, const char *path, swg__table *out);
 /* SWG_ENOTFOUND: there is no column `name`; the message lists those present and names `key`. */
 swg_status swg__table_find(swg_context *ctx, const swg__table *table, const char *path, const char *name, const char *key, int64_t *out);
+/* Does the path begin with the folder's? So that a second run does not take the results of the first for images. folder: NULL or "": no. */
+bool swg__below_folder(const char *path, const char *folder);
 /* A path of a table's cell: relative to the folder of `file`, or absolute. In the arena; NULL when out of memory. */
 const char *swg__table_path(swg__arena *arena, const char *file, const char *cell);
 

@@ -87,6 +87,7 @@ typedef struct swg__volumes_opts {
     swg__volumes_use use;
     const char *path;           /* data.path: a folder with train.csv, valid.csv, test.csv, predict.csv; a CSV; a folder of images or one image: every
                                    key reads it then, whatever its column */
+    const char *results;        /* a folder whose files are left out where the path is a folder of images; NULL: none */
     const swg__volume_array *arrays; /* instead of path */
     int64_t array_count;
     const char *source;         /* data.source: text of a key */

@@ -212,6 +212,8 @@ static swg_status add_images(struct listing *l, const char *path, bool one) {
     swg_status status = SWG_OK;
     for (int64_t i = 0; status == SWG_OK && i < (one ? 1 : list.count); i++) {
         swg__volume_row row = {.table = "", .number = i + 1, .part = -1};
+        if (!one && list.folder && swg__below_folder(list.path[i], l->opts->results))
+            continue;
         status = keep(v, one ? path : list.path[i], &row.path[0]);
         for (int k = 1; k < v->keys; k++)
             row.path[k] = row.path[0];

@@ -393,6 +393,7 @@ swg_status swg_predict_stacks(swg_context *ctx, swg_model *model, swg_config *co
     SWG__TRY(swg__cyto_volumes(ctx, config ? config : swg_model_config(model), swg__model_recipe(model), targets, &volumes));
     volumes.use = SWG__VOLUMES_PREDICT;
     volumes.path = input;
+    volumes.results = folder;
     volumes.note = j.opts->note;
     volumes.note_user = j.opts->user;
     volumes.cache = "none"; /* each image is used once */

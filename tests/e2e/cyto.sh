@@ -122,6 +122,11 @@ expect 1 "stands there already" predict runs/iwm3 input=tiny output=embedded pre
 expect 0 "3 written" predict runs/iwm3 input=three output=embedded predict.existing=replace
 check [ "$(cut -d, -f1 embedded/embeddings.csv | tr '\n' ' ')" = "image raw-0 raw-1 raw-4 " ]
 
+# results below the images are no images
+expect 0 "3 images: 3 written" predict runs/seg3 input=three output=three/results
+expect 0 "3 images: 0 written, 3 there already" predict runs/seg3 input=three output=three/results/
+rm -r three/results
+
 # ---- nothing is silent, nothing is half-written ----
 mkdir empty
 printf 'raw,seg\n' >none.csv
