@@ -27,6 +27,17 @@ static void learning_rates(void **state) {
             assert_close(swg__schedule_lr(&cases[i].schedule, NULL, cases[i].want[k].count), cases[i].want[k].lr, 0, 1e-12);
 }
 
+/* Answers of the specification: rates after as many epochs. */
+static void exponential(void **state) {
+    static const struct { double gamma; int64_t count; double lr; } want[] = {
+        {.995, 1, 9.95e-5}, {.995, 10, 9.51110130466e-5}, {.995, 99, 6.08814509036e-5}, {.998, 99, 8.20207219127e-5}};
+    (void)state;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const swg__schedule s = {.kind = SWG__LR_EXPONENTIAL, .lr = 1e-4, .gamma = want[i].gamma, .total = 100};
+        assert_close(swg__schedule_lr(&s, NULL, want[i].count), want[i].lr, 0, 1e-11);
+    }
+}
+
 /* Answers of the specification, to 1e-12. */
 static void onecycle(void **state) {
     (void)state;
@@ -666,7 +677,7 @@ static void out_of_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learning_rates),
-        cmocka_unit_test(onecycle),
+        cmocka_unit_test(exponential), cmocka_unit_test(onecycle),
         cmocka_unit_test(plateau),
         cmocka_unit_test(early_stopping),
         cmocka_unit_test_setup_teardown(lowers_the_loss, testing_open, testing_close),
