@@ -178,10 +178,13 @@ static swg_status open_volumes(work *w, swg_config *config) {
     opts.note_user = w->opts->user;
     if (swg_config_has(config, "data.labels"))
         SWG__TRY(read_labels(w, config, &targets[opts.target_count++]));
-    if (opts.target_count > w->heads && !w->head[0].mask)
-        return swg__fail(w->ctx, SWG_EUSAGE, "data.labels: head %s predicts no mask, so there are no objects to compare", w->head[0].name);
+    int first = 0; /* head that predicts a mask */
+    while (first < w->heads && !w->head[first].mask)
+        first++;
+    if (opts.target_count > w->heads && first == w->heads)
+        return swg__fail(w->ctx, SWG_EUSAGE, "data.labels: this network predicts no mask, so there are no objects to compare");
     for (int h = 0; h < w->heads; h++)
-        w->out->scored[h] = w->head[h].mask && h == 0 && opts.target_count > w->heads;
+        w->out->scored[h] = h == first && opts.target_count > w->heads;
     SWG__TRY(swg__volumes_open(w->ctx, &opts, &w->volumes));
     SWG__TRY(check_targets(w));
     SWG__TRY(copy_line(w, &w->out->data, swg__volumes_summary(w->volumes)));

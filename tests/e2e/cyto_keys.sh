@@ -18,6 +18,8 @@ expect 1 'has 7 channels, the network takes 1' eval runs/two "data.source=raw no
 expect 1 'has 1 channel, 2 are compared with' eval runs/two 'data.target=["seg channel=0","raw channel=6 normalise"]'
 expect 1 'data.labels: "seg" has 4 channels, 1 is compared with' eval runs/two "data.labels=seg labels"
 expect 0 'AP@.5' eval runs/two "data.labels=nuclei labels"
+check "$swage" train cyto/segmentation "$@" "$unet" 'data.target=["raw channel=6 normalise","seg channel=0"]' 'model.heads=["dye loss=mse","masks"]' run.name=second
+expect 0 'AP@.5' eval runs/second "data.labels=nuclei labels"
 
 # another scale
 expect 2 "data.source: scale=2" train cyto/segmentation "$@" "data.source=raw channel=5 scale=2" 'data.target=["seg channel=0"]' run.name=no
@@ -29,7 +31,7 @@ expect 1 '"nuclei" of cells/raw-' train cyto/segmentation "$@" "$unet" 'data.tar
 check grep -q 'label images need "binary"' err
 expect 2 "predict.instances: this network predicts no mask" predict runs/free input=cells output=no predict.instances=true
 expect 2 "this network gives embeddings" predict runs/mae input=cells output=no predict.type=u8
-expect 2 "data.labels: head raw predicts no mask" eval runs/free "data.labels=nuclei labels"
+expect 2 "data.labels: this network predicts no mask" eval runs/free "data.labels=nuclei labels"
 expect 2 "data.labels: this network predicts no mask" eval runs/mae "data.labels=nuclei labels"
 expect 2 "predict.box: an evaluation compares whole images" eval runs/two "predict.box=[0,1,0,16,0,16]"
 check [ ! -e no ]
