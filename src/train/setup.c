@@ -211,6 +211,16 @@ static swg_status open_loader(swg__run *r) {
     return SWG_OK;
 }
 
+/* What a plan needs is known before it is allocated; a system that promises more memory than it has would end the process. */
+static swg_status check_memory(const swg__run *r, const swg__stage *largest) {
+    const int64_t needed = swg_plan_memory_of(largest->plan).arena_bytes, available = swg__available_bytes();
+    if (!available || needed <= available)
+        return SWG_OK;
+    return swg__fail(r->ctx, SWG_ENOMEM, "a step needs %.2f GiB by its plan, %.2f GiB are available: a smaller data.batch_size%s, gradient_checkpointing=blocks or "
+                     "trainer.precision=bf16-mixed takes less", (double)needed / 0x1p30, (double)available / 0x1p30,
+                     r->recipe.family == &swg__family_cyto ? " or data.patch" : "");
+}
+
 /* All plans of a run take turns in the arena of the largest. */
 static swg_status make_plans(swg__run *r) {
     const swg_split *split = r->data.split;
@@ -242,6 +252,7 @@ static swg_status make_plans(swg__run *r) {
     for (int i = 0; i < 4; i++)
         if (stages[i]->plan && (!host || swg_plan_memory_of(stages[i]->plan).arena_bytes > swg_plan_memory_of(host->plan).arena_bytes))
             host = stages[i];
+    SWG__TRY(check_memory(r, host));
     swg_context_peak_rss_reset(r->ctx); /* the data are in; what grows from here is what was planned */
     SWG__TRY(swg_weights_create((r->train.plan ? &r->train : &r->train_rest)->graph.g, true, &r->weights)); /* has the spans of the update */
     swg_weights_init(r->weights, r->recipe.seed);

@@ -56,6 +56,9 @@ check [ "$(ls own)" = train.csv ]
 check "$swage" example cells --images 4 --extent 16,32,32 >out
 expect 1 "costs are of networks that encode and decode blocks" costs cyto/segmentation
 
+# what does not fit into memory is known from the plan
+expect 1 "or data.patch, gradient_checkpointing=blocks" train cyto/segmentation data.path=cells "$unet" 'data.target=["seg channel=0"]' data.pad=reflect "data.patch=[2048,2048,2048]" run.name=huge -q
+
 # objects below a threshold that takes none
 expect 0 "--threshold otsu takes one from the image" instances cells/raw-0.tif --channel 5
 [ $failures = 0 ]
