@@ -153,14 +153,13 @@ static swg_status read_labels(work *w, swg_config *config, const char **out) {
     return SWG_OK;
 }
 
-/* Targets may be others than those of the training. */
-static swg_status check_targets(const work *w) {
+/* Targets have their heads' channels, labels one. */
+static swg_status check_channels(const work *w) {
     for (int key = 1; key < swg__volumes_keys(w->volumes); key++) {
-        const int64_t there = swg__volumes_channels(w->volumes, key), wanted = key > w->heads ? 1 : w->head[key - 1].channels;
+        const int64_t there = swg__volumes_channels(w->volumes, key), wanted = key <= w->heads ? w->head[key - 1].channels : 1;
         if (there != wanted)
-            return swg__fail(w->ctx, SWG_ESHAPE, "%s: \"%s\" has %lld channel%s, %lld %s compared with; say which, as channel=0",
-                             key > w->heads ? "data.labels" : "data.target", swg__volumes_key(w->volumes, key)->column, (long long)there, there == 1 ? "" : "s",
-                             (long long)wanted, wanted == 1 ? "is" : "are");
+            return swg__fail(w->ctx, SWG_EINVAL, "%s: \"%s\" has %lld channels, expected %lld; say which, as channel=0", key <= w->heads ? "data.target" : "data.labels",
+                             swg__volumes_key(w->volumes, key)->column, (long long)there, (long long)wanted);
     }
     return SWG_OK;
 }
@@ -186,7 +185,7 @@ static swg_status open_volumes(work *w, swg_config *config) {
     for (int h = 0; h < w->heads; h++)
         w->out->scored[h] = h == first && opts.target_count > w->heads;
     SWG__TRY(swg__volumes_open(w->ctx, &opts, &w->volumes));
-    SWG__TRY(check_targets(w));
+    SWG__TRY(check_channels(w));
     SWG__TRY(copy_line(w, &w->out->data, swg__volumes_summary(w->volumes)));
     SWG__TRY(copy_line(w, &w->out->split, swg__volumes_split(w->volumes)->description));
     return choose_items(w);

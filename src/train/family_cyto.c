@@ -49,8 +49,8 @@ static swg_status read_keys(swg_context *ctx, swg_config *c, swg__recipe_cyto *o
         return swg__fail(ctx, SWG_EUSAGE, "data.source: scale=%lld; patches are counted in the source, whose scale is 1", (long long)o->source.scale);
     for (int i = 0; i < o->targets && o->network != SWG__CYTO_GAN; i++)
         if (o->target[i].scale != 1)
-            return swg__fail(ctx, SWG_EUSAGE, "data.target: scale=%lld; model.name=%s predicts at the extent of its source", (long long)o->target[i].scale,
-                             swg_config_string(c, "model.name"));
+            return swg__fail(ctx, SWG_EUSAGE, "data.target: scale=%lld; model.name=%s predicts at its source's scale, model.name=gan at a finer one",
+                             (long long)o->target[i].scale, swg_config_string(c, "model.name"));
     if (o->targets < needed_targets(o))
         return swg__fail(ctx, SWG_EUSAGE, "data.target is not set; say what the network is to predict, as data.target='[\"seg channel=0\"]'");
     if (o->network != SWG__CYTO_UNET && o->network != SWG__CYTO_VIT_UNET && o->targets > needed_targets(o))

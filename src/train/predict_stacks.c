@@ -100,10 +100,8 @@ static swg_status check_types(job *j) {
     bool masks = false;
     for (int h = 0; h < j->heads; h++)
         masks = masks || j->head[h].mask;
-    if (j->opts->instances && !masks)
+    if (j->opts->instances && !masks && !j->arrays) /* of arrays what concerns files is not read */
         return swg__fail(j->ctx, SWG_EUSAGE, "predict.instances: this network predicts no mask to find objects in");
-    if (!j->heads && !j->arrays && (j->opts->thresholded || j->opts->minmax || j->opts->type))
-        return swg__fail(j->ctx, SWG_EUSAGE, "predict.threshold, predict.scale and predict.type are of images; this network gives embeddings");
     for (int h = 0; h < j->heads; h++) {
         const swg__whole_head *head = &j->head[h];
         const swg_element type = type_of(j, h);

@@ -201,9 +201,14 @@ static void close_places(pass *p) {
     p->open = NULL;
 }
 
+/* Extents of an image, which must have the network's channels. */
 static swg_status extent_of(const swg__whole *w, int64_t k, int64_t extent[3]) {
+    const int64_t wanted = swg__model_recipe(w->model)->cyto.channels;
     int64_t dims[4];
     SWG__TRY(swg__volumes_extent(w->volumes, w->items[k], 0, dims));
+    if (dims[0] != wanted)
+        return swg__fail(w->ctx, SWG_EINVAL, "%s: %lld channels; the network takes %lld: say which in data.source, as channel=0",
+                         swg__volumes_item_at(w->volumes, w->items[k])->path, (long long)dims[0], (long long)wanted);
     memcpy(extent, dims + 1, 3 * sizeof *extent);
     return SWG_OK;
 }
@@ -239,20 +244,10 @@ static swg_status run_pass(pass *p, int64_t count, const int64_t roi[3], bool pa
 
 static bool same(const int64_t a[3], const int64_t b[3]) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }
 
-/* Images may be others than those of the training: their channels are counted before windows are cut. */
-static swg_status check_channels(const swg__whole *w) {
-    const int64_t there = swg__volumes_channels(w->volumes, 0), wanted = swg__model_recipe(w->model)->cyto.channels;
-    if (there == wanted)
-        return SWG_OK;
-    return swg__fail(w->ctx, SWG_ESHAPE, "\"%s\" has %lld channel%s, the network takes %lld; data.source says which, as channel=0", swg__volumes_key(w->volumes, 0)->column,
-                     (long long)there, there == 1 ? "" : "s", (long long)wanted);
-}
-
 swg_status swg__whole_run(swg__whole *w) {
     pass p = {.w = w};
     int64_t roi[3], next[3], extent[3];
     bool padded;
-    SWG__TRY(check_channels(w));
     p.heads = swg__whole_heads(w->model, p.head);
     w->batch = w->batch > 0 ? w->batch : 1;
     w->windows = w->planned_bytes = 0;

@@ -232,9 +232,9 @@ expect 1 "nan.npy" predict runs/bad-mixed input=bad/nan.npy output=no
 check [ -z "$(find no -type f 2>/dev/null)" ]
 expect 1 "there are 7, from 0" train cyto/segmentation data.path=tiny "data.source=raw channel=9" "data.target=[seg channel=0]" "data.patch=[8,16,16]" run.name=no
 expect 1 "say which, as channel=0" train cyto/segmentation data.path=tiny data.source=raw "data.target=[seg channel=0]" "data.patch=[8,16,16]" run.name=no
-expect 1 "7 channels, the network takes 1" predict runs/bad-mixed data.source=raw input=tiny/raw-0.tif output=no
-expect 1 "7 channels, the network takes 1" eval runs/seg3 data.source=raw
-expect 1 "\"seg\" has 4 channels, 1 is compared with" eval runs/seg3 "data.target=[seg]"
+expect 1 "7 channels; the network takes 1" predict runs/bad-mixed data.source=raw input=tiny/raw-0.tif output=no
+expect 1 "7 channels; the network takes 1" eval runs/seg3 data.source=raw
+expect 1 "\"seg\" has 4 channels, expected 1" eval runs/seg3 "data.target=[seg]"
 check [ -z "$(find no -type f 2>/dev/null)" ]
 expect 1 "labels" eval runs/seg3 "data.labels=nuclei normalise"
 expect 0 "AP@.5" eval runs/seg3 data.labels=nuclei
