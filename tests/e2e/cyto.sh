@@ -138,10 +138,11 @@ refused 1 "no such file" predict runs/seg3 "input=tiny/nope*.tif" output=no
 refused 2 "say input=" predict runs/seg3 output=no
 "$swage" predict runs/seg3 input=cells/raw-0.tif output=late predict.overlap=0.9 -q 2>err &
 job=$!
-for i in $(seq 400); do
+for i in $(seq 3000); do
     [ -n "$(ls late/seg 2>/dev/null)" ] && break
     sleep 0.01
 done
+check [ -n "$(ls late/seg)" ] # it has begun, and is not done
 check [ "$(ls late/seg)" != raw-0.tif ]
 kill -INT $job
 wait $job
