@@ -62,7 +62,8 @@ typedef struct swg_predict_stacks_opts {
     bool minmax;                /* stretch each image from its least to its largest value, as published; else [0, 1], or [-1, 1], to the range of the type */
     bool thresholded;           /* values above `threshold` become the largest value of the type (1 for f32), others 0 */
     double threshold;
-    const swg_instances_opts *instances;    /* also a label image of the objects in the first channel of each mask; NULL: none */
+    const swg_instances_opts *instances;    /* also a label image of the objects in the first channel of each mask; NULL: none. Without a spacing: sizes of
+                                               a voxel over that along x, where the input tells them */
     swg_existing existing;      /* an output that is there: its image is left out, or an error, or it is replaced */
     void (*progress)(void *user, int64_t done, int64_t total);  /* windows; NULL: none */
     void (*note)(void *user, const char *text);                 /* what the user should read; NULL: none */

@@ -16,6 +16,7 @@ typedef struct output {
     swg_stack_writer *writer;
     float *values;              /* the whole image, where it must be seen whole: (channels, z, y, x) */
     int64_t extent[3];
+    double size_um[3];          /* of a voxel; 0: not told */
     char path[PATH_MOST];
 } output;
 
@@ -144,6 +145,23 @@ static bool held(const job *j, int head) { return j->arrays || j->opts->minmax |
 
 static int64_t voxels(const output *o) { return o->extent[0] * o->extent[1] * o->extent[2]; }
 
+/* Micrometres of a voxel of the result, where the input tells its own: what was made smaller has larger ones. 0: not told. */
+static void voxel_size(const job *j, int64_t item, int head, double out[3]) {
+    const swg__volume_key *key = swg__volumes_key(j->volumes, 0);
+    int64_t dims[4];
+    swg_stack *stack;
+    if (swg_stack_open(j->ctx, swg__volumes_item_at(j->volumes, item)->path, &(swg_stack_opts){.layout = *key->layout ? key->layout : NULL}, &stack) != SWG_OK)
+        return; /* it was read before; without a size the result is as good */
+    const swg_stack_info *info = swg_stack_about(stack);
+    const int64_t planes = key->z.kind == SWG__PICK_RANGE ? key->z.last - key->z.first + 1 : info->z, extent[3] = {planes, info->y, info->x};
+    if (swg__volumes_extent(j->volumes, item, 0, dims) == SWG_OK)
+        for (int i = 0; i < 3; i++) {
+            const double shrunk = key->resize[i] ? (double)extent[i] / (double)dims[1 + i] : key->zoom[i] > 0 ? 1 / key->zoom[i] : 1;
+            out[i] = info->size_um[i] * shrunk / (double)(i < 3 - j->axes ? 1 : j->head[head].scale);
+        }
+    swg_stack_close(stack);
+}
+
 static swg_status open_output(job *j, int64_t item, int head, const int64_t extent[3]) {
     output *o = &j->out[head];
     const swg__whole_head *h = &j->head[head];
@@ -154,10 +172,12 @@ static swg_status open_output(job *j, int64_t item, int head, const int64_t exte
         return swg__fail_memory(j->ctx, bytes, "a predicted image");
     if (j->arrays)
         return SWG_OK;
+    voxel_size(j, item, head, o->size_um);
     SWG__TRY(path_of(j, head, "", item, o->path));
     SWG__TRY(make_parent(j, o->path));
-    return swg_stack_create(j->ctx, o->path, 1, h->channels, o->extent[0], o->extent[1], o->extent[2],
-                            &(swg_stack_write_opts){.element = type_of(j, head), .deflate = true}, &o->writer);
+    swg_stack_write_opts write = {.element = type_of(j, head), .deflate = true};
+    memcpy(write.size_um, o->size_um, sizeof write.size_um);
+    return swg_stack_create(j->ctx, o->path, 1, h->channels, o->extent[0], o->extent[1], o->extent[2], &write, &o->writer);
 }
 
 /* Planes of one channel, whole: they are written, or kept. Images come one after the other, so the first slab opens them. */
@@ -191,17 +211,21 @@ static swg_status write_labels(job *j, int head, int64_t item) {
     const output *o = &j->out[head];
     char path[PATH_MOST];
     swg_instances_result found;
+    swg_instances_opts opts = *j->opts->instances;
     swg_stack_writer *writer;
     const size_t bytes = (size_t)voxels(o) * sizeof(uint32_t);
     uint32_t *labels = swg__alloc(j->ctx, bytes);
     swg_status status = labels ? path_of(j, head, "_instances", item, path) : swg__fail_memory(j->ctx, bytes, "labels");
+    for (int i = 0; i < 3 && o->size_um[0] > 0 && o->size_um[1] > 0 && o->size_um[2] > 0 && opts.spacing[2] == 0; i++)
+        opts.spacing[i] = o->size_um[i] / o->size_um[2]; /* lengths are in voxels along x; x comes last */
     if (status == SWG_OK)
-        status = swg_instances_find(j->ctx, o->extent, o->values, j->opts->instances, labels, &found);
+        status = swg_instances_find(j->ctx, o->extent, o->values, &opts, labels, &found);
     if (status == SWG_OK)
         status = make_parent(j, path);
+    swg_stack_write_opts write = {.element = status == SWG_OK && found.objects > 65535 ? SWG_ELEMENT_U32 : SWG_ELEMENT_U16, .deflate = true};
+    memcpy(write.size_um, o->size_um, sizeof write.size_um);
     if (status == SWG_OK)
-        status = swg_stack_create(j->ctx, path, 1, 1, o->extent[0], o->extent[1], o->extent[2],
-                                  &(swg_stack_write_opts){.element = found.objects > 65535 ? SWG_ELEMENT_U32 : SWG_ELEMENT_U16, .deflate = true}, &writer);
+        status = swg_stack_create(j->ctx, path, 1, 1, o->extent[0], o->extent[1], o->extent[2], &write, &writer);
     if (status == SWG_OK) {
         if (found.objects <= 65535) { /* in place, from the front */
             uint16_t *narrow = (uint16_t *)labels;

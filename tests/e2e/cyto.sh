@@ -95,6 +95,11 @@ predict other input=tiny/predict.csv inference_args.overlap=0.5 "inference_args.
 check cmp ref/seg/raw-4.tif other/seg/raw-4.tif
 predict one input=tiny/raw-4.tif predict.overlap=0.5
 check cmp ref/seg/raw-4.tif one/seg/raw-4.tif
+run info one/seg/raw-4.tif # a voxel of the result is one of the input, or a larger one where zoom= made it
+check grep -q "voxel  *0.29 x 0.108 x 0.108 um" out
+predict zoomed input=tiny/raw-4.tif "data.source=raw channel=5 zoom=1x0.5x0.5 normalise"
+run info zoomed/seg/raw-4.tif
+check grep -q "voxel  *0.29 x 0.216 x 0.216 um" out
 mkdir three && cp tiny/raw-0.tif tiny/raw-1.tif tiny/raw-4.tif three
 predict folder input=three predict.overlap=0.5
 check [ "$(ls folder/seg | wc -l)" = 3 ]
