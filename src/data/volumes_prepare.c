@@ -173,7 +173,11 @@ static swg_status pick_box(const struct reader *r, struct box *box) {
     *box = (struct box){0};
     SWG__TRY(pick_channels(r, box));
     SWG__TRY(pick_axis(r, "t", r->extent[T], &r->entry->key.t, &frame, &frames));
-    if (v->dims == 2 && z.kind == SWG__PICK_DEFAULT && r->extent[Z] > 1 && v->plane >= 0)
+    const bool plane = v->dims == 2 && z.kind == SWG__PICK_DEFAULT && r->extent[Z] > 1 && v->plane >= 0;
+    if (plane && v->plane >= r->extent[Z])
+        return swg__fail(v->ctx, SWG_EINVAL, "%s: data.z=%lld: there are %lld planes, from 0; say data.z=N, or z=N or z=max in the key", r->entry->path,
+                         (long long)v->plane, (long long)r->extent[Z]);
+    if (plane)
         z = (swg__pick){SWG__PICK_RANGE, v->plane, v->plane};
     SWG__TRY(pick_axis(r, "z", r->extent[Z], &z, &box->first[0], &box->count[0]));
     SWG__TRY(pick_axis(r, "y", r->extent[Y], &r->entry->y, &box->first[1], &box->count[1]));

@@ -378,6 +378,9 @@ static void array_errors(void **state) {
     assert_int_equal(swg__volumes_open(ctx, &opts, &v), SWG_EINVAL);
     assert_message(ctx, "9 planes", "z=max");
     opts.has_plane = true;
+    opts.plane = 9;
+    assert_int_equal(swg__volumes_open(ctx, &opts, &v), SWG_EINVAL);
+    assert_message(ctx, "data.z=9", "9 planes");
     opts.plane = 3;
     assert_ok(ctx, swg__volumes_open(ctx, &opts, &v));
     const int64_t index = 0;
