@@ -54,7 +54,7 @@ printf 'raw,split\nstacks.h5:/a,train\nstacks.h5:/b,train\nstacks.h5:/c,valid\n'
 cyto() { # cyto RUN TEXT ARGUMENTS...
     run=$1 text=$2
     shift 2
-    expect 0 "$text" train cyto/segmentation data.path=stacks.csv "data.source=raw layout=ZYX normalise" "data.target=[raw layout=ZYX threshold=0.1]" run.name="$run" "$@"
+    expect 0 "$text" train cyto/segmentation data.path=stacks.csv "data.source=raw layout=ZYX normalise" "data.target=[raw layout=ZYX binary]" run.name="$run" "$@"
 }
 cyto cyto "profile: 1 step recorded" debug=profile profiler.wait=0 profiler.active=1 profiler.repeat=1 trainer=gpu_optimized performance=gpu_optimized optimizer=adamw_fused \
     performance.tune_seconds=0.1
