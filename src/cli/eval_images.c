@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base.h"
 #include "cli/cli.h"
+#include "cli/eval_out.h"
 #include "cli/eval_images.h"
 #include "swage/evaluate.h"
 
@@ -18,15 +19,6 @@ static void on_note(void *user, const char *text) {
     cli_say("%s", text);
 }
 
-static const char *cell(double value, const char *format, char out[24]) {
-    if (isnan(value))
-        return "n/a";
-    if (isinf(value))
-        return "inf";
-    snprintf(out, 24, format, value);
-    return out;
-}
-
 /* Columns of one side of a row; one list for all forms of output. */
 static const struct { const char *key, *format; double (*of)(const swg_image_quality *); } figures[] = {
     {"psnr_db", "%.2f", swg_image_psnr_db}, {"ssim", "%.4f", swg_image_ssim}, {"mse", "%.6f", swg_image_mse},
@@ -34,7 +26,8 @@ static const struct { const char *key, *format; double (*of)(const swg_image_qua
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
-static void print_table(const swg_image_evaluation *e) {
+static void print_table(const void *figures_of) {
+    const swg_image_evaluation *e = figures_of;
     char name[256], out[24];
     printf("%s\n%s\n%s\n\n", e->data, e->split, e->noise);
     printf("%-20s %7s  %-32s  %s\n%-20s %7s ", "", "", "noisy", "restored", "group", "tiles");
@@ -45,7 +38,7 @@ static void print_table(const swg_image_evaluation *e) {
         printf("%-20s %7lld ", cli_clean(r->group, name, sizeof name), (long long)r->tiles);
         for (int side = 0; side < 2; side++)
             for (int f = 0; f < FIGURES; f++)
-                printf(f == 2 ? " %9s" : " %8s%s", cell(figures[f].of(side ? &r->restored : &r->noisy), figures[f].format, out), f == FIGURES - 1 && !side ? " " : "");
+                printf(f == 2 ? " %9s" : " %8s%s", cli_figure(figures[f].of(side ? &r->restored : &r->noisy), figures[f].format, out), f == FIGURES - 1 && !side ? " " : "");
         printf("\n");
     }
     printf("\nz: ");
@@ -55,15 +48,6 @@ static void print_table(const swg_image_evaluation *e) {
     for (int64_t i = 0; i < e->terms; i++)
         printf("%s%s %.4g", i ? ", " : "", e->term[i].name, e->term[i].value);
     printf("\n%.1f s\n", e->seconds);
-}
-
-static void add_number(cJSON *o, const char *key, double value) {
-    if (isfinite(value))
-        cJSON_AddNumberToObject(o, key, value);
-    else if (isinf(value))
-        cJSON_AddStringToObject(o, key, "inf");
-    else
-        cJSON_AddNullToObject(o, key);
 }
 
 static char *json_of(const cli *c, swg_model *model, const swg_image_evaluation *e) {
@@ -86,7 +70,7 @@ static char *json_of(const cli *c, swg_model *model, const swg_image_evaluation 
         for (int side = 0; side < 2; side++) {
             cJSON *s = cJSON_AddObjectToObject(o, side ? "restored" : "noisy");
             for (int f = 0; f < FIGURES; f++)
-                add_number(s, figures[f].key, figures[f].of(side ? &e->rows[i].restored : &e->rows[i].noisy));
+                cli_add_figure(s, figures[f].key, figures[f].of(side ? &e->rows[i].restored : &e->rows[i].noisy));
         }
         cJSON_AddItemToArray(groups, o);
     }
@@ -96,59 +80,31 @@ static char *json_of(const cli *c, swg_model *model, const swg_image_evaluation 
         cJSON_AddItemToArray(sd, cJSON_CreateNumber(e->z_sd[k]));
     }
     for (int64_t i = 0; i < e->terms; i++)
-        add_number(root, e->term[i].name, e->term[i].value);
+        cli_add_figure(root, e->term[i].name, e->term[i].value);
     cJSON_AddNumberToObject(root, "seconds", e->seconds);
     char *text = cJSON_Print(root);
     cJSON_Delete(root);
     return text;
 }
 
-static swg_status write_csv(cli *c, const swg_image_evaluation *e, const char *path) {
-    swg__text text;
-    swg__text_init(&text, c->ctx);
-    swg__text_puts(&text, "group,tiles");
+static void csv_of(const void *figures_of, swg__text *text) {
+    const swg_image_evaluation *e = figures_of;
+    swg__text_puts(text, "group,tiles");
     for (int side = 0; side < 2; side++)
         for (int f = 0; f < FIGURES; f++)
-            swg__text_printf(&text, ",%s_%s", side ? "restored" : "noisy", figures[f].key);
+            swg__text_printf(text, ",%s_%s", side ? "restored" : "noisy", figures[f].key);
     for (int64_t i = 0; i < e->count; i++) {
-        swg__text_puts(&text, "\n\"");
+        swg__text_puts(text, "\n\"");
         for (const char *p = e->rows[i].group; *p; p++)
-            swg__text_printf(&text, *p == '"' ? "\"\"" : "%c", *p);
-        swg__text_printf(&text, "\",%lld", (long long)e->rows[i].tiles);
+            swg__text_printf(text, *p == '"' ? "\"\"" : "%c", *p);
+        swg__text_printf(text, "\",%lld", (long long)e->rows[i].tiles);
         for (int side = 0; side < 2; side++)
             for (int f = 0; f < FIGURES; f++) {
                 double value = figures[f].of(side ? &e->rows[i].restored : &e->rows[i].noisy);
-                swg__text_printf(&text, isnan(value) ? "," : ",%.17g", value);
+                swg__text_printf(text, isnan(value) ? "," : ",%.17g", value);
             }
     }
-    swg__text_puts(&text, "\n");
-    swg_status status = text.failed ? cli_fail(c, SWG_ENOMEM, "out of memory") : swg__file_write(c->ctx, path, text.data, text.length);
-    swg__text_free(&text);
-    return status;
-}
-
-static swg_status give(cli *c, swg_model *model, const swg_image_evaluation *e) {
-    const char *folder = cli_value(c, "output"), *csv = cli_value(c, "csv");
-    char path[4096];
-    char *json = json_of(c, model, e);
-    swg_status status = json ? SWG_OK : cli_fail(c, SWG_ENOMEM, "out of memory");
-    if (status == SWG_OK && csv)
-        status = write_csv(c, e, csv);
-    if (status == SWG_OK && folder) {
-        snprintf(path, sizeof path, "%s/metrics.csv", folder);
-        status = swg__make_folders(c->ctx, folder);
-        if (status == SWG_OK)
-            status = write_csv(c, e, path);
-        snprintf(path, sizeof path, "%s/metrics.json", folder);
-        if (status == SWG_OK)
-            status = swg__file_write(c->ctx, path, json, strlen(json));
-    }
-    if (status == SWG_OK && cli_flag(c, "json"))
-        puts(json);
-    else if (status == SWG_OK)
-        print_table(e);
-    cJSON_free(json);
-    return status;
+    swg__text_puts(text, "\n");
 }
 
 swg_status cli_eval_images(cli *c, swg_model *model, swg_config *config) {
@@ -166,7 +122,7 @@ swg_status cli_eval_images(cli *c, swg_model *model, swg_config *config) {
     cli_progress_close(&progress);
     if (status != SWG_OK)
         return status;
-    status = give(c, model, &e);
+    status = cli_give_evaluation(c, &(cli_evaluation){&e, json_of(c, model, &e), csv_of, print_table});
     swg_image_evaluation_free(c->ctx, &e);
     return status;
 }

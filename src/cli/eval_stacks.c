@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base.h"
+#include "cli/eval_out.h"
 #include "cli/predict_stacks.h"
 #include "train/whole.h"
 
@@ -39,15 +40,6 @@ static const struct { const char *key, *title, *format; double (*of)(const swg_s
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
-static const char *cell(double value, const char *format, char out[24]) {
-    if (isnan(value))
-        return "n/a";
-    if (isinf(value))
-        return "inf";
-    snprintf(out, 24, format, value);
-    return out;
-}
-
 /* Columns that the rows of a head have. */
 static void print_head(const swg_stack_evaluation *e, int head) {
     char name[256], out[24];
@@ -65,12 +57,13 @@ static void print_head(const swg_stack_evaluation *e, int head) {
         printf("%-24s", cli_clean(e->rows[i].image, name, sizeof name));
         for (int f = 0; f < FIGURES; f++)
             if (shown[f])
-                printf(" %9s", cell(figures[f].of(&e->rows[i]), figures[f].format, out));
+                printf(" %9s", cli_figure(figures[f].of(&e->rows[i]), figures[f].format, out));
         printf("\n");
     }
 }
 
-static void print_table(const swg_stack_evaluation *e) {
+static void print_table(const void *figures_of) {
+    const swg_stack_evaluation *e = figures_of;
     if (e->data)
         printf("%s\n", e->data);
     printf("%s\n", e->split ? e->split : "");
@@ -83,13 +76,6 @@ static void print_table(const swg_stack_evaluation *e) {
                (double)e->planned_bytes / 1048576);
     else
         printf("\n%.1f s\n", e->seconds);
-}
-
-static void add_number(cJSON *o, const char *key, double value) {
-    if (isfinite(value))
-        cJSON_AddNumberToObject(o, key, value);
-    else
-        cJSON_AddNullToObject(o, key);
 }
 
 static char *json_of(const cli *c, swg_model *model, const swg_stack_evaluation *e) {
@@ -105,7 +91,7 @@ static char *json_of(const cli *c, swg_model *model, const swg_stack_evaluation 
     cJSON_AddNumberToObject(root, "planned_bytes", (double)e->planned_bytes);
     cJSON_AddNumberToObject(root, "seconds", e->seconds);
     for (int i = 0; i < e->terms; i++)
-        add_number(root, e->term[i].name, e->term[i].value);
+        cli_add_figure(root, e->term[i].name, e->term[i].value);
     for (int h = 0; h < e->heads; h++) {
         cJSON *head = cJSON_CreateObject();
         cJSON_AddItemToArray(heads, head);
@@ -121,7 +107,7 @@ static char *json_of(const cli *c, swg_model *model, const swg_stack_evaluation 
                 cJSON_AddItemToArray(rows, row);
             }
             for (int f = 0; f < FIGURES; f++)
-                add_number(row, figures[f].key, figures[f].of(&e->rows[i]));
+                cli_add_figure(row, figures[f].key, figures[f].of(&e->rows[i]));
         }
         cJSON_AddItemToObject(head, "rows", rows);
     }
@@ -130,47 +116,20 @@ static char *json_of(const cli *c, swg_model *model, const swg_stack_evaluation 
     return text;
 }
 
-static swg_status write_csv(cli *c, const swg_stack_evaluation *e, const char *path) {
-    swg__text text;
-    swg__text_init(&text, c->ctx);
-    swg__text_puts(&text, "head,image");
+static void csv_of(const void *figures_of, swg__text *text) {
+    const swg_stack_evaluation *e = figures_of;
+    swg__text_puts(text, "head,image");
     for (int f = 0; f < FIGURES; f++)
-        swg__text_printf(&text, ",%s", figures[f].key);
+        swg__text_printf(text, ",%s", figures[f].key);
     for (int64_t i = 0; i < e->count; i++) {
-        swg__text_printf(&text, "\n%s,", e->head[e->rows[i].head]);
-        swg__text_csv(&text, e->rows[i].image);
+        swg__text_printf(text, "\n%s,", e->head[e->rows[i].head]);
+        swg__text_csv(text, e->rows[i].image);
         for (int f = 0; f < FIGURES; f++) {
             const double value = figures[f].of(&e->rows[i]);
-            swg__text_printf(&text, isnan(value) ? "," : ",%.17g", value);
+            swg__text_printf(text, isnan(value) ? "," : ",%.17g", value);
         }
     }
-    swg__text_puts(&text, "\n");
-    swg_status status = text.failed ? cli_fail(c, SWG_ENOMEM, "out of memory") : swg__file_write(c->ctx, path, text.data, text.length);
-    swg__text_free(&text);
-    return status;
-}
-
-static swg_status give(cli *c, swg_model *model, const swg_stack_evaluation *e) {
-    const char *folder = cli_value(c, "output"), *csv = cli_value(c, "csv");
-    char path[4096], *json = json_of(c, model, e);
-    swg_status status = json ? SWG_OK : cli_fail(c, SWG_ENOMEM, "out of memory");
-    if (status == SWG_OK && csv)
-        status = write_csv(c, e, csv);
-    if (status == SWG_OK && folder) {
-        snprintf(path, sizeof path, "%s/metrics.csv", folder);
-        status = swg__make_folders(c->ctx, folder);
-        if (status == SWG_OK)
-            status = write_csv(c, e, path);
-        snprintf(path, sizeof path, "%s/metrics.json", folder);
-        if (status == SWG_OK)
-            status = swg__file_write(c->ctx, path, json, strlen(json));
-    }
-    if (status == SWG_OK && cli_flag(c, "json"))
-        puts(json);
-    else if (status == SWG_OK)
-        print_table(e);
-    cJSON_free(json);
-    return status;
+    swg__text_puts(text, "\n");
 }
 
 swg_status cli_eval_stacks(cli *c, swg_model *model, swg_config *config) {
@@ -194,7 +153,7 @@ swg_status cli_eval_stacks(cli *c, swg_model *model, swg_config *config) {
     cli_progress_close(&progress);
     if (status != SWG_OK)
         return status;
-    status = give(c, model, &e);
+    status = cli_give_evaluation(c, &(cli_evaluation){&e, json_of(c, model, &e), csv_of, print_table});
     swg_stack_evaluation_free(c->ctx, &e);
     return status;
 }
