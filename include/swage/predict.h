@@ -81,7 +81,8 @@ typedef struct swg_predict_stacks_result {
 
 /* Images named by `input` (an image, a folder, a CSV, or a folder with predict.csv), prepared as data.source of `config` says (NULL: the model's own),
  * through the network. Writes FOLDER/<head>/<image>.tif, with instances FOLDER/<head>_instances/<image>.tif; networks of tokens (mae, iwm)
- * write FOLDER/embeddings.csv, a row per image. Files are there whole or not at all. SWG_EFORMAT, SWG_ENOTFOUND: a list that names no image.
+ * write FOLDER/embeddings.csv, a row per image. Files are there whole or not at all. FOLDER/predict.txt says what they were made with; SWG_EINVAL: outputs to be
+ * skipped were made with another network or other settings. SWG_EFORMAT, SWG_ENOTFOUND: a list that names no image.
  * SWG_EUNSUPPORTED: a network of another family. opts and result may be NULL. */
 swg_status swg_predict_stacks(swg_context *ctx, swg_model *model, swg_config *config, const char *input, const char *folder,
                               const swg_predict_stacks_opts *opts, swg_predict_stacks_result *result);

@@ -32,6 +32,8 @@ typedef struct job {
     output out[SWG__STEP_OUTPUTS];
     int axes;
     swg__text table;            /* embeddings.csv */
+    swg__text account;          /* predict.txt: what results are made of; written before the first of them */
+    bool accounted;
     swg_prediction *arrays;     /* results go there instead of files */
 } job;
 
@@ -48,6 +50,17 @@ static swg_status make_parent(job *j, const char *path) {
     char parent[PATH_MOST];
     snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
     return swg__make_folders(j->ctx, parent);
+}
+
+/* FOLDER/predict.txt, before the first result has its name. */
+static swg_status write_account(job *j) {
+    char path[PATH_MOST];
+    if (j->accounted)
+        return SWG_OK;
+    j->accounted = true;
+    snprintf(path, sizeof path, "%s/predict.txt", j->folder);
+    SWG__TRY(swg__make_folders(j->ctx, j->folder));
+    return swg__file_write(j->ctx, path, j->account.data, j->account.length);
 }
 
 static bool labelled(const job *j, int head) { return j->opts->instances && j->head[head].mask; }
@@ -257,6 +270,7 @@ static swg_status finish_head(job *j, int head, int64_t item) {
         *o = (output){0};
         return SWG_OK;
     }
+    SWG__TRY(write_account(j));
     if (labelled(j, head))
         SWG__TRY(write_labels(j, head, item));
     if (o->values) {
@@ -345,11 +359,66 @@ static swg_status write_table(job *j, const char *path) {
     swg__text_puts(&j->table, "\n");
     if (j->table.failed)
         return swg__fail_memory(j->ctx, 4096, "a table");
-    SWG__TRY(swg__make_folders(j->ctx, j->folder));
+    SWG__TRY(write_account(j));
     SWG__TRY(swg__file_write(j->ctx, path, j->table.data, j->table.length));
     if (j->opts->wrote)
         j->opts->wrote(j->opts->user, path);
     return SWG_OK;
+}
+
+/* ---- what results were made of ---- */
+
+static uint32_t weights_digest(swg_model *model) {
+    swg_weights *w = swg_model_weights(model);
+    uint32_t crc = 0;
+    for (int i = 0; i < swg_weights_count(w); i++) {
+        size_t bytes = sizeof(float);
+        for (int axis = 0; axis < swg_weights_ndim(w, i); axis++)
+            bytes *= (size_t)swg_weights_shape(w, i)[axis];
+        crc = swg__crc32c(crc, swg_weights_value(w, i), bytes);
+    }
+    return crc;
+}
+
+/* Everything that a result depends on beside its image, a line each. */
+static void describe_results(const job *j, swg_model *model, swg__text *out) {
+    const swg_predict_stacks_opts *o = j->opts;
+    const swg_instances_opts *n = o->instances;
+    char key[1024];
+    swg__volume_key_text(swg__volumes_key(j->volumes, 0), key, sizeof key);
+    swg__text_printf(out, "network %08x %s\nsource %s\nwindows %.17g %s", weights_digest(model), swg_inference_name(swg_model_inference(model)), key, o->overlap,
+                     o->constant ? "constant" : "gaussian");
+    for (int i = 0; i < 3; i++)
+        swg__text_printf(out, " %lld", (long long)o->roi[i]);
+    for (int i = 0; i < 3 && o->boxed; i++)
+        swg__text_printf(out, " %lld:%lld", (long long)o->box[i][0], (long long)o->box[i][1]);
+    swg__text_printf(out, "\nvalues %s %s", o->type ? swg_element_name(o->type) : "auto", o->minmax ? "minmax" : "fixed");
+    if (o->thresholded)
+        swg__text_printf(out, " above %.17g", o->threshold);
+    if (n)
+        swg__text_printf(out, "\nobjects %.17g %d %d %.17g %.17g %.17g %.17g %.17g %.17g %lld %d %d", n->threshold, n->otsu, (int)n->neighbours, n->spacing[0], n->spacing[1],
+                         n->spacing[2], n->smooth, n->min_depth, n->min_distance, (long long)n->min_voxels, n->whole, n->keep_holes);
+    swg__text_puts(out, "\n");
+}
+
+/* What is there already is only left alone if that is what is asked for now. */
+static swg_status check_account(job *j, swg_model *model) {
+    char path[PATH_MOST];
+    uint8_t *kept;
+    size_t bytes;
+    if (snprintf(path, sizeof path, "%s/predict.txt", j->folder) >= (int)sizeof path)
+        return swg__fail(j->ctx, SWG_EINVAL, "%s: the path is too long", j->folder);
+    describe_results(j, model, &j->account);
+    if (j->account.failed)
+        return swg__fail_memory(j->ctx, 2048, "an account of results");
+    if (!j->result->skipped || !swg__exists(path))
+        return SWG_OK;
+    SWG__TRY(swg__file_read(j->ctx, path, &kept, &bytes));
+    const bool same = bytes == j->account.length && memcmp(kept, j->account.data, bytes) == 0;
+    swg__free(j->ctx, kept);
+    return same ? SWG_OK
+                : swg__fail(j->ctx, SWG_EINVAL, "%s holds results of another network or with other settings (%s says of which); choose another folder, or say "
+                            "predict.existing=replace", j->folder, path);
 }
 
 /* ---- all of it ---- */
@@ -373,6 +442,8 @@ static swg_status run_job(job *j, swg_model *model) {
     SWG__TRY(choose_items(j));
     if (!j->heads && !j->arrays)
         SWG__TRY(check_table(j, table));
+    if (!j->arrays)
+        SWG__TRY(check_account(j, model));
     if (!j->count)
         return SWG_OK;
     swg__whole w = {.ctx = j->ctx, .model = model, .volumes = j->volumes, .items = j->items, .count = j->count, .overlap = o->overlap, .constant = o->constant,
@@ -390,6 +461,7 @@ static swg_status run_job(job *j, swg_model *model) {
 static void close_job(job *j) {
     drop_outputs(j);
     swg__text_free(&j->table);
+    swg__text_free(&j->account);
     swg__volumes_close(j->volumes);
     swg__free(j->ctx, j->items);
 }
@@ -410,6 +482,7 @@ swg_status swg_predict_stacks(swg_context *ctx, swg_model *model, swg_config *co
     job j = {.ctx = ctx, .opts = opts ? opts : &none, .result = result ? result : &ignored, .folder = folder};
     *j.result = (swg_predict_stacks_result){0};
     swg__text_init(&j.table, ctx);
+    swg__text_init(&j.account, ctx);
     SWG__TRY(refuse_other(ctx, model));
     SWG__TRY(check_opts(ctx, j.opts));
     SWG__TRY(swg__cyto_volumes(ctx, config ? config : swg_model_config(model), swg__model_recipe(model), targets, &volumes));
@@ -437,6 +510,7 @@ swg_status swg_predict_stack(swg_context *ctx, swg_model *model, const int64_t d
     job j = {.ctx = ctx, .opts = opts ? opts : &none, .result = &result, .arrays = out};
     *out = (swg_prediction){0};
     swg__text_init(&j.table, ctx);
+    swg__text_init(&j.account, ctx);
     SWG__TRY(refuse_other(ctx, model));
     SWG__TRY(check_opts(ctx, j.opts));
     const swg__recipe *recipe = swg__model_recipe(model);

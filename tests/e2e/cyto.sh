@@ -113,8 +113,9 @@ rm ref/seg/raw-4.tif
 expect 0 "2 images: 1 written, 1 there already" predict runs/seg3 input=tiny output=ref predict.overlap=0.5
 check [ "$(ls -i ref/seg/raw-3.tif)" = "$before" ]
 check cmp ref/seg/raw-4.tif other/seg/raw-4.tif
-expect 0 "0 written, 2 there already" predict runs/seg3 input=tiny output=ref predict.existing=skip
+expect 0 "0 written, 2 there already" predict runs/seg3 input=tiny output=ref predict.overlap=0.5 predict.existing=skip
 expect 1 "stands there already" predict runs/seg3 input=tiny output=ref predict.existing=error
+expect 1 "another network or with other settings" predict runs/seg3 input=tiny output=ref predict.overlap=0.25
 expect 0 "2 written, 0 there already" predict runs/seg3 input=tiny output=ref predict.existing=replace
 check [ "$(ls -i ref/seg/raw-3.tif)" != "$before" ]
 # an image is complete with all its files: labels that are missing are made
