@@ -31,8 +31,6 @@ static const shape shapes[] = {
     {"padding beyond the kernel", 2, 2, 3, 4, 1, {3, 4}, {2, 2}, {1, 1}, {1, 1}, {5, 4}, {6, 3}},
     {"two positions, as many taps but not the same", 3, 3, 4, 5, 1, {2, 2, 2}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
     {"one channel in", 3, 2, 1, 37, 1, {4, 5, 130}, {3, 2, 3}, {1, 2, 1}, {1, 1, 2}, {1, 0, 2}, {1, 1, 1}},
-    {"one channel in, several blocks of lines", 3, 2, 1, 32, 1, {3, 8, 601}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
-    {"one channel in, lines too long for a row per tap", 2, 1, 1, 6, 1, {2, 1100}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
     {"taps 1", 2, 2, 37, 66, 1, {6, 5}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}},
     {"depthwise", 2, 2, 19, 19, 19, {8, 9}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
     {"groups of many", 1, 3, 24, 120, 3, {17}, {5}, {2}, {1}, {2}, {2}},
@@ -49,6 +47,8 @@ static const shape shapes[] = {
     {"read in blocks of lines, transposed", 2, 1, 34, 3300, 1, {4, 17}, {1, 2}, {1, 2}, {1, 1}, {0, 0}, {0, 1}},
     {"lines in blocks through several strips", 2, 2, 200, 130, 1, {17, 12}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
     {"many parts", 2, 2, 130, 70, 1, {5, 6}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {"one channel in, lines too long for a row per tap", 2, 1, 1, 6, 1, {2, 1100}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {"one channel in, several blocks of lines", 3, 2, 1, 32, 1, {3, 8, 601}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, EPILOGUES = 3 };
 
