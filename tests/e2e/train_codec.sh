@@ -46,9 +46,9 @@ expect 0 "0 values outside" verify own.swz early
 expect 0 '"model_saved_bytes":	' compress early -e rel:1e-3 --train=stencil,law --vars U_CHI,U_K --json -o own2.swz
 expect 0 "0 values outside" compress --hdf5 bbh_q1_uniform_32_t5.h5 -e rel:1e-3 --train=law -o own.h5
 
-# Causal networks, a second for each variable.
+# Causal networks, at most five seconds for each variable; on a busy machine that may be too little for one of the two to win its chunk.
 expect 0 "run folder" train codec/causal data.path=early 'data.vars=[U_SYMAT0,U_CHI]' bound=rel:1e-6 codec.seconds=5 run.dir=runs run.name=net
-expect 0 "chunks: mlp" compress bbh_q1_uniform_32_t5.h5 -e rel:1e-6 --vars U_SYMAT0,U_CHI -m runs/net --without poly,interpolation -o net.swz
+expect 0 "mlp " compress bbh_q1_uniform_32_t5.h5 -e rel:1e-6 --vars U_SYMAT0,U_CHI -m runs/net --without poly,interpolation -o net.swz
 mv runs gone
 expect 0 "0 values outside" verify net.swz bbh_q1_uniform_32_t5.h5
 mv gone runs
