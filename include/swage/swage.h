@@ -97,6 +97,7 @@ extern "C" {
 #include "swage/unet.h"         /* a plain U-Net */
 #include "swage/cyto.h"         /* microscopy: dynamic U-Net, super-resolution GAN */
 #include "swage/cyto_vit.h"     /* images by transformers that learn without labels */
+#include "swage/tfswa.h"        /* audio: stems of a mixture by attention on spectrograms */
 
 /* ---- data, training, use ---- */
 #include "swage/element.h"      /* types of stored numbers */
