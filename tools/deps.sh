@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set -eu
 required="gcc libc6-dev make cmake pkg-config libhdf5-dev zlib1g-dev libyaml-dev libcjson-dev libcmocka-dev"
-optional="libpng-dev libtiff-dev libdnnl-dev clang libclang-rt-14-dev hdf5-tools"
+optional="libpng-dev libtiff-dev libsndfile1-dev libsoxr-dev libdnnl-dev clang libclang-rt-14-dev hdf5-tools"
 missing() { for p in "$@"; do dpkg-query -W -f='${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || printf ' %s' "$p"; done; }
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "deps: not a Debian system; needed:$required; optional: $optional" >&2

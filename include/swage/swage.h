@@ -106,6 +106,7 @@ extern "C" {
 #include "swage/stack.h"        /* microscopy: time, channel, z, y, x */
 #include "swage/image.h"        /* PNG and TIFF */
 #include "swage/quality.h"      /* how close two images are */
+#include "swage/audio.h"        /* songs in and out */
 #include "swage/instances.h"    /* objects in images */
 #include "swage/metrics.h"      /* errors of a reconstruction */
 #include "swage/config.h"       /* recipes and settings */

@@ -26,6 +26,16 @@ static const swg_feature features[] = {
 #else
     {"libtiff", NULL},
 #endif
+#if SWG_HAVE_SNDFILE
+    {"libsndfile", SWG_SNDFILE_VERSION},
+#else
+    {"libsndfile", NULL},
+#endif
+#if SWG_HAVE_SOXR
+    {"libsoxr", SWG_SOXR_VERSION},
+#else
+    {"libsoxr", NULL},
+#endif
 #if SWG_HAVE_ONEDNN
     {"oneDNN", VERSION(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)},
 #else
