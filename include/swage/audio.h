@@ -99,24 +99,20 @@ swg_status swg_audio_create(swg_context *ctx, const char *path, const swg_audio_
 /* Appends (channels, count), channel c at samples + c * stride. SWG_ENONFINITE names the sample. */
 swg_status swg_audio_append(swg_audio_writer *writer, const float *samples, int64_t count, int64_t stride);
 
-typedef struct swg_audio_finish_opts {
-    bool clip;                  /* numbers beyond the range of a format of integers are clipped and counted; else all files get one gain */
-    double gain;                /* of all files, before anything else; 0: 1 */
-} swg_audio_finish_opts;
-
 typedef struct swg_audio_finished {
-    double peak;                /* largest |x| of all files after opts.gain, before `gain` */
+    double peak;                /* largest |x| of all files before `gain` */
     double gain;                /* applied so that nothing clips; 1: none was needed, or the format has floats */
-    int64_t clipped;            /* numbers, in all files; with opts.clip only */
+    int64_t clipped;            /* numbers, in all files; with `clip` only */
 } swg_audio_finished;
 
-/* Writes, syncs and names the files: stems of one song together, with one gain for all of them, so that they still add up to their (quieter) sum. The writers
- * are gone afterwards, whatever the status. Integers are round(x * 2^(b-1)), to even where halfway, without dither: what was read from a file of so
- * many bits is written back as it was. opts and result may be NULL. */
-swg_status swg_audio_finish(swg_audio_writer **writers, int count, const swg_audio_finish_opts *opts, swg_audio_finished *result);
+/* Writes, syncs and names the files: the stems of one song together. Where a number would lie beyond the range of a format of integers, all files get one
+ * gain, so that they still add up to their (quieter) sum; with `clip` such numbers are clipped and counted. Integers are round(x * 2^(b-1)), to
+ * even where halfway, without dither: what was read from a file of so many bits is written back as it was. The writers are gone afterwards, whatever
+ * the status; files that have their name by then keep it. SWG_EINVAL: formats differ. result may be NULL. */
+swg_status swg_audio_finish(swg_audio_writer **writers, int count, bool clip, swg_audio_finished *result);
 void swg_audio_abort(swg_audio_writer *writer); /* drops the file; NULL is allowed */
 /* A whole file: samples (channels, count). */
-swg_status swg_audio_write(swg_context *ctx, const char *path, const swg_audio_write_opts *opts, const float *samples, int64_t count,
-                           const swg_audio_finish_opts *finish, swg_audio_finished *result);
+swg_status swg_audio_write(swg_context *ctx, const char *path, const swg_audio_write_opts *opts, const float *samples, int64_t count, bool clip,
+                           swg_audio_finished *result);
 
 #endif

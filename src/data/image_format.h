@@ -3,19 +3,8 @@
 #ifndef SWAGE_DATA_IMAGE_FORMAT_H
 #define SWAGE_DATA_IMAGE_FORMAT_H
 
-#include "base.h"
+#include "stream.h"
 #include "swage/image.h"
-
-/* Bytes of a file or of memory, read in any order. */
-typedef struct swg__stream {
-    int fd;                     /* -1: memory */
-    const uint8_t *data;
-    int64_t size, at;
-} swg__stream;
-int64_t swg__stream_read(swg__stream *stream, void *to, int64_t bytes); /* bytes read; fewer at the end, -1 on failure */
-/* A regular file. SWG_ENOTFOUND, SWG_EIO with a message. */
-swg_status swg__stream_open(swg_context *ctx, const char *path, swg__stream *out);
-void swg__stream_close(swg__stream *stream);
 
 struct swg_image {
     swg_context *ctx;

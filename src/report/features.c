@@ -4,6 +4,9 @@
 #include <cjson/cJSON.h>
 #include <hdf5.h>
 #include "swage/features.h"
+#if SWG_HAVE_SOXR
+#include <soxr.h>
+#endif
 #if SWG_HAVE_ONEDNN
 #include <oneapi/dnnl/dnnl_version.h>
 #endif
@@ -32,7 +35,7 @@ static const swg_feature features[] = {
     {"libsndfile", NULL},
 #endif
 #if SWG_HAVE_SOXR
-    {"libsoxr", SWG_SOXR_VERSION},
+    {"libsoxr", SOXR_THIS_VERSION_STR},
 #else
     {"libsoxr", NULL},
 #endif
