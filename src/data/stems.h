@@ -35,7 +35,7 @@ typedef struct swg__stems_opts {
     const char *path;           /* data.path: a folder of tracks; a folder with train/ and test/ of them (MUSDB18); or one track */
     const char *stems;          /* data.stems: NULL: "vocals,other". `other` is the sum of every stem not listed (of vocals, drums, bass, other) */
     int channels;               /* 1: the mean of both; 0: 2: mono files are duplicated, with a warning */
-    double rate;                /* data.rate; 0: 44100 Hz */
+    int64_t rate;               /* data.rate; 0: 44100 Hz */
     bool resample;              /* data.resample: files of another rate are resampled; else they are an error */
     bool trim;                  /* data.trim: files of a track are cut to the shortest; else other lengths are an error */
     const char *mixture;        /* data.mixture: "file" (default): the mixture file; "sum": of all stems, and no file is needed. Augmentations
@@ -84,7 +84,7 @@ void swg__stems_close(swg__stems *stems); /* NULL is allowed */
 int swg__stems_number(const swg__stems *stems);                 /* stems handed out */
 const char *swg__stems_name(const swg__stems *stems, int stem); /* "vocals"; NULL outside */
 int swg__stems_channels(const swg__stems *stems);
-double swg__stems_rate(const swg__stems *stems);
+int64_t swg__stems_rate(const swg__stems *stems);
 int64_t swg__stems_segment(const swg__stems *stems);            /* samples of a segment */
 int64_t swg__stems_bins(const swg__stems *stems);               /* F: n_fft/2 + 1 */
 int64_t swg__stems_frames(const swg__stems *stems);             /* T: floor(segment / hop) + 1 */
