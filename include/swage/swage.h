@@ -109,6 +109,7 @@ extern "C" {
 #include "swage/audio.h"        /* songs in and out */
 #include "swage/instances.h"    /* objects in images */
 #include "swage/metrics.h"      /* errors of a reconstruction */
+#include "swage/separation.h"   /* how well sources were separated */
 #include "swage/config.h"       /* recipes and settings */
 #include "swage/train.h"        /* a whole training run */
 #include "swage/performance.h"  /* the published set-up of performance */
