@@ -13,7 +13,7 @@ typedef struct finder {
     const char **scopes;        /* those that hold parameters or states of their own */
     int64_t scope_count, count;
     swg_layer *rows;
-    struct seen { bool weight, norm; swg__op work; } *seen;     /* per row: what tells its kind */
+    struct seen { bool weight, wide, norm; swg__op work; } *seen;     /* per row: what tells its kind */
 } finder;
 
 /* `scope` itself or something below it? */
@@ -135,12 +135,13 @@ static void count_parameters(finder *f, int64_t v) {
         if (!f->rows[i].kind && strlen(f->rows[i].name) == length && strncmp(f->rows[i].name, n->name, length) == 0) {
             f->rows[i].parameters += swg__shape_elements(n->ndim, n->shape);
             f->seen[i].weight = f->seen[i].weight || strcmp(name, "weight") == 0;
+            f->seen[i].wide = f->seen[i].wide || n->ndim > 2;
         }
 }
 
 static const char *kind_of(const swg_layer *row, const struct seen *seen) {
     if (seen->weight && (seen->work == SWG__MATMUL || seen->work == SWG__LINEAR))
-        return "linear";
+        return seen->wide ? "conv" : "linear"; /* a 1-wide convolution of rows */
     if (seen->weight && seen->work == SWG__CONV)
         return "conv";
     if (seen->weight && seen->work == SWG__CONV_TRANSPOSE)
