@@ -3,18 +3,17 @@
  * real frames make one complex sequence, and eight of these stand side by side, so that every step is one of vectors and a bin's
  * sixteen frames are neighbours in memory. The frames of a signal are added in order.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
 #include <string.h>
 #include "ir/stft.h"
+#include "kernel/fft.h"
 #include "kernel/kernel.h"
 
-enum { SIDE = SWG__FFT_SIDE, FRAMES = 2 * SIDE, MOST_PASSES = 32 };
+enum { SIDE = SWG__FFT_SIDE, FRAMES = 2 * SIDE };
 
 typedef struct layout {
     swg__stft s;
-    int passes;
-    int64_t radix[MOST_PASSES];
-    float *cosine, *sine, *window;  /* (n) */
+    swg__fft fft;
+    float *window;                  /* (n) */
     float *weight;                  /* inverse: 1 / envelope of each sample; else NULL */
 } layout;
 
@@ -24,56 +23,25 @@ static const void *prepare(swg__arena *arena, const swg__call *call) {
         return NULL;
     *l = (layout){.s = swg__stft_of(call->g, call->node)};
     const swg__stft *s = &l->s;
-    size_t bytes = (size_t)s->n * sizeof(float);
-    l->cosine = swg__arena_alloc(arena, bytes);
-    l->sine = swg__arena_alloc(arena, bytes);
-    l->window = swg__arena_alloc(arena, bytes);
+    l->window = swg__arena_alloc(arena, (size_t)s->n * sizeof(float));
     l->weight = s->inverse ? swg__arena_alloc(arena, (size_t)s->samples * sizeof(float)) : NULL;
-    if (!l->cosine || !l->sine || !l->window || (s->inverse && !l->weight))
+    if (!l->window || (s->inverse && !l->weight) || !swg__fft_make(arena, s->n, &l->fft))
         return NULL;
-    for (int64_t i = 0; i < s->n; i++) {
-        l->cosine[i] = (float)cos(6.283185307179586477 * (double)i / (double)s->n);
-        l->sine[i] = (float)sin(6.283185307179586477 * (double)i / (double)s->n);
+    for (int64_t i = 0; i < s->n; i++)
         l->window[i] = (float)swg__stft_window(s, i);
-    }
     for (int64_t i = 0; l->weight && i < s->samples; i++)
         l->weight[i] = (float)(1 / swg__stft_envelope(s, i));
-    int64_t left = s->n;
-    for (int64_t p = 4; left > 1; p = p == 4 ? 2 : p + 1 + (p > 2)) /* 4, 2, 3, 5, 7, ...: what is left at last is prime */
-        for (p = p > 4 && p * p > left ? left : p; left % p == 0; left /= p)
-            l->radix[l->passes++] = p;
     return l;
 }
-
-/* Two complex buffers (n, SIDE), kept off each other's cache sets. */
-static int64_t buffer_floats(const swg__stft *s) { return s->n * SIDE + 80; }
 
 static int64_t scratch(const swg__call *call, bool *per_worker) {
     swg__stft s = swg__stft_of(call->g, call->node);
     *per_worker = true;
-    return 4 * buffer_floats(&s) * (int64_t)sizeof(float);
+    return 4 * swg__fft_floats(s.n) * (int64_t)sizeof(float);
 }
 
-typedef struct work { float *re, *im, *next_re, *next_im; } work;
-
-static work work_of(const swg__call *call, const layout *l, int worker) {
-    float *p = (float *)((char *)call->scratch + worker * call->worker_bytes);
-    int64_t each = buffer_floats(&l->s);
-    return (work){p, p + each, p + 2 * each, p + 3 * each};
-}
-
-/* In place of w's first pair; the inverse (not divided by n) is the transform with real and imaginary parts exchanged. */
-static void transform(const swg__call *call, const layout *l, work *w, bool back) {
-    int64_t stride = 1;
-    for (int i = 0; i < l->passes; i++) {
-        swg__fft_pass f = {.n = l->s.n, .radix = l->radix[i], .stride = stride, .cosine = l->cosine, .sine = l->sine};
-        if (back)
-            call->isa->fft_pass(&f, w->next_im, w->next_re, w->im, w->re);
-        else
-            call->isa->fft_pass(&f, w->next_re, w->next_im, w->re, w->im);
-        *w = (work){w->next_re, w->next_im, w->re, w->im};
-        stride *= l->radix[i];
-    }
+static swg__fft_work work_of(const swg__call *call, const layout *l, int worker) {
+    return swg__fft_work_of((float *)((char *)call->scratch + worker * call->worker_bytes), l->s.n);
 }
 
 static float *bin_at(const swg__stft *s, const void *spectrum, int64_t signal, int part, int64_t k, int64_t frame) {
@@ -94,7 +62,7 @@ static int64_t forward_units(const swg__call *call) {
 
 static int64_t one(const swg__call *call) { return (void)call, 1; }
 
-static void forward_unit(const swg__call *call, const layout *l, int64_t signal, int64_t first, int64_t count, work w) {
+static void forward_unit(const swg__call *call, const layout *l, int64_t signal, int64_t first, int64_t count, swg__fft_work w) {
     const swg__stft *s = &l->s;
     const float *x = (const float *)call->in[0] + signal * s->samples;
     int64_t start = first * s->hop - s->n / 2;
@@ -113,7 +81,7 @@ static void forward_unit(const swg__call *call, const layout *l, int64_t signal,
                 (f % 2 ? w.im : w.re)[i * SIDE + j] = at < 0 ? 0 : x[at] * window * (l->weight ? l->weight[at] : 1);
             }
         }
-    transform(call, l, &w, false);
+    swg__fft_run(call->isa, &l->fft, &w, false);
     for (int64_t k = 0; k < s->bins; k++) {
         const int64_t a = k * SIDE, b = (s->n - k) % s->n * SIDE;
         float *re = bin_at(s, call->out, signal, 0, k, first), *im = bin_at(s, call->out, signal, 1, k, first);
@@ -149,7 +117,7 @@ static int64_t back_units(const swg__call *call) {
     return s.batch * s.channels;
 }
 
-static void back_frames(const swg__call *call, const layout *l, int64_t signal, int64_t first, int64_t count, work w) {
+static void back_frames(const swg__call *call, const layout *l, int64_t signal, int64_t first, int64_t count, swg__fft_work w) {
     const swg__stft *s = &l->s;
     for (int64_t k = 0; k < s->bins; k++) {
         const int64_t a = k * SIDE, b = (s->n - k) % s->n * SIDE;
@@ -168,7 +136,7 @@ static void back_frames(const swg__call *call, const layout *l, int64_t signal, 
             }
         }
     }
-    transform(call, l, &w, true);
+    swg__fft_run(call->isa, &l->fft, &w, true);
     float *x = (float *)call->out + signal * s->samples;
     for (int64_t f = 0; f < count; f++)
         for (int64_t i = 0; i < s->n; i++) {
