@@ -117,6 +117,7 @@ extern "C" {
 #include "swage/quantise_model.h" /* it with weights of 8 bits */
 #include "swage/evaluate.h"     /* its quality */
 #include "swage/predict.h"      /* whole images through it, of any size */
+#include "swage/separate.h"     /* songs into stems */
 #include "swage/experiment.h"   /* recipe, training and prediction in a few calls */
 #include "swage/example.h"      /* data made up for trying */
 #include "swage/search.h"       /* many trained and compared */
