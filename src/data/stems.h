@@ -2,7 +2,7 @@
  * In: a folder and rules. Out: f32 segments, planar: mixture (count, channels, samples) and stems (count, stems, channels, samples), with the
  * masks that hide bins and frames from the network's input.
  * The order of use: swg__stems_open, then per batch swg__stems_fetch from any thread, or swg__stems_read for whole tracks. A sample depends on
- * (seed, epoch, sample) alone: not on the batch, the thread, the order, or on whether its track is held in memory.
+ * (seed, epoch, sample) alone: not on the batch, the thread, the order, or on whether its track is held in memory (of resampled tracks: to 1e-5).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SWAGE_DATA_STEMS_H
 #define SWAGE_DATA_STEMS_H
@@ -20,9 +20,9 @@ enum { SWG__STEMS_MOST = 8 };                   /* stems that are trained */
 
 /* What the data set is opened for. */
 typedef enum swg__stems_use {
-    SWG__STEMS_TRAIN,           /* parts train, val and test as the options say; there must be a track to train on */
-    SWG__STEMS_EVAL,            /* the test part of the same split; every track is a test track where the options name none */
-    SWG__STEMS_ALL              /* every track is a test track */
+    SWG__STEMS_TRAIN,           /* parts train, val and test as the options say; tracks of the first two are read once on opening, and kept */
+    SWG__STEMS_EVAL,            /* the test part of the same split, or every track where the options name none; only heads of files are read on opening */
+    SWG__STEMS_ALL              /* every track is a test track; only heads of files are read on opening */
 } swg__stems_use;
 
 /* Something the user should read: a warning, how far reading has come. Called on the opener's thread. */
@@ -67,17 +67,19 @@ typedef struct swg__stems_track {
     int part;                   /* SWG_TRAIN, SWG_VAL, SWG_TEST */
     int64_t frames;             /* samples per channel, after resampling and trimming */
     bool cached;                /* held in memory */
-    double sum_error;           /* ||mixture - sum of stems|| / ||mixture||; 0 with data.mixture=sum; where the mixture is silent: that of the sum, or 0 */
+    double sum_error;           /* ||mixture - sum of stems|| / ||mixture||, infinite where only the mixture is silent; 0 with data.mixture=sum; NaN: not
+                                   read on opening */
     int64_t first_sample, samples; /* its samples of the data set */
 } swg__stems_track;
 
-/* Lists the tracks (folders, names sorted by bytes; files, hidden names and symbolic links are left alone), splits them, and reads every file
- * once, in parallel, with a note every few seconds: what is wrong is known before training starts. Same bits for any number of threads.
+/* Lists the tracks (folders, names sorted by bytes; other files, hidden names and symbolic links to folders are left alone), splits them, and reads every file
+ * of training and validation once, in parallel, with a note every few seconds: what is wrong is known before training starts. Same bits for any
+ * number of threads.
  * Every failure names the file.
  * SWG_EINVAL: an option; another sample rate; stems of different lengths (they are printed); no track to train on; a listed track that is not there.
- * SWG_ENOTFOUND: no such folder, no track in it, a missing stem. SWG_ESHAPE: more than two channels; an empty file. SWG_ENONFINITE: NaN, infinity or
- * |x| > 1e4, with track and sample index. SWG_EUNSUPPORTED: stem containers (*.stem.mp4), built without libsndfile. SWG_ENOMEM: with
- * data.resample, tracks to be resampled that are beyond cache_bytes. Else what reading a file gives. */
+ * SWG_ENOTFOUND: no such folder, no track in it, a missing stem. SWG_ESHAPE: more than two channels; a file without samples. SWG_ENONFINITE: NaN,
+ * infinity or |x| > 1e4, with file and sample index. SWG_EUNSUPPORTED: stem containers (*.stem.mp4), built without libsndfile. Else what
+ * swg_audio_open and swg_audio_read give. */
 swg_status swg__stems_open(swg_context *ctx, const swg__stems_opts *opts, swg__stems **out);
 void swg__stems_close(swg__stems *stems); /* NULL is allowed */
 
@@ -89,15 +91,15 @@ int64_t swg__stems_segment(const swg__stems *stems);            /* samples of a 
 int64_t swg__stems_bins(const swg__stems *stems);               /* F: n_fft/2 + 1 */
 int64_t swg__stems_frames(const swg__stems *stems);             /* T: floor(segment / hop) + 1 */
 int64_t swg__stems_tracks(const swg__stems *stems);
-const swg__stems_track *swg__stems_track_at(const swg__stems *stems, int64_t track); /* NULL outside; sorted by part of the folder, then name */
+const swg__stems_track *swg__stems_track_at(const swg__stems *stems, int64_t track); /* NULL outside; those of train/ first, by name */
 int64_t swg__stems_count(const swg__stems *stems);              /* samples: per_track of a training track, the covering segments of another */
 int64_t swg__stems_track_of(const swg__stems *stems, int64_t sample); /* -1 outside */
 /* Lists of samples; the description is the line of the report with the names of validation and test tracks. */
 const swg_split *swg__stems_split(const swg__stems *stems);
 /* One line: "7 tracks, 3:52 min at 44100 Hz, 2 channels, stems vocals and other; segments of 132300 samples (3.000 s, 259 frames); 31 MB in memory". */
 const char *swg__stems_summary(const swg__stems *stems);
-/* SHA-256 (64 hex digits) of all that samples and parts depend on: options, names, lengths, parts and the CRC-32C of every decoded file. Folders
- * and the cache are left out. */
+/* SHA-256 (64 hex digits) of all that samples and parts depend on: options, names, lengths, parts and, where files were read on opening, the
+ * CRC-32C of what they decode to. Folders and the cache are left out. */
 const char *swg__stems_digest(const swg__stems *stems);
 int64_t swg__stems_bytes(const swg__stems *stems);              /* of decoded tracks in memory */
 
