@@ -9,6 +9,7 @@
 #include "audio/sound.h"
 
 enum {
+    FRAME_MOST = 65536,         /* samples of a frame of FLAC, which is more than a byte */
     BLOCK = 4096,               /* samples decoded at a time */
     LEAD = 4096,                /* samples of the lower rate before a seek, by which the resampler's filter has settled: it is some 300 long */
 };
@@ -57,7 +58,7 @@ static void itu_weights(int channels, float weight[2][SWG_AUDIO_MOST_CHANNELS]) 
 }
 
 static swg_status refuse_channels(const swg_audio *a, int wanted) {
-    return swg__fail(a->ctx, SWG_ESHAPE, "%s: %d channels, %d %s wanted; say how to mix them down (itu or mean)", a->name, a->info.file_channels, wanted,
+    return swg__fail(a->ctx, SWG_ESHAPE, "%s: %d channels, %d %s wanted; say --downmix itu or --downmix mean, or mix it down", a->name, a->info.file_channels, wanted,
                      wanted == 1 ? "is" : "are");
 }
 
@@ -96,7 +97,7 @@ static swg_status settle_rate(swg_audio *a, const swg_audio_opts *opts) {
     if (!info->resampled)
         return SWG_OK;
     if (!opts->resample)
-        return swg__fail(a->ctx, SWG_EINVAL, "%s: has %lld samples a second, %lld are needed; resample it", a->name, (long long)info->file_rate,
+        return swg__fail(a->ctx, SWG_EINVAL, "%s: has %lld samples a second, %lld are needed; say --resample (data.resample=true) or convert it", a->name, (long long)info->file_rate,
                          (long long)info->rate);
     info->samples = swg__resampled_count(info->file_samples, info->file_rate, info->rate);
     if (info->samples < 0)
@@ -114,6 +115,9 @@ static swg_status open_stream(swg_audio *a, const swg_audio_opts *opts) {
     SWG__TRY(swg__sound_check(a->ctx, a->name, &a->stream, &kind));
     a->info.format = formats[kind];
     SWG__TRY(swg__sound_open(a->ctx, a->name, &a->stream, &a->sound, &a->info));
+    if (a->info.file_samples / FRAME_MOST > a->stream.size)
+        return swg__fail(a->ctx, SWG_ECORRUPT, "%s: damaged: %lld samples cannot be in %lld bytes", a->name, (long long)a->info.file_samples,
+                         (long long)a->stream.size);
     SWG__TRY(settle_channels(a, opts->channels, opts->downmix));
     const size_t bytes = (size_t)(BLOCK * a->info.file_channels) * sizeof *a->block;
     if (!(a->block = swg__alloc(a->ctx, bytes)))

@@ -17,6 +17,7 @@ int64_t swg__resampled_count(int64_t count, int64_t from, int64_t to) {
 #include <soxr.h>
 #include <string.h>
 
+enum { MOST_RATIO = 256 };
 #define LIBRARY "libsoxr.so.0"
 #define FUNCTIONS(X) X(soxr_create) X(soxr_process) X(soxr_clear) X(soxr_delete) X(soxr_io_spec) X(soxr_quality_spec) X(soxr_runtime_spec)
 
@@ -45,6 +46,9 @@ static swg_status load(swg__resampler *r) {
 }
 
 static swg_status create(swg__resampler *r, int64_t from, int64_t to) {
+    if (from / to >= MOST_RATIO || to / from >= MOST_RATIO) /* filters and their memory grow with the ratio */
+        return swg__fail(r->ctx, SWG_EINVAL, "%s: %lld to %lld Hz: rates up to %d times as high or low are resampled", r->name, (long long)from, (long long)to,
+                         MOST_RATIO);
     SWG__TRY(load(r));
     const soxr_io_spec_t io = r->soxr_io_spec(SOXR_FLOAT32_S, SOXR_FLOAT32_S);
     const soxr_quality_spec_t quality = r->soxr_quality_spec(SOXR_VHQ, 0);
