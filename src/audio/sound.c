@@ -91,7 +91,10 @@ static swg_status describe(swg__sound *s, const SF_INFO *found, swg_audio_info *
     if (found->channels < 1 || found->channels > SWG_AUDIO_MOST_CHANNELS || found->samplerate < 1)
         return swg__fail(s->ctx, SWG_ESHAPE, "%s: %d channels at %d Hz; 1 to %d channels are read", s->name, found->channels, found->samplerate,
                          SWG_AUDIO_MOST_CHANNELS);
-    if (found->frames < 0 || found->frames > (INT64_MAX >> 24) || !found->seekable)
+    const bool told = found->frames >= 0 && found->frames <= (INT64_MAX >> 24) && found->seekable;
+    if (!told && (found->format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG) /* it is in the last page */
+        return swg__fail(s->ctx, SWG_ECORRUPT, "%s: damaged: its end does not say how many samples it has", s->name);
+    if (!told)
         return swg__fail(s->ctx, SWG_EUNSUPPORTED, "%s: its head does not say how many samples it has; write it again with a current encoder", s->name);
     info->bits = coding->bits;
     info->floating = coding->floating;

@@ -8,6 +8,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* libsndfile 1.2.0 does not release what it holds of a Vorbis head that turns out to be damaged. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:vorbis_info_init\nleak:vorbis_synthesis_headerin\n"; }
+
 enum { MOST = 1 << 14 };
 
 static void read_twice(swg_audio *audio) {
