@@ -39,9 +39,11 @@ void swg__platforms(swg_context *ctx, swg__platform_row rows[SWG__PLATFORM_ROWS]
         {.feature = "GPU, TF32, f16, CUDA graphs", .linux_x86 = no, .linux_other = no, .elsewhere = no},
         {.feature = "error-bounded codec", .linux_x86 = yes, .linux_other = "yes, the same bits", .elsewhere = unported},
         {.feature = "oneDNN as provider", .linux_x86 = "yes, optional", .linux_other = built, .elsewhere = unported},
-        {.feature = "PNG, TIFF", .linux_x86 = "yes, optional", .linux_other = built, .elsewhere = unported}};
+        {.feature = "PNG, TIFF", .linux_x86 = "yes, optional", .linux_other = built, .elsewhere = unported},
+        {.feature = "songs, other rates", .linux_x86 = "yes, optional", .linux_other = built, .elsewhere = unported}};
     const swg__isa best = swg__isa_best();
     const char *onednn = library("oneDNN"), *png = library("libpng"), *tiff = library("libtiff");
+    const char *sndfile = library("libsndfile"), *soxr = library("libsoxr");
     memcpy(rows, all, sizeof all);
     here(&rows[0], "%d thread%s", swg_context_threads(ctx), swg_context_threads(ctx) == 1 ? "" : "s");
     here(&rows[1], "%s", swg_context_isa(ctx));
@@ -53,4 +55,5 @@ void swg__platforms(swg_context *ctx, swg__platform_row rows[SWG__PLATFORM_ROWS]
     here(&rows[9], "yes");
     here(&rows[10], "%s", onednn ? onednn : "absent");
     here(&rows[11], "%s, %s", png ? png : "no PNG", tiff ? tiff : "no TIFF");
+    here(&rows[12], "%s, %s", sndfile ? sndfile : "no songs", soxr ? soxr : "no other rates");
 }

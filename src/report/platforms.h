@@ -10,7 +10,7 @@ typedef struct swg__platform_row {
     char here[96];
 } swg__platform_row;
 
-enum { SWG__PLATFORM_ROWS = 12 };
+enum { SWG__PLATFORM_ROWS = 13 };
 
 void swg__platforms(swg_context *ctx, swg__platform_row rows[SWG__PLATFORM_ROWS]);
 

@@ -24,6 +24,20 @@ static bool built_with(const char *library) {
         skip();                                               \
     }
 
+/* A build without the library says so. */
+static void test_missing(void **state) {
+    swg_context *ctx = *state;
+    swg_audio *audio;
+    const swg_status status = swg_audio_open(ctx, FOLDER "wav_16.wav", NULL, &audio);
+    if (built_with("libsndfile")) {
+        assert_ok(ctx, status);
+    } else {
+        assert_int_equal(status, SWG_EUNSUPPORTED);
+        assert_message(ctx, "wav_16.wav", "no libsndfile");
+    }
+    swg_audio_close(audio);
+}
+
 static double integer(int bits, int64_t c, int64_t i) {
     const int64_t range = (int64_t)1 << bits, k = ((7919 * i + 3571 * c) << bits >> 16) + (bits > 16 ? 37 * i : 0);
     return (double)(k % range - range / 2) / (double)(range / 2);
@@ -480,6 +494,7 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_missing, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_kinds, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_vorbis, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_pieces, testing_open, testing_close),
