@@ -1,4 +1,7 @@
-/* test_tfswa.c - proves: TFSWA-UNet has the shapes, parameters and multiply-adds of tfswa.md, section 3.1, row by row.
+/* test_tfswa.c - proves: TFSWA-UNet has the shapes, parameters and multiply-adds of tfswa.md, section 3.1, row by row; its parts give the numbers
+ * of section 10; weights start as promised; tiled and stored attention agree, forward and backward; any extents from 8 run, any batch; swapped axes
+ * give the transposed result; masked shifted windows give what each region gives alone; recomputation changes no bit; masks of one give back the
+ * mixture, of zero silence; what does not fit is refused by name, and running out of memory leaves nothing behind.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include "golden_net.h"
@@ -50,9 +53,740 @@ static void every_row(void **state) {
     swg_layers_free(ctx, &l);
 }
 
+
+static const char *const units[] = {"attn_f", "attn_t", "window"};
+
+static void every_block(void **state) {
+    static const struct { const char *block; int64_t in, unit, out, block_parameters; } blocks[] = {
+        {"enc0/block0", 1120, 12608, 3168, 42112}, {"enc1/block1", 4288, 49792, 12480, 166144},
+        {"dec2/block5", 16768, 197888, 49536, 659968}, {"bottleneck/block1", 66304, 788992, 197376, 2630656},
+    };
+    swg_context *ctx = *state;
+    const swg_tfswa m = swg_tfswa_unet();
+    swg_layers l = layers_of(ctx, &m, 64, 64);
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        char scope[64];
+        int64_t ends[2] = {0};
+        for (int out = 0; out < 2; out++)
+            for (int norm = 0; norm < 2; norm++) {
+                snprintf(scope, sizeof scope, "%s/%s_%s", blocks[i].block, norm ? "norm" : "conv", out ? "out" : "in");
+                ends[out] += swg_layers_below(&l, scope).parameters;
+            }
+        assert_int_equal(ends[0], blocks[i].in);
+        assert_int_equal(ends[1], blocks[i].out);
+        for (int u = 0; u < 3; u++) {
+            snprintf(scope, sizeof scope, "%s/%s", blocks[i].block, units[u]);
+            assert_int_equal(swg_layers_below(&l, scope).parameters, blocks[i].unit);
+        }
+        assert_int_equal(swg_layers_below(&l, blocks[i].block).parameters, blocks[i].block_parameters);
+    }
+    int count = 0;
+    for (int64_t i = 0; i < l.count; i++)
+        count += golden_ends(l.rows[i].name, "/conv_in");
+    assert_int_equal(count, 22);
+    swg_layers_free(ctx, &l);
+}
+
+/* The columns of the table of multiply-adds. */
+typedef enum column { STEM, RESAMPLE, HEAD, POINTWISE, ATTN_F, ATTN_T, WINDOW, COLUMNS } table_column;
+
+static bool starts(const char *name, const char *with) { return strncmp(name, with, strlen(with)) == 0; }
+
+static table_column column_of(const char *name) {
+    for (int u = 0; u < 3; u++) {
+        const char *at = strstr(name, units[u]);
+        if (at && at > name && at[-1] == '/')
+            return (table_column)(ATTN_F + u);
+    }
+    return starts(name, "stem") ? STEM : starts(name, "head") || starts(name, "output") ? HEAD : starts(name, "down") || starts(name, "up") ? RESAMPLE : POINTWISE;
+}
+
+static void multiply_adds(void **state) {
+    static const struct { int64_t f, t, column[COLUMNS], total; } rows_of[] = { /* columns in millions */
+        {1025, 259, {833, 12918, 2464, 23710, 171528, 96451, 82414}, 390317956480},
+        {256, 512, {411, 6442, 1216, 11811, 47849, 60264, 40400}, 168392916992},
+        {513, 259, {417, 6459, 1233, 11857, 60705, 48241, 41276}, 170188103040},
+        {64, 64, {13, 201, 38, 369, 1204, 1204, 1262}, 4292345856},
+    };
+    swg_context *ctx = *state;
+    const swg_tfswa m = swg_tfswa_unet();
+    for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
+        swg_layers l = layers_of(ctx, &m, rows_of[i].f, rows_of[i].t);
+        int64_t column[COLUMNS] = {0};
+        for (int64_t r = 0; r < l.count; r++)
+            column[column_of(l.rows[r].name)] += l.rows[r].macs;
+        for (int c = 0; c < COLUMNS; c++)
+            assert_int_equal((column[c] + 500000) / 1000000, rows_of[i].column[c]);
+        assert_int_equal(l.total.macs, rows_of[i].total);
+        if (i == 0) /* 1032 x 264 tokens in windows of 64 */
+            assert_int_equal(last_below(&l, "enc0/block0/window/fc1")->shape[0], 1032 * 264);
+        swg_layers_free(ctx, &l);
+    }
+    assert_int_equal(1032 * 264 / 64, 4257);
+}
+
+static int64_t parameters_of(swg_context *ctx, const swg_tfswa *m, int64_t *states) {
+    swg_graph *g;
+    swg_weights *w;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_tfswa_net(g, m, swg_input(g, "x", 4, (int64_t[]){2, m->in, 8, 8}));
+    assert_ok(ctx, swg_weights_create(g, false, &w));
+    int64_t count = swg_graph_parameters(g);
+    *states = 0;
+    for (int s = 0; s < swg_weights_states(w); s++)
+        *states += swg_weights_state_shape(w, s)[0];
+    swg_weights_destroy(w);
+    swg_graph_destroy(g);
+    return count;
+}
+
+static void counts(void **state) {
+    swg_tfswa unet = swg_tfswa_unet(), small = swg_tfswa_small();
+    int64_t states;
+    assert_int_equal(parameters_of(*state, &unet, &states), 15404834);
+    assert_int_equal(states, 11200);
+    unet.in = unet.out = 4;
+    assert_int_equal(parameters_of(*state, &unet, &states), 15408036);
+    assert_int_equal(parameters_of(*state, &small, &states), 1119442);
+    small.mlp_ratio = 4;
+    assert_int_equal(parameters_of(*state, &small, &states), 1447186);
+    static const char *const names[] = {"batch", "channel", "frequency", "time"};
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(swg_tfswa_axis(i), names[i]);
+    assert_null(swg_tfswa_axis(4));
+    assert_null(swg_tfswa_axis(-1));
+}
+
+/* ---- how weights start ---- */
+
+static void start(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g;
+    swg_weights *w;
+    const swg_tfswa m = swg_tfswa_small();
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_tfswa_net(g, &m, swg_input(g, "x", 4, (int64_t[]){1, 2, 16, 16}));
+    assert_ok(ctx, swg_weights_create(g, false, &w));
+    swg_weights_init(w, 7);
+    int convolutions = 0, linears = 0;
+    for (int p = 0; p < swg_weights_count(w); p++) {
+        const char *name = swg_weights_name(w, p);
+        const int64_t *shape = swg_weights_shape(w, p), n = golden_elements(w, p);
+        const float *v = swg_weights_value(w, p);
+        if (swg_weights_ndim(w, p) == 1) {
+            const float want = golden_ends(name, "weight");
+            for (int64_t i = 0; i < n; i++)
+                if (v[i] != want)
+                    fail_msg("%s starts with %g", name, (double)v[i]);
+            continue;
+        }
+        const bool conv = swg_weights_ndim(w, p) == 4;
+        convolutions += conv;
+        linears += !conv;
+        /* a normal cut at two deviations has 0.8796 of its deviation left. Axis 0 is Cout, of transposed convolutions Cin */
+        const double want = conv ? sqrt(2. / (double)(shape[0] * shape[2] * shape[3])) : .02 * .87962566;
+        double sum = 0, squares = 0, most = 0;
+        for (int64_t i = 0; i < n; i++) {
+            sum += (double)v[i];
+            squares += (double)v[i] * (double)v[i];
+            most = fmax(most, fabs((double)v[i]));
+        }
+        assert_close(sum / (double)n, 0, 5 * want / sqrt((double)n), 0);
+        assert_close(sqrt(squares / (double)n), want, 5 * want / sqrt(2 * (double)n), 0);
+        if (!conv && most > .04)
+            fail_msg("%s: %g lies beyond two deviations", name, most);
+    }
+    assert_int_equal(convolutions, 1 + 3 + 3 + 2 + 2 * 7);
+    assert_int_equal(linears, 7 * 3 * 4);
+    swg_weights_destroy(w);
+    swg_graph_destroy(g);
+}
+
+/* ---- numbers of section 10 ---- */
+
+/* Values of `count` constants-only results in f64, one after another in `got`. */
+static void evaluate(swg_context *ctx, swg_graph *g, const swg_value *results, int count, swg_weights *w, double *got) {
+    swg_plan *plan;
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = results, .output_count = count}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, w, NULL));
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    for (int i = 0; i < count; i++) {
+        memcpy(got, swg_plan_data(plan, results[i]), (size_t)swg_elements(g, results[i]) * sizeof *got);
+        got += swg_elements(g, results[i]);
+    }
+    swg_plan_destroy(plan);
+}
+
+static void near_all(const double *got, const double *want, int count) {
+    for (int i = 0; i < count; i++)
+        assert_close(got[i], want[i], 1e-12, 1e-11);
+}
+
+static swg_graph *graph64(swg_context *ctx) {
+    swg_graph *g;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = SWG_F64}, &g));
+    return g;
+}
+
+static swg_value array(swg_graph *g, int ndim, const int64_t *shape, const double *values) { return swg_constant_array(g, ndim, shape, values); }
+
+static const double tokens[12] = {.1, .2, -.3, .4, -.5, .6, .7, -.8, .9, -1, .11, .12};
+
+static void attention_numbers(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g = graph64(ctx);
+    swg_weights *w;
+    double got[12 + 18];
+    swg_value x = array(g, 3, (int64_t[]){1, 3, 4}, tokens), y = swg_multihead_attention(g, x, SWG_NONE, 2, NULL, "mhsa");
+    assert_ok(ctx, swg_weights_create(g, false, &w));
+    double *qkv = swg_weights_value(w, 0), *bias = swg_weights_value(w, 1), *proj = swg_weights_value(w, 2), *proj_bias = swg_weights_value(w, 3);
+    for (int i = 0; i < 12; i++)
+        for (int j = 0; j < 4; j++)
+            qkv[4 * i + j] = ((7 * i + 3 * j) % 11 - 5) / 10.;
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            proj[4 * i + j] = ((5 * i + 2 * j) % 9 - 4) / 10.;
+    memset(bias, 0, 12 * sizeof *bias);
+    memcpy(proj_bias, (double[]){.01, -.02, .03, -.04}, 4 * sizeof *proj_bias);
+    /* the probabilities: what values that are rows of the identity become */
+    double q[2][6], k[2][6], one[18] = {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1};
+    for (int h = 0; h < 2; h++)
+        for (int n = 0; n < 3; n++)
+            for (int d = 0; d < 2; d++) {
+                q[h][2 * n + d] = k[h][2 * n + d] = 0;
+                for (int c = 0; c < 4; c++) {
+                    q[h][2 * n + d] += tokens[4 * n + c] * qkv[4 * (2 * h + d) + c];
+                    k[h][2 * n + d] += tokens[4 * n + c] * qkv[4 * (4 + 2 * h + d) + c];
+                }
+            }
+    swg_value p = swg_attention(g, array(g, 4, (int64_t[]){1, 2, 3, 2}, q[0]), array(g, 4, (int64_t[]){1, 2, 3, 2}, k[0]),
+                                array(g, 4, (int64_t[]){1, 2, 3, 3}, one), SWG_NONE, NULL);
+    evaluate(ctx, g, (swg_value[]){y, p}, 2, w, got);
+    near_all(got, (double[]){0.0227584823159, -0.0645320413133, 0.0401504292257, -0.0871400944035, 0.00749947820177, 0.0318391458128, 0.00823627153979,
+                             -0.00742406084923, 0.000653343389048, -0.0364412899633, 0.0314178409266, -0.0456767924257}, 12);
+    near_all(got + 12, (double[]){0.316825723637, 0.370047917549, 0.313126358815}, 3);
+    near_all(got + 12 + 9, (double[]){0.335396936574, 0.384113390335, 0.280489673091}, 3);
+    swg_weights_destroy(w);
+    swg_graph_destroy(g);
+}
+
+static void other_numbers(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g = graph64(ctx);
+    double got[12 + 5 + 4 + 64];
+    swg_value x = array(g, 2, (int64_t[]){3, 4}, tokens);
+    const int64_t window[2] = {2, 2}, shift[2] = {1, 1}, extent[2] = {4, 4};
+    const swg_value results[] = {
+        swg_layer_norm(g, x, 1, "norm", &(swg_norm_opts){.affine = SWG_AFFINE_OFF}),
+        swg_resize(g, array(g, 3, (int64_t[]){1, 4, 1}, (double[]){1, 2, 4, 8}), (int64_t[]){5}, &(swg_resize_opts){.channels_last = true}),
+        swg_convolution_transpose(g, array(g, 3, (int64_t[]){1, 2, 1}, (double[]){1, 2}), array(g, 3, (int64_t[]){1, 1, 4}, (double[]){1, 10, 100, 1000}), SWG_NONE,
+                                  &(swg_conv_opts){.stride = {2}, .padding = {1}, .channels_last = true}),
+        swg_window_mask(g, 2, extent, window, shift, -1),
+    };
+    evaluate(ctx, g, results, 4, NULL, got);
+    near_all(got, (double[]){0, 0.392202102044, -1.56880840818, 1.17660630613}, 4);
+    near_all(got + 12, (double[]){1, 1.7, 3, 5.2, 8}, 5);
+    near_all(got + 17, (double[]){10, 102, 1020, 200}, 4);
+    for (int i = 0; i < 4; i++) {
+        int masked = 0;
+        for (int pair = 0; pair < 16; pair++)
+            masked += got[21 + 16 * i + pair] != 0;
+        assert_int_equal(masked, ((int[]){0, 8, 8, 12})[i]);
+    }
+    swg_graph_destroy(g);
+}
+
+/* Masks of one pixel: o (1, 2 stems, 1, 1) and a mixture of `channels`, Re first. */
+static void masked(swg_context *ctx, swg_tfswa_mask mask, int stems, const double *o, int channels, const double *mixture, const double *want) {
+    swg_graph *g = graph64(ctx);
+    swg_tfswa m = swg_tfswa_small();
+    m.mask = mask;
+    double got[16];
+    swg_value y = swg_tfswa_apply(g, &m, array(g, 4, (int64_t[]){1, 2 * stems, 1, 1}, o), array(g, 4, (int64_t[]){1, 2 * channels, 1, 1}, mixture));
+    assert_ok(ctx, swg_graph_status(g));
+    const int64_t shape[5] = {1, stems, 2 * channels, 1, 1};
+    assert_memory_equal(swg_shape(g, y), shape, sizeof shape);
+    evaluate(ctx, g, &y, 1, NULL, got);
+    near_all(got, want, stems * 2 * channels);
+    swg_graph_destroy(g);
+}
+
+static void mask_numbers(void **state) {
+    swg_context *ctx = *state;
+    const double mono[] = {3, -4}, stereo[] = {3, 5, -4, 2}, o[] = {.25, .75, .5, 1};
+    /* stereo: its own mask for each channel; mono: the mean of both */
+    masked(ctx, SWG_TFSWA_SIGMOID, 2, o, 2, stereo, (double[]){.75, 3.75, -1, 1.5, 1.5, 5, -2, 2});
+    masked(ctx, SWG_TFSWA_SIGMOID, 2, o, 1, mono, (double[]){1.5, -2, 2.25, -3});
+    /* (.25 + .75i) times each channel */
+    masked(ctx, SWG_TFSWA_COMPLEX, 1, o, 2, stereo, (double[]){3.75, -.25, 1.25, 4.25});
+    masked(ctx, SWG_TFSWA_COMPLEX, 1, o, 1, mono, (double[]){3.75, 1.25});
+    /* of the mean of the channels, (4, -1) */
+    const double at[3] = {0.500025, 0.669761550891, 0.804429683063};
+    for (int i = 0; i < 3; i++) {
+        const double level[2] = {i * .5, i * .5};
+        masked(ctx, SWG_TFSWA_PUBLISHED, 1, level, 1, (double[]){1, 0}, (double[]){at[i], 0});
+        masked(ctx, SWG_TFSWA_PUBLISHED, 1, level, 2, stereo, (double[]){4 * at[i], 4 * at[i], -at[i], -at[i]});
+    }
+}
+
+static void inputs(void **state) {
+    swg_context *ctx = *state;
+    swg_graph *g = graph64(ctx);
+    swg_tfswa two = swg_tfswa_small(), four = swg_tfswa_small();
+    four.in = 4;
+    swg_value mono = array(g, 4, (int64_t[]){1, 2, 1, 1}, (double[]){3, -4}), stereo = array(g, 4, (int64_t[]){1, 4, 1, 1}, (double[]){3, 5, -4, 2});
+    const swg_value results[] = {swg_tfswa_input(g, &two, mono), swg_tfswa_input(g, &two, stereo), swg_tfswa_input(g, &four, mono), swg_tfswa_input(g, &four, stereo)};
+    double got[12];
+    evaluate(ctx, g, results, 4, NULL, got);
+    near_all(got, (double[]){3, -4, 4, -1, 3, 3, -4, -4, 3, 5, -4, 2}, 12);
+    swg_graph_destroy(g);
+}
+
+/* ---- a network, its weights and a plan ---- */
+
+static const swg_tfswa tiny = {.stages = 3, .depths = {2, 2, 1}, .dims = {8, 12, 16}, .in = 2, .out = 2, .window = 4, .shift = 2, .heads = 4, .mlp_ratio = 2};
+
+typedef struct run {
+    swg_context *ctx;
+    swg_dtype dtype;
+    swg_graph *g;
+    swg_plan *plan;
+    swg_weights *w;
+    swg_value x, y;
+    int64_t shape[4];
+} run;
+
+/* Inference with running statistics drawn, and weights. */
+static run open_run(swg_context *ctx, const swg_tfswa *m, swg_dtype dtype, int64_t batch, int64_t f, int64_t t) {
+    run r = {.ctx = ctx, .dtype = dtype, .shape = {batch, m->in, f, t}};
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype, .inference = true}, &r.g));
+    r.x = swg_input(r.g, "x", 4, r.shape);
+    r.y = swg_tfswa_net(r.g, m, r.x);
+    assert_ok(ctx, swg_plan_make(r.g, &(swg_plan_opts){.outputs = &r.y, .output_count = 1}, &r.plan));
+    assert_ok(ctx, swg_weights_create(r.g, false, &r.w));
+    swg_weights_init(r.w, 3);
+    golden_draw_weights(r.w, dtype);
+    for (int s = 0; s < swg_weights_states(r.w); s++)
+        for (int64_t i = 0; i < swg_weights_state_shape(r.w, s)[0]; i++)
+            set_element(swg_weights_state(r.w, s), dtype, i, golden_ends(swg_weights_state_name(r.w, s), "var") + .3 * ((double)golden_drawn(golden_stream(swg_weights_state_name(r.w, s)), i) - .5));
+    assert_ok(ctx, swg_plan_open(r.plan, r.w, NULL));
+    return r;
+}
+
+static void close_run(run *r) {
+    swg_plan_destroy(r->plan);
+    swg_weights_destroy(r->w);
+    swg_graph_destroy(r->g);
+}
+
+static double input_at(int64_t n, int64_t c, int64_t f, int64_t t) { return sin((double)(1 + n) * .7 * (double)f + 1.3 * (double)c) * cos(.45 * (double)t * (double)(1 + c) + .2 * (double)n); }
+
+/* Fills x from sample n0, row f0 and column t0 on, and runs. */
+static const void *run_at(run *r, int64_t n0, int64_t f0, int64_t t0) {
+    void *x = swg_plan_data(r->plan, r->x);
+    int64_t i = 0;
+    for (int64_t n = 0; n < r->shape[0]; n++)
+        for (int64_t c = 0; c < r->shape[1]; c++)
+            for (int64_t f = 0; f < r->shape[2]; f++)
+                for (int64_t t = 0; t < r->shape[3]; t++)
+                    set_element(x, r->dtype, i++, input_at(n + n0, c, f + f0, t + t0));
+    assert_ok(r->ctx, swg_plan_run(r->plan, 0, 0));
+    return swg_plan_data(r->plan, r->y);
+}
+
+/* ---- extents and batch ---- */
+
+static void any_extent(void **state) {
+    static const int64_t extents[][2] = {{8, 8}, {9, 15}, {65, 33}};
+    for (int i = 0; i < 3; i++)
+        for (int window_mask = 0; window_mask <= (int)SWG_TFSWA_WINDOW_ALL; window_mask++) {
+            swg_tfswa m = i < 2 ? swg_tfswa_unet() : swg_tfswa_small();
+            m.window_mask = (swg_tfswa_window_mask)window_mask;
+            run r = open_run(*state, &m, SWG_F32, 2, extents[i][0], extents[i][1]);
+            const int64_t shape[4] = {2, 2, extents[i][0], extents[i][1]};
+            assert_memory_equal(swg_shape(r.g, r.y), shape, sizeof shape);
+            const float *y = run_at(&r, 0, 0, 0);
+            float low = 1, high = 0;
+            for (int64_t e = 0; e < swg_elements(r.g, r.y); e++) {
+                if (!(y[e] > 0 && y[e] < 1))
+                    fail_msg("%lld x %lld: element %lld is %g, expected in (0, 1)", (long long)extents[i][0], (long long)extents[i][1], (long long)e, (double)y[e]);
+                low = fminf(low, y[e]);
+                high = fmaxf(high, y[e]);
+            }
+            assert_true(high > low);
+            close_run(&r);
+        }
+}
+
+/* Samples do not see each other. */
+static void any_batch(void **state) {
+    swg_tfswa m = tiny;
+    m.window_mask = SWG_TFSWA_WINDOW_ALL;
+    run two = open_run(*state, &m, SWG_F64, 2, 11, 10), one = open_run(*state, &m, SWG_F64, 1, 11, 10);
+    const double *both = run_at(&two, 0, 0, 0);
+    for (int n = 0; n < 2; n++) {
+        const double *alone = run_at(&one, n, 0, 0);
+        for (int64_t i = 0; i < swg_elements(one.g, one.y); i++)
+            assert_close(both[n * swg_elements(one.g, one.y) + i], alone[i], 0, 1e-13);
+    }
+    close_run(&two);
+    close_run(&one);
+}
+
+/* ---- attention: tiles against stored scores ---- */
+
+typedef struct step {
+    swg_graph *g;
+    swg_plan *plan;
+    swg_weights *w;
+    swg_value y, loss, norm, hyper;
+} step;
+
+/* One training step of mean squares against a fixed target. */
+static step train(swg_context *ctx, const swg_tfswa *m, swg_dtype dtype, const swg_recompute *recompute, bool bf16, int64_t f, int64_t t, int steps) {
+    step s;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.dtype = dtype}, &s.g));
+    const int64_t shape[4] = {2, m->in, f, t};
+    swg_value x = swg_input(s.g, "x", 4, shape);
+    s.hyper = swg_input(s.g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT});
+    s.y = swg_tfswa_net(s.g, m, x);
+    s.loss = swg_loss_mse(s.g, s.y, swg_affine(s.g, x, .3, .5));
+    s.norm = swg_adam(s.g, s.loss, s.hyper, NULL);
+    const swg_value outputs[] = {s.y, s.loss, s.norm};
+    assert_ok(ctx, swg_plan_make(s.g, &(swg_plan_opts){.outputs = outputs, .output_count = 3, .recompute = *recompute, .bf16 = bf16}, &s.plan));
+    assert_ok(ctx, swg_weights_create(s.g, true, &s.w));
+    swg_weights_init(s.w, 1);
+    golden_draw_weights(s.w, dtype);
+    assert_ok(ctx, swg_plan_open(s.plan, s.w, NULL));
+    int64_t i = 0;
+    for (int64_t n = 0; n < 2; n++)
+        for (int64_t c = 0; c < m->in; c++)
+            for (int64_t row = 0; row < f; row++)
+                for (int64_t column = 0; column < t; column++)
+                    set_element(swg_plan_data(s.plan, x), dtype, i++, input_at(n, c, row, column));
+    double b1 = 1, b2 = 1;
+    for (int k = 0; k < steps; k++) {
+        swg_hyper_adam(&(swg_adam_hyper){.lr = 1e-3, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .grad_scale = 1}, &b1, &b2, dtype, swg_plan_data(s.plan, s.hyper));
+        assert_ok(ctx, swg_plan_run(s.plan, 5, (uint32_t)k));
+    }
+    return s;
+}
+
+static void close_step(step *s) {
+    swg_plan_destroy(s->plan);
+    swg_weights_destroy(s->w);
+    swg_graph_destroy(s->g);
+}
+
+static void tiled_is_naive(swg_context *ctx, swg_dtype dtype, swg_tfswa_window_mask mask, double allowed) {
+    swg_tfswa m = tiny, naive = tiny;
+    m.window_mask = naive.window_mask = mask;
+    naive.naive = true;
+    step a = train(ctx, &m, dtype, &(swg_recompute){0}, false, 21, 18, 1), b = train(ctx, &naive, dtype, &(swg_recompute){0}, false, 21, 18, 1);
+    const void *ya = swg_plan_data(a.plan, a.y), *yb = swg_plan_data(b.plan, b.y);
+    for (int64_t i = 0; i < swg_elements(a.g, a.y); i++)
+        assert_close(element(ya, dtype, i), element(yb, dtype, i), allowed, 0);
+    double largest = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int p = 0; p < swg_weights_count(a.w); p++)
+            for (int64_t i = 0; i < golden_elements(a.w, p); i++) {
+                const double u = element(swg_weights_gradient(a.w, p), dtype, i), v = element(swg_weights_gradient(b.w, p), dtype, i);
+                if (pass == 0)
+                    largest = fmax(largest, fabs(v));
+                else if (!(fabs(u - v) <= allowed * largest))
+                    fail_msg("gradient of %s: element %lld is %.17g, stored scores give %.17g", swg_weights_name(a.w, p), (long long)i, u, v);
+            }
+    assert_true(largest > 0);
+    close_step(&a);
+    close_step(&b);
+}
+
+static void attention_is_naive(void **state) {
+    for (int mask = 0; mask <= (int)SWG_TFSWA_WINDOW_ALL; mask++) {
+        tiled_is_naive(*state, SWG_F64, (swg_tfswa_window_mask)mask, 1e-12);
+        tiled_is_naive(*state, SWG_F32, (swg_tfswa_window_mask)mask, 1e-5);
+    }
+}
+
+/* ---- recomputation ---- */
+
+static void same_step(const step *a, const step *b, const char *name) {
+    if (memcmp(swg_plan_data(a->plan, a->loss), swg_plan_data(b->plan, b->loss), sizeof(float)) != 0)
+        fail_msg("%s: another loss", name);
+    for (int p = 0; p < swg_weights_count(a->w); p++) {
+        const size_t bytes = (size_t)golden_elements(a->w, p) * sizeof(float);
+        if (memcmp(swg_weights_gradient(a->w, p), swg_weights_gradient(b->w, p), bytes) != 0 || memcmp(swg_weights_value(a->w, p), swg_weights_value(b->w, p), bytes) != 0)
+            fail_msg("%s: %s has other bits", name, swg_weights_name(a->w, p));
+    }
+    for (int s = 0; s < swg_weights_states(a->w); s++)
+        if (memcmp(swg_weights_state(a->w, s), swg_weights_state(b->w, s), (size_t)swg_weights_state_shape(a->w, s)[0] * sizeof(float)) != 0)
+            fail_msg("%s: %s has other bits", name, swg_weights_state_name(a->w, s));
+}
+
+static void recomputation(void **state) {
+    static const char *const policies[] = {"none", "free", "attention", "blocks", "segments:3", "segments:auto", "budget:70%"};
+    swg_context *ctx = *state;
+    swg_tfswa m = tiny;
+    m.window_mask = SWG_TFSWA_WINDOW_SHIFT;
+    for (int variant = 0; variant < (TESTING_SLOW ? 2 : 3); variant++) { /* tiled; stored scores; tiled in bf16 */
+        m.naive = variant == 1;
+        step keep = train(ctx, &m, SWG_F32, &(swg_recompute){.policy = SWG_RECOMPUTE_OFF}, variant == 2, 21, 18, 2);
+        for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+            swg_recompute r;
+            assert_ok(ctx, swg_recompute_read(ctx, policies[i], &r));
+            step again = train(ctx, &m, SWG_F32, &r, variant == 2, 21, 18, 2);
+            same_step(&keep, &again, policies[i]);
+            const int64_t kept = swg_plan_memory_of(keep.plan).arena_bytes, less = swg_plan_memory_of(again.plan).arena_bytes;
+            if (strcmp(policies[i], "blocks") == 0 && less > .7 * (double)kept)
+                fail_msg("blocks: %lld bytes of %lld", (long long)less, (long long)kept);
+            close_step(&again);
+        }
+        close_step(&keep);
+    }
+}
+
+/* ---- axes ---- */
+
+static int find_weight(const swg_weights *w, const char *name) {
+    for (int p = 0; p < swg_weights_count(w); p++)
+        if (strcmp(swg_weights_name(w, p), name) == 0)
+            return p;
+    fail_msg("no parameter %s", name);
+    return -1;
+}
+
+static void swapped_axes(void **state) {
+    swg_tfswa m = tiny;
+    m.window_mask = SWG_TFSWA_WINDOW_SHIFT;
+    run a = open_run(*state, &m, SWG_F64, 1, 21, 14), b = open_run(*state, &m, SWG_F64, 1, 14, 21);
+    for (int p = 0; p < swg_weights_count(a.w); p++) {
+        char name[256];
+        snprintf(name, sizeof name, "%s", swg_weights_name(a.w, p));
+        char *f = strstr(name, "attn_f"), *t = strstr(name, "attn_t");
+        if (f || t)
+            (f ? f : t)[5] = f ? 't' : 'f';
+        double *to = swg_weights_value(b.w, find_weight(b.w, name));
+        const double *from = swg_weights_value(a.w, p);
+        const int64_t k = swg_weights_ndim(a.w, p) == 4 ? swg_weights_shape(a.w, p)[3] : 1; /* kernels transposed */
+        const int64_t c = strstr(name, "conv_out.weight") ? swg_weights_shape(a.w, p)[0] : 0; /* columns of attn_f, attn_t, window */
+        for (int64_t i = 0; i < golden_elements(a.w, p); i++) {
+            const int64_t column = c ? i % (3 * c) : 0, moved = column >= 2 * c ? 0 : column < c ? c : -c;
+            to[i / (k * k) * k * k + i % k * k + i / k % k + moved] = from[i];
+        }
+    }
+    double *x = swg_plan_data(b.plan, b.x);
+    for (int64_t c = 0; c < 2; c++)
+        for (int64_t f = 0; f < 21; f++)
+            for (int64_t t = 0; t < 14; t++)
+                x[(c * 14 + t) * 21 + f] = input_at(0, c, f, t);
+    const double *y = run_at(&a, 0, 0, 0);
+    assert_ok(*state, swg_plan_run(b.plan, 0, 0));
+    const double *turned = swg_plan_data(b.plan, b.y);
+    double apart = 0;
+    for (int64_t c = 0; c < 2; c++)
+        for (int64_t f = 0; f < 21; f++)
+            for (int64_t t = 0; t < 14; t++) {
+                assert_close(turned[(c * 14 + t) * 21 + f], y[(c * 21 + f) * 14 + t], 1e-12, 0);
+                apart = fmax(apart, fabs(y[(c * 21 + f) * 14 + t] - y[(c * 21) * 14]));
+            }
+    assert_true(apart > 1e-3);
+    close_run(&a);
+    close_run(&b);
+}
+
+/* ---- shifted windows ---- */
+
+/* Leaves the shifted windows of the first stage as the only way from one position to another: of convolutions the middle tap, no other attention, and
+ * nothing comes up from below. */
+static void make_local(swg_weights *w) {
+    for (int p = 0; p < swg_weights_count(w); p++) {
+        const char *name = swg_weights_name(w, p);
+        double *v = swg_weights_value(w, p);
+        const int64_t k = swg_weights_ndim(w, p) == 4 ? swg_weights_shape(w, p)[3] : 1;
+        bool off = starts(name, "up0.norm");
+        off = off || ((strstr(name, "attn_") || strstr(name, "block0.window")) && (strstr(name, ".proj.") || strstr(name, ".fc2.")));
+        for (int64_t i = 0; i < golden_elements(w, p); i++)
+            if (off || (k > 1 && k % 2 && i % (k * k) != k * k / 2))
+                v[i] = 0;
+    }
+}
+
+/* Positions [edge[i], edge[i + 1]) of an extent of 12 share a window of 4 after a shift by 2. With stages 2 an extent of 2 is enough. */
+static void regions_alone(void **state) {
+    static const int64_t edge[] = {0, 2, 6, 10, 12};
+    swg_tfswa m = {.stages = 2, .depths = {2, 1}, .dims = {8, 8}, .in = 2, .out = 2, .window = 4, .shift = 2, .heads = 2, .mlp_ratio = 2,
+                   .window_mask = SWG_TFSWA_WINDOW_SHIFT};
+    run whole = open_run(*state, &m, SWG_F64, 1, 12, 12);
+    m.window_mask = SWG_TFSWA_WINDOW_NONE;
+    run mixed = open_run(*state, &m, SWG_F64, 1, 12, 12);
+    make_local(whole.w);
+    make_local(mixed.w);
+    const double *y = run_at(&whole, 0, 0, 0), *without = run_at(&mixed, 0, 0, 0);
+    m.window_mask = SWG_TFSWA_WINDOW_ALL; /* a region shorter than a window is padded */
+    m.shift = 0;
+    double apart = 0;
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            run part = open_run(*state, &m, SWG_F64, 1, edge[i + 1] - edge[i], edge[j + 1] - edge[j]);
+            make_local(part.w);
+            const double *z = run_at(&part, 0, edge[i], edge[j]);
+            for (int64_t c = 0; c < 2; c++)
+                for (int64_t f = edge[i]; f < edge[i + 1]; f++)
+                    for (int64_t t = edge[j]; t < edge[j + 1]; t++) {
+                        const double got = y[(c * 12 + f) * 12 + t];
+                        assert_close(got, *z++, 1e-12, 0);
+                        apart = fmax(apart, fabs(got - without[(c * 12 + f) * 12 + t]));
+                    }
+            close_run(&part);
+        }
+    assert_true(apart > 1e-6); /* without the mask regions see each other */
+    close_run(&whole);
+    close_run(&mixed);
+}
+
+/* ---- masks on sound ---- */
+
+static double masked_wave(swg_context *ctx, swg_tfswa_mask mask, int64_t channels, double left, double right, double expected) {
+    enum { SAMPLES = 3000 };
+    swg_tfswa m = swg_tfswa_small();
+    swg_graph *g;
+    swg_plan *plan;
+    const swg_stft_opts transform = {.n = 256};
+    m.mask = mask;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    swg_value x = swg_input(g, "x", 3, (int64_t[]){2, channels, SAMPLES}), spectrum = swg_stft(g, x, &transform);
+    const int64_t *s = swg_shape(g, spectrum), half[4] = {s[0], 1, s[2], s[3]}, size[4] = {s[0], 4, s[2], s[3]};
+    swg_value l = swg_expand(g, swg_constant(g, left), 4, half), r = swg_expand(g, swg_constant(g, right), 4, half);
+    swg_value o = swg_concat(g, (swg_value[]){l, r, l, r}, 4, 1);
+    assert_memory_equal(swg_shape(g, o), size, sizeof size);
+    swg_value waves = swg_tfswa_waves(g, swg_tfswa_apply(g, &m, o, spectrum), SAMPLES, &transform);
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &waves, .output_count = 1}, &plan));
+    assert_ok(ctx, swg_plan_open(plan, NULL, NULL));
+    float *in = swg_plan_data(plan, x);
+    for (int64_t i = 0; i < 2 * channels * SAMPLES; i++)
+        in[i] = (float)(.5 * sin(.05 * (double)i) + .3 * cos(.31 * (double)(i % 977)));
+    assert_ok(ctx, swg_plan_run(plan, 0, 0));
+    const float *out = swg_plan_data(plan, waves);
+    double worst = 0;
+    for (int64_t n = 0; n < 2; n++)
+        for (int64_t stem = 0; stem < 2; stem++)
+            for (int64_t i = 0; i < channels * SAMPLES; i++)
+                worst = fmax(worst, fabs((double)out[(2 * n + stem) * channels * SAMPLES + i] - expected * (double)in[n * channels * SAMPLES + i]));
+    swg_plan_destroy(plan);
+    swg_graph_destroy(g);
+    return worst;
+}
+
+static void masks_on_sound(void **state) {
+    for (int64_t channels = 1; channels <= 2; channels++) {
+        assert_close(masked_wave(*state, SWG_TFSWA_SIGMOID, channels, 1, 1, 1), 0, 1e-6, 0);
+        assert_close(masked_wave(*state, SWG_TFSWA_COMPLEX, channels, 1, 0, 1), 0, 1e-6, 0);
+        assert_close(masked_wave(*state, SWG_TFSWA_SIGMOID, channels, 0, 0, 0), 0, 0, 0);
+        assert_close(masked_wave(*state, SWG_TFSWA_COMPLEX, channels, 0, 0, 0), 0, 0, 0);
+    }
+    assert_close(masked_wave(*state, SWG_TFSWA_PUBLISHED, 1, 0, 0, .500025), 0, 1e-6, 0); /* it cannot be silent */
+}
+
+/* ---- what is refused ---- */
+
+static void refused(void **state) {
+    static const struct { const char *word; swg_status status; int64_t shape[4]; swg_tfswa change; } cases[] = {
+        {"frequency", SWG_ESHAPE, {1, 2, 7, 8}, {0}},        {"time", SWG_ESHAPE, {1, 2, 8, 7}, {0}},
+        {"expected (batch, 2,", SWG_ESHAPE, {1, 4, 8, 8}, {0}},
+        {"1 stages", SWG_EINVAL, {1, 2, 8, 8}, {.stages = 1}},      {"7 stages", SWG_EINVAL, {1, 2, 8, 8}, {.stages = 7}},
+        {"3 heads divide", SWG_EINVAL, {1, 2, 8, 8}, {.heads = 3}}, {"-1 heads", SWG_EINVAL, {1, 2, 8, 8}, {.heads = -1}},
+        {"shift 8", SWG_EINVAL, {1, 2, 8, 8}, {.shift = 8}},        {"window -8", SWG_EINVAL, {1, 2, 8, 8}, {.window = -8}},
+        {"mlp_ratio -1", SWG_EINVAL, {1, 2, 8, 8}, {.mlp_ratio = -1}}, {"-1 blocks", SWG_EINVAL, {1, 2, 8, 8}, {.depths = {-1}}},
+        {"mask 9", SWG_EINVAL, {1, 2, 8, 8}, {.mask = (swg_tfswa_mask)9}}, {"window mask 9", SWG_EINVAL, {1, 2, 8, 8}, {.window_mask = (swg_tfswa_window_mask)9}},
+        {"-1 out", SWG_EINVAL, {1, 2, 8, 8}, {.out = -1}},
+    };
+    swg_context *ctx = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        swg_graph *g;
+        swg_tfswa m = swg_tfswa_unet();
+        const swg_tfswa *c = &cases[i].change;
+        m.stages = c->stages ? c->stages : m.stages;
+        m.heads = c->heads ? c->heads : m.heads;
+        m.shift = c->shift ? c->shift : m.shift;
+        m.window = c->window ? c->window : m.window;
+        m.mlp_ratio = c->mlp_ratio ? c->mlp_ratio : m.mlp_ratio;
+        m.depths[0] = c->depths[0] ? c->depths[0] : m.depths[0];
+        m.mask = c->mask;
+        m.window_mask = c->window_mask;
+        m.out = c->out ? c->out : m.out;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        assert_int_equal(swg_tfswa_net(g, &m, swg_input(g, "x", 4, cases[i].shape)), SWG_NONE);
+        assert_int_equal(swg_graph_status(g), cases[i].status);
+        if (!strstr(swg_context_message(ctx), cases[i].word))
+            fail_msg("\"%s\" does not say \"%s\"", swg_context_message(ctx), cases[i].word);
+        swg_graph_destroy(g);
+    }
+}
+
+static void refused_masks(void **state) {
+    static const struct { const char *word; int64_t o[4], mixture[4]; } cases[] = {
+        {"one or two channels", {1, 2, 8, 8}, {1, 6, 8, 8}}, {"one or two channels", {1, 2, 8, 8}, {1, 3, 8, 8}}, {"2 stems", {1, 3, 8, 8}, {1, 4, 8, 8}},
+        {"2 stems", {2, 2, 8, 8}, {1, 4, 8, 8}},             {"2 stems", {1, 2, 9, 8}, {1, 4, 8, 8}},             {"2 stems", {1, 2, 8, 9}, {1, 4, 8, 8}},
+    };
+    swg_context *ctx = *state;
+    const swg_tfswa m = swg_tfswa_unet();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        swg_graph *g;
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+        assert_int_equal(swg_tfswa_apply(g, &m, swg_input(g, "o", 4, cases[i].o), swg_input(g, "mixture", 4, cases[i].mixture)), SWG_NONE);
+        assert_int_equal(swg_graph_status(g), SWG_ESHAPE);
+        if (!strstr(swg_context_message(ctx), cases[i].word))
+            fail_msg("\"%s\" does not say \"%s\"", swg_context_message(ctx), cases[i].word);
+        swg_graph_destroy(g);
+        assert_ok(ctx, swg_graph_create(ctx, NULL, &g)); /* (batch, stems, 2 channels, ...) */
+        assert_int_equal(swg_tfswa_waves(g, swg_input(g, "s", 4, cases[i].o), 0, NULL), SWG_NONE);
+        assert_int_equal(swg_graph_status(g), SWG_ESHAPE);
+        swg_graph_destroy(g);
+    }
+    swg_graph *g;
+    swg_tfswa odd = m;
+    odd.in = 3;
+    assert_ok(ctx, swg_graph_create(ctx, NULL, &g));
+    assert_int_equal(swg_tfswa_input(g, &odd, swg_input(g, "mixture", 4, (int64_t[]){1, 2, 8, 8})), SWG_NONE);
+    assert_int_equal(swg_graph_status(g), SWG_EINVAL);
+    swg_graph_destroy(g);
+}
+
+static void out_of_memory(void **state) {
+    (void)state;
+    swg_tfswa m = {.stages = 2, .depths = {2, 1}, .dims = {4, 4}, .in = 2, .out = 2, .window = 2, .shift = 1, .heads = 2, .mlp_ratio = 1,
+                   .window_mask = SWG_TFSWA_WINDOW_ALL};
+    bool whole = false;
+    for (int64_t fail_at = 0; !whole; fail_at++) {
+        testing_allocator t = {.fail_at = fail_at};
+        swg_context *ctx = NULL;
+        swg_graph *g = NULL;
+        swg_layers l = {0};
+        assert_true(fail_at < 100000);
+        if (swg_context_open(&(swg_context_opts){.threads = 1, .allocator = {testing_alloc, testing_release, &t}}, &ctx) != SWG_OK)
+            continue;
+        if (swg_graph_create(ctx, NULL, &g) == SWG_OK) {
+            swg_tfswa_net(g, &m, swg_input(g, "x", 4, (int64_t[]){2, 2, 5, 3}));
+            swg_status status = swg_graph_status(g);
+            if (status == SWG_OK)
+                status = swg_tfswa_layers(ctx, &m, (int64_t[]){1, 2, 5, 3}, &l);
+            assert_true(status == SWG_OK || status == SWG_ENOMEM);
+            whole = status == SWG_OK;
+        }
+        swg_layers_free(ctx, &l);
+        swg_graph_destroy(g);
+        swg_context_close(ctx);
+        assert_int_equal(t.live, 0);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, testing_open, testing_close)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_row, testing_open, testing_close),
+        TEST(every_row), TEST(every_block), TEST(multiply_adds), TEST(counts), TEST(start), TEST(attention_numbers), TEST(other_numbers), TEST(mask_numbers),
+        TEST(inputs), TEST(any_extent), TEST(any_batch), TEST(attention_is_naive), TEST(recomputation), TEST(swapped_axes), TEST(regions_alone),
+        TEST(masks_on_sound), TEST(refused), TEST(refused_masks), cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
