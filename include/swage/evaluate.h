@@ -17,6 +17,7 @@
 #include "swage/quality.h"
 #include "swage/metrics.h"
 #include "swage/model.h"
+#include "swage/separation.h"
 
 /* Up to so many values, percentiles of relative errors are kept without being asked for (32 bytes a value). */
 enum { SWG_EVALUATE_VALUES = 1 << 23 };
@@ -173,6 +174,53 @@ typedef struct swg_stack_evaluate_opts {
  * swg_stack_evaluation_free. */
 swg_status swg_evaluate_stacks(swg_context *ctx, swg_model *model, swg_config *config, const swg_stack_evaluate_opts *opts, swg_stack_evaluation *out);
 void swg_stack_evaluation_free(swg_context *ctx, swg_stack_evaluation *evaluation);
+
+/* ---- separation of songs: family tfswa ---- */
+
+enum { SWG_SONG_STEMS = 8 };
+
+/* What is held against the true stems. */
+typedef enum swg_song_estimate {
+    SWG_SONG_SEPARATED,         /* by the network */
+    SWG_SONG_MIXTURE,           /* the mixture in place of every stem: what doing nothing gives */
+    SWG_SONG_RATIO_MASK,        /* the ideal ratio mask, made from the true stems (2048, 512): a bound for masks of that kind */
+    SWG_SONG_ESTIMATES
+} swg_song_estimate;
+const char *swg_song_estimate_name(swg_song_estimate estimate);     /* "separated", "mixture", "ratio_mask" */
+
+typedef struct swg_song_row {
+    char *song;                 /* "all" in the last rows: medians over the songs that have a figure; windows are songs there */
+    int stem;
+    swg_song_estimate estimate;
+    swg_source_score score;     /* sources are the stems, and what the mixture has beside them where that is not silent */
+} swg_song_row;
+
+typedef struct swg_song_evaluation {
+    int stems;
+    char stem[SWG_SONG_STEMS][32];
+    int64_t songs, count;       /* rows: stems times SWG_SONG_ESTIMATES for each song, and for all */
+    swg_song_row *rows;
+    char *data, *split;         /* lines a report begins with */
+    double audio_seconds, compute_seconds;  /* of all songs; of their separation */
+    int64_t planned_bytes;      /* of the separation */
+} swg_song_evaluation;
+
+typedef struct swg_song_evaluate_opts {
+    const char *part;           /* "test" (default): the songs of data.leave_out or of a folder test/; "train", "val", or "all" in data.path */
+    double segment_seconds, overlap;    /* of the separation; 0: 10 s; 0: .5 */
+    double floor;               /* of ratios, 0: none (separation.h) */
+    bool bss;                   /* BSSEval, too */
+    void (*progress)(void *user, int64_t done, int64_t total);      /* samples; NULL: none */
+    void (*note)(void *user, const char *text);
+    const volatile sig_atomic_t *stop;
+    void *user;
+} swg_song_evaluate_opts;
+
+/* Whole songs, separated by overlapping segments as swg_separate does. config: what to read, NULL: the model's own. Memory: one song with its stems three
+ * times over, and the separation. SWG_EINVAL: no song in the part. SWG_EUNSUPPORTED: a network of another family. Otherwise as swg_separate.
+ * Free with swg_song_evaluation_free. */
+swg_status swg_evaluate_songs(swg_context *ctx, swg_model *model, swg_config *config, const swg_song_evaluate_opts *opts, swg_song_evaluation *out);
+void swg_song_evaluation_free(swg_context *ctx, swg_song_evaluation *evaluation);
 
 /* ---- speed ---- */
 

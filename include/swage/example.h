@@ -17,4 +17,15 @@ typedef struct swg_example_opts {
  * seg, nuclei. opts may be NULL. SWG_EINVAL: an option, or tables of other data in FOLDER. Otherwise as swg_stack_create. */
 swg_status swg_example_stacks(swg_context *ctx, const char *folder, const swg_example_opts *opts);
 
+/* Made up as well: songs of a voice, drums, a bass and chords, for trying family tfswa. What is 0 has its default. */
+typedef struct swg_example_songs_opts {
+    int64_t songs;              /* 4 */
+    double seconds;             /* of each: 10 */
+    int64_t rate;               /* Hz: 44100 */
+    uint64_t seed;
+} swg_example_songs_opts;
+/* Writes FOLDER/song-N/vocals.wav, drums.wav, bass.wav and other.wav, stereo, 16 bits. opts may be NULL. SWG_EINVAL: an option, or FOLDER holds other things.
+ * Otherwise as swg_audio_write. */
+swg_status swg_example_songs(swg_context *ctx, const char *folder, const swg_example_songs_opts *opts);
+
 #endif

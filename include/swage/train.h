@@ -44,6 +44,7 @@ typedef struct swg_train_result {
     char run_dir[1024];
     char best[1088], last[1088];        /* checkpoint files; "" if there is none */
     double best_loss, last_loss;        /* validation loss of the best epoch, training loss of the last */
+    bool validated;                     /* false: there is no validation part, and best_loss is a training loss */
     int64_t best_epoch, epochs, steps, skipped;
     bool early_stop;
     double seconds;

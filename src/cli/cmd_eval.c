@@ -6,17 +6,19 @@
 #include "base.h"
 #include "cli/cli.h"
 #include "cli/eval_images.h"
+#include "cli/eval_songs.h"
 #include "cli/eval_stacks.h"
 #include "swage/evaluate.h"
 
 static const cli_option options[] = {
-    {"part", 'p', "NAME", "all (default; of stacks: test), train, val or test: a part of the split the network was trained with"},
+    {"part", 'p', "NAME", "all (default; of stacks and songs: test), train, val or test: a part of the split the network was trained with"},
     {"csv", 0, "FILE", "write all figures as CSV, too"},
     {"percentiles", 0, NULL, "percentiles of relative errors also for more than 8 million values (32 bytes each)"},
     {"relative-floor", 0, "X", "relative errors as |e| / (|x| + X) over all values; published: 1e-12 (default: |e| / |x| over x != 0)"},
     {"output", 'o', "FOLDER", "write metrics.json and metrics.csv, and per variable a .vti for ParaView and two figures, there"},
     {"speed", 0, NULL, "also time encoder and decoder"},
     {"batch", 'b', "N", "blocks per call for --speed (default: 65536); tiles per batch (default: 8)"},
+    {"bss", 0, NULL, "songs: also BSSEval v3 and v4"},
     {"arrays", 0, NULL, "images: also write clean.npy, noisy.npy and decoded.npy to the folder of -o"},
     CLI_THREADS, CLI_ISA, CLI_JSON,
     {NULL, 0, NULL, NULL},
@@ -25,6 +27,7 @@ static const cli_option options[] = {
 /* What may be changed: which data are read, not what the network is. */
 #define CHANGEABLE "data.path data.vars data.layout data.missing data.nonfinite data.constant data.column data.size data.overlap data.small data.scale " \
                    "data.unreadable data.group data.cache data.cache_dir data.source data.target data.labels data.z data.pad data.crops task noise noise.* trainer.seed " \
+                   "data.leave_out data.valid_list data.valid_fraction data.resample data.trim data.mixture metric.floor " \
                    "predict.* sw_batch_size inference_args.* model.inference_args.* inference.*"
 
 static void on_progress(void *user, int64_t done, int64_t total) {
@@ -226,6 +229,7 @@ static swg_status run(cli *c) {
     if (status == SWG_OK)
         status = strcmp(swg_model_family(model), "kan") == 0    ? cli_eval_images(c, model, config)
                  : strcmp(swg_model_family(model), "cyto") == 0 ? cli_eval_stacks(c, model, config)
+                 : strcmp(swg_model_family(model), "tfswa") == 0 ? cli_eval_songs(c, model, config)
                                                                 : evaluate(c, model, config);
     swg_config_close(config);
     swg_model_close(model);

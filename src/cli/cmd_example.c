@@ -9,9 +9,27 @@
 static const cli_option options[] = {
     {"images", 'n', "N", "how many (default: 6); of four or more one is for validation and one for testing"},
     {"extent", 0, "Z,Y,X", "of each (default: 64,128,128)"},
-    {"seed", 0, "N", "other images (default: 0)"},
+    {"songs", 0, "N", "songs as folders of stems in place of stacks, so many"},
+    {"seconds", 0, "S", "of each song (default: 10)"},
+    {"rate", 0, "HZ", "of songs (default: 44100)"},
+    {"seed", 0, "N", "others (default: 0)"},
     {NULL, 0, NULL, NULL},
 };
+
+static swg_status songs(cli *c, uint64_t seed) {
+    swg_example_songs_opts o = {.seed = seed};
+    const char *seconds = cli_value(c, "seconds");
+    char *end = NULL;
+    SWG__TRY(cli_integer(c, "songs", 1, 100000, &o.songs));
+    SWG__TRY(cli_integer(c, "rate", 1000, 768000, &o.rate));
+    if (seconds)
+        o.seconds = strtod(seconds, &end);
+    if (seconds && (end == seconds || *end || !(o.seconds > 0 && o.seconds <= 3600)))
+        return cli_fail(c, SWG_EUSAGE, "--seconds %s: expected a number above 0, at most 3600", seconds);
+    SWG__TRY(swg_example_songs(c->ctx, c->positional[0], &o));
+    printf("wrote %s: song-N/vocals.wav, drums.wav, bass.wav, other.wav\n", c->positional[0]);
+    return SWG_OK;
+}
 
 static swg_status run(cli *c) {
     swg_example_opts o = {0};
@@ -19,6 +37,10 @@ static swg_status run(cli *c) {
     const char *extent = cli_value(c, "extent");
     SWG__TRY(cli_integer(c, "images", 1, 100000, &o.images));
     SWG__TRY(cli_integer(c, "seed", 0, INT64_MAX, &seed));
+    if (cli_value(c, "songs"))
+        return songs(c, (uint64_t)seed);
+    if (cli_value(c, "seconds") || cli_value(c, "rate"))
+        return cli_fail(c, SWG_EUSAGE, "--seconds and --rate are of songs; say --songs N");
     o.seed = (uint64_t)seed;
     for (int i = 0; i < 3 && extent; i++) {
         char *end;
@@ -34,12 +56,14 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_example = {
     .name = "example",
-    .usage = "FOLDER [--images 6] [--extent 64,128,128]",
-    .help = "make up microscopy stacks to try the cyto experiments with",
+    .usage = "FOLDER [--images 6] [--extent 64,128,128] | FOLDER --songs 4",
+    .help = "make up microscopy stacks or songs to try the experiments with",
     .details = "Cells with round nuclei: not measured, and easy. The channels are those of the published example file.\n"
                "  swage example cells && swage train cyto/segmentation data.path=cells trainer.max_epochs=20\n"
                "The published patch in 2-D, 64x64 at a quarter of the size, needs larger images:\n"
-               "  swage example planes --extent 39,256,256 && swage train cyto/labelfree data.path=planes model.spatial_dims=2",
+               "  swage example planes --extent 39,256,256 && swage train cyto/labelfree data.path=planes model.spatial_dims=2\n"
+               "Songs of a voice, drums, a bass and chords, as easy:\n"
+               "  swage example songs --songs 4 && swage train tfswa/small data.path=songs trainer.max_epochs=10",
     .options = options,
     .least = 1,
     .most = 1,

@@ -228,7 +228,8 @@ static swg_status run(cli *c) {
     swg_status status = cli_open_model(c, CHANGEABLE, &w.model);
     const bool stacks = status == SWG_OK && strcmp(swg_model_family(w.model), "cyto") == 0;
     if (status == SWG_OK && !stacks && strcmp(swg_model_family(w.model), "kan") != 0)
-        status = cli_fail(c, SWG_EUSAGE, "%s: a network of family %s; predict takes networks of images", c->positional[0], swg_model_family(w.model));
+        status = cli_fail(c, SWG_EUSAGE, "%s: a network of family %s; predict takes networks of images%s", c->positional[0], swg_model_family(w.model),
+                          strcmp(swg_model_family(w.model), "tfswa") == 0 ? ", swage separate songs" : "");
     if (status == SWG_OK)
         status = cli_open_model_config(c, w.model, &config);
     if (status == SWG_OK)

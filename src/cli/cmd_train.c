@@ -30,7 +30,7 @@ static const char *short_number(double value, char *out, size_t capacity) {
         value /= 1000;
         unit++;
     }
-    snprintf(out, capacity, unit ? "%.1f%s" : "%.0f%s", value, units[unit]);
+    snprintf(out, capacity, unit ? "%.1f%s" : value < 10 ? "%.2f%s" : "%.0f%s", value, units[unit]);
     return out;
 }
 
@@ -43,9 +43,11 @@ static void on_progress(void *user, const swg_train_progress *p) {
         return;
     double done = ((double)p->epoch + (double)p->batch / (double)p->batches) / (double)p->epochs;
     double eta = done > 0 ? p->seconds * (1 - done) / done : 0;
-    char rate[32], line[448];
-    snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  %.0f%%  loss %.5g  val %.5g  lr %.1e  %s %s/s  data %.1f%%  mem %.0fM%s%s  eta %02d:%02d",
-             (long long)p->epoch + 1, (long long)p->epochs, (long long)p->batch, (long long)p->batches, 100 * done, p->loss, p->val_loss,
+    char rate[32], line[448], val[32] = "";
+    if (!isnan(p->val_loss))
+        snprintf(val, sizeof val, "  val %.5g", p->val_loss);
+    snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  %.0f%%  loss %.5g%s  lr %.1e  %s %s/s  data %.1f%%  mem %.0fM%s%s  eta %02d:%02d",
+             (long long)p->epoch + 1, (long long)p->epochs, (long long)p->batch, (long long)p->batches, 100 * done, p->loss, val,
              p->lr, short_number(p->samples_per_s, rate, sizeof rate), p->samples, 100 * p->data_share, (double)p->memory_bytes / 1048576,
              *p->detail ? "  " : "", p->detail, (int)(eta / 60), (int)fmod(eta, 60));
     int64_t now = swg__now_ns();
@@ -99,8 +101,8 @@ static void print_result(const cli *c, const swg_train_result *r) {
     }
     if (cli_flag(c, "quiet"))
         return;
-    printf("%lld epochs, %lld steps, %.1f s; best validation loss %.6g in epoch %lld\n", (long long)r->epochs, (long long)r->steps, r->seconds,
-           r->best_loss, (long long)r->best_epoch + 1);
+    printf("%lld epochs, %lld steps, %.1f s; best %s loss %.6g in epoch %lld\n", (long long)r->epochs, (long long)r->steps, r->seconds,
+           r->validated ? "validation" : "training", r->best_loss, (long long)r->best_epoch + 1);
     printf("memory of a step: planned %.1f MiB, measured %.1f MiB\n", (double)r->planned_bytes / 1048576,
            (double)r->measured_bytes / 1048576);
     printf("run folder %s\n", r->run_dir);

@@ -3,7 +3,7 @@
 #include "train/family.h"
 #include <string.h>
 
-static const swg__family *const families[] = {&swg__family_swae, &swg__family_kan, &swg__family_cyto};
+static const swg__family *const families[] = {&swg__family_swae, &swg__family_kan, &swg__family_cyto, &swg__family_tfswa};
 
 const swg__family *swg__family_find(const char *name) {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)

@@ -88,7 +88,7 @@ typedef struct swg__family {
     swg_status (*pictures)(struct swg__run *run);
 } swg__family;
 
-extern const swg__family swg__family_swae, swg__family_kan, swg__family_cyto;
+extern const swg__family swg__family_swae, swg__family_kan, swg__family_cyto, swg__family_tfswa;
 
 /* NULL: no such family. */
 const swg__family *swg__family_find(const char *name);

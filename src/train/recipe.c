@@ -104,7 +104,7 @@ swg_status swg__recipe_read(swg_context *ctx, swg_config *c, swg__recipe *r) {
     /* Samples in memory are gathered faster than a thread is woken: auto starts none. */
     r->workers = swg_config_is(c, "data.workers", "auto") ? 0 : (int)swg_config_int(c, "data.workers");
     r->prefetch = (int)swg_config_int(c, "data.prefetch");
-    if (r->family == &swg__family_kan && swg_config_is(c, "data.workers", "auto"))
+    if ((r->family == &swg__family_kan || r->family == &swg__family_tfswa) && swg_config_is(c, "data.workers", "auto"))
         r->workers = 1; /* noise and augmentation take a while */
     if (r->family == &swg__family_cyto && swg_config_is(c, "data.workers", "auto"))
         r->workers = swg_optimal_workers();

@@ -5,10 +5,12 @@
 
 #include "swage/train.h"
 #include "data/images.h"
+#include "data/stems.h"
 #include "data/volumes.h"
 #include "swage/cyto.h"
 #include "swage/cyto_vit.h"
 #include "swage/kan.h"
+#include "swage/tfswa.h"
 #include "train/family.h"
 #include "train/optimiser.h"
 #include "train/schedule.h"
@@ -62,6 +64,18 @@ typedef struct swg__recipe_cyto {
     char encoder_from[512];         /* "": nowhere */
 } swg__recipe_cyto;
 
+/* Settings of family tfswa. */
+typedef struct swg__recipe_tfswa {
+    swg_tfswa network;
+    int stems, channels;            /* channels: 1 or 2, of all signals */
+    char stem[SWG__STEMS_MOST][32];
+    int64_t rate, segment;          /* Hz; samples of a training sample */
+    int64_t n_fft, hop;
+    bool wave;                      /* loss.name=wave; else mag */
+    double mrstft;                  /* weight; 0: none */
+    bool masks;                     /* augmentation hides bins or frames */
+} swg__recipe_tfswa;
+
 /* profiler.*: what a run looks at itself. */
 typedef struct swg__recipe_profiler {
     bool time, memory;
@@ -74,6 +88,7 @@ typedef struct swg__recipe {
     swg__recipe_swae swae;
     swg__recipe_kan kan;
     swg__recipe_cyto cyto;
+    swg__recipe_tfswa tfswa;
     swg__optimiser optimiser;
     swg__schedule schedule;
     bool schedule_by_step;
@@ -135,6 +150,13 @@ void swg__kan_draw(const swg__recipe *recipe, const swg__draw *draw, swg__images
 /* The data set of family cyto as configured. Texts belong to the config; targets has room for SWG__CYTO_HEADS. */
 swg_status swg__cyto_volumes(swg_context *ctx, swg_config *config, const swg__recipe *recipe, const char **targets, swg__volumes_opts *out);
 swg_status swg__cyto_path(swg_context *ctx, const swg__volumes_opts *opts);     /* SWG_EUSAGE: data.path is not set */
+
+/* Family tfswa: frames of so many samples; the network in use on a wave (B, channels, samples): the stems (B, stems, channels, samples). */
+int64_t swg__tfswa_frames(const swg__recipe_tfswa *recipe, int64_t samples);
+swg_value swg__tfswa_stems(const swg__recipe_tfswa *recipe, swg_graph *g, swg_value wave);
+/* Its songs as configured; lists holds texts of out. SWG_EUSAGE: data.path is not set. */
+typedef struct swg__tfswa_lists { char stems[512], leave_out[8192], valid[8192]; } swg__tfswa_lists;
+swg_status swg__tfswa_songs(swg_context *ctx, swg_config *config, const swg__recipe *recipe, swg__tfswa_lists *lists, swg__stems_opts *out);
 
 /* A list of texts with commas between. SWG_EUSAGE: too long. */
 swg_status swg__recipe_join(swg_context *ctx, swg_config *config, const char *key, char *out, size_t capacity);

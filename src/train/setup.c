@@ -236,6 +236,8 @@ static swg_status make_plans(swg__run *r) {
     int64_t batch = r->recipe.batch, n = swg__run_used(r), m = swg__run_validated(r);
     if (n < limited(r, all, r->recipe.train_batches) && !r->recipe.drop_last)
         swg__run_note(r, "the last batch of an epoch would be one %s, too few for batch norm: it is dropped (another one each epoch)", r->recipe.family->sample);
+    if (!split->count[SWG_VAL])
+        swg__run_note(r, "no validation part: the best epoch is the one of the lowest training loss");
     if (r->recipe.bf16)
         swg__run_note(r, "precision bf16-mixed: activations and products in bf16; weights, sums, statistics and losses in f32");
     if (batch > n)

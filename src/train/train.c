@@ -268,7 +268,8 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     losses train = epoch_losses(r), val = {.loss = NAN};
     double figures[SWG__FIGURES];
     const int64_t done = r->state.epoch + 1;
-    const bool validated = done % r->recipe.validate_every == 0 || done >= r->recipe.max_epochs || steps_done(r);
+    const bool judged = done % r->recipe.validate_every == 0 || done >= r->recipe.max_epochs || steps_done(r);
+    const bool validated = judged && r->data.split->count[SWG_VAL]; /* else the best is the one of the lowest training loss */
     bool evaluated = false, improved = false;
     swg__record_speed(r);
     SWG__TRY(log_losses(r, "train", train, true));
@@ -277,12 +278,13 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     SWG__TRY(swg__record_epoch(r, &train, validated ? &val : NULL, evaluated ? figures : NULL));
     if (r->recipe.check_finite && validated && isnan(val.loss))
         return swg__fail(r->ctx, SWG_ENONFINITE, "epoch %lld: the validation loss is NaN", (long long)r->state.epoch);
-    *stop = validated && swg__early_stop_check(&r->early, val.loss, &improved) && done >= r->recipe.min_epochs;
-    if (validated && r->recipe.schedule.kind == SWG__LR_PLATEAU && swg__plateau_check(&r->recipe.schedule, &r->state.plateau, val.loss))
+    const double loss = validated ? val.loss : train.loss;
+    *stop = judged && swg__early_stop_check(&r->early, loss, &improved) && done >= r->recipe.min_epochs;
+    if (judged && r->recipe.schedule.kind == SWG__LR_PLATEAU && swg__plateau_check(&r->recipe.schedule, &r->state.plateau, loss))
         swg__run_note(r, "plateau: learning rate %g from epoch %lld on", r->state.plateau.lr, (long long)r->state.epoch + 1);
     if (improved) {
         r->state.best_epoch = r->state.epoch;
-        r->state.best_loss = val.loss;
+        r->state.best_loss = loss;
     }
     r->state.last_loss = train.loss;
     show(r, train.loss, true);
@@ -293,7 +295,7 @@ static swg_status finish_epoch(swg__run *r, bool *stop) {
     r->state.loss_samples = 0;
     if (improved && r->recipe.save_top)
         SWG__TRY(swg__run_save(r, "best"));
-    SWG__TRY(swg__record_top(r, val.loss));
+    SWG__TRY(swg__record_top(r, judged ? loss : NAN));
     if (r->state.epoch % r->recipe.keep_every == 0) {
         char name[32];
         snprintf(name, sizeof name, "epoch-%04lld", (long long)r->state.epoch);
@@ -348,6 +350,7 @@ static void fill_result(swg__run *r) {
     if (!swg__exists(out->last))
         out->last[0] = 0;
     out->best_loss = r->state.best_loss;
+    out->validated = r->data.split && r->data.split->count[SWG_VAL] > 0;
     out->last_loss = r->state.last_loss;
     out->best_epoch = r->state.best_epoch;
     out->epochs = r->state.epoch;

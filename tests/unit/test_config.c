@@ -224,7 +224,7 @@ static void values(void **state) {
     refused(ctx, "model: {hidden: []}", NULL, SWG_EUSAGE, "at least 1");
     refused(ctx, "model: {hidden: [[3]]}", NULL, SWG_EUSAGE, "a list in test.yaml:1");
     refused(ctx, "early_stopping: {enabled: maybe}", NULL, SWG_EUSAGE, "true or false");
-    refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust, mse+ssim, dice_ce, bce, mae; did you mean mse?");
+    refused(ctx, "loss: {name: mese}", NULL, SWG_EUSAGE, "none of mse, log, relative, robust, mse+ssim, dice_ce, bce, mae, mag, wave; did you mean mse?");
     refused(ctx, "data: {batch_size: many}", NULL, SWG_EUSAGE, "is not an integer in [1,16777216] or auto");
     refused(ctx, "trainer: {precision: tf32}", NULL, SWG_EUNSUPPORTED, "'tf32' in test.yaml:1 is not supported by this build yet; there is 32, bf16-mixed, 16");
     refused(ctx, "data: {missing: true}", NULL, SWG_EUSAGE, "error, skip");
