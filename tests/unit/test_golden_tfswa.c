@@ -212,8 +212,8 @@ static void on_every_instruction_set(void **state) {
         assert_int_equal(swg_context_open(&(swg_context_opts){.isa = swg__isa_name((swg__isa)isa)}, &ctx), SWG_OK);
         swg_safetensors *file = golden_open(ctx, "tfswa.safetensors");
         for (int i = 0; i < EXAMPLES; i++) {
-            train(ctx, file, &examples[i], SWG_F32, 2e-5, 2e-3);
-            use(ctx, file, &examples[i], SWG_F32, 2e-5);
+            train(ctx, file, &examples[i], SWG_F32, 1e-5, 1e-3);
+            use(ctx, file, &examples[i], SWG_F32, 1e-5);
         }
         swg_safetensors_close(file);
         const swg_tfswa small = swg_tfswa_small();
