@@ -8,7 +8,7 @@
 
 enum {
     N = 2048, HOP = N / 4, BINS = N / 2 + 1, SIDE = SWG__FFT_SIDE,
-    PHASES = 256, REACH = 24, TAPS = 2 * REACH  /* of the reader: positions between two samples; samples on each side */
+    PHASES = 256, REACH = 16, TAPS = 2 * REACH  /* of the reader: positions between two samples; samples on each side */
 };
 
 static const double pi = 3.14159265358979323846;
@@ -211,11 +211,11 @@ static swg_status vocode(const swg__stretch *s, double factor, const float *x, i
 
 /* Kaiser's window, 0 <= x <= 1. */
 static double kaiser(double x) {
-    const double z = 9 * sqrt(1 - x * x), quarter = z * z / 4;
+    const double z = 7 * sqrt(1 - x * x), quarter = z * z / 4;
     double sum = 1, term = 1;
     for (int i = 1; i < 40; i++)
         sum += term *= quarter / ((double)i * i);
-    return sum / 1093.58835451; /* I0(9) */
+    return sum / 168.593908510289; /* I0(7) */
 }
 
 /* Row p: weights of samples -REACH + 1 .. REACH about a position p / PHASES behind sample 0; passes what lies below 0.95 of both Nyquist frequencies. */
@@ -232,24 +232,22 @@ static void fill_reader(double pace, float *table) {
     }
 }
 
-/* out[j] = y at j * pace; y[0] lies REACH samples before 0. */
-static void read_at(const float *table, double pace, const float *y, int64_t count, float *out) {
+/* out (channels, count): y (channels, each) at j * pace; y[0] lies REACH samples before 0. */
+static void read_at(const float *table, double pace, int channels, const float *y, int64_t each, int64_t count, float *out) {
     for (int64_t j = 0; j < count; j++) {
         const double at = (double)j * pace, phase = (at - floor(at)) * PHASES;
         const float *from = y + (int64_t)floor(at) + 1, *row = table + (int64_t)phase * TAPS;
         const float part = (float)(phase - floor(phase));
-        float a[8] = {0}, b[8] = {0};
-        for (int i = 0; i < TAPS; i += 8)
-            for (int l = 0; l < 8; l++) {
-                a[l] += row[i + l] * from[i + l];
-                b[l] += row[TAPS + i + l] * from[i + l];
-            }
-        float first = 0, second = 0;
-        for (int l = 0; l < 8; l++) {
-            first += a[l];
-            second += b[l];
+        float weight[TAPS];
+        for (int i = 0; i < TAPS; i++)
+            weight[i] = row[i] + part * (row[TAPS + i] - row[i]);
+        for (int c = 0; c < channels; c++, from += each) {
+            float lane[8] = {0};
+            for (int i = 0; i < TAPS; i += 8)
+                for (int l = 0; l < 8; l++)
+                    lane[l] += weight[i + l] * from[i + l];
+            out[c * count + j] = (lane[0] + lane[4]) + (lane[1] + lane[5]) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
         }
-        out[j] = first + part * (second - first);
     }
 }
 
@@ -269,8 +267,7 @@ swg_status swg__stretch_run(const swg__stretch *stretch, double speed, double se
     swg_status status = vocode(stretch, factor, x, input, low, high, y);
     if (status == SWG_OK) {
         fill_reader(pace, table);
-        for (int c = 0; c < stretch->channels; c++)
-            read_at(table, pace, y + c * each, count, out + c * count);
+        read_at(table, pace, stretch->channels, y, each, count, out);
     }
     swg__free(stretch->ctx, y);
     return status;
