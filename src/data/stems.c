@@ -97,7 +97,7 @@ static swg_status read_stems(swg__stems *s, const char *list) {
 
 static swg_status read_opts(swg__stems *s, const swg__stems_opts *opts) {
     swg_context *ctx = s->ctx;
-    bool none;
+    bool none, file;
     const int64_t n_fft = opts->n_fft ? opts->n_fft : 2048, hop = opts->hop ? opts->hop : 512;
     s->use = opts->use;
     s->channels = opts->channels ? opts->channels : 2;
@@ -107,15 +107,16 @@ static swg_status read_opts(swg__stems *s, const swg__stems_opts *opts) {
     s->min_mean_abs = opts->min_mean_abs == 0 ? 1e-3 : opts->min_mean_abs;
     s->resample = opts->resample;
     s->trim = opts->trim;
-    SWG__TRY(choose(ctx, "data.mixture", opts->mixture, SWG__STEMS_MIXTURE_WORDS, &s->sum));
+    SWG__TRY(choose(ctx, "data.mixture", opts->mixture, SWG__STEMS_MIXTURE_WORDS, &file));
     SWG__TRY(choose(ctx, "data.cache", opts->cache, SWG__STEMS_CACHE_WORDS, &none));
+    s->sum = !file;
     s->cached = !none;
     if (s->channels < 1 || s->channels > 2)
         return swg__fail(ctx, SWG_EINVAL, "data.channels=%d: expected 1 or 2", s->channels);
     if (s->rate < 1000 || s->rate > 1000000)
         return swg__fail(ctx, SWG_EINVAL, "data.rate=%lld: expected 1000 to 1000000 Hz", (long long)s->rate);
-    if (s->segment < 1 || s->segment > 1 << 28)
-        return swg__fail(ctx, SWG_EINVAL, "data.segment=%lld: expected 1 to %d samples", (long long)s->segment, 1 << 28);
+    if (s->segment < 1 || s->segment > 1 << 30)
+        return swg__fail(ctx, SWG_EINVAL, "data.segment=%lld: expected 1 to %d samples", (long long)s->segment, 1 << 30);
     if (s->per_track < 1 || s->per_track > 1 << 24)
         return swg__fail(ctx, SWG_EINVAL, "data.segments_per_track=%lld: expected 1 to %d", (long long)s->per_track, 1 << 24);
     if (opts->valid_fraction >= 1 || opts->valid_fraction != opts->valid_fraction)

@@ -13,7 +13,7 @@
 enum { SWG__STEMS_MOST = 8 };                   /* stems that are trained */
 
 /* Words of the configuration keys, for a schema. */
-#define SWG__STEMS_MIXTURE_WORDS "file sum"     /* data.mixture */
+#define SWG__STEMS_MIXTURE_WORDS "sum file"     /* data.mixture */
 #define SWG__STEMS_CACHE_WORDS "memory none"    /* data.cache */
 /* data.augment, a comma list; "" or "none": none; "all": all but remix. Each happens with a chance of a half. */
 #define SWG__STEMS_AUGMENT_WORDS "stretch pitch gain fmask tmask mixup remix"
@@ -38,8 +38,8 @@ typedef struct swg__stems_opts {
     int64_t rate;               /* data.rate; 0: 44100 Hz */
     bool resample;              /* data.resample: files of another rate are resampled; else they are an error */
     bool trim;                  /* data.trim: files of a track are cut to the shortest; else other lengths are an error */
-    const char *mixture;        /* data.mixture: "file" (default): the mixture file; "sum": of all stems, and no file is needed. Augmentations
-                                   that change stems always make the mixture anew as their sum */
+    const char *mixture;        /* data.mixture: "sum" (default): of all stems; a mixture file is not needed, and only compared with the sum; "file": the
+                                   mixture file. Augmentations that change stems always make the mixture anew as their sum */
     int64_t segment;            /* data.segment: samples of what is handed out; 0: 132300 (3 s at 44.1 kHz) */
     int64_t per_track;          /* data.segments_per_track: training samples per track and epoch; 0: 10 */
     double min_mean_abs;        /* data.min_mean_abs: training segments whose mixture has a smaller mean |x| are drawn again up to 10 times, then used;
@@ -67,8 +67,8 @@ typedef struct swg__stems_track {
     int part;                   /* SWG_TRAIN, SWG_VAL, SWG_TEST */
     int64_t frames;             /* samples per channel, after resampling and trimming */
     bool cached;                /* held in memory */
-    double sum_error;           /* ||mixture - sum of stems|| / ||mixture||, infinite where only the mixture is silent; 0 with data.mixture=sum; NaN: not
-                                   read on opening */
+    double sum_error;           /* ||mixture file - sum of stems|| / ||mixture file||, infinite where only the file is silent; NaN: not compared, as there is
+                                   none that fits, or nothing was read on opening */
     int64_t first_sample, samples; /* its samples of the data set */
 } swg__stems_track;
 

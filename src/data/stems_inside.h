@@ -26,11 +26,12 @@ typedef struct swg__stems_wave {
 typedef struct swg__stems_item {
     swg__stems_track about;
     const char *file[SWG__STEMS_FILES];         /* paths; in the arena */
-    const char *mixture;                        /* NULL with data.mixture=sum */
+    const char *mixture;                        /* NULL: none */
     int test_folder;                            /* 1: in test/ */
     int bits;                                   /* largest of its files; 17: floats, or resampled */
     int repeated, resampled;                    /* files that are mono, of another rate */
     int64_t cut;                                /* samples that data.trim took off the longest */
+    bool compared;                              /* with data.mixture=sum: the mixture file can be compared with the sum */
     bool read, keep, summed;                    /* read on opening; into memory; the mixture is the sum of the groups, to the bit */
     bool whole;                                 /* it is all in memory */
     swg__stems_wave group[SWG__STEMS_GROUPS], mix;

@@ -143,9 +143,9 @@ static swg_status add_track(struct walk *w, const char *folder, const char *name
         const bool mixture = f == s->files;
         const char *stem = mixture ? "mixture" : s->file_name[f];
         int64_t at;
-        if (mixture && s->sum)
-            break;
         SWG__TRY(find_file(s, folder, list, count, stem, &at));
+        if (at < 0 && mixture && s->sum)
+            break;
         if (at < 0)
             return swg__fail(s->ctx, SWG_ENOTFOUND, "%s/%s.wav (or .flac, .ogg): there is no such file%s", folder, stem,
                              mixture ? "; data.mixture=sum takes the sum of the stems" : ": every stem of a track is needed");

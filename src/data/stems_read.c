@@ -20,8 +20,8 @@ static swg_status open_file(const swg__stems *s, const char *path, swg_audio **o
     return swg__fail(s->ctx, status, "%s; data.resample=true resamples", text);
 }
 
-/* Path of file f; the mixture is behind the stems. NULL: none. */
-static const char *path_of(const swg__stems *s, const swg__stems_item *item, int f) { return f < s->files ? item->file[f] : item->mixture; }
+/* Path of file f; the mixture is behind the stems. NULL: none that is used. */
+static const char *path_of(const swg__stems *s, const swg__stems_item *item, int f) { return f < s->files ? item->file[f] : s->sum ? NULL : item->mixture; }
 
 static swg_status different_lengths(const swg__stems *s, const swg__stems_item *item, const int64_t *length) {
     swg__text text;
@@ -56,6 +56,13 @@ static swg_status read_heads(const swg__stems *s, swg__stems_item *item) {
     }
     item->about.frames = least;
     item->cut = most - least;
+    if (s->sum && item->mixture) { /* what is wrong with it does no harm */
+        swg_audio *mixture = NULL;
+        if (open_file(s, item->mixture, &mixture) == SWG_ENOMEM)
+            return SWG_ENOMEM;
+        item->compared = mixture && swg_audio_about(mixture)->samples == most;
+        swg_audio_close(mixture);
+    }
     return item->cut && !s->trim ? different_lengths(s, item, length) : SWG_OK;
 }
 
@@ -126,6 +133,23 @@ typedef struct reading {
     bool same;                              /* so far, to the bit */
 } reading;
 
+/* Piece of one file; *got is false for a mixture that is only to be compared, and cannot be read. */
+static swg_status read_file(reading *r, int f, int64_t at, int64_t count, bool *got) {
+    const swg__stems *s = r->s;
+    const bool idle = f == s->files && s->sum;
+    int64_t samples = 0;
+    swg_status status = swg_audio_read(r->audio[f], count, r->file, PIECE, &samples);
+    if (status == SWG_OK && samples != count)
+        status = swg__fail(s->ctx, SWG_ECORRUPT, "%s: ends after %lld of %lld samples", path_of(s, r->item, f), (long long)(at + samples),
+                           (long long)r->item->about.frames);
+    *got = status == SWG_OK;
+    if (*got || !idle || status == SWG_ENOMEM)
+        return status;
+    swg_audio_close(r->audio[f]);
+    r->audio[f] = NULL;
+    return SWG_OK;
+}
+
 static swg_status read_piece(reading *r, int64_t at, int64_t count) {
     const swg__stems *s = r->s;
     swg__stems_item *item = r->item;
@@ -133,23 +157,22 @@ static swg_status read_piece(reading *r, int64_t at, int64_t count) {
     memset(r->groups, 0, (size_t)(s->groups * values) * sizeof *r->groups);
     memset(r->mixture, 0, (size_t)values * sizeof *r->mixture);
     for (int f = 0; f <= s->files; f++) {
-        int64_t got;
-        if (!r->audio[f])
+        bool got = false;
+        if (r->audio[f])
+            SWG__TRY(read_file(r, f, at, count, &got));
+        if (!got)
             continue;
-        SWG__TRY(swg_audio_read(r->audio[f], count, r->file, PIECE, &got));
-        if (got != count)
-            return swg__fail(s->ctx, SWG_ECORRUPT, "%s: ends after %lld of %lld samples", path_of(s, item, f), (long long)(at + got),
-                             (long long)item->about.frames);
         float *to = f < s->files ? r->groups + s->file_group[f] * values : r->mixture;
         for (int c = 0; c < s->channels; c++) {
-            item->crc = swg__crc32c(item->crc, r->file + c * PIECE, (size_t)count * sizeof *r->file);
+            if (path_of(s, item, f))
+                item->crc = swg__crc32c(item->crc, r->file + c * PIECE, (size_t)count * sizeof *r->file);
             add(to + c * PIECE, r->file + c * PIECE, count);
         }
     }
     memset(r->sum, 0, (size_t)values * sizeof *r->sum);
     for (int g = 0; g < s->groups; g++)
         add(r->sum, r->groups + g * values, values);
-    for (int c = 0; !s->sum && c < s->channels; c++)
+    for (int c = 0; r->audio[s->files] && c < s->channels; c++)
         for (int64_t i = 0; i < count; i++) {
             const float mixture = r->mixture[c * PIECE + i], sum = r->sum[c * PIECE + i];
             const double gap = (double)mixture - (double)sum;
@@ -173,6 +196,8 @@ static swg_status read_track(reading *r) {
     for (int f = 0; f <= s->files; f++)
         if (path_of(s, item, f))
             SWG__TRY(open_file(s, path_of(s, item, f), &r->audio[f]));
+    if (item->compared && open_file(s, item->mixture, &r->audio[s->files]) == SWG_ENOMEM)
+        return SWG_ENOMEM;
     bool fits = true;
     for (int g = 0; fits && item->keep && g < s->groups; g++)
         fits = begin_wave(s, frames, &item->group[g]);
@@ -181,7 +206,7 @@ static swg_status read_track(reading *r) {
     for (int64_t at = 0; at < frames; at += PIECE)
         SWG__TRY(read_piece(r, at, frames - at < PIECE ? frames - at : PIECE));
     item->summed = s->sum || r->same;
-    item->about.sum_error = r->error == 0 ? 0 : r->power > 0 ? sqrt(r->error / r->power) : INFINITY;
+    item->about.sum_error = !r->audio[s->files] ? (double)NAN : r->error == 0 ? 0 : r->power > 0 ? sqrt(r->error / r->power) : (double)INFINITY;
     if (item->summed)
         free_wave(s, &item->mix);
     item->whole = item->about.cached = item->keep;
@@ -278,8 +303,8 @@ static void tell_findings(const swg__stems *s, const swg__stems_opts *opts) {
         cut = item->cut > cut ? item->cut : cut;
         short_tracks += item->about.frames < s->segment;
         if (item->about.sum_error > 1e-2)
-            swg__stems_tell(opts, "warning: %s: the mixture is not the sum of the stems (relative error %.3g); data.mixture=sum takes the sum", item->about.path,
-                            item->about.sum_error);
+            swg__stems_tell(opts, "warning: %s: the mixture is not the sum of the stems (relative error %.3g); %s", item->about.path,
+                            item->about.sum_error, s->sum ? "the sum is taken" : "data.mixture=sum takes the sum");
     }
     if (mono)
         swg__stems_tell(opts, "warning: %lld mono file%s: repeated in two channels (%s)", (long long)mono, mono == 1 ? "" : "s", first_mono);
