@@ -2,6 +2,7 @@
  * switched off says nothing, and what is said agrees with the plan.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "plan/plan.h"
+#include <math.h>
 #include "swage/nn.h"
 #include "testing.h"
 
@@ -125,6 +126,56 @@ static void moves_channels(void **state) {
     swg_graph_destroy(g);
 }
 
+/* Convolutions of one tap with norm, activation and skip, then tokens with layer norm and a linear layer, for a batch of one: all are steps on
+ * rows, in panels, and give what they give in the shapes they were written in. A 3-wide convolution keeps its bias. */
+static void works_on_rows(void **state) {
+    swg_context *ctx = *state;
+    enum { C = 8, F = 6, T = 40, ROWS = F * T };
+    swg_graph *g;
+    swg_weights *weights;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+    swg_value x = swg_input(g, "x", 4, (int64_t[]){1, C, F, T}), wide = swg_conv(g, x, C, 3, &(swg_conv_opts){.padding = {1, 1}}, "wide");
+    swg_value y = swg_gelu(g, swg_batch_norm(g, swg_conv(g, wide, 2 * C, 1, NULL, "in"), "bn", NULL));
+    y = swg_add(g, swg_conv(g, y, C, 1, NULL, "out"), wide);
+    swg_value tokens = swg_reshape(g, swg_permute(g, y, (int[]){0, 2, 3, 1}), 3, (int64_t[]){F, T, C});
+    tokens = swg_add(g, swg_linear(g, swg_layer_norm(g, tokens, 1, "ln", NULL), C, "fc"), tokens);
+    const swg_value out[1] = {swg_permute(g, swg_reshape(g, tokens, 4, (int64_t[]){1, F, T, C}), (int[]){0, 3, 1, 2})};
+    assert_ok(ctx, swg_weights_create(g, false, &weights));
+    swg_weights_init(weights, 5);
+    float *results[2];
+    for (int plain = 0; plain < 2; plain++) {
+        swg_plan *plan;
+        char *text = explain_graph(ctx, g, &(swg_plan_opts){.outputs = out, .output_count = 1, .frozen = true, .no_layout = plain}, &plan);
+        if (plain) {
+            assert_null(strstr(text, "rows:"));
+            assert_int_equal(count_steps(plan, SWG__CONV), 3);
+        } else {
+            assert_line(text, "rows: ");
+            assert_line(text, "fuse: conv + bias (1, 6, 40, 8) wide\n");
+            assert_line(text, "fuse: linear + bias (240, 16) in\n");
+            assert_line(text, "panels: 7 steps from linear on, 240 rows, 48 at a time\n"); /* in, gelu, out, add, norm, fc, add */
+            assert_int_equal(count_steps(plan, SWG__CONV), 1);
+            assert_int_equal(count_steps(plan, SWG__LINEAR), 3);
+        }
+        free(text);
+        assert_ok(ctx, swg_plan_open(plan, weights, NULL));
+        float *in = swg_plan_data(plan, x);
+        for (int i = 0; i < C * ROWS; i++)
+            in[i] = (float)(i * 7919 % 1000) / 500 - 1;
+        assert_ok(ctx, swg_plan_run(plan, 0, 0));
+        assert_non_null(results[plain] = malloc(C * ROWS * sizeof(float)));
+        memcpy(results[plain], swg_plan_data(plan, out[0]), C * ROWS * sizeof(float));
+        swg_plan_destroy(plan);
+    }
+    for (int i = 0; i < C * ROWS; i++)
+        if (!(fabsf(results[0][i] - results[1][i]) <= 1e-5f))
+            fail_msg("element %d: %.9g on rows, %.9g as written", i, (double)results[0][i], (double)results[1][i]);
+    free(results[0]);
+    free(results[1]);
+    swg_weights_destroy(weights);
+    swg_graph_destroy(g);
+}
+
 /* Inference with frozen weights: the norm's statistics are known, and its work goes into the convolution. */
 static void moves_norms(void **state) {
     swg_context *ctx = *state;
@@ -193,6 +244,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(folds_and_fuses, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(moves_channels, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(moves_norms, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(works_on_rows, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
