@@ -4,10 +4,16 @@
 #include <string.h>
 #include "plan/recompute.h"
 
-enum { PICKS = 8, NOT_CHOSEN = 0 };
+enum { PICKS = 32, NOT_CHOSEN = 0 };
 
 /* A value, with what it takes to compute it from what is kept; or the inside of a block. */
-typedef struct candidate { swg_value value; uint32_t block; bool tried, chosen; double seconds; } candidate;
+typedef struct candidate {
+    swg_value value;
+    uint32_t block;
+    bool tried, chosen, fresh;      /* fresh: rate and gain are of the choice as it is now */
+    double seconds, rate;           /* of computing it again; bytes per second, 0: it gains nothing */
+    int64_t gain;                   /* bytes fewer at the peak */
+} candidate;
 
 typedef struct search {
     swg__remat_choice *r;
@@ -85,33 +91,41 @@ static int64_t gain_of(const search *s) {
     return gain;
 }
 
-/* The best candidate for the choice `drop`, whose result goes to s->next; -1: none gains anything. */
-static int pick(search *s, const uint8_t *drop, int64_t *gain) {
+/* What candidate c is worth beside the choice as it is, whose seconds are `now`; s->next becomes the choice with it. */
+static void rate(search *s, candidate *c, double now) {
     swg__remat_choice *r = s->r;
-    size_t n = (size_t)r->g->count;
-    double now = swg__remat_cost_of(r, drop, s->kept).seconds, best_rate = 0;
-    int best = -1;
+    memcpy(s->next, r->drop, (size_t)r->g->count);
+    add(s, c, s->next);
+    c->seconds = swg__remat_cost_of(r, s->next, s->next_kept).seconds - now;
+    c->gain = gain_of(s);
+    c->rate = c->gain <= 0 ? 0 : (double)c->gain / (c->seconds > 1e-9 ? c->seconds : 1e-9);
+    c->fresh = true;
+}
+
+static bool may_help(const search *s, const candidate *c) { return !c->tried && !c->chosen && !(c->value && !s->live[c->value]); }
+
+/* The best candidate, whose choice goes to s->next; -1: none gains anything. Rates that were good before one was chosen mostly still are: only
+ * the best of them is looked at again. */
+static int pick(search *s, bool afresh) {
+    double now = swg__remat_cost_of(s->r, s->r->drop, s->kept).seconds;
     for (int i = 0; i < s->count; i++) {
         candidate *c = &s->candidates[i];
-        if (c->tried || c->chosen || (c->value && !s->live[c->value]))
-            continue;
-        memcpy(s->next, drop, n);
-        add(s, c, s->next);
-        double seconds = swg__remat_cost_of(r, s->next, s->next_kept).seconds - now;
-        int64_t own = gain_of(s);
-        double rate = (double)own / (seconds > 1e-9 ? seconds : 1e-9);
-        if (own <= 0 || rate <= best_rate)
-            continue;
-        best = i;
-        best_rate = rate;
-        *gain = own;
-        c->seconds = seconds;
+        c->fresh = false;
+        if (afresh && may_help(s, c))
+            rate(s, c, now);
     }
-    if (best >= 0) {
-        memcpy(s->next, drop, n);
-        add(s, &s->candidates[best], s->next);
+    for (;;) {
+        int best = -1;
+        for (int i = 0; i < s->count; i++)
+            if (may_help(s, &s->candidates[i]) && s->candidates[i].rate > (best < 0 ? 0 : s->candidates[best].rate))
+                best = i;
+        if (best < 0)
+            return best;
+        bool known = s->candidates[best].fresh;
+        rate(s, &s->candidates[best], now);
+        if (known)
+            return best;
     }
-    return best;
 }
 
 /* s->next, the choice with a candidate more, is the choice from now on. */
@@ -121,6 +135,14 @@ static void choose(search *s, int taken) {
         if (s->next[v] && !s->r->drop[v])
             s->owner[v] = taken + 1;
     memcpy(s->r->drop, s->next, (size_t)s->r->g->count);
+}
+
+static void adopt(search *s, swg_plan *made) {
+    swg_value *like = s->r->like; /* goes with the plan */
+    s->r->like = s->next_like;
+    s->next_like = like;
+    swg_plan_destroy(*s->plan);
+    *s->plan = made;
 }
 
 /* Takes up to `most` candidates and plans; *taken: how many, 0 if there are none. What does not help is not tried again. */
@@ -134,15 +156,14 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
     look_at_peak(s);
     *taken = 0;
     while (*taken < most && missing > 0) {
-        int64_t gain = 0;
-        int best = pick(s, r->drop, &gain);
+        int best = pick(s, *taken == 0);
         if (best < 0)
             break;
+        missing -= s->candidates[best].gain;
         picked[(*taken)++] = best;
         choose(s, best);
         for (size_t v = 1; v < n; v++)
             s->live[v] &= !r->drop[v];
-        missing -= gain;
     }
     if (*taken == 0)
         return SWG_OK;
@@ -151,11 +172,7 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
     swg_status status = swg__plan_try(r->base, r->opts, r->drop, r->reach, s->next_like, &made);
     int64_t left = swg__remat_cost_of(r, r->drop, s->kept).bytes;
     if (status == SWG_OK && (made->memory.bound_bytes < bound || (made->memory.bound_bytes == bound && left < bytes))) {
-        swg_value *like = r->like; /* goes with the plan */
-        r->like = s->next_like;
-        s->next_like = like;
-        swg_plan_destroy(*s->plan);
-        *s->plan = made;
+        adopt(s, made);
         return SWG_OK;
     }
     swg_plan_destroy(made);
@@ -182,7 +199,7 @@ static swg_status descend(search *s, int64_t budget) {
             helped = true;
             most = PICKS;
         } else if (taken > 1) {
-            most = 1;
+            most = taken / 4 > 1 ? taken / 4 : 1;
         } else if (!taken) { /* what did not help then may now */
             if (!helped)
                 break;
@@ -192,6 +209,28 @@ static swg_status descend(search *s, int64_t budget) {
         }
     }
     return SWG_OK;
+}
+
+/* Bytes more that live at the peak of the plan if s->next were the choice: what was made before it and is read after it. By the order of the
+ * graph, so nearly; only to see what need not be planned. */
+static int64_t more_at_peak(search *s) {
+    swg__remat_choice *r = s->r;
+    const swg_graph *g = r->g;
+    const swg_plan *plan = *s->plan;
+    swg_value peak = 0;
+    int64_t more = 0;
+    for (int i = 0; i < plan->step_count && !peak; i++)
+        peak = plan->steps[i].time == plan->peak_time && !plan->steps[i].packs ? plan->steps[i].node : 0;
+    swg__remat_cost_of(r, r->drop, s->kept);
+    swg__remat_cost_of(r, s->next, s->next_kept);
+    memset(s->live, 0, (size_t)g->count);
+    for (int64_t v = 1; v < g->count && peak; v++)
+        for (int j = 0; g->nodes[v].backward && r->like[v] > peak && j < g->nodes[v].inputs; j++)
+            s->live[swg__base_of(g, g->nodes[v].in[j])] = 1;
+    for (int64_t v = 1; v < g->count; v++)
+        if (s->live[v] && s->kept[v] != s->next_kept[v] && r->like[v] && r->like[v] < peak)
+            more += s->next_kept[v] ? swg__node_bytes(&g->nodes[v]) : -swg__node_bytes(&g->nodes[v]);
+    return more;
 }
 
 /* Without each choice in turn, the dearest first: later ones may have made it needless. */
@@ -206,19 +245,21 @@ static swg_status ascend(search *s, int64_t budget) {
         if (dearest < 0)
             return SWG_OK;
         s->candidates[dearest].chosen = false;
-        memcpy(s->before, r->drop, n);
+        memcpy(s->next, r->drop, n);
         for (size_t v = 1; v < n; v++)
-            r->drop[v] &= s->owner[v] != dearest + 1;
-        spread_to_views(r->g, r->drop);
+            s->next[v] &= s->owner[v] != dearest + 1;
+        spread_to_views(r->g, s->next);
+        if (more_at_peak(s) > budget - (*s->plan)->memory.peak_bytes)
+            continue;
         swg_plan *made;
-        swg_status status = swg__plan_try(r->base, r->opts, r->drop, r->reach, s->next_like, &made);
-        bool fits = status == SWG_OK && made->memory.peak_bytes <= budget;
-        swg_plan_destroy(fits ? *s->plan : made);
-        SWG__TRY(status);
-        if (fits)
-            *s->plan = made;
-        else
-            memcpy(r->drop, s->before, n);
+        swg_status status = swg__plan_try(r->base, r->opts, s->next, r->reach, s->next_like, &made);
+        if (status != SWG_OK || made->memory.peak_bytes > budget) {
+            swg_plan_destroy(made);
+            SWG__TRY(status);
+            continue;
+        }
+        memcpy(r->drop, s->next, n);
+        adopt(s, made);
     }
 }
 
