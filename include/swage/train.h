@@ -97,6 +97,37 @@ typedef struct swg_train_plan {
     const char *inference_precision;    /* of a model that is used: "f32", "int8" */
 } swg_train_plan;
 swg_status swg_train_plan_of(swg_context *ctx, swg_config *config, int64_t batch, swg_train_plan *out);
+/* Sets what makes the network's input `shape`, batch first, such as (1, 2, 1025, 259): data.batch_size and the family's own keys. SWG_EUSAGE says
+ * which extent cannot be. */
+swg_status swg_train_set_input(swg_context *ctx, swg_config *config, int ndim, const int64_t *shape);
+
+/* A training step under one way of recomputation. */
+typedef struct swg_train_recompute {
+    char name[48];                      /* as gradient_checkpointing takes it: "segments:4" */
+    swg_recompute_policy policy;        /* of the plan */
+    bool chosen;                        /* what the recipe as it stands comes to */
+    int64_t peak_bytes, saved_bytes;    /* planned: the step and its batches read ahead; of it, what is kept for the backward pass at the peak */
+    int64_t flops;
+    double seconds;                     /* measured: a step, median over the rounds; 0: it was not run */
+    double slower;                      /* over the first row that ran, median over the rounds */
+    int64_t measured_bytes;             /* growth of the resident set of a process of its own, from made plan to last step */
+    char failure[320];                  /* "": there is none */
+} swg_train_recompute;
+
+enum { SWG_TRAIN_RECOMPUTE = 16 };
+
+typedef struct swg_train_recompute_opts {
+    int64_t batch;                      /* 0: as configured */
+    const char *policies;               /* commas between; NULL: off, attention, blocks, segments:4, segments:8, budget:60% */
+    int rounds;                         /* in each every row's step is run once, in turns, after one to warm up, on numbers of the right shape; 0: plans alone */
+    void (*progress)(void *user, const char *policy, int round);    /* may be NULL */
+    void *user;
+} swg_train_recompute_opts;
+
+/* Fills in rows (room for SWG_TRAIN_RECOMPUTE); what the recipe asks for is added if it is not among them. A row whose plan cannot be or takes
+ * more memory than is available says so and the others go on. SWG_EUSAGE: an unknown policy, or too many. */
+swg_status swg_train_compare_recompute(swg_context *ctx, swg_config *config, const swg_train_recompute_opts *opts, swg_train_recompute *rows, int *count);
+
 /* The layers of the network in use, for one sample. Free with swg_layers_free. */
 swg_status swg_train_layers(swg_context *ctx, swg_config *config, swg_layers *out);
 /* Prints swg_plan_explain of both. */

@@ -9,12 +9,6 @@
 #include "measure/measure.h"
 #include "swage/plan.h"
 
-/* ---- child.c ---- */
-
-/* Runs fn(arg, answer) in a child process that may use `cpus`, and takes its answer over. *heard: false if the child ended without one. */
-swg_status swg__child_run(swg_context *ctx, const cpu_set_t *cpus, void (*fn)(const void *arg, void *answer), const void *arg, void *answer,
-                          size_t bytes, bool *heard);
-
 /* ---- rows ---- */
 
 typedef enum swg__work_kind { SWG__WORK_MATMUL, SWG__WORK_CONV, SWG__WORK_LAYER, SWG__WORK_INFER, SWG__WORK_TRAIN, SWG__WORK_ADAMW, SWG__WORK_BUSY, SWG__WORK_MEMORY_TRAIN, SWG__WORK_MEMORY_INFER } swg__work_kind;

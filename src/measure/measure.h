@@ -34,6 +34,12 @@ void swg__times_of(double *samples, int64_t n, swg__times *times);
 /* Warms up and times 1 or 2 sides in five rounds. ratio (may be NULL): the second side's median over the first's. */
 swg_status swg__measure(swg_context *ctx, const swg__side *sides, int count, bool quick, swg__times *times, swg__ratio *ratio);
 
+/* ---- child.c: work in a process of its own ---- */
+
+/* Runs fn(arg, answer) in a child process that may use `cpus`, and takes its answer over. *heard: false if the child ended without one. */
+swg_status swg__child_run(swg_context *ctx, const cpu_set_t *cpus, void (*fn)(const void *arg, void *answer), const void *arg, void *answer,
+                          size_t bytes, bool *heard);
+
 /* ---- machine.c ---- */
 
 struct cJSON;

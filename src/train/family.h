@@ -55,6 +55,8 @@ typedef struct swg__family {
     int64_t (*least_batch)(const struct swg__recipe *recipe);
     /* f32 numbers of one sample over all inputs of the step. */
     int64_t (*sample_values)(const struct swg__recipe *recipe);
+    /* Sets the keys that give the network an input of this shape, batch first; the batch itself is set by the caller. */
+    swg_status (*set_input)(swg_context *ctx, swg_config *config, const struct swg__recipe *recipe, int ndim, const int64_t *shape);
     /* Adds inputs, network, loss and terms to s->g for `batch` samples. */
     void (*build)(const struct swg__recipe *recipe, int64_t batch, bool training, swg__step_graph *s);
     /* Network in use on one sample, which has all parameters in the order of `build`. */

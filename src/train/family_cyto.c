@@ -280,6 +280,19 @@ static int64_t sample_values(const swg__recipe *r) {
     return values;
 }
 
+static swg_status set_input(swg_context *ctx, swg_config *c, const swg__recipe *r, int ndim, const int64_t *shape) {
+    const swg__recipe_cyto *o = &r->cyto;
+    char text[80];
+    if (ndim != 2 + o->axes || shape[1] != o->channels)
+        return swg__fail(ctx, SWG_EUSAGE, "input: expected (batch, %lld, %s): data.source has %lld channels, model.spatial_dims is %d", (long long)o->channels,
+                         o->axes == 2 ? "y, x" : "z, y, x", (long long)o->channels, o->axes);
+    int used = snprintf(text, sizeof text, "[%lld", (long long)shape[2]);
+    for (int i = 3; i < ndim; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, ", %lld", (long long)shape[i]);
+    snprintf(text + used, sizeof text - (size_t)used, "]");
+    return swg_config_set(c, "data.patch", text, "input");
+}
+
 static int64_t least_batch(const swg__recipe *r) {
     (void)r;
     return 1;
@@ -789,7 +802,7 @@ static swg_status pictures(swg__run *run) {
 
 const swg__family swg__family_cyto = {
     .name = "cyto", .sample = "patch", .samples = "patches",
-    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
+    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values, .set_input = set_input,
     .build = build, .network = network, .apply = apply, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data, .control = control, .start = start,
     .figures = {[DICE] = "dice", [IOU] = "iou", [MSE] = "mse", [MAE] = "mae", [PEARSON] = "pearson", [PSNR] = "psnr_db", [SSIM] = "ssim",

@@ -95,6 +95,14 @@ static int64_t least_batch(const swg__recipe *r) { return r->kan.network.bam_fro
 static int64_t tile_values(const swg__recipe *r) { return r->kan.network.image * r->kan.tile * r->kan.tile; }
 static int64_t sample_values(const swg__recipe *r) { return 2 * tile_values(r); }
 
+static swg_status set_input(swg_context *ctx, swg_config *c, const swg__recipe *r, int ndim, const int64_t *shape) {
+    char text[32];
+    if (ndim != 4 || shape[1] != r->kan.network.image || shape[2] != shape[3])
+        return swg__fail(ctx, SWG_EUSAGE, "input: expected (batch, %lld, side, side): square tiles", (long long)r->kan.network.image);
+    snprintf(text, sizeof text, "%lld", (long long)shape[2]);
+    return swg_config_set(c, "data.tile", text, "input");
+}
+
 /* ---- graph ---- */
 
 static void add_term(swg__step_graph *s, const char *name, swg_value v, bool shown) {
@@ -338,7 +346,7 @@ static swg_status step_end(swg__run *run, swg_plan *plan, const swg__step_graph 
 
 const swg__family swg__family_kan = {
     .name = "kan", .sample = "tile", .samples = "tiles",
-    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
+    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values, .set_input = set_input,
     .build = build, .network = network, .apply = apply, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data, .control = control,
     .figures = {"psnr_db", "ssim", "mse", "mae", "pearson", "noisy_psnr_db", "noisy_ssim", "z_mean", "z_sd"}, /* as judge_end fills them in */

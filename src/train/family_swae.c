@@ -61,6 +61,16 @@ static swg_status read_settings(swg_context *ctx, swg_config *c, swg__recipe *r)
 static int64_t least_batch(const swg__recipe *r) { return swg_swae_has_norm(&r->swae.network) ? 2 : 1; }
 static int64_t sample_values(const swg__recipe *r) { return r->swae.network.input; }
 
+static swg_status set_input(swg_context *ctx, swg_config *c, const swg__recipe *r, int ndim, const int64_t *shape) {
+    (void)c;
+    int64_t values = 1;
+    for (int i = 1; i < ndim; i++)
+        values = swg__mul_overflow(values, shape[i], &values) ? INT64_MAX : values;
+    return ndim > 1 && values == r->swae.network.input ? SWG_OK
+         : swg__fail(ctx, SWG_EUSAGE, "input: expected (batch, %lld) or (batch, %lld, %lld, %lld): the blocks of this network", (long long)r->swae.network.input,
+                     (long long)r->swae.edge, (long long)r->swae.edge, (long long)r->swae.edge);
+}
+
 /* ---- graph ---- */
 
 static void build(const swg__recipe *r, int64_t batch, bool training, swg__step_graph *s) {
@@ -234,7 +244,7 @@ static void judge_end(swg__run *run, void *arg, swg_status status, double *figur
 
 const swg__family swg__family_swae = {
     .name = "swae", .sample = "block", .samples = "blocks",
-    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
+    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values, .set_input = set_input,
     .build = build, .network = network, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data,
     .figures = {"mse", "psnr_db", "max_abs_error", "correlation"}, /* keys of the metrics in judge_end */

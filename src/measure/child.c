@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "bench/bench.h"
+#include "measure/measure.h"
 
 /* All bytes or nothing. */
 static bool transfer(int fd, void *data, size_t bytes, bool sends) {
