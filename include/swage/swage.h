@@ -89,6 +89,8 @@ extern "C" {
 #include "swage/ops.h"          /* the table of operations */
 #include "swage/layers.h"       /* a graph by its layers: parameters, work, shapes */
 #include "swage/plan.h"         /* weights, memory, running */
+#include "swage/recompute.h"    /* gradient checkpointing by its published names */
+#include "swage/inference.h"    /* a network made ready to use, and timed */
 #include "swage/tune.h"         /* measured choices between ways of running a step */
 #include "swage/profile.h"      /* where the time of a plan goes */
 #include "swage/costs.h"        /* does encoding pay before a link? */

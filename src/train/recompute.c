@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "measure/measure.h"
+#include "swage/recompute.h"
 #include "train/trial.h"
 
 enum { ROUNDS = 64 };
@@ -234,5 +235,71 @@ swg_status swg_train_compare_recompute(swg_context *ctx, swg_config *config, con
     if (status == SWG_OK && opts->rounds)
         status = measure_rows(&r, opts, rows, *count);
     swg_tuning_close(r.tuning);
+    return status;
+}
+
+/* ---- published names ---- */
+
+static swg_status copy_config(swg_context *ctx, swg_config *config, swg_config **out) {
+    const char *text;
+    SWG__TRY(swg_config_yaml(config, &text));
+    return swg_config_open_text(ctx, text, "a copy", NULL, out);
+}
+
+swg_status swg_enable_gradient_checkpointing(swg_context *ctx, swg_config *model, const swg_checkpointing_opts *opts, swg_config **out) {
+    static const char *const enabled = "performance.gradient_checkpointing.enabled";
+    static const swg_checkpointing_opts published = {.checkpoint_blocks = true, .checkpoint_attention = true};
+    const swg_checkpointing_opts *o = opts ? opts : &published;
+    const char *policy = o->checkpoint_blocks ? "blocks" : o->checkpoint_attention ? "attention" : NULL;
+    swg_status status = SWG_OK;
+    *out = model;
+    if (!o->inplace)
+        SWG__TRY(copy_config(ctx, model, out));
+    if (policy && swg_config_has(*out, enabled)) /* which would rule over ours */
+        status = swg_config_set(*out, enabled, "null", "enable_gradient_checkpointing");
+    if (policy && status == SWG_OK)
+        status = swg_config_set(*out, "gradient_checkpointing", policy, "enable_gradient_checkpointing");
+    if (status == SWG_OK)
+        return SWG_OK;
+    if (!o->inplace)
+        swg_config_close(*out);
+    *out = NULL;
+    return status;
+}
+
+static swg_status estimate(swg_context *ctx, swg_config *config, swg_memory_savings *out) {
+    swg__run r = {.ctx = ctx, .config = config};
+    swg__stage s = {0};
+    swg_value outputs[SWG__STAGE_OUTPUTS];
+    SWG__TRY(swg__recipe_read(ctx, config, &r.recipe));
+    swg_status status = swg__step_graph_build(ctx, &r.recipe, r.recipe.batch, true, &s.graph);
+    if (status == SWG_OK) {
+        const int count = swg__stage_outputs(&s.graph, true, outputs);
+        swg_plan_opts opts = swg__recipe_plan_opts(&r.recipe, outputs, count, false);
+        opts.recompute = r.recipe.budget.policy ? r.recipe.budget : r.recipe.recompute;
+        if (opts.recompute.policy == SWG_RECOMPUTE_DEFAULT)
+            opts.recompute.policy = SWG_RECOMPUTE_BLOCKS;
+        status = swg_estimate_memory_savings(s.graph.g, &opts, out);
+    }
+    swg__stage_free(&s);
+    return status;
+}
+
+swg_status swg_train_estimate_memory_savings(swg_context *ctx, swg_config *model, int ndim, const int64_t *shape, int64_t batch_size, swg_memory_savings *out) {
+    int64_t input[8];
+    char batch[32];
+    swg_config *config;
+    *out = (swg_memory_savings){0};
+    if (ndim < 0 || ndim > 7 || batch_size < 0)
+        return swg__fail(ctx, SWG_EINVAL, "estimate_memory_savings: %d axes, a batch of %lld", ndim, (long long)batch_size);
+    input[0] = batch_size ? batch_size : 1;
+    for (int i = 0; i < ndim; i++)
+        input[1 + i] = shape[i];
+    snprintf(batch, sizeof batch, "%lld", (long long)input[0]);
+    SWG__TRY(copy_config(ctx, model, &config));
+    swg_status status = ndim ? swg_train_set_input(ctx, config, 1 + ndim, input) : swg_config_set(config, "data.batch_size", batch, "estimate_memory_savings");
+    if (status == SWG_OK)
+        status = estimate(ctx, config, out);
+    swg_config_close(config);
     return status;
 }
