@@ -38,6 +38,8 @@ const swg__kernel *swg__kernel_of(const swg_graph *g, const swg__node *n) {
     const swg__kernel *kernel = kernels[n->op];
     if (n->op == SWG__QDQ && n->attr.axis > 0)
         kernel = &swg__kernel_qdq_channels;
+    if (n->inputs > 0 && swg__moves_rows(n, &g->nodes[n->in[0]]))
+        kernel = &swg__kernel_move_rows;
     if (swg__conv_is_narrow(g, n))
         kernel = n->op == SWG__CONV ? &swg__kernel_conv_narrow : &swg__kernel_conv_narrow_weights;
     else if (swg__conv_is_single(g, n))

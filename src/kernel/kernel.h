@@ -60,9 +60,11 @@ typedef struct swg__kernel {
 #include "ir/op.def"
 #undef OP
 
-/* Of a qdq whose slices are not rows, and of products of codes. */
-extern const swg__kernel swg__kernel_qdq_channels, swg__kernel_int8, swg__kernel_int8_conv, swg__kernel_conv_narrow, swg__kernel_conv_narrow_weights,
+/* Of columns of a matrix, of a qdq whose slices are not rows, and of products of codes. */
+extern const swg__kernel swg__kernel_move_rows, swg__kernel_qdq_channels, swg__kernel_int8, swg__kernel_int8_conv, swg__kernel_conv_narrow, swg__kernel_conv_narrow_weights,
     swg__kernel_conv_single_weights;
+/* A join or cut of the columns of a matrix (x: its first input), for swg__kernel_move_rows? */
+bool swg__moves_rows(const swg__node *n, const swg__node *x);
 /* A convolution, or the gradient of its weights, to so few channels that the narrow kernels are for it? */
 bool swg__conv_is_narrow(const swg_graph *g, const swg__node *n);
 /* The gradient of the weights of a convolution of one channel, whose lines are not too long (conv_single_weights.c)? */

@@ -200,3 +200,25 @@ static void move_run(const swg__call *call, int64_t begin, int64_t end, int work
 }
 
 const swg__kernel swg__kernel_move = {.name = "move", .units = move_units, .grain = move_grain, .run = move_run};
+
+/* ---- joins and cuts of channels, row by row: in row panels ---- */
+
+bool swg__moves_rows(const swg__node *n, const swg__node *x) {
+    return n->ndim == 2 && ((n->op == SWG__CONCAT && n->attr.axis == 1) || (n->op == SWG__SLICE && n->shape[0] == x->shape[0]));
+}
+
+static int64_t rows_units(const swg__call *call) { return call->node->shape[0]; }
+
+static int64_t rows_grain(const swg__call *call) {
+    int64_t rows = (32 << 10) / call->node->shape[1];
+    return rows < 1 ? 1 : rows;
+}
+
+static void rows_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
+    if (call->node->op == SWG__CONCAT)
+        copy_parts(call, begin * call->node->inputs, end * call->node->inputs, swg__dtype_size(call->node->dtype));
+    else
+        move_run(call, begin, end, worker);
+}
+
+const swg__kernel swg__kernel_move_rows = {.name = "move rows", .units = rows_units, .grain = rows_grain, .run = rows_run, .rows = true};

@@ -94,9 +94,10 @@ void swg__ref_matmul(const swg__call *call) {
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < columns; j++) {
                 const double *x = (const double *)call->in[0] + g * rows * k, *y = (const double *)call->in[1] + g * columns * k;
-                double sum = bias ? bias[j] : 0;
+                double sum = 0;
                 for (int64_t l = 0; l < k; l++)
                     sum += (n->attr.trans_a ? x[l * rows + i] : x[i * k + l]) * (n->attr.trans_b ? y[j * k + l] : y[l * columns + j]);
+                sum += bias ? bias[j] : 0; /* last, as the fast kernels do: fused or not, the bits are the same */
                 int64_t at = (g * rows + i) * columns + j;
                 if ((n->attr.relu && sum <= 0) || (gate && !(gate[at] > 0)))
                     sum = 0;

@@ -41,6 +41,9 @@ swg_status swg__pass_norm(const swg_graph *from, swg_graph *to, const swg_value 
 /* Before the others, from one copy into another: permutes of channels only at the edges. like[v]: what v is in `to`; SWG_NONE for
  * what only exists channels-last there. Outputs exist. */
 swg_status swg__pass_layout(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
+/* From one copy into another, after the layout: what works on the last axis, and convolutions of one tap, on (positions, channels). like[v]:
+ * what v is in `to`; SWG_NONE for what only exists as rows there. Outputs exist. */
+swg_status swg__pass_rows(const swg_graph *from, swg_graph *to, const swg_value *outputs, int output_count, swg_value *like);
 /* From one copy into another, after the layout: activations in bf16 by the list in ir/ops.c if `mixed`; else only what was cast to it.
  * `fused`: chains of element-wise operations will become programs, and what stays within one is f32. like[v]: what v is in `to`, in its own
  * type; SWG_NONE for what only exists in the other. Outputs exist. */

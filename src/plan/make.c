@@ -280,6 +280,8 @@ swg_status swg_plan_make(swg_graph *g, const swg_plan_opts *opts, swg_plan **out
         status = remake(plan, swg__pass_norm);
     if (status == SWG_OK && !opts->no_layout)
         status = remake(plan, swg__pass_layout);
+    if (status == SWG_OK && !opts->no_layout && !opts->no_fusion && !opts->quantise)
+        status = remake(plan, swg__pass_rows);
     const bool bf16 = opts->bf16 || (opts->quantise == SWG_QUANTISE_FP8 && swg__isa_table_of(ctx->isa)->peak_bf16);
     if (status == SWG_OK && g->dtype == SWG_F32 && (bf16 || swg__holds_bf16(plan->g)))
         status = remake(plan, !bf16 ? cast_as_written : opts->no_fusion ? cast_mixed : cast_fused);
