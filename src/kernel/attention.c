@@ -103,10 +103,90 @@ static swg__scores scores_of(const swg__attention *a, float *s, const float *mas
 
 static int64_t one(const swg__call *call) { return (void)call, 1; }
 
+/* ---- heads with a kernel of their own: a unit is a block of rows of the heads that stand side by side, or of one ---- */
+
+enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16, NARROW_WIDEST = 32 };
+
+static bool is_narrow(const swg__call *call, const swg__attention *a) {
+    swg_dtype type[3];
+    for (int i = 0; i < 3; i++)
+        type[i] = call->g->nodes[call->node->in[i]].dtype;
+    return a->d == a->dv && (a->d == 4 || a->d == 8 || a->d == 16 || a->d == 32) && type[1] == type[2] && (type[0] == SWG_BF16 || type[1] == SWG_F32);
+}
+
+static int64_t narrow_heads(const swg__attention *a) { return a->q.head == a->d ? a->heads : 1; }
+
+/* Blocks share packed keys. A block of a mask is turned, in memory that grows with m; and there should be some units for threads. */
+static int64_t narrow_blocks(const swg__attention *a) {
+    bool few = a->batch * (a->heads / narrow_heads(a)) < NARROW_UNITS;
+    return swg__ceil_div(a->n, a->mask.row ? NARROW_MASKED : few ? NARROW_SMALL : NARROW_BLOCK);
+}
+static int64_t narrow_rows(const swg__attention *a) {
+    return swg__ceil_div(swg__ceil_div(a->n, narrow_blocks(a)), NARROW_ALIGN) * NARROW_ALIGN;
+}
+static int64_t narrow_floats(const swg__attention *a) {
+    int64_t columns = narrow_heads(a) * (2 * a->d + 1) + (a->mask.row ? a->m : 0);
+    return columns * narrow_rows(a) + 2 * (a->m + 1) * a->d + NARROW_WIDEST;
+}
+
+/* Of columns of `stride`, those behind the `rows` that are filled; no lane may depend on what lay there. */
+static void clear_behind(float *x, int64_t columns, int64_t stride, int64_t rows) {
+    for (int64_t c = 0; c < columns && rows < stride; c++)
+        memset(x + c * stride + rows, 0, (size_t)(stride - rows) * sizeof *x);
+}
+
+/* The queries of a block, turned; `spare`: as much room. */
+static void turn_queries(const swg__call *call, float *to, float *spare, input q, int64_t row, int64_t columns, int64_t stride, int64_t rows, bool words) {
+    if (words)
+        call->isa->turn(to, stride, q.p, row / 2, columns /= 2, rows);
+    else if (!q.bf16)
+        call->isa->turn(to, stride, q.p, row, columns, rows);
+    else {
+        call->isa->turn_bf16((swg__bf16 *)spare, stride, q.p, row, columns, rows);
+        call->isa->widen(to, (swg__bf16 *)spare, columns * stride);
+    }
+    clear_behind(to, columns, stride, rows);
+}
+
+static void narrow_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t first_head, int64_t first, float *scratch) {
+    const swg__isa_table *isa = call->isa;
+    const int64_t heads = narrow_heads(a), stride = narrow_rows(a), rows = swg__min64(stride, a->n - first), columns = heads * a->d;
+    const bool words = in_pairs(call) && isa->peak_bf16;
+    float *q = scratch, *y = q + columns * stride, *lse = y + columns * stride, *k = lse + heads * stride, *v = k + (a->m + 1) * a->d;
+    float *most = v + (a->m + 1) * a->d, *turned = most + NARROW_WIDEST;
+    turn_queries(call, q, y, input_at(call, 0, at(a->q, b, first_head, first)), a->q.row, columns, stride, rows, words);
+    for (int64_t i = 0; i < heads; i++) {
+        const int64_t h = first_head + i;
+        const float *mask = a->masked ? (const float *)call->in[3] + at(a->mask, b, h, first) : NULL;
+        input keys = input_at(call, 1, at(a->k, b, h, 0)), values = input_at(call, 2, at(a->v, b, h, 0));
+        if (a->mask.row && (i == 0 || a->mask.head)) {
+            isa->turn(turned, stride, mask, a->mask.row, a->m, rows);
+            clear_behind(turned, a->m, stride, rows);
+        }
+        isa->attention_narrow_pack(&(swg__narrow_keys){.k = keys.p, .v = values.p, .half = keys.bf16, .round = in_pairs(call), .words = words,
+                                   .k_row = a->k.row, .v_row = a->v.row, .keys = a->m, .d = (int)a->d, .packed_k = k, .packed_v = v, .most = most});
+        isa->attention_narrow(&(swg__narrow){.q = q + i * (words ? a->d / 2 : a->d) * stride, .k = k, .v = v, .most = most,
+                              .mask = a->mask.row ? turned : mask, .mask_turned = a->mask.row != 0, .y = y + i * a->d * stride,
+                              .lse = lse + i * stride, .stride = stride, .keys = a->m, .d = (int)a->d, .words = words, .scale = (float)a->scale});
+    }
+    isa->turn((float *)call->out + at(a->y, b, first_head, first), a->y.row, y, stride, rows, columns + heads);
+}
+
+static void narrow_run(const swg__call *call, const swg__attention *a, int64_t begin, int64_t end, float *scratch) {
+    const int64_t blocks = narrow_blocks(a), heads = narrow_heads(a), groups = a->heads / heads;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t first = unit % blocks * narrow_rows(a);
+        if (first < a->n)
+            narrow_unit(call, a, unit / blocks / groups, unit / blocks % groups * heads, first, scratch);
+    }
+}
+
 /* ---- forward: a unit is a block of rows of one head ---- */
 
 static int64_t forward_units(const swg__call *call) {
     swg__attention a = swg__attention_of(call->g, call->node);
+    if (is_narrow(call, &a))
+        return a.batch * (a.heads / narrow_heads(&a)) * narrow_blocks(&a);
     return a.batch * a.heads * swg__ceil_div(a.n, BLOCK);
 }
 
@@ -114,16 +194,10 @@ static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     int64_t keys = keys_of(&a);
     *per_worker = true;
+    if (is_narrow(call, &a))
+        return narrow_floats(&a) * (int64_t)sizeof(float);
     return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * stride_of(&a) + 2 * BLOCK + ROWS +
             half_tile(call, rows_of(&a), keys)) * (int64_t)sizeof(float);
-}
-
-/* Heads that have a kernel of their own, in f32; a mask must be the same for all rows. */
-static bool is_narrow(const swg__call *call, const swg__attention *a) {
-    bool f32 = true;
-    for (int i = 0; i < call->node->inputs; i++)
-        f32 = f32 && call->g->nodes[call->node->in[i]].dtype == SWG_F32;
-    return f32 && a->d == a->dv && (a->d == 4 || a->d == 8) && (!a->masked || a->mask.row == 0);
 }
 
 static void forward_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t h, int64_t first, float *scratch) {
@@ -132,15 +206,6 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
     float *out = call->out, *kt = scratch, *vs = kt + a->d * padded(isa, keys_of(a)), *s = vs + keys_of(a) * padded(isa, a->dv);
     float *most = s + rows_of(a) * stride_of(a), *sum = most + BLOCK, *keep = sum + BLOCK, *half = keep + ROWS;
     int64_t rows = swg__min64(BLOCK, a->n - first);
-    if (is_narrow(call, a)) {
-        const float *q = call->in[0], *k = call->in[1], *v = call->in[2];
-        const swg__narrow narrow = {.q = q + at(a->q, b, h, first), .k = k + at(a->k, b, h, 0), .v = v + at(a->v, b, h, 0),
-                                    .mask = mask ? mask + at(a->mask, b, h, 0) : NULL, .y = out + at(a->y, b, h, first),
-                                    .lse = out + lse_at(a, b, h, first), .q_row = a->q.row, .k_row = a->k.row, .v_row = a->v.row,
-                                    .y_row = a->y.row, .rows = rows, .keys = a->m, .d = a->d, .scale = (float)a->scale};
-        isa->attention_narrow(&narrow);
-        return;
-    }
     for (int64_t r = 0; r < rows; r++) {
         most[r] = -INFINITY;
         sum[r] = 0;
@@ -168,6 +233,10 @@ static void forward_run(const swg__call *call, int64_t begin, int64_t end, int w
     swg__attention a = swg__attention_of(call->g, call->node);
     int64_t blocks = swg__ceil_div(a.n, BLOCK);
     float *scratch = (float *)((char *)call->scratch + worker * call->worker_bytes);
+    if (is_narrow(call, &a)) {
+        narrow_run(call, &a, begin, end, scratch);
+        return;
+    }
     for (int64_t unit = begin; unit < end; unit++)
         forward_unit(call, &a, unit / blocks / a.heads, unit / blocks % a.heads, unit % blocks * BLOCK, scratch);
 }

@@ -60,11 +60,23 @@ typedef struct swg__scores {
     int64_t mask_stride;            /* 0: one row for all */
 } swg__scores;
 
-/* Attention of one head so narrow that whole vectors of queries stay in registers; d columns of q, k and v. */
+/* Attention of one head of 4, 8, 16 or 32 columns. Keys and values are packed first: (keys, d) f32 each; or words of two bf16, of columns
+ * of k (keys, d / 2) and of keys of v (pairs of keys, d), an odd last key with a zero. */
+typedef struct swg__narrow_keys {
+    const void *k, *v;
+    bool half, round, words;        /* k and v are bf16; are rounded to it; packed as words, which is for sets with a DOT */
+    int64_t k_row, v_row, keys;
+    int d;
+    float *packed_k, *packed_v, *most; /* most: (d), the largest |k| of each column */
+} swg__narrow_keys;
 typedef struct swg__narrow {
-    const float *q, *k, *v, *mask;  /* mask: one row for all, or NULL */
-    float *y, *lse;                 /* both with stride y_row */
-    int64_t q_row, k_row, v_row, y_row, rows, keys, d;
+    const float *q;                 /* a query per column: (d, stride), or words of two bf16 (d / 2, stride) */
+    const float *k, *v, *most;      /* as packed */
+    const float *mask;              /* (keys), one row for all, or turned (keys, stride); NULL: none */
+    float *y, *lse;                 /* (d, stride), (stride); lse NULL: not wanted */
+    int64_t stride, keys;           /* stride: of queries, a multiple of vl; all are computed */
+    int d;
+    bool words, mask_turned;
     float scale;
 } swg__narrow;
 
@@ -140,7 +152,8 @@ typedef struct swg__isa_table {
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
-    void (*attention_narrow)(const swg__narrow *a);                     /* d is 4 or 8 */
+    void (*attention_narrow_pack)(const swg__narrow_keys *k);
+    void (*attention_narrow)(const swg__narrow *a);
     void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);

@@ -1,77 +1,347 @@
-/* narrow.inc.h - attention of heads of 4 or 8 columns. A tile of the contraction would be nearly empty there; instead a lane is a query,
- * so that nothing is packed and neither largest scores nor sums cross lanes. Needs softmax.inc.h.
+/* narrow.inc.h - attention of heads of 4, 8, 16 and 32 columns. A lane is a query, so neither largest scores nor sums cross lanes, and keys
+ * and values are broadcast. Scores are in powers of two. Where |q| |k| bounds them, they are exponentiated as they are, else under the largest
+ * so far. Several keys go through each stage side by side, because one key's chain of dependent operations is longer than the processor looks
+ * ahead. In bf16, where there is a DOT, it makes scores of pairs of columns, and sums of pairs of keys whose exponentials are rounded to bf16
+ * first. Needs softmax.inc.h.
  * SPDX-License-Identifier: Apache-2.0 */
 
-enum { NARROW_KEYS = 64 };  /* scores of as many keys by VL queries stay in the first cache */
+enum {
+    NARROW_MOST = 32,                   /* columns of a head */
+    NARROW_COLUMNS = 16,                /* sums of as many stay in registers */
+    NARROW_KEYS = 64,                   /* scores of as many keys by VL queries stay in the first cache; sums are made of their sums */
+    TOGETHER = VL == 16 ? 8 : VL == 1 ? 2 : 4
+};
+static const float narrow_bound = 40.f; /* 2^40 and 2^-40 leave room for values of any sensible size */
 
-/* Column c of up to VL rows, times scale. */
-INLINE vf column_of(const float *x, int64_t stride, int64_t rows, float scale) {
-    float lane[VL] = {0};
-    vf y;
-    for (int64_t l = 0; l < rows; l++)
-        lane[l] = x[l * stride] * scale;
-    memcpy(&y, lane, sizeof y);
-    return y;
+/* 2^x is 2^floor(x) times the polynomial of what is left; 0 far below -126, NaN stays. An instruction set that has both sets them. */
+#ifndef EXP2_FRACTION
+INLINE vf exp2_floor(vf x) { /* or one below a whole x */
+    const float magic = 12582912.f;     /* 1.5 * 2^23: rounds to the nearest integer */
+    vf n = x - .5f + magic;
+    return n - magic;
+}
+INLINE vf exp2_scale(vf p, vf n) {
+    vf scale = n + 12583039.f;          /* 127 in the low bits: the exponent */
+    vu k;
+    memcpy(&k, &scale, sizeof k);
+    k <<= 23;
+    memcpy(&scale, &k, sizeof k);
+    return p * scale;
+}
+#endif
+
+/* x becomes 2^x; coarse: to 1e-4, plus half a unit of bf16, so that cutting rounds. tools/fit_exp2.py */
+INLINE void exp2_together(const bool coarse, const int count, vf *x) {
+    vf f[TOGETHER], p[TOGETHER];
+#ifdef EXP2_FRACTION
+    UNROLLED for (int g = 0; g < count; g++)
+        f[g] = EXP2_FRACTION(x[g]);
+#else
+    UNROLLED for (int g = 0; g < count; g++) {
+        vf limited = LARGER(splat(-126.5f), x[g]);
+        x[g] = exp2_floor(limited);
+        f[g] = limited - x[g];
+    }
+#endif
+    if (coarse) {
+        UNROLLED for (int g = 0; g < count; g++)
+            p[g] = f[g] * 7.7067049880e-2f + 2.2764498261e-1f;
+    } else {
+        UNROLLED for (int g = 0; g < count; g++)
+            p[g] = f[g] * 1.8671301927e-3f + 9.0170300625e-3f;
+        UNROLLED for (int g = 0; g < count; g++)
+            p[g] = p[g] * f[g] + 5.5799913289e-2f;
+        UNROLLED for (int g = 0; g < count; g++)
+            p[g] = p[g] * f[g] + 2.4016445010e-1f;
+    }
+    UNROLLED for (int g = 0; g < count; g++)
+        p[g] = p[g] * f[g] + (coarse ? 6.9511678835e-1f : 6.9315131181e-1f);
+    UNROLLED for (int g = 0; g < count; g++)
+        p[g] = p[g] * f[g] + (coarse ? 1.00390625f : 1.f);
+#ifdef EXP2_FRACTION
+    UNROLLED for (int g = 0; g < count; g++)
+        x[g] = EXP2_SCALE(p[g], x[g]);
+#else
+    UNROLLED for (int g = 0; g < count; g++)
+        x[g] = exp2_scale(p[g], x[g]);
+#endif
 }
 
-/* Up to VL queries from row i on; d as a constant keeps q and y in registers. */
-INLINE void narrow_rows(const int d, const bool masked, const swg__narrow *a, int64_t i, int64_t rows) {
-    vf q[8], y[8], most = splat(-__builtin_inff()), sum = {0}, s[NARROW_KEYS];
-    for (int c = 0; c < d; c++) {
-        q[c] = column_of(a->q + i * a->q_row + c, a->q_row, rows, a->scale);
-        y[c] = (vf){0};
+#ifdef DOT
+enum { HAS_DOT = 1 };
+#define DOT_ONES(acc, a)                         \
+    do {                                         \
+        const vu ones_ = (vu){0} + 0x3f803f80u;  \
+        DOT(acc, a, ones_);                      \
+    } while (0)
+#else
+enum { HAS_DOT = 0 };
+#define DOT_WORD(acc, a, word) (void)(word)
+#define DOT_ONES(acc, a) (void)(a)
+#define PAIR_CUT(first, second) (first)
+#endif
+
+/* ---- packing ---- */
+
+INLINE float narrow_read(const bool half, const bool round, const void *x, int64_t i) {
+    if (half)
+        return swg__f32_of_bf16(((const swg__bf16 *)x)[i]);
+    return round ? swg__f32_of_bf16(swg__bf16_of(((const float *)x)[i])) : ((const float *)x)[i];
+}
+INLINE uint32_t narrow_bits(const bool half, const void *x, int64_t i) {
+    return half ? ((const swg__bf16 *)x)[i] : swg__bf16_of(((const float *)x)[i]);
+}
+
+INLINE void narrow_pack_of(const int d, const bool half, const bool words, const swg__narrow_keys *t) {
+    float most[NARROW_MOST] = {0};
+    for (int64_t j = 0; j < t->keys; j++) {
+        const char *k = (const char *)t->k + j * t->k_row * (half ? 2 : 4);
+        const char *v = (const char *)t->v + j * t->v_row * (half ? 2 : 4), *next = v + t->v_row * (half ? 2 : 4);
+        INDEPENDENT for (int c = 0; c < d; c++) {
+            float x = __builtin_fabsf(narrow_read(half, t->round, k, c));
+            most[c] = x > most[c] ? x : most[c];
+        }
+        if (words) {
+            uint32_t *to = (uint32_t *)t->packed_k + j * (d / 2);
+            INDEPENDENT for (int c = 0; c < d / 2; c++)
+                to[c] = narrow_bits(half, k, 2 * c) | narrow_bits(half, k, 2 * c + 1) << 16;
+            to = (uint32_t *)t->packed_v + j / 2 * d;
+            if (j % 2 == 0 && j + 1 < t->keys)
+                INDEPENDENT for (int c = 0; c < d; c++)
+                    to[c] = narrow_bits(half, v, c) | narrow_bits(half, next, c) << 16;
+            else if (j % 2 == 0)
+                for (int c = 0; c < d; c++)
+                    to[c] = narrow_bits(half, v, c);
+        } else {
+            INDEPENDENT for (int c = 0; c < d; c++)
+                t->packed_k[j * d + c] = narrow_read(half, t->round, k, c);
+            INDEPENDENT for (int c = 0; c < d; c++)
+                t->packed_v[j * d + c] = narrow_read(half, t->round, v, c);
+        }
     }
-    for (int64_t j = 0; j < a->keys; j += NARROW_KEYS) {
-        const int64_t keys = a->keys - j < NARROW_KEYS ? a->keys - j : NARROW_KEYS;
-        vf high = most;
-        for (int64_t t = 0; t < keys; t++) {
-            const float *k = a->k + (j + t) * a->k_row;
-            vf x = q[0] * k[0];
-            UNROLLED for (int c = 1; c < d; c++)
-                x += q[c] * k[c];
-            if (masked)
-                x += a->mask[j + t];
-            s[t] = x;
-            high = LARGER(x, high);
+    memcpy(t->most, most, (size_t)d * sizeof(float));
+}
+
+#define NARROW_WIDTHS(X) \
+    X(4)                 \
+    X(8)                 \
+    X(16)                \
+    X(32)
+
+static void attention_narrow_pack(const swg__narrow_keys *t) {
+#define PACK_WIDTH(width)                                \
+    if (t->d == width && HAS_DOT && t->words && t->half) \
+        narrow_pack_of(width, true, true, t);            \
+    else if (t->d == width && HAS_DOT && t->words)       \
+        narrow_pack_of(width, false, true, t);           \
+    else if (t->d == width && t->half)                   \
+        narrow_pack_of(width, true, false, t);           \
+    else if (t->d == width)                              \
+        narrow_pack_of(width, false, false, t);
+    NARROW_WIDTHS(PACK_WIDTH)
+}
+
+/* ---- a vector of queries ---- */
+
+/* q: scaled, or words and then `scale` for the scores. */
+typedef struct narrow_queries { vf q[NARROW_MOST], scale; } narrow_queries;
+
+INLINE void narrow_scores(const int d, const bool words, const int count, vf *s, const narrow_queries *q, const float *k) {
+    const int steps = words ? d / 2 : d;
+    UNROLLED for (int g = 0; g < count; g++)
+        s[g] = (vf){0};
+    UNROLLED for (int c = 0; c < steps; c++) {
+        vf x = q->q[c];
+        if (steps > 16)
+            STAY(x);
+        UNROLLED for (int g = 0; g < count; g++) {
+            if (words)
+                DOT_WORD(s[g], x, ((const vu_word *)k)[g * steps + c]);
+            else
+                s[g] += x * k[g * steps + c];
         }
-        vf base = KEEP(high, high > -__builtin_inff()), keep = exp_down(most - base);
-        most = high;
-        sum *= keep;
-        UNROLLED for (int c = 0; c < d; c++)
-            y[c] *= keep;
-        for (int64_t t = 0; t < keys; t++) {
-            const float *v = a->v + (j + t) * a->v_row;
-            vf e = exp_down(s[t] - base);
-            sum += e;
-            UNROLLED for (int c = 0; c < d; c++)
-                y[c] += e * v[c];
+    }
+    if (words)
+        UNROLLED for (int g = 0; g < count; g++)
+            s[g] *= q->scale;
+}
+
+/* 2^(s - base) of a group; words: cut to bf16, in pairs, in the first half of s. */
+INLINE void narrow_exponentials(const bool words, const bool under, const int count, vf *s, vf base) {
+    if (under)
+        UNROLLED for (int g = 0; g < count; g++)
+            s[g] -= base;
+    exp2_together(words, count, s);
+    if (words)
+        UNROLLED for (int g = 0; g < count; g += 2)
+            s[g / 2] = PAIR_CUT(s[g], g + 1 < count ? s[g + 1] : (vf){0});
+}
+
+/* Adds weighted values, and the weights, of `steps` keys, or pairs of them. */
+INLINE void narrow_add(const int d, const int columns, const bool words, const bool weights, const int steps, vf *sum, vf *y, const vf *w,
+                       const float *v) {
+    UNROLLED for (int g = 0; g < steps; g++) {
+        if (weights && words)
+            DOT_ONES(*sum, w[g]);
+        else if (weights)
+            *sum += w[g];
+        UNROLLED for (int c = 0; c < columns; c++) {
+            if (words)
+                DOT_WORD(y[c], w[g], ((const vu_word *)v)[g * d + c]);
+            else
+                y[c] += w[g] * v[g * d + c];
         }
+    }
+}
+
+/* A group of keys of heads of 4 columns, all at once. */
+INLINE void narrow_fused(const bool words, const int count, vf *sum, vf *y, const narrow_queries *q, const swg__narrow *a, int64_t j) {
+    vf s[TOGETHER];
+    narrow_scores(4, words, count, s, q, a->k + j * (words ? 2 : 4));
+    narrow_exponentials(words, false, count, s, (vf){0});
+    narrow_add(4, 4, words, true, words ? (count + 1) / 2 : count, sum, y, s, a->v + (words ? j / 2 : j) * 4);
+}
+
+/* Of wider ones: weights of a group into the buffer, at j or, in pairs, at j / 2: from its scores there, `under` a base, or from its keys. */
+INLINE void narrow_weights(const int d, const bool words, const bool under, const int count, vf *buffer, const narrow_queries *q,
+                           const swg__narrow *a, int64_t first, int64_t j, vf base) {
+    vf s[TOGETHER];
+    if (under)
+        UNROLLED for (int g = 0; g < count; g++)
+            s[g] = buffer[j + g];
+    else
+        narrow_scores(d, words, count, s, q, a->k + (first + j) * (words ? d / 2 : d));
+    narrow_exponentials(words, under, count, s, base);
+    const int steps = words ? (count + 1) / 2 : count;
+    vf *to = buffer + (words ? j / 2 : j);
+    UNROLLED for (int g = 0; g < steps; g++)
+        to[g] = s[g];
+}
+
+/* Columns [first, first + columns), and the weights' sum with the first ones. */
+INLINE void narrow_values(const int d, const int first, const int columns, const bool words, vf *sum, vf *y, const vf *buffer, const float *v,
+                          int64_t steps) {
+    vf part[NARROW_COLUMNS];
+    UNROLLED for (int c = 0; c < columns; c++)
+        part[c] = (vf){0};
+    for (int64_t j = 0; j < steps; j++) {
+        vf w = buffer[j];
+        STAY(w);
+        narrow_add(d, columns, words, first == 0, 1, sum, part, &w, v + j * d + first);
+    }
+    UNROLLED for (int c = 0; c < columns; c++)
+        y[first + c] += part[c];
+}
+
+/* Runs WORK(count, j) over the keys of a block: whole groups, then what is left in twos, which pairs are made of, then in ones. */
+#define FOR_GROUPS(keys, WORK)                                             \
+    do {                                                                   \
+        int64_t j_ = 0;                                                    \
+        for (; j_ + TOGETHER <= (keys); j_ += TOGETHER)                    \
+            WORK(TOGETHER, j_);                                            \
+        for (; j_ + 2 <= (keys); j_ += 2)                                  \
+            WORK(2, j_);                                                   \
+        if (j_ < (keys))                                                   \
+            WORK(1, j_);                                                   \
+    } while (0)
+
+/* Adds the mask to a block's scores; returns the largest, or `high`. */
+INLINE vf narrow_largest(const swg__narrow *a, vf *buffer, vf high, int64_t i, int64_t first, int64_t keys) {
+    const float *mask = a->mask;
+    for (int64_t j = 0; j < keys; j++) {
+        if (mask && a->mask_turned)
+            buffer[j] += *(const vf *)(mask + (first + j) * a->stride + i) * 1.44269504f;
+        else if (mask)
+            buffer[j] += mask[first + j] * 1.44269504f;
+        high = LARGER(buffer[j], high);
+    }
+    return high;
+}
+
+/* Queries [i, i + VL). Sums are made of blocks of keys, each from zero. */
+INLINE void narrow_rows(const int d, const bool words, const swg__narrow *a, int64_t i) {
+    const float factor = a->scale * 1.44269504f;
+    narrow_queries q = {.scale = splat(factor)};
+    vf y[NARROW_MOST], sum = {0}, most = {0}, bound = {0}, buffer[NARROW_KEYS];
+    float lane[VL];
+    bool direct = !a->mask;
+    for (int c = 0; c < (words ? d / 2 : d); c++) {
+        vf x = *(const vf *)(a->q + c * a->stride + i);
+        if (words) {
+            vu bits;
+            memcpy(&bits, &x, sizeof bits);
+            vf low = as_float(bits << 16) * (factor * a->most[2 * c]), high = as_float(bits & 0xffff0000u) * (factor * a->most[2 * c + 1]);
+            bound += LARGER(low, -low) + LARGER(high, -high);
+            q.q[c] = x;
+        } else {
+            q.q[c] = x * factor;
+            bound += LARGER(q.q[c], -q.q[c]) * a->most[c];
+        }
+    }
+    memcpy(lane, &bound, sizeof lane);
+    for (int l = 0; l < VL; l++)
+        direct = direct && lane[l] <= narrow_bound; /* NaN is not */
+    if (!direct)
+        most = splat(-__builtin_inff());
+    for (int c = 0; c < d; c++)
+        y[c] = (vf){0};
+    for (int64_t first = 0; first < a->keys; first += NARROW_KEYS) {
+        const int64_t keys = a->keys - first < NARROW_KEYS ? a->keys - first : NARROW_KEYS;
+        vf part = {0}, base = {0};
+        if (direct && d == 4) {
+            vf of[4];
+            UNROLLED for (int c = 0; c < 4; c++)
+                of[c] = (vf){0};
+#define FUSED(count, j) narrow_fused(words, count, &part, of, &q, a, first + (j))
+            FOR_GROUPS(keys, FUSED);
+            UNROLLED for (int c = 0; c < 4; c++)
+                y[c] += of[c];
+            sum += part;
+            continue;
+        }
+        if (direct) {
+#define WEIGHTS(count, j) narrow_weights(d, words, false, count, buffer, &q, a, first, j, base)
+            FOR_GROUPS(keys, WEIGHTS);
+        } else {
+#define SCORES(count, j) narrow_scores(d, words, count, buffer + (j), &q, a->k + (first + (j)) * (words ? d / 2 : d))
+            FOR_GROUPS(keys, SCORES);
+            vf high = narrow_largest(a, buffer, most, i, first, keys), keep;
+            base = KEEP(high, high > -__builtin_inff());
+            keep = most - base;
+            exp2_together(false, 1, &keep);
+            most = high;
+            sum *= keep;
+            for (int c = 0; c < d; c++)
+                y[c] *= keep;
+#define WEIGHTS_UNDER(count, j) narrow_weights(d, words, true, count, buffer, &q, a, first, j, base)
+            FOR_GROUPS(keys, WEIGHTS_UNDER);
+        }
+        const float *v = a->v + (words ? first / 2 : first) * d;
+        const int64_t steps = words ? (keys + 1) / 2 : keys;
+        narrow_values(d, 0, d < NARROW_COLUMNS ? d : NARROW_COLUMNS, words, &part, y, buffer, v, steps);
+        if (d > NARROW_COLUMNS)
+            narrow_values(d, NARROW_COLUMNS, NARROW_COLUMNS, words, &part, y, buffer, v, steps);
+        sum += part;
     }
     vf inverse = 1.f / (sum + KEEP(splat(1.f), sum == 0));
-    float lane[8][VL], high[VL], total[VL];
-    for (int c = 0; c < d; c++) {
-        y[c] *= inverse;
-        memcpy(lane[c], &y[c], sizeof y[c]);
-    }
-    memcpy(high, &most, sizeof most);
-    memcpy(total, &sum, sizeof sum);
-    for (int64_t l = 0; l < rows; l++) {
-        for (int c = 0; c < d; c++)
-            a->y[(i + l) * a->y_row + c] = lane[c][l];
-        a->lse[(i + l) * a->y_row] = high[l] + fn_log(total[l]);
-    }
+    for (int c = 0; c < d; c++)
+        *(vf *)(a->y + c * a->stride + i) = y[c] * inverse;
+    if (!a->lse)
+        return;
+    float high[VL], total[VL];
+    memcpy(high, &most, sizeof high);
+    memcpy(total, &sum, sizeof total);
+    INDEPENDENT for (int l = 0; l < VL; l++)
+        a->lse[i + l] = high[l] * .693147181f + fn_log(total[l]);
 }
 
 static void attention_narrow(const swg__narrow *a) {
-    for (int64_t i = 0; i < a->rows; i += VL) {
-        const int64_t rows = a->rows - i < VL ? a->rows - i : VL;
-        if (a->d == 4 && !a->mask)
-            narrow_rows(4, false, a, i, rows);
-        else if (a->d == 4)
-            narrow_rows(4, true, a, i, rows);
-        else if (!a->mask)
-            narrow_rows(8, false, a, i, rows);
-        else
-            narrow_rows(8, true, a, i, rows);
+#define ROWS_OF_WIDTH(width)                                       \
+    for (int64_t i = 0; i < a->stride && a->d == width; i += VL) { \
+        if (HAS_DOT && a->words)                                   \
+            narrow_rows(width, true, a, i);                        \
+        else                                                       \
+            narrow_rows(width, false, a, i);                       \
     }
+    NARROW_WIDTHS(ROWS_OF_WIDTH)
 }

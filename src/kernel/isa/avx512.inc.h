@@ -21,4 +21,7 @@ static inline __m512 gather_floats(const float *from, __m512i index) { return _m
 #define GATHER(from, index) ((vf)gather_floats(from, (__m512i)(index)))
 /* Lane by lane a > b ? a : b. */
 #define LARGER(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
+/* x - floor(x), and p 2^floor(x). */
+#define EXP2_FRACTION(x) ((vf)_mm512_reduce_ps((__m512)(x), 1))
+#define EXP2_SCALE(p, x) ((vf)_mm512_scalef_ps((__m512)(p), (__m512)(x)))
 #include "kernel/isa/body.inc.h"

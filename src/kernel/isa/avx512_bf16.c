@@ -3,9 +3,15 @@
 #define SWG_ISA avx512_bf16
 /* acc += lower a * lower b + upper a * upper b, in words of two brain floats. Assembly: of the intrinsic gcc 12 makes moves. */
 #define DOT(acc, a, b) __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
+/* With the same word of memory in all lanes of b. */
+#define DOT_WORD(acc, a, word) __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(a), "m"(word))
 #define STORE_RESULT(p, x) _mm256_storeu_si256((__m256i *)(p), (__m256i)_mm512_cvtneps_pbh((__m512)(x)))
 /* Lower and upper halves of the words: sixteen of each, one behind the other, taken in turns. */
 #define IN_TURNS _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0)
 #define PAIR_ROUNDED(first, second) \
     ((vu)_mm512_permutexvar_epi16(IN_TURNS, (__m512i)_mm512_cvtne2ps_pbh((__m512)(second), (__m512)(first))))
+/* The upper halves of two f32 in a word, the first in its lower half. */
+#define UPPER_HALVES \
+    _mm512_set_epi16(63, 31, 61, 29, 59, 27, 57, 25, 55, 23, 53, 21, 51, 19, 49, 17, 47, 15, 45, 13, 43, 11, 41, 9, 39, 7, 37, 5, 35, 3, 33, 1)
+#define PAIR_CUT(first, second) ((vf)_mm512_permutex2var_epi16((__m512i)(first), UPPER_HALVES, (__m512i)(second)))
 #include "kernel/isa/avx512.inc.h"
