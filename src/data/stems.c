@@ -37,13 +37,10 @@ static swg_status choose(swg_context *ctx, const char *key, const char *word, co
 }
 
 static swg_status read_augment(swg__stems *s, const char *list) {
-    bool failed = false;
-    for (int64_t i = 0;; i++) {
-        const char *word = swg__stems_word(&s->arena, list, i, &failed);
-        if (failed)
-            return swg__fail_memory(s->ctx, 0, "data.augment");
-        if (!word)
-            return SWG_OK;
+    swg__names words;
+    SWG__TRY(swg__stems_names(&s->arena, list ? list : "", ',', &words));
+    for (int64_t i = 0; i < words.count; i++) {
+        const char *word = words.name[i];
         const int at = find_word(word, SWG__STEMS_AUGMENT_WORDS);
         if (strcmp(word, "all") == 0)
             s->augment |= SWG__STEMS_REMIX - 1;
@@ -52,9 +49,10 @@ static swg_status read_augment(swg__stems *s, const char *list) {
         else if (strcmp(word, "none") != 0)
             return swg__fail(s->ctx, SWG_EINVAL, "data.augment=%s: expected none, all, or of: %s", word, SWG__STEMS_AUGMENT_WORDS);
     }
+    return SWG_OK;
 }
 
-static int stem_index(const char *const *names, int count, const char *name) {
+static int stem_index(const char *const *names, int64_t count, const char *name) {
     for (int i = 0; i < count; i++)
         if (strcmp(names[i], name) == 0)
             return i;
@@ -64,29 +62,25 @@ static int stem_index(const char *const *names, int count, const char *name) {
 /* Which stems are handed out, which files there are, and which file belongs to which stem. */
 static swg_status read_stems(swg__stems *s, const char *list) {
     static const char *const usual[] = {"vocals", "drums", "bass", "other"};
-    const char *names[SWG__STEMS_MOST];
-    bool failed = false;
+    swg__names stems;
     list = list ? list : "vocals,other";
-    for (const char *word; (word = swg__stems_word(&s->arena, list, s->stems, &failed)); s->stems++) {
-        if (s->stems == SWG__STEMS_MOST)
-            return swg__fail(s->ctx, SWG_EINVAL, "data.stems=%s: more than %d stems", list, SWG__STEMS_MOST);
-        if (strcmp(word, "mixture") == 0 || strchr(word, '/') || stem_index(names, s->stems, word) >= 0)
+    SWG__TRY(swg__stems_names(&s->arena, list, ',', &stems));
+    if (!stems.count)
+        return swg__fail(s->ctx, SWG_EINVAL, "data.stems: names no stem");
+    if (stems.count > SWG__STEMS_MOST)
+        return swg__fail(s->ctx, SWG_EINVAL, "data.stems=%s: more than %d stems", list, SWG__STEMS_MOST);
+    for (int i = 0; i < stems.count; i++) { /* handed out in the order of the list */
+        const char *word = stems.name[i];
+        if (strcmp(word, "mixture") == 0 || strchr(word, '/') || stem_index(stems.name, i, word) >= 0)
             return swg__fail(s->ctx, SWG_EINVAL, "data.stems=%s: %s is %s", list, word, strcmp(word, "mixture") == 0 ? "what the stems add up to" :
                              strchr(word, '/') ? "no name of a stem" : "listed twice");
-        names[s->stems] = word;
-    }
-    if (failed)
-        return swg__fail_memory(s->ctx, 0, "data.stems");
-    if (!s->stems)
-        return swg__fail(s->ctx, SWG_EINVAL, "data.stems: names no stem");
-    const int other = stem_index(names, s->stems, "other");
-    for (int i = 0; i < s->stems; i++) { /* handed out in the order of the list */
-        s->file_name[s->files] = names[i];
+        s->file_name[s->files] = word;
         s->file_group[s->files++] = i;
     }
-    s->groups = s->stems;
+    s->stems = s->groups = (int)stems.count;
+    const int other = stem_index(stems.name, stems.count, "other");
     for (int i = 0; i < 4; i++) {
-        if (stem_index(names, s->stems, usual[i]) >= 0)
+        if (stem_index(stems.name, stems.count, usual[i]) >= 0)
             continue;
         s->groups = other < 0 ? s->stems + 1 : s->stems;
         s->file_name[s->files] = usual[i];

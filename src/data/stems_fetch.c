@@ -142,7 +142,7 @@ static swg_status begin_sample(const swg__stems *s, int64_t index, const swg__st
         draw_changes(s, key, &t->d);
         t->remix = happens(s, SWG__STEMS_REMIX, key);
         t->warped = t->d.speed != 1 || t->d.semitones != 0;
-        t->rebuilt = t->warped || t->remix || happens(s, SWG__STEMS_GAIN, key);
+        t->rebuilt = t->warped || happens(s, SWG__STEMS_GAIN, key);
     }
     t->margin = t->warped ? SWG__STRETCH_MARGIN : 0;
     t->each = length_of(s, &t->d) + 2 * t->margin;

@@ -62,8 +62,15 @@ struct swg__stems {
 };
 
 void swg__stems_tell(const swg__stems_opts *opts, const char *format, ...) SWG__PRINTF(2, 3);
-/* Part `index` of a comma list, without the blanks about it, into the arena; NULL: there is none. failed is set when memory is out. */
-const char *swg__stems_word(swg__arena *arena, const char *list, int64_t index, bool *failed);
+/* Names of a text, in an arena. */
+typedef struct swg__names {
+    const char **name;
+    int64_t count;
+} swg__names;
+
+/* Separator ',': a name between two commas, without the blanks about it. '\n': a line, without the carriage return at its end; not one that begins with
+ * '#'. Empty ones do not count. Text up to its zero byte. SWG_ENOMEM. */
+swg_status swg__stems_names(swg__arena *arena, const char *text, char separator, swg__names *out);
 
 /* Fills items with the tracks of the folder and their files, and says which part each belongs to. */
 swg_status swg__stems_list(swg__stems *s, const swg__stems_opts *opts);

@@ -10,58 +10,59 @@
 
 /* ---- names ---- */
 
-const char *swg__stems_word(swg__arena *arena, const char *list, int64_t index, bool *failed) {
-    for (; list; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL) {
-        const char *end = strchr(list, ',') ? strchr(list, ',') : list + strlen(list), *begin = list;
-        begin += strspn(begin, " \t");
-        while (end > begin && (end[-1] == ' ' || end[-1] == '\t'))
-            end--;
-        if (end <= begin || index--)
-            continue;
-        char *word = swg__arena_alloc(arena, (size_t)(end - begin) + 1);
-        if (word)
-            memcpy(word, begin, (size_t)(end - begin));
-        *failed = *failed || !word;
-        return word;
+/* The part of `text` up to the separator that is a name; *length 0: none. */
+static const char *trim(const char *text, size_t bytes, char separator, size_t *length) {
+    const char *end = text + bytes;
+    if (separator == '\n') {
+        *length = bytes && *text == '#' ? 0 : bytes - (bytes && end[-1] == '\r');
+        return text;
     }
-    return NULL;
+    while (text < end && (*text == ' ' || *text == '\t'))
+        text++;
+    while (end > text && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    *length = (size_t)(end - text);
+    return text;
 }
 
-/* Names of a list that is a file, or stands in the text; each in the arena. */
-typedef struct names {
-    const char **name;
-    int64_t count;
-} names;
+swg_status swg__stems_names(swg__arena *arena, const char *text, char separator, swg__names *out) {
+    size_t most = 1;
+    for (const char *p = text; *p; p++)
+        most += *p == separator;
+    *out = (swg__names){.name = swg__arena_alloc(arena, most * sizeof *out->name)};
+    bool fits = out->name;
+    for (size_t bytes; fits; text += bytes + 1) {
+        const char *end = strchr(text, separator);
+        size_t length;
+        bytes = end ? (size_t)(end - text) : strlen(text);
+        const char *from = trim(text, bytes, separator, &length);
+        if (length) {
+            char *name = swg__arena_alloc(arena, length + 1);
+            fits = name;
+            if (name)
+                out->name[out->count++] = memcpy(name, from, length);
+        }
+        if (!end)
+            break;
+    }
+    return fits ? SWG_OK : swg__fail_memory(arena->ctx, most * sizeof *out->name, "a list of names");
+}
 
-static swg_status read_names(swg__stems *s, const char *key, const char *text, names *out) {
-    bool failed = false;
-    *out = (names){0};
+/* A list of tracks: the text itself, or the file of that name. */
+static swg_status read_names(swg__stems *s, const char *key, const char *text, swg__names *out) {
+    *out = (swg__names){0};
     if (!text || !*text)
         return SWG_OK;
     struct stat info;
-    const bool file = stat(text, &info) == 0 && S_ISREG(info.st_mode);
     uint8_t *data = NULL;
-    size_t bytes = 0, most = 2; /* one more, and the end */
-    if (file)
+    size_t bytes;
+    if (stat(text, &info) == 0 && S_ISREG(info.st_mode))
         SWG__TRY(swg__file_read(s->ctx, text, &data, &bytes));
-    for (const char *p = file ? (const char *)data : text; *p; p++)
-        most += *p == (file ? '\n' : ',');
-    out->name = swg__arena_alloc(&s->arena, most * sizeof *out->name);
-    failed = !out->name;
-    char *rest = file ? (char *)data : NULL;
-    for (char *line; !failed && file && (line = strsep(&rest, "\n"));) {
-        line[strcspn(line, "\r")] = 0;
-        if (!*line || *line == '#')
-            continue;
-        out->name[out->count] = swg__arena_strdup(&s->arena, line);
-        failed = !out->name[out->count++];
-    }
-    while (!failed && !file && (out->name[out->count] = swg__stems_word(&s->arena, text, out->count, &failed)))
-        out->count++;
+    const swg_status status = swg__stems_names(&s->arena, data ? (const char *)data : text, data ? '\n' : ',', out);
     swg__free(s->ctx, data);
-    if (failed)
-        return swg__fail_memory(s->ctx, most, key);
-    return out->count ? SWG_OK : swg__fail(s->ctx, SWG_EINVAL, "%s=%s: names no track", key, text);
+    if (status != SWG_OK || out->count)
+        return status;
+    return swg__fail(s->ctx, SWG_EINVAL, "%s=%s: names no track", key, text);
 }
 
 /* ---- tracks ---- */
@@ -240,7 +241,7 @@ static swg_status find_tracks(struct walk *w, const char *path) {
 /* ---- parts ---- */
 
 /* Marks the tracks of a list, of which there must be one each. */
-static swg_status mark(swg__stems *s, const char *key, const names *list, int part) {
+static swg_status mark(swg__stems *s, const char *key, const swg__names *list, int part) {
     for (int64_t n = 0; n < list->count; n++) {
         int64_t at = 0;
         while (at < s->item_count && strcmp(s->items[at].about.name, list->name[n]) != 0)
@@ -281,7 +282,7 @@ static swg_status draw_validation(swg__stems *s, double fraction, uint32_t seed)
 }
 
 static swg_status make_parts(swg__stems *s, const swg__stems_opts *opts) {
-    names test, valid;
+    swg__names test, valid;
     int64_t count[SWG_PARTS] = {0};
     SWG__TRY(read_names(s, "data.leave_out", opts->leave_out, &test));
     SWG__TRY(read_names(s, "data.valid_list", opts->valid_list, &valid));

@@ -148,6 +148,18 @@ static void nothing_changed(void **state) {
     free(out);
 }
 
+/* What would rise beyond half the sample rate is 30 dB down where it is folded back: 20.8 kHz lies in the reader's slope. */
+static double high(int c, double at) { return (void)c, .5 * cos(2 * pi * 20800 * at / RATE); }
+
+static void no_aliases(void **state) {
+    float *out = malloc(COUNT * sizeof *out);
+    stretch(*state, high, 1, 1, 0, out);
+    assert_close(size_of(out, COUNT), .5 / sqrt(2), 0, .01);
+    stretch(*state, high, 1, 1, 2, out);
+    assert_close(size_of(out, COUNT), 0, .011, 0);
+    free(out);
+}
+
 static double silence(int c, double at) { return (void)c, (void)at, 0; }
 
 static void silent(void **state) {
@@ -202,6 +214,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(clicks, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(power, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(nothing_changed, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(no_aliases, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(silent, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test(out_of_memory),
