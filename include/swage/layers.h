@@ -6,7 +6,7 @@
 #include "swage/graph.h"
 
 /* A layer is a scope that holds parameters of its own, with all nodes below it; or a scope without any parameter below it; or a single
- * node outside of both, such as an activation. Three ways to count multiply-adds, for the whole batch: */
+ * node outside of both, such as an activation (not a reshape, which is another shape of what it reads). Three ways to count multiply-adds, for the whole batch: */
 typedef struct swg_layer {
     const char *name;           /* scope: "encoder/stage1/conv1"; of an input its name */
     const char *kind;           /* "conv", "deconv", "linear", "norm", "gelu", ..., "input" */

@@ -190,6 +190,10 @@ static bool find(finder *f, const swg_value *outputs, int count) {
         f->row[v] = -1;
         if (!f->needed[v] || (swg__ops[n->op].class == SWG__LEAF && n->op != SWG__INPUT))
             continue;
+        if (swg__ops[n->op].class == SWG__VIEW && !layer_of(f, n->name) && f->row[n->in[0]] >= 0) { /* no layer, only another shape of one */
+            f->row[v] = f->row[n->in[0]];
+            continue;
+        }
         if ((f->row[v] = row_of(f, n)) < 0)
             return false;
         count_node(f, v);

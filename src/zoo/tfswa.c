@@ -218,8 +218,10 @@ static swg_value unit(swg_graph *g, const stage *s, swg_value x, int64_t tokens,
     for (int i = 0; i < 3; i++) /* slicing weights costs less than slicing what they project */
         part[i] = swg_reshape(g, product(g, h, swg_slice(g, weight, (int64_t[]){i * c, 0}, (int64_t[]){c, c})), 3, (int64_t[]){tokens / length, length, c});
     swg_scope_pop(g);
+    swg_scope_push(g, "attention");
     h = s->m->naive ? attend_naively(g, part[0], part[1], part[2], mask, s->m->heads)
                     : swg_attention(g, part[0], part[1], part[2], mask, &(swg_attention_opts){.heads = s->m->heads});
+    swg_scope_pop(g);
     x = swg_add(g, linear(g, swg_reshape(g, h, 2, (int64_t[]){tokens, c}), c, c, "proj"), x);
     h = swg_gelu(g, linear(g, swg_layer_norm(g, x, 1, "norm2", NULL), c, s->m->mlp_ratio * c, "fc1"));
     x = swg_add(g, linear(g, h, s->m->mlp_ratio * c, c, "fc2"), x);
@@ -242,12 +244,17 @@ static swg_value in_windows(swg_graph *g, const stage *s, swg_value y, bool shif
     const windows w = windows_of(s, shifted);
     const int64_t length = w.window[0] * w.window[1], tokens = s->n * window_count(&w) * length;
     const int64_t after[4] = {0, w.extent[0] - s->f, w.extent[1] - s->t, 0}, none[4] = {0}, *shift = w.rolls ? w.shift : NULL;
+    swg_scope_push(g, "split");
     y = grid(g, s, y);
     y = swg_window_partition(g, w.pads ? swg_pad(g, y, none, after) : y, w.window, shift);
-    y = unit(g, s, swg_reshape(g, y, 2, (int64_t[]){tokens, s->c}), tokens, length, window_mask(g, s, &w), "window");
+    y = swg_reshape(g, y, 2, (int64_t[]){tokens, s->c});
+    swg_scope_pop(g);
+    y = unit(g, s, y, tokens, length, window_mask(g, s, &w), "window");
+    swg_scope_push(g, "merge");
     y = swg_window_merge(g, swg_reshape(g, y, 3, (int64_t[]){-1, length, s->c}), 2, w.extent, w.window, shift);
     if (w.pads)
         y = swg_slice(g, y, none, (int64_t[]){s->n, s->f, s->t, s->c});
+    swg_scope_pop(g);
     return rows(g, s, y);
 }
 

@@ -79,10 +79,17 @@ static void every_block(void **state) {
         }
         assert_int_equal(swg_layers_below(&l, blocks[i].block).parameters, blocks[i].block_parameters);
     }
-    int count = 0;
-    for (int64_t i = 0; i < l.count; i++)
+    int count = 0, attentions = 0, convolutions = 0;
+    for (int64_t i = 0; i < l.count; i++) {
+        const char *kind = l.rows[i].kind;
         count += golden_ends(l.rows[i].name, "/conv_in");
+        attentions += strcmp(kind, "attention") == 0;
+        convolutions += strcmp(kind, "conv") == 0;
+        assert_true(strcmp(kind, "reshape") != 0); /* another shape of a layer is none */
+    }
     assert_int_equal(count, 22);
+    assert_int_equal(attentions, 3 * 22);
+    assert_int_equal(convolutions, 2 * 22 + 1 + 3 + 2); /* 1-wide ones of rows, too */
     swg_layers_free(ctx, &l);
 }
 
