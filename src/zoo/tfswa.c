@@ -12,7 +12,7 @@ static const double far = -1e30;
 
 enum { BATCH, CHANNEL, FREQUENCY, TIME, AXES };
 
-/* Of the values of a stage, and its model. */
+/* What the values of a stage are, and the model. */
 typedef struct stage {
     const swg_tfswa *m;
     int64_t n, f, t, c;         /* values are (n, f, t, c) */
@@ -47,7 +47,7 @@ static swg_value end(swg_graph *g, swg_value x) {
 
 /* ---- layers ---- */
 
-/* Of rows: x W^T. Columns [first, first + k) of a parameter are enough for what x is a part of. */
+/* x W^T, of rows. */
 static swg_value product(swg_graph *g, swg_value x, swg_value weight) { return swg_matmul(g, x, weight, &(swg_matmul_opts){.trans_b = true}); }
 
 static swg_value linear_weight(swg_graph *g, int64_t n, int64_t k) {
@@ -62,10 +62,9 @@ static swg_value linear(swg_graph *g, swg_value x, int64_t k, int64_t n, const c
     return y;
 }
 
-/* Kaiming-normal by fan-out, which is what axis `from` of the weights has times the taps. */
-static swg_value conv_weight(swg_graph *g, int64_t a, int64_t b, int64_t kernel, int from) {
-    const int64_t shape[4] = {a, b, kernel, kernel};
-    return swg_param(g, "weight", 4, shape, (swg_init){.deviation = sqrt(2 / (double)(shape[from] * kernel * kernel))});
+/* (a, b, kernel, kernel), Kaiming-normal by a times the taps: the fan-out as PyTorch counts it, which for a transposed convolution is of what goes in. */
+static swg_value conv_weight(swg_graph *g, int64_t a, int64_t b, int64_t kernel) {
+    return swg_param(g, "weight", 4, (int64_t[]){a, b, kernel, kernel}, (swg_init){.deviation = sqrt(2 / (double)(a * kernel * kernel))});
 }
 
 static swg_value conv_bias(swg_graph *g, int64_t channels) { return swg_param(g, "bias", 1, &channels, (swg_init){0}); }
@@ -75,7 +74,7 @@ static swg_value conv(swg_graph *g, swg_value x, int64_t c, int64_t channels, in
     const int64_t padding = (kernel - 1) / 2;
     const swg_conv_opts opts = {.stride = {stride, stride}, .padding = {padding, padding}, .channels_last = true};
     swg_scope_push(g, name);
-    swg_value weight = conv_weight(g, channels, c, kernel, 0);
+    swg_value weight = conv_weight(g, channels, c, kernel);
     x = swg_convolution(g, x, weight, conv_bias(g, channels), &opts);
     swg_scope_pop(g);
     return x;
@@ -84,7 +83,7 @@ static swg_value conv(swg_graph *g, swg_value x, int64_t c, int64_t channels, in
 static swg_value conv_transpose(swg_graph *g, swg_value x, int64_t c, int64_t channels, const char *name) {
     const swg_conv_opts opts = {.stride = {2, 2}, .padding = {1, 1}, .channels_last = true};
     swg_scope_push(g, name);
-    swg_value weight = conv_weight(g, c, channels, 4, 0);
+    swg_value weight = conv_weight(g, c, channels, 4);
     x = swg_convolution_transpose(g, x, weight, conv_bias(g, channels), &opts);
     swg_scope_pop(g);
     return x;
@@ -94,7 +93,7 @@ static swg_value conv_transpose(swg_graph *g, swg_value x, int64_t c, int64_t ch
 static swg_value pointwise(swg_graph *g, const swg_value *x, int parts, int64_t c, const char *name) {
     swg_value y = SWG_NONE;
     swg_scope_push(g, name);
-    swg_value weight = swg_reshape(g, conv_weight(g, c, parts * c, 1, 0), 2, (int64_t[]){c, parts * c}), bias = conv_bias(g, c);
+    swg_value weight = swg_reshape(g, conv_weight(g, c, parts * c, 1), 2, (int64_t[]){c, parts * c}), bias = conv_bias(g, c);
     for (int i = 0; i < parts; i++) {
         swg_value part = product(g, x[i], parts == 1 ? weight : swg_slice(g, weight, (int64_t[]){0, i * c}, (int64_t[]){c, c}));
         y = i ? swg_add(g, y, part) : part;

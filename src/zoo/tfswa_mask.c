@@ -1,12 +1,11 @@
 /* tfswa_mask.c - around the network of TFSWA-UNet: what it sees of a mixture, and what its masks make of one.
  * Source: tfswa.md, sections 2.3 and 3.2.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
 #include <string.h>
 #include "ir/ir.h"
 #include "swage/tfswa.h"
 
-/* Below this square a magnitude counts as 0. */
+/* Added to the squares of a published mask. */
 static const double published_floor = 1e-8;
 
 /* (B, 2 c, F, T) with c 1 or 2, and what it is. */

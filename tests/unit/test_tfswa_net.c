@@ -141,11 +141,11 @@ static void close_step(step *s) {
     swg_graph_destroy(s->g);
 }
 
-static void tiled_is_naive(swg_context *ctx, swg_dtype dtype, swg_tfswa_window_mask mask, double allowed) {
+static void tiled_is_naive(swg_context *ctx, swg_dtype dtype, swg_tfswa_window_mask mask, int64_t f, int64_t t, double allowed) {
     swg_tfswa m = tiny, naive = tiny;
     m.window_mask = naive.window_mask = mask;
     naive.naive = true;
-    step a = train(ctx, &m, dtype, &(swg_recompute){0}, false, 21, 18, 1), b = train(ctx, &naive, dtype, &(swg_recompute){0}, false, 21, 18, 1);
+    step a = train(ctx, &m, dtype, &(swg_recompute){0}, false, f, t, 1), b = train(ctx, &naive, dtype, &(swg_recompute){0}, false, f, t, 1);
     const void *ya = swg_plan_data(a.plan, a.y), *yb = swg_plan_data(b.plan, b.y);
     for (int64_t i = 0; i < swg_elements(a.g, a.y); i++)
         assert_close(element(ya, dtype, i), element(yb, dtype, i), allowed, 0);
@@ -166,9 +166,10 @@ static void tiled_is_naive(swg_context *ctx, swg_dtype dtype, swg_tfswa_window_m
 
 static void attention_is_naive(void **state) {
     for (int mask = 0; mask <= (int)SWG_TFSWA_WINDOW_ALL; mask++) {
-        tiled_is_naive(*state, SWG_F64, (swg_tfswa_window_mask)mask, 1e-12);
-        tiled_is_naive(*state, SWG_F32, (swg_tfswa_window_mask)mask, 1e-5);
+        tiled_is_naive(*state, SWG_F64, (swg_tfswa_window_mask)mask, 21, 18, 1e-12);
+        tiled_is_naive(*state, SWG_F32, (swg_tfswa_window_mask)mask, 21, 18, 1e-5);
     }
+    tiled_is_naive(*state, SWG_F32, SWG_TFSWA_WINDOW_NONE, 300, 10, 1e-5); /* more than a tile */
 }
 
 /* ---- recomputation ---- */
