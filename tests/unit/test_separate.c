@@ -1,10 +1,11 @@
 /* test_separate.c - proves: a song of any length is covered by segments as defined and gives just as many samples; what returns its input returns the song to 1e-6,
- * also where three segments overlap; stems of files have the song's rate, length and sum; mono, stereo and other rates are as documented; interruption and failure leave no file.
+ * also where three segments overlap, and so do masks of one between transform and inverse; stems of files have the song's rate, length and sum; mono, stereo and other rates are as documented; interruption and failure leave no file.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include "scratch.h"
 #include "swage/features.h"
 #include "swage/separate.h"
+#include "swage/tfswa.h"
 
 enum { SEGMENT = 400 };
 
@@ -161,6 +162,63 @@ static void test_residual(void **state) {
         assert_close((double)y[i], .5 * (double)x[i], 1e-6, 0);
         assert_close((double)y[i] + (double)y[2 * COUNT + i], (double)x[i], 1e-7, 0);
     }
+}
+
+/* Transform, mask and inverse transform of each segment, with the same mask everywhere. */
+typedef struct masked {
+    swg_separator s;
+    swg_plan *plan;
+    swg_value in, out;
+} masked;
+
+static swg_status apply_mask(void *user, const float *mixture, float *stems) {
+    masked *m = user;
+    const size_t bytes = (size_t)(m->s.channels * m->s.segment) * sizeof *mixture;
+    memcpy(swg_plan_data(m->plan, m->in), mixture, bytes);
+    const swg_status status = swg_plan_run(m->plan, 0, 0);
+    memcpy(stems, swg_plan_data(m->plan, m->out), (size_t)m->s.stems * bytes);
+    return status;
+}
+
+/* Masks of one return the song to 1e-6, masks of zero are silence, whatever the length. */
+static void test_masks(void **state) {
+    enum { LONG = 2000, MOST = 5 * LONG / 2 };
+    static const int64_t lengths[] = {1, LONG - 1, LONG, LONG + 1, MOST};
+    static float x[2 * MOST], y[2 * 2 * MOST];
+    swg_context *ctx = *state;
+    swg_graph *g;
+    swg_weights *weights;
+    const swg_stft_opts stft = {.n = 512};
+    swg_tfswa model = swg_tfswa_small();
+    masked m = {.s = {.rate = 8000, .channels = 2, .segment = LONG, .stems = 2, .names = {"vocals", "other"}, .separate = apply_mask}};
+    m.s.user = &m;
+    model.in = model.out = 4;
+    assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = true}, &g));
+    m.in = swg_input(g, "mixture", 3, (int64_t[]){1, 2, LONG});
+    swg_value mixture = swg_stft(g, m.in, &stft);
+    const int64_t *shape = swg_shape(g, mixture);
+    const int64_t mask_shape[] = {1, 4, shape[2], shape[3]}, mask_values = 2 * shape[2] * shape[3];
+    swg_value mask = swg_input(g, "mask", 4, mask_shape);
+    m.out = swg_tfswa_waves(g, swg_tfswa_apply(g, &model, mask, mixture), LONG, &stft);
+    assert_ok(ctx, swg_graph_status(g));
+    assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &m.out, .output_count = 1}, &m.plan));
+    assert_ok(ctx, swg_weights_create(g, false, &weights));
+    assert_ok(ctx, swg_plan_open(m.plan, weights, NULL));
+    for (int64_t i = 0; i < 2 * mask_values; i++)
+        ((float *)swg_plan_data(m.plan, mask))[i] = i < mask_values; /* stem 0: ones */
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        const int64_t n = lengths[l];
+        for (int64_t i = 0; i < 2 * n; i++)
+            x[i] = noise(i);
+        assert_ok(ctx, swg_separate_array(ctx, &m.s, n, x, y, NULL));
+        for (int64_t i = 0; i < 2 * n; i++) {
+            assert_close((double)y[i], (double)x[i], 1e-6, 0);
+            assert_true(y[2 * n + i] == 0);
+        }
+    }
+    swg_plan_destroy(m.plan);
+    swg_weights_destroy(weights);
+    swg_graph_destroy(g);
 }
 
 /* ---- files ---- */
@@ -335,6 +393,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_weights, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_residual, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(test_masks, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_files, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_rates, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_loud, testing_open, testing_close),
