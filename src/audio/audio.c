@@ -26,6 +26,7 @@ struct swg_audio {
     float *block;               /* (BLOCK, file_channels) */
     int64_t file_at;            /* next sample of the file */
     int64_t at;                 /* next sample delivered */
+    bool lost;                  /* a read has failed: the file stands elsewhere */
     swg__resampler *resampler;  /* of delivered channels; NULL: none */
     float *waiting;             /* (channels, BLOCK): read, not resampled yet */
     int64_t waiting_from, waiting_count;
@@ -246,7 +247,11 @@ swg_status swg_audio_read(swg_audio *a, int64_t count, float *out, int64_t strid
     if (count < 0 || stride < count)
         return swg__fail(a->ctx, SWG_EINVAL, "%s: %lld samples into rows of %lld", a->name, (long long)count, (long long)stride);
     count = count < left ? count : left;
-    SWG__TRY(a->resampler ? read_resampled(a, count, out, stride) : read_file(a, count, out, stride));
+    if (a->lost)
+        SWG__TRY(swg_audio_seek(a, a->at));
+    swg_status status = a->resampler ? read_resampled(a, count, out, stride) : read_file(a, count, out, stride);
+    a->lost = status != SWG_OK;
+    SWG__TRY(status);
     a->at += count;
     *got = count;
     return SWG_OK;
@@ -290,8 +295,11 @@ static swg_status seek_resampled(swg_audio *a, int64_t at) {
 swg_status swg_audio_seek(swg_audio *a, int64_t at) {
     if (at < 0 || at > a->info.samples)
         return swg__fail(a->ctx, SWG_EINVAL, "%s: sample %lld of %lld", a->name, (long long)at, (long long)a->info.samples);
-    if (at != a->at)
-        SWG__TRY(a->resampler ? seek_resampled(a, at) : seek_file(a, at));
+    if (at == a->at && !a->lost)
+        return SWG_OK;
+    a->lost = true; /* until it is there */
+    SWG__TRY(a->resampler ? seek_resampled(a, at) : seek_file(a, at));
+    a->lost = false;
     a->at = at;
     return SWG_OK;
 }

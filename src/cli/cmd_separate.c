@@ -139,15 +139,16 @@ static swg_status find_songs(work *w) {
 
 static const char *ending_of(const work *w) { return w->opts.format == SWG_AUDIO_FLAC ? "flac" : "wav"; }
 
-static bool is_done(const work *w, const char *folder) {
+/* How many stems of the folder are there. */
+static int stems_there(const work *w, const char *folder) {
     char path[PATH_MOST + 300], name[256];
+    int there = 0;
     for (int k = 0; k < w->separator->stems; k++) {
         swg__file_name(w->separator->names[k], name, sizeof name);
         snprintf(path, sizeof path, "%s/%s.%s", folder, name, ending_of(w));
-        if (!swg__exists(path))
-            return false;
+        there += swg__exists(path);
     }
-    return true;
+    return there;
 }
 
 static void on_progress(void *user, int64_t done, int64_t total) {
@@ -207,7 +208,10 @@ static swg_status separate_one(work *w, const song *s) {
     swg_separate_result r;
     if (snprintf(folder, sizeof folder, "%s/%s", w->folder, s->name) >= (int)sizeof folder)
         return cli_fail(w->c, SWG_EUSAGE, "%s: the path is too long", w->folder);
-    if (!cli_flag(w->c, "force") && is_done(w, folder)) {
+    const int there = cli_flag(w->c, "force") ? 0 : stems_there(w, folder);
+    if (there && there < w->separator->stems) /* all or none are ours: a song of somebody's stems */
+        return cli_fail(w->c, SWG_EIO, "%s: holds other files of the names of stems; choose another folder, or replace them with --force", folder);
+    if (there) {
         w->skipped++;
         if (!w->quiet)
             cli_say("%s: the stems in %s are there already; --force replaces them", s->path, folder);
@@ -323,6 +327,9 @@ static swg_status run(cli *c) {
         status = find_songs(&w);
     if (status == SWG_OK)
         status = open_network(&w, segment, &model);
+    if (status == SWG_OK && !w.quiet)
+        printf("segments of %.2f s, %.1f MiB planned for the network\n", (double)w.separator->segment / (double)w.separator->rate,
+               (double)w.separator->planned_bytes / 1048576);
     cli_signals_catch();
     w.list = cli_flag(c, "json") ? cJSON_CreateArray() : NULL;
     if (status == SWG_OK)

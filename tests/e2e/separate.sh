@@ -35,6 +35,10 @@ for key in separated skipped unreadable planned_bytes segment song folder stems 
 done
 grep -q '"samples":	24000' out || fail "samples: $(cat out)"
 
+mkdir -p mine/a && cp album/a.wav mine/a/vocals.wav
+expect 1 "mine/a: holds other files of the names of stems" separate album/a.wav -m runs/tiny -o mine
+cmp -s album/a.wav mine/a/vocals.wav || fail "somebody's stem was replaced"
+
 # Songs of one sample, of none, in mono; rates; channels; damaged ones.
 expect 0 "0.00 s of 1 channel at 8000 Hz in 1 segment," separate "$files/wav_one.wav" -m runs/tiny -o odd
 expect 0 "mono; both channels" separate "$files/wav_one.wav" -m runs/tiny -o odd --force
@@ -70,7 +74,7 @@ expect 1 "cannot" separate album -m runs/none -o stems
 
 # Ctrl-C in the middle: no stem and no temporary file is left.
 "$swage" example long --songs 1 --seconds 60 --rate 8000 >/dev/null || fail "example long"
-"$swage" separate long/song-0/other.wav -m runs/tiny -o stopped --segment 0.5 --overlap 0.75 2>err &
+"$swage" separate long/song-0/other.wav -m runs/tiny -o stopped --segment 0.5 --overlap 0.75 >out 2>err &
 pid=$!
 for i in $(seq 100); do
     [ -z "$(find stopped -name '*.tmp' 2>/dev/null)" ] || break

@@ -159,6 +159,31 @@ static void test_refused(void **state) {
     assert_int_equal(swg_audio_load(ctx, SWG_SOURCE_DIR, NULL, &x, NULL), SWG_EIO);
 }
 
+/* What is good before and behind a bad sample can be read. */
+static void test_after_failure(void **state) {
+    swg_context *ctx = *state;
+    swg_audio *audio;
+    float x[2 * N];
+    int64_t got;
+    NEEDS("libsndfile")
+    assert_ok(ctx, swg_audio_open(ctx, FOLDER "bad_nan.wav", NULL, &audio));
+    assert_ok(ctx, swg_audio_seek(audio, 20));
+    assert_int_equal(swg_audio_read(audio, 20, x, N, &got), SWG_ENONFINITE);
+    for (int way = 0; way < 2; way++) {
+        if (way)
+            assert_ok(ctx, swg_audio_seek(audio, 20));
+        assert_ok(ctx, swg_audio_read(audio, 11, x, N, &got));
+        for (int64_t i = 0; i < 11; i++)
+            assert_close((double)x[i], real(0, 20 + i), 0, 0);
+        assert_int_equal(swg_audio_read(audio, 1, x, N, &got), SWG_ENONFINITE);
+    }
+    assert_ok(ctx, swg_audio_seek(audio, 32));
+    assert_ok(ctx, swg_audio_read(audio, N, x, N, &got));
+    assert_int_equal(got, N - 32);
+    assert_close((double)x[0], real(0, 32), 0, 0);
+    swg_audio_close(audio);
+}
+
 static void test_channels(void **state) {
     swg_context *ctx = *state;
     swg_audio_info info;
@@ -499,6 +524,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_vorbis, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_pieces, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_refused, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(test_after_failure, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_channels, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_downmix, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(test_rates, testing_open, testing_close),
