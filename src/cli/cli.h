@@ -20,7 +20,8 @@
 
 /* One row per command, in the order of `swage --help`. */
 #define CLI_COMMANDS(X) \
-    X(train) X(search) X(eval) X(example) X(predict) X(instances) X(separate) \
+
+    X(train) X(search) X(eval) X(example) X(predict) X(instances) X(separate) X(score) \
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
     X(plan) X(diagram) X(plot) X(costs) X(profile) X(tune) X(bench) \
