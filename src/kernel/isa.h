@@ -158,6 +158,8 @@ typedef struct swg__isa_table {
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);
     void (*fft_pass)(const swg__fft_pass *f, float *to_re, float *to_im, const float *re, const float *im); /* not in place */
+    /* c (rows, columns) -= x (rows, k) y (columns, k)'; all rows `stride` apart; k a multiple of 8. */
+    void (*take_products)(double *c, const double *x, const double *y, int64_t stride, int64_t rows, int64_t columns, int64_t k);
     void (*spline_values)(float *out, const float *x, const swg__spline_grid *g);
     void (*spline_slopes)(float *dx, const float *x, const float *dy, const swg__spline_grid *g);
     double (*peak_f32)(int64_t rounds);                                 /* runs `rounds` rounds of independent FMAs; returns FLOP done */

@@ -20,6 +20,7 @@
 #include "kernel/spline.inc.h"
 #include "kernel/pick.inc.h"
 #include "kernel/fft.inc.h"
+#include "kernel/gram.inc.h"
 
 #define SWG_NAME2(isa) swg__isa_table_##isa
 #define SWG_NAME(isa) SWG_NAME2(isa)
@@ -67,6 +68,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
     .fft_pass = fft_pass,
+    .take_products = take_products,
     .spline_values = spline_values,
     .spline_slopes = spline_slopes,
     .peak_f32 = peak_f32,
