@@ -20,7 +20,6 @@
 
 /* One row per command, in the order of `swage --help`. */
 #define CLI_COMMANDS(X) \
-
     X(train) X(search) X(eval) X(example) X(predict) X(instances) X(separate) X(score) \
     X(encode) X(reconstruct) \
     X(compress) X(decompress) X(verify) \
