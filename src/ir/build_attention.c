@@ -13,7 +13,7 @@ static swg__attention extents_of(const swg__node *q, const swg__node *k, const s
     bool split = attr->groups != 0;
     int rows = split ? 1 : 2, columns = rows + 1;
     swg__attention a = {.batch = q->shape[0], .heads = split ? attr->groups : q->shape[1], .n = q->shape[rows], .m = k->shape[rows],
-                        .masked = mask != NULL, .scale = attr->f[0]};
+                        .masked = mask != NULL, .lse = !attr->trans_a, .scale = attr->f[0]};
     int64_t parts = split ? a.heads : 1;
     a.d = q->shape[columns] / parts;
     a.dv = v->shape[columns] / parts;
@@ -21,7 +21,7 @@ static swg__attention extents_of(const swg__node *q, const swg__node *k, const s
     a.k = heads_of(split, a.heads, a.m, a.d);
     a.v = heads_of(split, a.heads, a.m, a.dv);
     /* A row of y ends with its log-sum; of all heads, if their columns stand side by side. */
-    int64_t row = split ? a.heads * (a.dv + 1) : a.dv + 1;
+    int64_t row = (split ? a.heads : 1) * (a.dv + a.lse);
     a.y = split ? (swg__heads){a.n * row, a.dv, row} : (swg__heads){a.heads * a.n * row, a.n * row, row};
     a.lse_first = split ? a.heads * a.dv : a.dv;
     a.lse_head = split ? 1 : a.y.head;
@@ -37,6 +37,14 @@ swg__attention swg__attention_of(const swg_graph *g, const swg__node *n) {
     int first_mask = n->op == SWG__ATTENTION ? 3 : 5;
     return extents_of(&g->nodes[n->in[0]], &g->nodes[n->in[1]], &g->nodes[n->in[2]],
                       n->inputs > first_mask ? &g->nodes[n->in[first_mask]] : NULL, &n->attr);
+}
+
+bool swg__attention_is_narrow(const swg_graph *g, const swg__node *n) {
+    swg__attention a = swg__attention_of(g, n);
+    swg_dtype type[3];
+    for (int i = 0; i < 3; i++)
+        type[i] = g->nodes[n->in[i]].dtype;
+    return a.d == a.dv && (a.d == 4 || a.d == 8 || a.d == 16 || a.d == 32) && type[1] == type[2] && (type[0] == SWG_BF16 || type[1] == SWG_F32);
 }
 
 int64_t swg__attention_macs(const swg_graph *g, const swg__node *n) {

@@ -41,7 +41,7 @@ typedef struct swg__attr {
     void *data;                     /* array: its elements; param: its swg_init; state: its row or NULL. In the arena of the graph that was
                                      * built; of the last two a plan's copy never reads */
     int32_t stride[3], dilation[3], before[3], groups; /* convolution; spatial axes at the end: stride[2] is of the last one.
-                                     * attention: heads in groups if their columns stand side by side, else 0.
+                                     * attention: heads in groups if their columns stand side by side, else 0; trans_a: without log-sums.
                                      * stft: n, hop, window first in stride, dilation, before; trans_a: inverse.
                                      * spline: order in groups, range in f, trans_a: SiLU in front, trans_b: the bases before the last axis */
     int32_t axis;                   /* concat, argsort, take, put; qdq: SWG_CODE_ROWS, too */

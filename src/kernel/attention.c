@@ -105,14 +105,7 @@ static int64_t one(const swg__call *call) { return (void)call, 1; }
 
 /* ---- heads with a kernel of their own: a unit is a block of rows of the heads that stand side by side, or of one ---- */
 
-enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16, NARROW_WIDEST = 32 };
-
-static bool is_narrow(const swg__call *call, const swg__attention *a) {
-    swg_dtype type[3];
-    for (int i = 0; i < 3; i++)
-        type[i] = call->g->nodes[call->node->in[i]].dtype;
-    return a->d == a->dv && (a->d == 4 || a->d == 8 || a->d == 16 || a->d == 32) && type[1] == type[2] && (type[0] == SWG_BF16 || type[1] == SWG_F32);
-}
+enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16 };
 
 static int64_t narrow_heads(const swg__attention *a) { return a->q.head == a->d ? a->heads : 1; }
 
@@ -126,7 +119,7 @@ static int64_t narrow_rows(const swg__attention *a) {
 }
 static int64_t narrow_floats(const swg__attention *a) {
     int64_t columns = narrow_heads(a) * (2 * a->d + 1) + (a->mask.row ? a->m : 0);
-    return columns * narrow_rows(a) + 2 * (a->m + 1) * a->d + NARROW_WIDEST;
+    return columns * narrow_rows(a) + 2 * (a->m + 1) * a->d + narrow_heads(a) * a->d;
 }
 
 /* Of columns of `stride`, those behind the `rows` that are filled; no lane may depend on what lay there. */
@@ -153,8 +146,10 @@ static void narrow_unit(const swg__call *call, const swg__attention *a, int64_t 
     const int64_t heads = narrow_heads(a), stride = narrow_rows(a), rows = swg__min64(stride, a->n - first), columns = heads * a->d;
     const bool words = in_pairs(call) && isa->peak_bf16;
     float *q = scratch, *y = q + columns * stride, *lse = y + columns * stride, *k = lse + heads * stride, *v = k + (a->m + 1) * a->d;
-    float *most = v + (a->m + 1) * a->d, *turned = most + NARROW_WIDEST;
+    float *most = v + (a->m + 1) * a->d, *turned = most + columns;
     turn_queries(call, q, y, input_at(call, 0, at(a->q, b, first_head, first)), a->q.row, columns, stride, rows, words);
+    const input all_keys = input_at(call, 1, at(a->k, b, first_head, 0));
+    isa->attention_narrow_most(most, all_keys.p, all_keys.bf16, a->k.row, a->m, columns);
     for (int64_t i = 0; i < heads; i++) {
         const int64_t h = first_head + i;
         const float *mask = a->masked ? (const float *)call->in[3] + at(a->mask, b, h, first) : NULL;
@@ -164,12 +159,18 @@ static void narrow_unit(const swg__call *call, const swg__attention *a, int64_t 
             clear_behind(turned, a->m, stride, rows);
         }
         isa->attention_narrow_pack(&(swg__narrow_keys){.k = keys.p, .v = values.p, .half = keys.bf16, .round = in_pairs(call), .words = words,
-                                   .k_row = a->k.row, .v_row = a->v.row, .keys = a->m, .d = (int)a->d, .packed_k = k, .packed_v = v, .most = most});
-        isa->attention_narrow(&(swg__narrow){.q = q + i * (words ? a->d / 2 : a->d) * stride, .k = k, .v = v, .most = most,
+                                   .k_row = a->k.row, .v_row = a->v.row, .keys = a->m, .d = (int)a->d, .packed_k = k, .packed_v = v});
+        isa->attention_narrow(&(swg__narrow){.q = q + i * (words ? a->d / 2 : a->d) * stride, .k = k, .v = v, .most = most + i * a->d,
                               .mask = a->mask.row ? turned : mask, .mask_turned = a->mask.row != 0, .y = y + i * a->d * stride,
-                              .lse = lse + i * stride, .stride = stride, .keys = a->m, .d = (int)a->d, .words = words, .scale = (float)a->scale});
+                              .lse = a->lse ? lse + i * stride : NULL, .stride = stride, .keys = a->m, .d = (int)a->d, .words = words, .scale = (float)a->scale});
     }
-    isa->turn((float *)call->out + at(a->y, b, first_head, first), a->y.row, y, stride, rows, columns + heads);
+    const int64_t place = at(a->y, b, first_head, first);
+    if (call->node->dtype == SWG_BF16) {
+        isa->round_bf16((swg__bf16 *)q, y, columns * stride);
+        isa->turn_bf16((swg__bf16 *)call->out + place, a->y.row, (swg__bf16 *)q, stride, rows, columns);
+    } else {
+        isa->turn((float *)call->out + place, a->y.row, y, stride, rows, columns + (a->lse ? heads : 0));
+    }
 }
 
 static void narrow_run(const swg__call *call, const swg__attention *a, int64_t begin, int64_t end, float *scratch) {
@@ -185,7 +186,7 @@ static void narrow_run(const swg__call *call, const swg__attention *a, int64_t b
 
 static int64_t forward_units(const swg__call *call) {
     swg__attention a = swg__attention_of(call->g, call->node);
-    if (is_narrow(call, &a))
+    if (swg__attention_is_narrow(call->g, call->node))
         return a.batch * (a.heads / narrow_heads(&a)) * narrow_blocks(&a);
     return a.batch * a.heads * swg__ceil_div(a.n, BLOCK);
 }
@@ -194,7 +195,7 @@ static int64_t forward_scratch(const swg__call *call, bool *per_worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     int64_t keys = keys_of(&a);
     *per_worker = true;
-    if (is_narrow(call, &a))
+    if (swg__attention_is_narrow(call->g, call->node))
         return narrow_floats(&a) * (int64_t)sizeof(float);
     return (a.d * padded(call->isa, keys) + keys * padded(call->isa, a.dv) + rows_of(&a) * stride_of(&a) + 2 * BLOCK + ROWS +
             half_tile(call, rows_of(&a), keys)) * (int64_t)sizeof(float);
@@ -226,14 +227,14 @@ static void forward_unit(const swg__call *call, const swg__attention *a, int64_t
             multiply_tile(call, y, s, stride_of(a), half, values, height, a->dv, keys, j > 0);
         }
     }
-    isa->attention_means(out + at(a->y, b, h, first), out + lse_at(a, b, h, first), a->y.row, rows, a->dv, most, sum);
+    isa->attention_means(out + at(a->y, b, h, first), a->lse ? out + lse_at(a, b, h, first) : NULL, a->y.row, rows, a->dv, most, sum);
 }
 
 static void forward_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     int64_t blocks = swg__ceil_div(a.n, BLOCK);
     float *scratch = (float *)((char *)call->scratch + worker * call->worker_bytes);
-    if (is_narrow(call, &a)) {
+    if (swg__attention_is_narrow(call->g, call->node)) {
         narrow_run(call, &a, begin, end, scratch);
         return;
     }

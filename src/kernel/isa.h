@@ -67,11 +67,12 @@ typedef struct swg__narrow_keys {
     bool half, round, words;        /* k and v are bf16; are rounded to it; packed as words, which is for sets with a DOT */
     int64_t k_row, v_row, keys;
     int d;
-    float *packed_k, *packed_v, *most; /* most: (d), the largest |k| of each column */
+    float *packed_k, *packed_v;
 } swg__narrow_keys;
 typedef struct swg__narrow {
     const float *q;                 /* a query per column: (d, stride), or words of two bf16 (d / 2, stride) */
-    const float *k, *v, *most;      /* as packed */
+    const float *k, *v;             /* as packed */
+    const float *most;              /* (d), the largest |k| of each column */
     const float *mask;              /* (keys), one row for all, or turned (keys, stride); NULL: none */
     float *y, *lse;                 /* (d, stride), (stride); lse NULL: not wanted */
     int64_t stride, keys;           /* stride: of queries, a multiple of vl; all are computed */
@@ -152,6 +153,7 @@ typedef struct swg__isa_table {
     void (*dropout)(float *out, const float *x, int64_t first, int64_t n, const swg__dropout *d);
     /* softmax.inc.h: one number per row in most, sum, keep, shared */
     void (*attention_softmax)(const swg__scores *t, float *most, float *sum, float *keep);
+    void (*attention_narrow_most)(float *most, const void *x, bool half, int64_t row, int64_t rows, int64_t columns);
     void (*attention_narrow_pack)(const swg__narrow_keys *k);
     void (*attention_narrow)(const swg__narrow *a);
     void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);

@@ -83,6 +83,25 @@ enum { HAS_DOT = 0 };
 
 /* ---- packing ---- */
 
+/* The largest |x| of each column. */
+INLINE void narrow_most_of(const bool half, float *most, const void *x, int64_t row, int64_t rows, int64_t columns) {
+    for (int64_t c = 0; c < columns; c += VL) {
+        const int64_t width = columns - c < VL ? columns - c : VL;
+        vf largest = {0};
+        for (int64_t r = 0; r < rows; r++) {
+            vf y = load_numbers(half, x, r * row + c, width);
+            largest = LARGER(LARGER(y, -y), largest);
+        }
+        store_up_to(most + c, largest, width);
+    }
+}
+static void attention_narrow_most(float *most, const void *x, bool half, int64_t row, int64_t rows, int64_t columns) {
+    if (half)
+        narrow_most_of(true, most, x, row, rows, columns);
+    else
+        narrow_most_of(false, most, x, row, rows, columns);
+}
+
 INLINE float narrow_read(const bool half, const bool round, const void *x, int64_t i) {
     if (half)
         return swg__f32_of_bf16(((const swg__bf16 *)x)[i]);
@@ -93,33 +112,34 @@ INLINE uint32_t narrow_bits(const bool half, const void *x, int64_t i) {
 }
 
 INLINE void narrow_pack_of(const int d, const bool half, const bool words, const swg__narrow_keys *t) {
-    float most[NARROW_MOST] = {0};
-    for (int64_t j = 0; j < t->keys; j++) {
-        const char *k = (const char *)t->k + j * t->k_row * (half ? 2 : 4);
-        const char *v = (const char *)t->v + j * t->v_row * (half ? 2 : 4), *next = v + t->v_row * (half ? 2 : 4);
-        INDEPENDENT for (int c = 0; c < d; c++) {
-            float x = __builtin_fabsf(narrow_read(half, t->round, k, c));
-            most[c] = x > most[c] ? x : most[c];
+    const int64_t size = half ? 2 : 4;
+    const char *k = t->k, *v = t->v;
+    for (int64_t j = 0; j < t->keys; j++, k += t->k_row * size, v += t->v_row * size) {
+        const char *next = v + t->v_row * size;
+        if (!words) {
+            float *to = t->packed_k + j * d;
+            INDEPENDENT for (int c = 0; c < d; c++)
+                to[c] = narrow_read(half, t->round, k, c);
+            to = t->packed_v + j * d;
+            INDEPENDENT for (int c = 0; c < d; c++)
+                to[c] = narrow_read(half, t->round, v, c);
+            continue;
         }
-        if (words) {
+        if (half) {
+            memcpy(t->packed_k + j * (d / 2), k, (size_t)d * 2);
+        } else {
             uint32_t *to = (uint32_t *)t->packed_k + j * (d / 2);
             INDEPENDENT for (int c = 0; c < d / 2; c++)
                 to[c] = narrow_bits(half, k, 2 * c) | narrow_bits(half, k, 2 * c + 1) << 16;
-            to = (uint32_t *)t->packed_v + j / 2 * d;
-            if (j % 2 == 0 && j + 1 < t->keys)
-                INDEPENDENT for (int c = 0; c < d; c++)
-                    to[c] = narrow_bits(half, v, c) | narrow_bits(half, next, c) << 16;
-            else if (j % 2 == 0)
-                for (int c = 0; c < d; c++)
-                    to[c] = narrow_bits(half, v, c);
-        } else {
-            INDEPENDENT for (int c = 0; c < d; c++)
-                t->packed_k[j * d + c] = narrow_read(half, t->round, k, c);
-            INDEPENDENT for (int c = 0; c < d; c++)
-                t->packed_v[j * d + c] = narrow_read(half, t->round, v, c);
         }
+        uint32_t *to = (uint32_t *)t->packed_v + j / 2 * d;
+        if (j % 2 == 0 && j + 1 < t->keys)
+            INDEPENDENT for (int c = 0; c < d; c++)
+                to[c] = narrow_bits(half, v, c) | narrow_bits(half, next, c) << 16;
+        else if (j % 2 == 0)
+            for (int c = 0; c < d; c++)
+                to[c] = narrow_bits(half, v, c);
     }
-    memcpy(t->most, most, (size_t)d * sizeof(float));
 }
 
 #define NARROW_WIDTHS(X) \
@@ -148,9 +168,12 @@ typedef struct narrow_queries { vf q[NARROW_MOST], scale; } narrow_queries;
 
 INLINE void narrow_scores(const int d, const bool words, const int count, vf *s, const narrow_queries *q, const float *k) {
     const int steps = words ? d / 2 : d;
-    UNROLLED for (int g = 0; g < count; g++)
+    UNROLLED for (int g = 0; g < count; g++) {
         s[g] = (vf){0};
-    UNROLLED for (int c = 0; c < steps; c++) {
+        if (!words)
+            s[g] = q->q[0] * k[g * steps];
+    }
+    UNROLLED for (int c = words ? 0 : 1; c < steps; c++) {
         vf x = q->q[c];
         if (steps > 16)
             STAY(x);
@@ -261,10 +284,11 @@ INLINE vf narrow_largest(const swg__narrow *a, vf *buffer, vf high, int64_t i, i
 /* Queries [i, i + VL). Sums are made of blocks of keys, each from zero. */
 INLINE void narrow_rows(const int d, const bool words, const swg__narrow *a, int64_t i) {
     const float factor = a->scale * 1.44269504f;
-    narrow_queries q = {.scale = splat(factor)};
+    narrow_queries q; /* not cleared: that would cost more than a short row */
     vf y[NARROW_MOST], sum = {0}, most = {0}, bound = {0}, buffer[NARROW_KEYS];
     float lane[VL];
     bool direct = !a->mask;
+    q.scale = splat(factor);
     for (int c = 0; c < (words ? d / 2 : d); c++) {
         vf x = *(const vf *)(a->q + c * a->stride + i);
         if (words) {

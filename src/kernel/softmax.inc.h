@@ -160,7 +160,7 @@ static void attention_softmax(const swg__scores *t, float *most, float *sum, flo
             softmax_rows(t, false, r, most, sum, keep);
 }
 
-/* Sums of weighted values under the largest score become means; log-sums of the scores. */
+/* Sums of weighted values under the largest score become means; log-sums of the scores, lse NULL: not wanted. */
 static void attention_means(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum) {
     for (int64_t r0 = 0; r0 < rows; r0 += VL) {
         float inverse[VL], log[VL];
@@ -173,7 +173,8 @@ static void attention_means(float *y, float *lse, int64_t stride, int64_t rows, 
             float *to = y + (r0 + r) * stride;
             for (int64_t c = 0; c < columns; c += VL)
                 store_up_to(to + c, load_up_to(to + c, columns - c) * inverse[r], columns - c);
-            lse[(r0 + r) * stride] = log[r];
+            if (lse)
+                lse[(r0 + r) * stride] = log[r];
         }
     }
 }

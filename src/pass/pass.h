@@ -77,6 +77,8 @@ bool swg__remat_cheap(const swg__node *n);
 swg_status swg__pass_remat(const swg_graph *from, swg_graph *to, const uint8_t *drop, int reach, swg_value *like);
 
 swg_status swg__pass_fold(swg__work *w);    /* constants, common subexpressions, identities, needless expands */
+/* After folding: attention without log-sums where only its result is read, and in bf16 where it is only read as such. */
+void swg__pass_attend(swg__work *w);
 /* Of bf16 plans, before recomputation: bias into products that are rounded, so that who reads them does not change how often. */
 swg_status swg__pass_bias(swg__work *w);
 swg_status swg__pass_fuse(swg__work *w);    /* bias, relu and gate into contractions; element-wise chains into programs */

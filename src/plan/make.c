@@ -162,6 +162,8 @@ static swg_status rewrite(swg_plan *plan, const swg_plan_opts *opts, int *reader
     memcpy(before, plan->outputs, (size_t)plan->output_count * sizeof *before);
     swg__work_count(&work);
     swg_status status = swg__pass_fold(&work);
+    if (status == SWG_OK && !opts->no_fusion && plan->g->dtype == SWG_F32)
+        swg__pass_attend(&work);
     if (status == SWG_OK && !opts->no_fusion)
         status = swg__pass_fuse(&work);
     if (status == SWG_OK && !opts->no_fusion && plan->g->dtype == SWG_F32)

@@ -62,6 +62,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .layer_norm_sums = layer_norm_sums,
     .dropout = dropout,
     .attention_softmax = attention_softmax,
+    .attention_narrow_most = attention_narrow_most,
     .attention_narrow_pack = attention_narrow_pack,
     .attention_narrow = attention_narrow,
     .attention_means = attention_means,
