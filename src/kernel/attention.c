@@ -105,7 +105,7 @@ static int64_t one(const swg__call *call) { return (void)call, 1; }
 
 /* ---- heads with a kernel of their own: a unit is a block of rows of the heads that stand side by side, or of one ---- */
 
-enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16 };
+enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16, NARROW_MASK = 1 << 16 };
 
 static int64_t narrow_heads(const swg__attention *a) { return a->q.head == a->d ? a->heads : 1; }
 
@@ -291,16 +291,63 @@ static void probabilities(const swg__call *call, const swg__attention *a, const 
     isa->attention_slopes(t->ds, &p, t->shared, factor);
 }
 
-/* A unit is one head: its tiles of scores are made once for all three gradients. */
+/* Heads of 4 and 8 columns, with no mask that would take much memory turned: a unit is the heads of a sample that stand side by side, or one where there are few samples. */
+static bool is_narrow_grad(const swg__call *call, const swg__attention *a) {
+    return swg__attention_is_narrow(call->g, call->node) && a->d <= 8 && (!a->mask.row || a->n <= NARROW_MASK / a->m);
+}
+static int64_t narrow_grad_heads(const swg__attention *a) { return a->batch < NARROW_UNITS ? 1 : narrow_heads(a); }
+static int64_t narrow_grad_stride(const swg__attention *a) { return swg__ceil_div(a->n, NARROW_ALIGN) * NARROW_ALIGN; }
+static int64_t narrow_grad_floats(const swg__attention *a) {
+    return (narrow_grad_heads(a) * (4 * a->d + 2) + (a->mask.row ? a->m : 0)) * narrow_grad_stride(a) + 2 * a->m * a->d;
+}
+
+/* The columns of y or dy of a group of heads, then their log-sums, turned. */
+static void turn_results(const swg__call *call, const swg__attention *a, float *to, const float *from, int64_t b, int64_t h, int64_t heads) {
+    const int64_t stride = narrow_grad_stride(a), columns = heads * a->dv;
+    call->isa->turn(to, stride, from + at(a->y, b, h, 0), a->y.row, columns, a->n);
+    call->isa->turn(to + columns * stride, stride, from + lse_at(a, b, h, 0), a->y.row, heads, a->n);
+    clear_behind(to, columns + heads, stride, a->n);
+}
+
+static void narrow_grad_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t first_head, float *scratch) {
+    const swg__isa_table *isa = call->isa;
+    const int64_t heads = narrow_grad_heads(a), stride = narrow_grad_stride(a), columns = heads * a->d, all = columns * stride;
+    float *q = scratch, *dq = q + all, *y = dq + all, *dy = y + all + heads * stride, *k = dy + all + heads * stride, *v = k + a->m * a->d;
+    float *turned = v + a->m * a->d, *out = (float *)call->out + b * swg__attention_grads(a);
+    turn_queries(call, q, dq, input_at(call, 0, at(a->q, b, first_head, 0)), a->q.row, columns, stride, a->n, false);
+    turn_results(call, a, y, call->in[3], b, first_head, heads);
+    turn_results(call, a, dy, call->in[4], b, first_head, heads);
+    for (int64_t i = 0; i < heads; i++) {
+        const int64_t h = first_head + i, from = i * a->d * stride;
+        const float *mask = a->masked ? (const float *)call->in[5] + at(a->mask, b, h, 0) : NULL;
+        input keys = input_at(call, 1, at(a->k, b, h, 0)), values = input_at(call, 2, at(a->v, b, h, 0));
+        if (a->mask.row && (i == 0 || a->mask.head)) {
+            isa->turn(turned, stride, mask, a->mask.row, a->m, a->n);
+            clear_behind(turned, a->m, stride, a->n);
+        }
+        isa->attention_narrow_pack(&(swg__narrow_keys){.k = keys.p, .v = values.p, .half = keys.bf16, .round = in_pairs(call), .k_row = a->k.row,
+                                   .v_row = a->v.row, .keys = a->m, .d = (int)a->d, .packed_k = k, .packed_v = v});
+        isa->attention_narrow_grad(&(swg__narrow_grad){.q = q + from, .y = y + from, .dy = dy + from, .lse = y + all + i * stride,
+                                   .dlse = dy + all + i * stride, .k = k, .v = v, .mask = a->mask.row ? turned : mask,
+                                   .mask_turned = a->mask.row != 0, .dq = dq + from, .dk = out + swg__attention_k_first(a) + h * a->k.head,
+                                   .dv = out + swg__attention_v_first(a) + h * a->v.head, .dk_row = a->k.row, .dv_row = a->v.row,
+                                   .stride = stride, .keys = a->m, .d = (int)a->d, .scale = (float)a->scale});
+    }
+    isa->turn(out + first_head * a->q.head, a->q.row, dq, stride, a->n, columns);
+}
+
+/* Else a unit is one head: its tiles of scores are made once for all three gradients. */
 static int64_t grad_units(const swg__call *call) {
     swg__attention a = swg__attention_of(call->g, call->node);
-    return a.batch * a.heads;
+    return a.batch * a.heads / (is_narrow_grad(call, &a) ? narrow_grad_heads(&a) : 1);
 }
 
 static int64_t grad_scratch(const swg__call *call, bool *per_worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     const swg__isa_table *isa = call->isa;
     *per_worker = true;
+    if (is_narrow_grad(call, &a))
+        return narrow_grad_floats(&a) * (int64_t)sizeof(float);
     return (tile_floats(call, &a) + (keys_of(&a) + rows_of(&a)) * padded(isa, a.d) + rows_of(&a) * padded(isa, a.dv)) * (int64_t)sizeof(float);
 }
 
@@ -330,8 +377,10 @@ static void grad_unit(const swg__call *call, const swg__attention *a, int64_t b,
 static void grad_run(const swg__call *call, int64_t begin, int64_t end, int worker) {
     swg__attention a = swg__attention_of(call->g, call->node);
     float *scratch = (float *)((char *)call->scratch + worker * call->worker_bytes);
+    const bool narrow = is_narrow_grad(call, &a);
+    const int64_t heads = narrow ? narrow_grad_heads(&a) : 1, groups = a.heads / heads;
     for (int64_t unit = begin; unit < end; unit++)
-        grad_unit(call, &a, unit / a.heads, unit % a.heads, scratch);
+        (narrow ? narrow_grad_unit : grad_unit)(call, &a, unit / groups, unit % groups * heads, scratch);
 }
 
 const swg__kernel swg__kernel_attention_grad = {.bf16 = true, .name = "attention_grad", .units = grad_units, .grain = one, .run = grad_run,

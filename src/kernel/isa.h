@@ -81,6 +81,20 @@ typedef struct swg__narrow {
     float scale;
 } swg__narrow;
 
+/* Its gradients. */
+typedef struct swg__narrow_grad {
+    const float *q, *y, *dy;        /* a query per column: (d, stride) */
+    const float *lse, *dlse;        /* (stride) */
+    const float *k, *v;             /* packed, f32 */
+    const float *mask;              /* as above */
+    float *dq;                      /* (d, stride) */
+    float *dk, *dv;                 /* (keys, d), rows with strides of their own */
+    int64_t stride, keys, dk_row, dv_row;
+    int d;
+    bool mask_turned;
+    float scale;
+} swg__narrow_grad;
+
 /* A pass of a Fourier transform of length n of SIDE sequences; stride: product of the radices of the passes before. cosine, sine: of
  * 2 pi i / n for i < n. */
 enum { SWG__FFT_SIDE = 8 };
@@ -156,6 +170,7 @@ typedef struct swg__isa_table {
     void (*attention_narrow_most)(float *most, const void *x, bool half, int64_t row, int64_t rows, int64_t columns);
     void (*attention_narrow_pack)(const swg__narrow_keys *k);
     void (*attention_narrow)(const swg__narrow *a);
+    void (*attention_narrow_grad)(const swg__narrow_grad *a);
     void (*attention_means)(float *y, float *lse, int64_t stride, int64_t rows, int64_t columns, const float *most, const float *sum);
     void (*attention_probabilities)(const swg__scores *t, const float *lse, int64_t lse_stride);
     void (*attention_slopes)(float *dp, const swg__scores *p, const float *shared, float factor);

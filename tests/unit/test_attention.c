@@ -36,13 +36,12 @@ static void drop(run *r) {
     swg_graph_destroy(r->g);
 }
 
-static void threads_change_no_bit(void **state) {
-    (void)state;
+static void threads_change_no_bit_of(int64_t batch, int64_t n, int64_t d) {
     float *first = NULL;
     for (int threads = 1; threads <= 5; threads += 2) {
         swg_context *ctx;
         assert_int_equal(swg_context_open(&(swg_context_opts){.threads = threads}, &ctx), SWG_OK);
-        run r = make(ctx, SWG_F32, 2, 411, 150, 3, 7, (int64_t[]){1, 3, 1, 150});
+        run r = make(ctx, SWG_F32, batch, n, 150, 3, d, (int64_t[]){1, 3, 1, 150});
         assert_ok(ctx, swg_plan_run(r.plan, 0, 0));
         size_t elements = 0;
         for (int i = 0; i <= r.inputs; i++)
@@ -62,6 +61,13 @@ static void threads_change_no_bit(void **state) {
         swg_context_close(ctx);
     }
     free(first);
+}
+
+static void threads_change_no_bit(void **state) {
+    (void)state;
+    threads_change_no_bit_of(2, 411, 7);
+    threads_change_no_bit_of(2, 411, 4);
+    threads_change_no_bit_of(18, 50, 8);
 }
 
 /* Twice the rows and keys: at most about twice the memory, and far less than one matrix of scores. */
@@ -137,6 +143,45 @@ static void tiles_agree(void **state) {
             drop(&r[0]);
             drop(&r[1]);
         }
+}
+
+/* Heads with kernels of their own: small scores, which need no largest one, and large ones, which do; masks of a row, of all rows, with rows
+ * that see nothing; keys and rows that fill no group, block or vector; one head per unit and all of them. */
+static void narrow_heads_agree(void **state) {
+    static const struct { int64_t batch, n, m, d; double scale; int mask; } table[] = {
+        {1, 1, 1, 4, 1, 0},    {2, 17, 63, 4, 1, 0},   {1, 600, 65, 4, 1, 0}, {17, 33, 66, 4, 1, 0}, {1, 40, 131, 4, 9, 0}, {17, 20, 64, 4, 1, 2},
+        {2, 70, 67, 8, 1, 0},  {1, 18, 130, 8, 7, 1},  {17, 5, 9, 8, 1, 2},   {1, 300, 260, 8, 7, 0}, {2, 33, 65, 16, 1, 0}, {1, 50, 71, 16, 6, 2},
+        {17, 16, 64, 32, 1, 0}, {1, 31, 33, 32, 5, 1}, {1, 64, 64, 32, 5, 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const int64_t n = table[i].n, m = table[i].m, d = table[i].d, heads = 2;
+        const int64_t shape[4] = {1, heads, table[i].mask == 2 ? n : 1, m};
+        run r[2];
+        for (int kind = 0; kind < 2; kind++) {
+            const swg_dtype dtype = kind ? SWG_F32 : SWG_F64;
+            r[kind] = make(*state, dtype, table[i].batch, n, m, heads, d, table[i].mask ? shape : NULL);
+            for (int in = 0; in < 2; in++) /* of query 3 more, so that vectors of queries differ */
+                for (int64_t e = 0; e < swg_elements(r[kind].g, r[kind].in[in]); e++) {
+                    double x = sin(.73 * (double)e + in) * table[i].scale * (in == 0 && e / (heads * d) == 3 ? 2 : 1);
+                    swg__store(swg_plan_data(r[kind].plan, r[kind].in[in]), dtype, e, x);
+                }
+            for (int64_t e = 0; table[i].mask == 2 && e < swg_elements(r[kind].g, r[kind].in[3]); e++)
+                swg__store(swg_plan_data(r[kind].plan, r[kind].in[3]), dtype, e, e / m % 5 == 2 || e % 7 == 1 ? -INFINITY : .2 * (double)(e % 11));
+            assert_ok(*state, swg_plan_run(r[kind].plan, 0, 0));
+        }
+        for (int o = 0; o <= r[0].inputs; o++) {
+            const double *want = swg_plan_data(r[0].plan, r[0].out[o]);
+            const float *got = swg_plan_data(r[1].plan, r[1].out[o]);
+            double largest = .05; /* of one key, gradients are 0 */
+            for (int64_t e = 0; e < swg_elements(r[0].g, r[0].out[o]); e++)
+                largest = fmax(largest, fabs(want[e]));
+            for (int64_t e = 0; e < swg_elements(r[0].g, r[0].out[o]); e++)
+                if (!(fabs((double)got[e] - want[e]) <= (o ? 4e-5 : 1e-5) * table[i].scale * largest))
+                    fail_msg("row %zu, output %d: element %lld is %.9g, expected %.9g", i, o, (long long)e, (double)got[e], want[e]);
+        }
+        drop(&r[0]);
+        drop(&r[1]);
+    }
 }
 
 static void refused(void **state) {
@@ -228,6 +273,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(memory_is_linear, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(hidden_keys_and_rows, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(tiles_agree, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(narrow_heads_agree, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(work_is_counted, testing_open, testing_close),
         cmocka_unit_test(memory_runs_out),

@@ -167,7 +167,8 @@ static void not_finite(void **state) {
 /* ---- attention: result, and gradients of q, k, v and the mask ---- */
 
 typedef struct attending { int64_t batch, heads, n, m, d, dv; bool masked; } attending;
-static const attending attendings[] = {{2, 3, 101, 131, 13, 5, true}, {1, 2, 50, 300, 32, 32, false}, {2, 1, 1, 1, 1, 1, true}, {3, 2, 97, 1, 4, 33, false}};
+static const attending attendings[] = {{2, 3, 101, 131, 13, 5, true}, {1, 2, 50, 300, 32, 32, false}, {2, 1, 1, 1, 1, 1, true}, {3, 2, 97, 1, 4, 33, false},
+                                       {2, 2, 37, 65, 4, 4, false}, {1, 3, 33, 131, 8, 8, true}, {17, 2, 20, 64, 16, 16, false}, {1, 1, 19, 67, 32, 32, true}};
 enum { ATTENDINGS = sizeof attendings / sizeof *attendings, TENSORS = 4, RESULTS = 5 };
 
 /* The results one after the other, each a part of `n` elements, as f64 in fresh memory. */

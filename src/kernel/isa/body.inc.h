@@ -17,6 +17,7 @@
 #include "kernel/dropout.inc.h"
 #include "kernel/softmax.inc.h"
 #include "kernel/narrow.inc.h"
+#include "kernel/narrow_grad.inc.h"
 #include "kernel/spline.inc.h"
 #include "kernel/pick.inc.h"
 #include "kernel/fft.inc.h"
@@ -65,6 +66,7 @@ const swg__isa_table SWG_NAME(SWG_ISA) = {
     .attention_narrow_most = attention_narrow_most,
     .attention_narrow_pack = attention_narrow_pack,
     .attention_narrow = attention_narrow,
+    .attention_narrow_grad = attention_narrow_grad,
     .attention_means = attention_means,
     .attention_probabilities = attention_probabilities,
     .attention_slopes = attention_slopes,
