@@ -4,7 +4,7 @@
 #include <string.h>
 #include "plan/recompute.h"
 
-enum { PICKS = 32, NOT_CHOSEN = 0 };
+enum { PICKS = 32, PATIENCE = 8, NOT_CHOSEN = 0 };
 
 /* A value, with what it takes to compute it from what is kept; or the inside of a block. */
 typedef struct candidate {
@@ -20,6 +20,7 @@ typedef struct search {
     swg_plan **plan;
     candidate *candidates;
     int count;
+    bool rated;             /* candidates have the rates of the choice as it is, or nearly */
     uint8_t *live;          /* kept and live at the peak */
     uint8_t *kept, *next_kept, *next, *before;
     swg_value *next_like;
@@ -106,14 +107,15 @@ static bool may_help(const search *s, const candidate *c) { return !c->tried && 
 
 /* The best candidate, whose choice goes to s->next; -1: none gains anything. Rates that were good before one was chosen mostly still are: only
  * the best of them is looked at again. */
-static int pick(search *s, bool afresh) {
+static int pick(search *s) {
     double now = swg__remat_cost_of(s->r, s->r->drop, s->kept).seconds;
     for (int i = 0; i < s->count; i++) {
         candidate *c = &s->candidates[i];
         c->fresh = false;
-        if (afresh && may_help(s, c))
+        if (!s->rated && may_help(s, c))
             rate(s, c, now);
     }
+    s->rated = true;
     for (;;) {
         int best = -1;
         for (int i = 0; i < s->count; i++)
@@ -143,6 +145,7 @@ static void adopt(search *s, swg_plan *made) {
     s->next_like = like;
     swg_plan_destroy(*s->plan);
     *s->plan = made;
+    s->rated = false;
 }
 
 /* Takes up to `most` candidates and plans; *taken: how many, 0 if there are none. What does not help is not tried again. */
@@ -156,7 +159,7 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
     look_at_peak(s);
     *taken = 0;
     while (*taken < most && missing > 0) {
-        int best = pick(s, *taken == 0);
+        int best = pick(s);
         if (best < 0)
             break;
         missing -= s->candidates[best].gain;
@@ -189,7 +192,7 @@ static swg_status take(search *s, int64_t budget, int most, int *taken) {
 }
 
 static swg_status descend(search *s, int64_t budget) {
-    int most = PICKS;
+    int most = PICKS, failed = 0; /* single ones in a row */
     bool helped = false;
     while ((*s->plan)->memory.peak_bytes > budget) {
         int64_t bound = (*s->plan)->memory.bound_bytes;
@@ -197,15 +200,19 @@ static swg_status descend(search *s, int64_t budget) {
         SWG__TRY(take(s, budget, most, &taken));
         if (taken && (*s->plan)->memory.bound_bytes < bound) {
             helped = true;
-            most = PICKS;
+            most = 2 * most < PICKS ? 2 * most : PICKS;
+            failed = 0;
         } else if (taken > 1) {
             most = taken / 4 > 1 ? taken / 4 : 1;
-        } else if (!taken) { /* what did not help then may now */
+        } else if (taken && ++failed < PATIENCE) {
+            continue;
+        } else { /* what did not help then may now */
             if (!helped)
                 break;
             for (int i = 0; i < s->count; i++)
                 s->candidates[i].tried = false;
-            helped = false;
+            helped = s->rated = false;
+            failed = 0;
         }
     }
     return SWG_OK;
@@ -298,6 +305,7 @@ static void forget(search *s) {
     for (int i = 0; i < s->count; i++)
         s->candidates[i].tried = s->candidates[i].chosen = false;
     memset(s->owner, 0, (size_t)s->r->g->count * sizeof *s->owner);
+    s->rated = false;
 }
 
 static swg_status refuse(const swg__remat_choice *r, int64_t budget, const swg_memory *least) {
@@ -309,28 +317,30 @@ static swg_status refuse(const swg__remat_choice *r, int64_t budget, const swg_m
                      (double)least->transient_bytes * mib, (double)least->scratch_bytes * mib, (double)least->io_bytes * mib);
 }
 
-/* All outermost blocks, or all but the last, each a choice that can be taken back. */
-static void take_blocks(search *s, bool skip_last) {
+/* The outermost blocks that the choice recomputes, each a candidate that can be taken back. */
+static void own_blocks(search *s) {
     swg__remat_choice *r = s->r;
-    uint32_t last = 0;
-    swg__remat_cost_of(r, r->drop, s->kept);
-    for (int i = 0; i < s->count && skip_last; i++)
-        last = s->candidates[i].block && !r->blocks[s->candidates[i].block].around ? s->candidates[i].block : last;
+    const int64_t n = r->g->count;
+    const double now = swg__remat_cost_of(r, r->drop, NULL).seconds;
     for (int i = 0; i < s->count; i++) {
         candidate *c = &s->candidates[i];
-        if (!c->block || r->blocks[c->block].around || c->block == last)
+        if (!c->block || r->blocks[c->block].around || r->blocks[c->block].kan)
             continue;
-        memcpy(s->next, r->drop, (size_t)r->g->count);
-        double now = swg__remat_cost_of(r, r->drop, NULL).seconds;
+        memset(s->next, 0, (size_t)n);
         add(s, c, s->next);
-        c->seconds = swg__remat_cost_of(r, s->next, NULL).seconds - now;
-        choose(s, i);
+        for (int64_t v = 1; v < n; v++) {
+            const bool own = s->next[v] && r->forced[v];
+            s->owner[v] = own ? i + 1 : s->owner[v];
+            c->chosen = c->chosen || own;
+            s->next[v] = r->drop[v] && !own;
+        }
+        c->seconds = now - swg__remat_cost_of(r, s->next, NULL).seconds;
     }
-    spread_to_views(r->g, r->drop);
 }
 
 swg_status swg__remat_fit(swg__remat_choice *r, int64_t budget, swg_plan **plan) {
     enum { NOTHING, MOST_BLOCKS, ALL_BLOCKS, SEGMENTS, STARTS };
+    static const swg_recompute_policy policies[STARTS] = {SWG_RECOMPUTE_ATTENTION, SWG_RECOMPUTE_BLOCKS, SWG_RECOMPUTE_BLOCKS, SWG_RECOMPUTE_SEGMENTS};
     search s = {.r = r, .plan = plan};
     swg_memory least = {.peak_bytes = INT64_MAX};
     swg__remat_choose(r, SWG_RECOMPUTE_ATTENTION, 0, false); /* able: words are in */
@@ -340,9 +350,9 @@ swg_status swg__remat_fit(swg__remat_choice *r, int64_t budget, swg_plan **plan)
         int start = i % STARTS;
         forget(&s);
         r->reach = i < STARTS ? SWG__REMAT_REACH : 0;
-        swg__remat_choose(r, start == SEGMENTS ? SWG_RECOMPUTE_SEGMENTS : SWG_RECOMPUTE_ATTENTION, 0, true);
-        if (start == MOST_BLOCKS || start == ALL_BLOCKS)
-            take_blocks(&s, start == MOST_BLOCKS);
+        swg__remat_choose(r, policies[start], 0, start != ALL_BLOCKS);
+        if (policies[start] == SWG_RECOMPUTE_BLOCKS)
+            own_blocks(&s);
         status = swg__remat_try(r, plan);
         if (status == SWG_OK)
             status = descend(&s, budget);
