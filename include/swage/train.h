@@ -108,7 +108,7 @@ typedef struct swg_train_recompute {
     bool chosen;                        /* what the recipe as it stands comes to */
     int64_t peak_bytes, saved_bytes;    /* planned: the step and its batches read ahead; of it, what is kept for the backward pass at the peak */
     int64_t flops;
-    double seconds;                     /* measured: a step, median over the rounds; 0: it was not run */
+    double seconds;                     /* measured: a step, median over the rounds; with one thread processor time; 0: it was not run */
     double slower;                      /* over the first row that ran, median over the rounds */
     int64_t measured_bytes;             /* growth of the resident set of a process of its own, from made plan to last step */
     char failure[320];                  /* "": there is none */

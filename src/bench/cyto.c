@@ -133,9 +133,9 @@ static double call(void *arg) {
     called *c = arg;
     if (c->side->form)
         return swg__server_call(&c->b->peer, c->id, c->side->failure);
-    double begin = swg__turns_clock(c->b->team.threads);
+    double begin = swg__work_clock_ns(c->b->team.threads);
     swg__cyto_step(&c->steps);
-    return swg__turns_clock(c->b->team.threads) - begin;
+    return swg__work_clock_ns(c->b->team.threads) - begin;
 }
 
 static swg_status stopped(const swg__cyto_bench *b) {

@@ -152,7 +152,7 @@ void swg__cyto_table(const swg__cyto_bench *b, bool markdown, swg__text *text) {
     swg__text_printf(text, "%sPyTorch: %s%s%s", markdown ? "\n" : "", b->peer.version, *b->peer.options ? "; " : "", b->peer.options);
     swg__text_printf(text, "%scyto/%s, input %s; %d thread%s, %s; sides in turns, %d calls each after %d; load before %.2f, after %.2f\n", end,
                      swg__cyto_name(b->opts.experiment), b->opts.compare ? shape : strchr(shape, 'x') + 1, b->team.threads, b->team.threads > 1 ? "s" : "",
-                     swg__turns_clock_name(b->team.threads), b->opts.iterations, b->opts.warmup, b->machine.load_before, b->machine.load_after);
+                     swg__work_clock_name(b->team.threads), b->opts.iterations, b->opts.warmup, b->machine.load_before, b->machine.load_after);
     swg__text_puts(text, "speed-up: of the first row's time, median of ratios turn by turn (least-most); planned, measured: peak, MiB\n");
     if (b->opts.compare)
         compared(&t, b);
@@ -241,7 +241,7 @@ char *swg__cyto_json(const swg__cyto_bench *b) {
     cJSON_AddStringToObject(peer, "version", b->peer.version);
     cJSON_AddStringToObject(peer, "options", b->peer.options);
     cJSON_AddStringToObject(root, "experiment", swg__cyto_name(b->opts.experiment));
-    cJSON_AddStringToObject(root, "clock", swg__turns_clock_name(b->team.threads));
+    cJSON_AddStringToObject(root, "clock", swg__work_clock_name(b->team.threads));
     add(root, "warmup", b->opts.warmup, true);
     add(root, "budget_bytes", (double)b->budget_bytes, b->budget_bytes > 0);
     if (b->opts.compare)

@@ -110,9 +110,9 @@ static double call(void *arg) {
     called *c = arg;
     if (c->side->form)
         return swg__server_call(&c->b->peer, c->id, c->side->failure);
-    double begin = swg__turns_clock(c->b->team.threads);
+    double begin = swg__work_clock_ns(c->b->team.threads);
     swg__job_run(&c->job);
-    return swg__turns_clock(c->b->team.threads) - begin;
+    return swg__work_clock_ns(c->b->team.threads) - begin;
 }
 
 /* The function does not depend on the batch: it is checked once. */

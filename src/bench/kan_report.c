@@ -115,7 +115,7 @@ void swg__kan_table(const swg__kan_bench *b, swg__text *text) {
     swg__text_printf(text, "PyTorch: %s; %s\n", b->peer.version, b->peer.options);
     swg__text_printf(text, "layer: %lld-%lld k3 p1 on %lldx%lld, grid %lld, order %lld, f32 (bf16: autocast); networks: 3x%lldx%lld; %d thread%s, %s; sides in turns\n",
                      (long long)o->channels, (long long)o->channels, (long long)o->size, (long long)o->size, (long long)o->grid, (long long)o->order,
-                     (long long)o->image, (long long)o->image, b->team.threads, b->team.threads > 1 ? "s" : "", swg__turns_clock_name(b->team.threads));
+                     (long long)o->image, (long long)o->image, b->team.threads, b->team.threads > 1 ? "s" : "", swg__work_clock_name(b->team.threads));
     for (int i = 0; i < b->group_count; i++) {
         const swg__kan_group *g = &b->groups[i], *above = i ? g - 1 : NULL;
         if (!above || above->work != g->work || above->training != g->training) {
@@ -193,7 +193,7 @@ char *swg__kan_json(const swg__kan_bench *b) {
     add(layer, "size", (double)o->size, true);
     add(layer, "grid", (double)o->grid, true);
     add(layer, "order", (double)o->order, true);
-    cJSON_AddStringToObject(root, "clock", swg__turns_clock_name(b->team.threads));
+    cJSON_AddStringToObject(root, "clock", swg__work_clock_name(b->team.threads));
     add(root, "image", (double)o->image, true);
     cJSON *judged = cJSON_AddArrayToObject(root, "targets"), *rows = cJSON_AddArrayToObject(root, "rows");
     for (int i = 0; i < TARGETS; i++) {

@@ -8,16 +8,6 @@
 
 enum { SETTLE_NS = 8000000 };
 
-double swg__turns_clock(int threads) {
-    struct timespec t;
-    if (threads > 1)
-        return swg__bench_clock_ns();
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-const char *swg__turns_clock_name(int threads) { return threads > 1 ? "wall time" : "processor time"; }
-
 static swg_status play_turn(swg_context *ctx, const swg__turns *t, swg__player *p) {
     double spent = 0, turn[SWG__TURNS_CALLS];
     swg__times times;

@@ -31,9 +31,6 @@ void swg__turns_free(swg_context *ctx, swg__player *players, int count);
 /* Time of `to` over that of `of`, round by round. Both played. */
 swg__ratio swg__turns_ratio(const swg__player *of, const swg__player *to);
 
-/* In ns: of one thread its processor time, which other work on the machine does not stretch; of several wall time. Peers do the same. */
-double swg__turns_clock(int threads);
-const char *swg__turns_clock_name(int threads);
 
 /* Opens a small form of a task, to touch the code and let the heap come to rest, or the whole of it. The job is closed also after a failure. */
 typedef swg_status (*swg__open_task)(swg_context *ctx, const void *task, bool small, swg__job *job);

@@ -162,7 +162,7 @@ static swg_status plan(cli *c) {
     else if (status == SWG_OK)
         print_text(c, &p, &layers);
     if (status == SWG_OK && row_count && !cli_flag(c, "json"))
-        cli_print_recompute(rows, row_count);
+        cli_print_recompute(c, rows, row_count);
     if (status == SWG_OK && cli_flag(c, "layers") && !cli_flag(c, "json")) {
         printf("\n");
         cli_print_layers(&layers);

@@ -46,7 +46,7 @@ static double extra_flops(const swg_train_recompute *row, const swg_train_recomp
     return base->flops ? 100 * ((double)row->flops / (double)base->flops - 1) : 0;
 }
 
-void cli_print_recompute(const swg_train_recompute *rows, int count) {
+void cli_print_recompute(const cli *c, const swg_train_recompute *rows, int count) {
     const int base = base_of(rows, count);
     bool measured = false, chosen = false;
     for (int i = 0; i < count; i++) {
@@ -68,6 +68,9 @@ void cli_print_recompute(const swg_train_recompute *rows, int count) {
     }
     if (chosen)
         printf("* what this recipe comes to\n");
+    if (measured)
+        printf("%s of a step, median of the rounds, %d thread%s\n", swg_context_threads(c->ctx) > 1 ? "wall time" : "processor time", swg_context_threads(c->ctx),
+               swg_context_threads(c->ctx) > 1 ? "s" : "");
 }
 
 void cli_json_recompute(cJSON *root, const swg_train_recompute *rows, int count) {

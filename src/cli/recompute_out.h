@@ -9,7 +9,7 @@
 
 /* The rows that --compare, --measure and --input ask for; count 0: none of them is given. */
 swg_status cli_compare_recompute(cli *c, swg_config *config, int64_t batch, swg_train_recompute rows[SWG_TRAIN_RECOMPUTE], int *count);
-void cli_print_recompute(const swg_train_recompute *rows, int count);
+void cli_print_recompute(const cli *c, const swg_train_recompute *rows, int count);
 void cli_json_recompute(cJSON *root, const swg_train_recompute *rows, int count); /* as the list "recompute_policies" */
 
 #endif

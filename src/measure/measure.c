@@ -18,6 +18,16 @@ double swg__bench_clock_ns(void) {
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+double swg__work_clock_ns(int threads) {
+    struct timespec t;
+    if (threads > 1)
+        return swg__bench_clock_ns();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+const char *swg__work_clock_name(int threads) { return threads > 1 ? "wall time" : "processor time"; }
+
 static void settle(int64_t ns) {
     if (ns > 0)
         nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);

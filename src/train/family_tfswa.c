@@ -126,6 +126,24 @@ static int64_t least_batch(const swg__recipe *r) {
     return 1;
 }
 
+/* A spectrum (batch, in, frequency, time): the transform and the segment that give it. */
+static swg_status set_input(swg_context *ctx, swg_config *c, const swg__recipe *r, int ndim, const int64_t *shape) {
+    const int64_t n_fft = ndim == 4 ? 2 * (shape[2] - 1) : 0, most = n_fft / 4 > 1 ? n_fft / 4 : 1, hop = r->tfswa.hop < most ? r->tfswa.hop : most;
+    const int64_t segment = ndim == 4 ? (shape[3] - 1) * hop : 0;
+    if (ndim != 4 || (shape[1] != 2 && shape[1] != 4))
+        return swg__fail(ctx, SWG_EUSAGE, "input: expected (batch, 2 or 4, frequency, time): mono or stereo spectra, real and imaginary parts");
+    if (segment <= n_fft / 2)
+        return swg__fail(ctx, SWG_EUSAGE, "input: %lld frames of %lld bins: expected more than %lld, data.hop=%lld apart", (long long)shape[3], (long long)shape[2],
+                         (long long)(n_fft / 2 / hop + 1), (long long)hop);
+    const struct { const char *key; int64_t value; } settings[] = {{"model.in", shape[1]}, {"data.n_fft", n_fft}, {"data.hop", hop}, {"data.segment", segment}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%lld", (long long)settings[i].value);
+        SWG__TRY(swg_config_set(c, settings[i].key, text, "input"));
+    }
+    return SWG_OK;
+}
+
 /* ---- graphs ---- */
 
 static swg_stft_opts stft_of(const swg__recipe_tfswa *t) { return (swg_stft_opts){.n = t->n_fft, .hop = t->hop}; }
@@ -365,7 +383,7 @@ static void judge_end(swg__run *run, void *arg, swg_status status, double *figur
 
 const swg__family swg__family_tfswa = {
     .name = "tfswa", .sample = "segment", .samples = "segments",
-    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values,
+    .read = read_settings, .least_batch = least_batch, .sample_values = sample_values, .set_input = set_input,
     .build = build, .network = network, .apply = apply, .layers = layers, .describe = describe,
     .open = open_data, .close = close_data, .fetch = fetch, .log_data = log_data,
     .figures = {"sdr_db", "si_sdr_db", "mixture_sdr_db"}, /* as judge_end fills them in */

@@ -19,8 +19,6 @@ swg_status swg_train_set_input(swg_context *ctx, swg_config *config, int ndim, c
         if (shape[i] < 1)
             return swg__fail(ctx, SWG_EUSAGE, "input: extent %lld, expected 1 or more", (long long)shape[i]);
     SWG__TRY(swg__recipe_read(ctx, config, &recipe));
-    if (!recipe.family->set_input)
-        return swg__fail(ctx, SWG_EUNSUPPORTED, "input: family %s says its shape by other keys", recipe.family->name);
     SWG__TRY(recipe.family->set_input(ctx, config, &recipe, ndim, shape));
     snprintf(text, sizeof text, "%lld", (long long)shape[0]);
     return swg_config_set(config, "data.batch_size", text, "input");
@@ -143,9 +141,9 @@ static swg_status run_steps(swg_context *ctx, const task *t, answer *a) {
     SWG__TRY(swg_config_set(t->config, "data.batch_size", batch, "measuring"));
     swg_status status = swg__trial_open(ctx, t->config, false, &trial);
     for (int i = 0; i < 2 && status == SWG_OK; i++) { /* the first one to warm up */
-        const double begin = swg__bench_clock_ns();
+        const double begin = swg__work_clock_ns(t->threads);
         status = swg__trial_step(&trial);
-        a->seconds = (swg__bench_clock_ns() - begin) * 1e-9;
+        a->seconds = (swg__work_clock_ns(t->threads) - begin) * 1e-9;
     }
     a->measured = swg_context_peak_rss_growth(ctx);
     if (trial.run.ctx)

@@ -18,6 +18,17 @@ off=$(field off 2) attention=$(field attention 2) blocks=$(field blocks 2)
 holds "$attention < .8 * $off && $blocks < .7 * $attention" "peaks in MiB"
 holds "$(field attention 6) == 0 && $(field blocks 6) > 0 && $(field blocks 6) < 34" "extra work in per cent"
 
+# The published network at full size: its count, 40 per cent off for less than a quarter more work, inference within 1.5 GB.
+expect 0 '780635912960' plan tfswa/unet --input 1x2x1025x259 --compare=off,attention,segments:4,budget:60%
+check grep -q '^parameters  *15404834$' out
+check grep -q '^blocks \*' out
+for row in segments:4 budget:60%; do
+    holds "$(field $row 2) < .6 * $(field attention 2) && $(field $row 6) < 25" "$row"
+done
+holds "$(awk '$1 == "peak" { print $4 }' out) * 1.048576 < 1500" "inference in MB"
+expect 2 'mono or stereo' plan tfswa/unet --input 1x3x1025x259
+expect 2 'expected more than' plan tfswa/unet --input 1x2x1025x2
+
 # The recipe's own way is a row; a budget that cannot be met says so in its row.
 expect 0 'segments:3 *' plan cyto/segmentation gradient_checkpointing=segments:3 --input 1x1x16x32x32 --compare=off,budget:1MiB
 check grep -q '^budget:1MiB .*cannot be met; the least possible peak is' out

@@ -219,9 +219,11 @@ static void checkpointing_of_a_recipe(void **state) {
     static const struct { swg_checkpointing_opts opts; const char *want; } cases[] = {
         {{.checkpoint_blocks = true, .checkpoint_attention = true}, "blocks"}, {{.checkpoint_blocks = true}, "blocks"},
         {{.checkpoint_attention = true}, "attention"}, {{.checkpoint_blocks = false}, "segments:2"}};
-    const char *const changes[] = {"gradient_checkpointing=segments:2", "data.patch=[16, 32, 32]", "data.batch_size=1"};
+    const char *const changes[] = {"gradient_checkpointing=segments:2"};
     swg_config *model, *other;
-    assert_ok(ctx, swg_config_open(ctx, "cyto/segmentation", &(swg_config_opts){.overrides = changes, .override_count = 3}, &model));
+    assert_ok(ctx, swg_config_open(ctx, "tfswa/small", &(swg_config_opts){.overrides = changes, .override_count = 1}, &model));
+    assert_ok(ctx, swg_train_set_input(ctx, model, 4, (int64_t[]){1, 2, 128, 64}));
+    assert_true(swg_config_int(model, "data.n_fft") == 254 && swg_config_int(model, "data.batch_size") == 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_ok(ctx, swg_enable_gradient_checkpointing(ctx, model, &cases[i].opts, &other));
         assert_true(other != model && swg_config_is(model, "gradient_checkpointing", "segments:2"));
@@ -336,16 +338,17 @@ static void published_memory_estimate(void **state) {
 
     swg_config *model;
     swg_memory_savings one, two, budget;
-    assert_ok(ctx, swg_config_open(ctx, "cyto/segmentation", NULL, &model));
-    assert_ok(ctx, swg_train_estimate_memory_savings(ctx, model, 4, (int64_t[]){1, 16, 32, 32}, 0, &one));
-    assert_ok(ctx, swg_train_estimate_memory_savings(ctx, model, 4, (int64_t[]){1, 16, 32, 32}, 2, &two));
+    assert_ok(ctx, swg_config_open(ctx, "tfswa/small", NULL, &model));
+    assert_ok(ctx, swg_train_estimate_memory_savings(ctx, model, 3, (int64_t[]){2, 128, 64}, 0, &one));
+    assert_ok(ctx, swg_train_estimate_memory_savings(ctx, model, 3, (int64_t[]){2, 128, 64}, 2, &two));
     assert_true(one.savings_percent > 0 && one.policy == SWG_RECOMPUTE_BLOCKS);
     assert_true(two.without_checkpoint > one.without_checkpoint && two.with_checkpoint > one.with_checkpoint);
     assert_ok(ctx, swg_config_set(model, "gradient_checkpointing", "budget:80%", "test"));
-    assert_ok(ctx, swg_train_estimate_memory_savings(ctx, model, 4, (int64_t[]){1, 16, 32, 32}, 2, &budget));
+    assert_ok(ctx, swg_train_estimate_memory_savings(ctx, model, 3, (int64_t[]){2, 128, 64}, 2, &budget));
     assert_int_equal(budget.policy, SWG_RECOMPUTE_BUDGET);
     assert_int_equal(budget.without_checkpoint, two.without_checkpoint);
-    assert_int_equal(swg_train_estimate_memory_savings(ctx, model, 3, (int64_t[]){1, 16, 32}, 1, &budget), SWG_EUSAGE);
+    assert_int_equal(swg_train_estimate_memory_savings(ctx, model, 3, (int64_t[]){3, 128, 64}, 1, &budget), SWG_EUSAGE);
+    assert_int_equal(swg_train_estimate_memory_savings(ctx, model, 3, (int64_t[]){2, 128, 2}, 1, &budget), SWG_EUSAGE);
     swg_config_close(model);
 }
 
