@@ -126,8 +126,8 @@ def window_block(mode):
     return Work(block(F.scaled_dot_product_attention), [x], parameters, mode=mode, check=2, forms={"softmax": block(explicit)}, tolerance=1e-4)
 
 
-def attention(batch, mode):
-    part = [random(batch, 8, 1025, 4, scale=2) for _ in range(3)]
+def attention(batch, tokens, d, mode="forward"):
+    part = [random(batch, 8, tokens, d, scale=2) for _ in range(3)]
     return Work(lambda i, p: F.scaled_dot_product_attention(*i), part, mode=mode, check=1)
 
 
@@ -205,8 +205,15 @@ TABLE = {
     "pool-max-train": lambda: Work(lambda i, p: F.max_pool3d(i[0], 2), [random(1, 32, 64, 64, 64)], mode="gradients", channels_last=True),
     "pool-avg": lambda: Work(lambda i, p: F.avg_pool3d(i[0], 2), [random(1, 32, 64, 64, 64)], channels_last=True),
     "transpose": lambda: Work(lambda i, p: i[0].permute(0, 3, 1, 2).contiguous(), [random(8, 64, 64, 64, scale=2)]),
-    "att-1025": lambda: attention(259, "forward"),
-    "att-1025-train": lambda: attention(16, "gradients"),
+    "att-1025": lambda: attention(259, 1025, 4),
+    "att-1025-train": lambda: attention(16, 1025, 4, "gradients"),
+    "att-259": lambda: attention(1025, 259, 4),
+    "att-64": lambda: attention(4257, 64, 4),
+    "att-64-train": lambda: attention(4257, 64, 4, "gradients"),
+    "att-512": lambda: attention(129, 512, 8),
+    "att-512-train": lambda: attention(16, 512, 8, "gradients"),
+    "att-256": lambda: attention(64, 256, 16),
+    "att-128": lambda: attention(32, 128, 32),
     "stft": lambda: Work(lambda i, p: torch.view_as_real(torch.stft(i[0], 2048, 512, window=torch.hann_window(2048, dtype=i[0].dtype),
                                                                    return_complex=True)), [random(2, 3 * 44100)]),
     "sw": lambda: sliced_wasserstein("forward"),

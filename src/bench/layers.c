@@ -84,13 +84,20 @@ static swg_value kan_conv(layer *l) {
     return swg_kan_conv(l->job.g, x, 64, 3, NULL, &(swg_conv_opts){.padding = {1, 1}, .channels_last = true}, "kan");
 }
 
-/* Attention along time of tfswa's outer level (benchmarking.md: att-1025): heads of 4 side by side. */
-static swg_value long_attention(layer *l) {
+/* Attention of tfswa/unet at 1025x259 (benchmarking.md: att-1025): 8 heads side by side, on every level along frequency, on the outer one
+ * along time and in windows, too. */
+static swg_value attention(layer *l, int64_t tokens, int64_t d) {
     swg_value part[3];
     for (int i = 0; i < 3; i++)
-        part[i] = input(l, 3, (int64_t[]){l->samples, 1025, 32}, 2);
+        part[i] = input(l, 3, (int64_t[]){l->samples, tokens, 8 * d}, 2);
     return swg_attention(l->job.g, part[0], part[1], part[2], SWG_NONE, &(swg_attention_opts){.heads = 8});
 }
+static swg_value attention_1025(layer *l) { return attention(l, 1025, 4); }
+static swg_value attention_259(layer *l) { return attention(l, 259, 4); }
+static swg_value attention_64(layer *l) { return attention(l, 64, 4); }
+static swg_value attention_512(layer *l) { return attention(l, 512, 8); }
+static swg_value attention_256(layer *l) { return attention(l, 256, 16); }
+static swg_value attention_128(layer *l) { return attention(l, 128, 32); }
 
 static swg_value stft(layer *l) {
     return swg_stft(l->job.g, input(l, 3, (int64_t[]){l->samples, 2, 3 * 44100}, 1), &(swg_stft_opts){.n = 2048, .hop = 512});
@@ -124,8 +131,15 @@ static const struct swg__bench_layer table[] = {
     {"pool-max-train", "64x64x64x32, 2x2x2", GRADIENTS, max_pool, 1, 0, false, 0, false},
     {"pool-avg", "64x64x64x32, 2x2x2", FORWARD, avg_pool, 1, 0, false, 0, false},
     {"transpose", "8x64x64x64 to channels first", FORWARD, transpose, 8, 1, false, 0, false},
-    {"att-1025", "259 of 1025, 8 heads of 4", FORWARD, long_attention, 259, 1, false, 0, false},
-    {"att-1025-train", "16 of 1025, 8 heads of 4", GRADIENTS, long_attention, 16, 1, false, 1e-4, false},
+    {"att-1025", "259 of 1025, 8 heads of 4", FORWARD, attention_1025, 259, 1, false, 0, true},
+    {"att-1025-train", "16 of 1025, 8 heads of 4", GRADIENTS, attention_1025, 16, 1, false, 1e-4, false},
+    {"att-259", "1025 of 259, 8 heads of 4", FORWARD, attention_259, 1025, 4, false, 0, true},
+    {"att-64", "4257 of 64, 8 heads of 4", FORWARD, attention_64, 4257, 16, false, 0, true},
+    {"att-64-train", "4257 of 64, 8 heads of 4", GRADIENTS, attention_64, 4257, 16, false, 1e-4, false},
+    {"att-512", "129 of 512, 8 heads of 8", FORWARD, attention_512, 129, 1, false, 0, true},
+    {"att-512-train", "16 of 512, 8 heads of 8", GRADIENTS, attention_512, 16, 1, false, 1e-4, false},
+    {"att-256", "64 of 256, 8 heads of 16", FORWARD, attention_256, 64, 2, false, 0, true},
+    {"att-128", "32 of 128, 8 heads of 32", FORWARD, attention_128, 32, 4, false, 0, true},
     {"stft", "2 channels of 132300, 2048/512", FORWARD, stft, 1, 0, false, 0, false},
     {"sw", "256x16, 50 directions", FORWARD, sliced_wasserstein, 256, 0, true, 0, false},
     {"sw-train", "256x16, 50 directions", GRADIENTS, sliced_wasserstein, 256, 0, true, 1e-3, false},

@@ -5,7 +5,7 @@
 
 #include "bench/bench.h"
 
-enum { SWG__BENCH_LAYERS = 64 };    /* at most */
+enum { SWG__BENCH_LAYERS = 96 };    /* at most */
 
 /* Appends the workloads; returns how many. */
 int swg__bench_layer_list(swg__workload *out);

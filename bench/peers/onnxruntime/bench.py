@@ -96,10 +96,10 @@ def stft(net, w):
     return net.add("Transpose", y, perm=[0, 2, 1, 3])
 
 
-def attend(net, w):
+def attend(net, w, d=4):
     q, k, v = (net.add("Reshape", net.add("Transpose", f"x{i}", perm=[0, 2, 1, 3]), net.weight(np.array([0, 0, -1], np.int64))) for i in range(3))
     y = net.add("MultiHeadAttention", q, k, v, domain="com.microsoft", num_heads=8)
-    y = net.add("Reshape", y, net.weight(np.array([0, 0, 8, 4], np.int64)))
+    y = net.add("Reshape", y, net.weight(np.array([0, 0, 8, d], np.int64)))
     return net.add("Transpose", y, perm=[0, 2, 1, 3])
 
 
@@ -114,7 +114,7 @@ LAYERS = {
     "pool-max": lambda net, w: net.add("MaxPool", "x0", kernel_shape=[2] * 3, strides=[2] * 3),
     "pool-avg": lambda net, w: net.add("AveragePool", "x0", kernel_shape=[2] * 3, strides=[2] * 3),
     "transpose": lambda net, w: net.add("Transpose", "x0", perm=[0, 3, 1, 2]),
-    "att-1025": attend,
+    **{f"att-{tokens}": lambda net, w, d=d: attend(net, w, d) for tokens, d in ((1025, 4), (259, 4), (64, 4), (512, 8), (256, 16), (128, 32))},
     "stft": stft,
 }
 
