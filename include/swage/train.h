@@ -118,7 +118,7 @@ enum { SWG_TRAIN_RECOMPUTE = 16 };
 
 typedef struct swg_train_recompute_opts {
     int64_t batch;                      /* 0: as configured */
-    const char *policies;               /* commas between; NULL: off, attention, blocks, segments:4, segments:8, budget:60% */
+    const char *policies;               /* commas between; NULL: off, attention, blocks, segments:4, budget:60%, budget:30% */
     int rounds;                         /* in each every row's step is run once, in turns, after one to warm up, on numbers of the right shape; 0: plans alone */
     void (*progress)(void *user, const char *policy, int round);    /* may be NULL */
     void *user;

@@ -10,7 +10,7 @@
 static const cli_option options[] = {
     {"batch", 'b', "N", "batch size (default: data.batch_size)"},
     {"input", 0, "SHAPE", "shape of the network's input, batch first, such as 1x2x1025x259; implies --compare"},
-    {"compare", 0, "[=LIST]", "the training step under several gradient_checkpointing (default: off,attention,blocks,segments:4,segments:8,budget:60%)"},
+    {"compare", 0, "[=LIST]", "the training step under several gradient_checkpointing (default: off,attention,blocks,segments:4,budget:60%,budget:30%)"},
     {"measure", 0, "[=ROUNDS]", "run a step of each, too: time and peak of the resident set (default: 3 rounds)"},
     {"explain", 0, NULL, "say what each pass and the planner did"},
     {"layers", 0, NULL, "one line per layer, too"},

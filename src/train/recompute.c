@@ -10,7 +10,7 @@
 
 enum { ROUNDS = 64 };
 
-static const char usual[] = "off,attention,blocks,segments:4,segments:8,budget:60%";
+static const char usual[] = "off,attention,blocks,segments:4,budget:60%,budget:30%";
 
 swg_status swg_train_set_input(swg_context *ctx, swg_config *config, int ndim, const int64_t *shape) {
     swg__recipe recipe;
