@@ -181,6 +181,11 @@ static void recomputed_steps_have_the_same_bits(void **state) {
             close_job(&j);
         }
         assert_true(peak[2] < peak[1] && peak[1] < peak[0] && peak[5] <= (peak[1] + peak[2]) / 2);
+        job j; /* a search under a budget finds what the policy does */
+        build(ctx, &m, 35, 20, &j);
+        plan_job(ctx, &j, (swg_recompute){.policy = SWG_RECOMPUTE_BUDGET, .budget_bytes = peak[2]}, bf16);
+        assert_true(swg_plan_memory_of(j.plan).peak_bytes <= peak[2]);
+        close_job(&j);
     }
 }
 
