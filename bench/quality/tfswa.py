@@ -45,6 +45,17 @@ def output(a, *words):
     return subprocess.run([a.swage, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def kept(a, name, *words):
+    """What a command prints, from the file where it has been asked before."""
+    path = os.path.join(a.work, name)
+    if not os.path.exists(path):
+        text = output(a, *words)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 def songs_of(a):
     names = sorted(n for n in os.listdir(a.data) if os.path.isdir(os.path.join(a.data, n)))
     if a.songs:
@@ -74,13 +85,7 @@ def train(a, name, *words):
 
 def evaluate(a, run, part):
     """{song: {stem: {"separated": ..., "mixture": ..., "ratio_mask": ...}}}"""
-    path = run + f".{part}.json"
-    if not os.path.exists(path):
-        text = output(a, "eval", run, "--part", part, "--json")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    with open(path, encoding="utf-8") as file:
-        record = json.load(file)
+    record = json.loads(kept(a, f"{os.path.basename(run)}.{part}.json", "eval", run, "--part", part, "--json"))
     return {s["song"]: s["stems"] for s in record["songs"]}
 
 
@@ -124,10 +129,10 @@ def machine():
 # ---- the works ----
 
 def bounds(a):
-    """Bounds do not depend on how a song's stems are grouped, but for the ratio masks."""
+    """Of four stems each; the real and the complex mask of a stem do not depend on what the others are."""
     scores = {}
     for size in SIZES:
-        for line in output(a, "score", a.data, "--bounds", "--json", "--n-fft", str(size)).splitlines():
+        for line in kept(a, f"bounds-{size}.jsonl", "score", a.data, "--bounds", "--json", "--n-fft", str(size)).splitlines():
             record = json.loads(line)
             if record["song"] in songs_of(a):
                 scores.setdefault(record["song"], {})[size] = record
@@ -137,14 +142,16 @@ def bounds(a):
 
     stems = stems_in({s: r[SIZES[0]]["mixture"] for s, r in scores.items()})
     first = SIZES[0]
-    print(f"SDR in dB of whole songs; masks of {first} samples, hop {first // 4}; real: the best mask in [0, 1]; complex: of magnitude at most 1.")
+    print(f"SDR in dB of whole songs; ideal masks, windows of {first} samples, hop {first // 4}. Real: the best in [0, 1]; complex: of magnitude at most 1. "
+          "n/a: the stem is silent.")
     rows = [[song if stem == stems[0] else "", stem, *(number(sdr(song, first, key, stem)) for key, _ in BOUNDS)] for song in scores for stem in stems]
     for stem in stems:
         rows.append(["median" if stem == stems[0] else "", stem, *(middle(sdr(song, first, key, stem) for song in scores) for key, _ in BOUNDS)])
     table(["song", "stem", *(title for _, title in BOUNDS)], rows)
     print("\nThe same with other windows, medians over the songs.")
-    table(["stem", *(f"{title}, {size}" for size in SIZES for _, title in BOUNDS[1:])],
-          [[stem, *(middle(sdr(song, size, key, stem) for song in scores) for size in SIZES for key, _ in BOUNDS[1:])] for stem in stems])
+    table(["window", "stem", *(title for _, title in BOUNDS[1:])],
+          [[str(size) if stem == stems[0] else "", stem, *(middle(sdr(song, size, key, stem) for song in scores) for key, _ in BOUNDS[1:])]
+           for size in sorted(SIZES) for stem in stems])
 
 
 FIGURES = [("SDR", "track", "sdr"), ("SI-SDR", "track", "si_sdr"), ("SIR", "track", "sir"), ("SAR", "track", "sar"), ("10 s", "segments", "sdr"), ("1 s", "windows", "sdr")]
