@@ -72,7 +72,7 @@ int64_t swg_bss_windows(int64_t samples, const swg_bss_opts *opts);
  * An estimate is projected on the span of the references' channels delayed by 0 .. taps - 1 samples: least squares of taps * sources * channels unknowns per
  * estimated channel, normal equations from correlations, by Cholesky; what depends on references before it (up to 1e-12 of its energy) is left out, so that
  * mono in two channels, equal and silent references are no special cases. With m unknowns: m^2 8 bytes, m^3 / 3 multiply-adds per filter set.
- * SWG_ESHAPE: no sample; more than SWG_SEPARATION_* ; permute with more than 8 sources. */
+ * SWG_ESHAPE: no sample; more than 16384 unknowns; permute with more than 8 sources. */
 swg_status swg_bss_eval(swg_context *ctx, int sources, int channels, int64_t samples, const float *const *reference, const float *const *estimate,
                         const swg_bss_opts *opts, swg_separation *out, int *order);
 
