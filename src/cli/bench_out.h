@@ -15,6 +15,8 @@ swg_status cli_bench_codec(cli *c);
 swg_status cli_bench_kan(cli *c);
 /* `swage bench cyto` (bench_cyto.c). */
 swg_status cli_bench_cyto(cli *c);
+/* `swage bench tfswa` (bench_tfswa.c). */
+swg_status cli_bench_tfswa(cli *c);
 /* --batch-sizes: "1,16,256", at most `most` of them. SWG_EUSAGE with a message. */
 swg_status cli_batches(cli *c, int64_t *out, int most, int *count);
 

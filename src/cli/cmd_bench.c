@@ -9,7 +9,7 @@
 
 static const cli_option options[] = {
     {"quick", 0, NULL, "about 20 seconds: shorter measurements, wider spread"},
-    {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all; codec: hdf5plugin"},
+    {"against", 0, "PEERS", "also run these, if they are installed: pytorch, pytorch-compile, onnxruntime, or all; codec: hdf5plugin; tfswa: pytorch, onnxruntime"},
     {"list", 0, NULL, "list the rows"},
     {"explain", 0, NULL, "say what each pass and the planner did for every row"},
     {"compare-opts", 0, NULL, "of a recipe: all speed switches off, then on one after the other; cyto: each alone, then all (default)"},
@@ -29,11 +29,14 @@ static const cli_option options[] = {
     {"order", 0, "N", "kan: of the layer's splines; default 3"},
     {"image", 0, "N", "kan: side of the networks' images; default 128"},
     {"experiment", 0, "NAME", "cyto: segmentation, labelfree or gan_superres; also as cyto/NAME"},
-    {"input-shape", 0, "LIST", "cyto: N,C,z,y,x or N,C,y,x; default 1,1,64,64,64, gan_superres 1,1,16,32,32"},
-    {"iterations", 0, "N", "cyto: calls of each row; default 100, with --quick 6"},
+    {"net", 0, "NAME", "tfswa: unet (default) or small"},
+    {"training", 0, NULL, "tfswa: training steps in place of inference"},
+    {"input-shape", 0, "LIST", "cyto: N,C,z,y,x or N,C,y,x; default 1,1,64,64,64, gan_superres 1,1,16,32,32; tfswa: N,C,F,T, default 1,2,1025,259, small 1,2,128,64"},
+    {"iterations", 0, "N", "cyto, tfswa: calls of each row; default 100, with --quick 6 and 3"},
+    {"warmup", 0, "N", "tfswa: calls before them; default 10, with --quick 1"},
     {"chart", 0, "FILE", "cyto: write an SVG of speed-ups, or over the batch sizes, and of planned peaks"},
     {"report", 0, NULL, "measure nothing: print the table of JSON objects written before, side by side"},
-    {"markdown", 0, NULL, "with --report, and of codec and cyto: as Markdown"},
+    {"markdown", 0, NULL, "with --report, and of codec, cyto and tfswa: as Markdown"},
     CLI_RECIPES, CLI_THREADS, CLI_JSON,
     {NULL, 0, NULL, NULL},
 };
@@ -163,8 +166,8 @@ static swg_status report(cli *c) {
 /* Options that only one kind of run takes. */
 /* What has a bench of its own, named by the first word. */
 typedef struct subject { const char *name; swg_status (*run)(cli *c); } subject;
-enum { CODEC, KAN, CYTO, SUBJECTS };
-static const subject subjects[SUBJECTS] = {{"codec", cli_bench_codec}, {"kan", cli_bench_kan}, {"cyto", cli_bench_cyto}};
+enum { CODEC, KAN, CYTO, TFSWA, SUBJECTS };
+static const subject subjects[SUBJECTS] = {{"codec", cli_bench_codec}, {"kan", cli_bench_kan}, {"cyto", cli_bench_cyto}, {"tfswa", cli_bench_tfswa}};
 
 /* SUBJECTS: none. Recipes kan/dae and others are none; cyto/... are. */
 static int subject_of(const cli *c) {
@@ -176,14 +179,16 @@ static int subject_of(const cli *c) {
 }
 
 static swg_status check_options(cli *c, int which) {
+    enum { OF_CODEC = 1 << CODEC, OF_KAN = 1 << KAN, OF_CYTO = 1 << CYTO, OF_TFSWA = 1 << TFSWA };
     static const struct { const char *name; int of; } own[] = {
-        {"data", CODEC}, {"tables", CODEC}, {"model", CODEC}, {"without", CODEC}, {"effort", CODEC}, {"works", KAN}, {"forms", KAN}, {"size", KAN},
-        {"channels", KAN}, {"grid", KAN}, {"order", KAN}, {"image", KAN}, {"experiment", CYTO}, {"input-shape", CYTO}, {"iterations", CYTO}, {"chart", CYTO}};
+        {"data", OF_CODEC}, {"tables", OF_CODEC}, {"model", OF_CODEC}, {"without", OF_CODEC}, {"effort", OF_CODEC}, {"works", OF_KAN}, {"forms", OF_KAN},
+        {"size", OF_KAN}, {"channels", OF_KAN}, {"grid", OF_KAN}, {"order", OF_KAN}, {"image", OF_KAN}, {"experiment", OF_CYTO}, {"chart", OF_CYTO},
+        {"input-shape", OF_CYTO | OF_TFSWA}, {"iterations", OF_CYTO | OF_TFSWA}, {"net", OF_TFSWA}, {"training", OF_TFSWA}, {"warmup", OF_TFSWA}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (cli_value(c, own[i].name) && own[i].of != which)
-            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench %s`", own[i].name, subjects[own[i].of].name);
-    if (cli_flag(c, "markdown") && which != CODEC && which != CYTO)
-        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report, codec and cyto");
+        if (cli_value(c, own[i].name) && !(own[i].of >> which & 1))
+            return cli_fail(c, SWG_EUSAGE, "bench: --%s goes with `swage bench %s`", own[i].name, subjects[__builtin_ctz((unsigned)own[i].of)].name);
+    if (cli_flag(c, "markdown") && which != CODEC && which != CYTO && which != TFSWA)
+        return cli_fail(c, SWG_EUSAGE, "bench: --markdown goes with --report, codec, cyto and tfswa");
     return SWG_OK;
 }
 
@@ -234,7 +239,7 @@ static swg_status run(cli *c) {
 
 const cli_command cli_cmd_bench = {
     .name = "bench",
-    .usage = "[ROW ...] | codec | kan | cyto[/EXPERIMENT] | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
+    .usage = "[ROW ...] | codec | kan | cyto[/EXPERIMENT] | tfswa | RECIPE [key=value ...] --compare-opts | --each | --batch-sizes LIST | --report FILE ...",
     .help = "measure this machine's limits, and this build against them and against others",
     .details = "ROW is a name or a pattern such as 'matmul-*'; none: all rows. Every row is checked against the f64 reference before it\n"
                "is timed. With a recipe: what its speed switches do, or which batch size suits it; --quick gives a first impression.\n"
@@ -242,6 +247,7 @@ const cli_command cli_cmd_bench = {
                "codec: ratios, bounds and speed of the codec beside SZ3, SPERR and zfp; docs/codec.md.\n"
                "kan: forms of a KAN convolution and training steps of the KAN networks beside the published ones in PyTorch, if it is installed.\n"
                "cyto: training step and inference of a microscopy network with each performance switch and with all, beside PyTorch; docs/cyto.md.\n"
+               "tfswa: TFSWA-UNet in f32 and bf16; --against all: beside PyTorch and ONNX Runtime.\n"
                "docs/benchmarks.md tells what the rows and columns mean.",
     .options = options,
     .least = 0,

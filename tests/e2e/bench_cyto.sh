@@ -4,27 +4,8 @@
 # writes JSON with the published keys and a picture, and ends when it is interrupted.
 # Arguments: path of swage, source folder.
 # SPDX-License-Identifier: Apache-2.0
-set -u
-swage=$1
-source=$2
-json=$(dirname "$swage")/json
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/bench_common.sh"
 export SWAGE_CACHE_DIR="$work/cache"
-failures=0
-fail() { echo "$*"; cat "$work/out" "$work/err"; failures=$((failures + 1)); }
-# run STATUS ARGUMENTS...
-run() {
-    status=$1
-    shift
-    "$swage" bench "$@" >"$work/out" 2>"$work/err"
-    got=$?
-    [ $got = "$status" ] || fail "swage bench $*: exit $got, expected $status"
-}
-holds() { grep -qE -- "$1" "$work/$2" || fail "$2 does not hold: $1"; }
-value() { "$json" "$work/r.json" "$1"; }
-positive() { value "$1" | grep -qE '^[0-9.e+-]+$' && [ "$(value "$1")" != 0 ] || fail "$1 is not a positive number"; }
-cd "$source" || exit 1
 small="--iterations 2 --threads 1"
 tiny="$small --input-shape 1,1,8,8,8"
 
@@ -76,20 +57,7 @@ positive rows.2.peak_bytes_planned
 grep -q 'planned peak' "$work/b.svg" || fail "no picture of batch sizes"
 
 # A peer that answers, and cannot do one form.
-cat >"$work/peer" <<'PEER'
-#!/bin/sh
-echo '{"version":"9.9","options":"ABACUS"}'
-while read -r line; do
-    case $line in
-    *'"memory"'*'"channels-last"'*) echo '{"error":"no fingers left"}' ;;
-    *'"memory"'*) echo '{"bytes":1000000000000}' ;;
-    *'"open"'*) echo '{"cold_ns":5,"error_found":0,"parameters":7}' ;;
-    *'"run"'*) echo '{"ns":3600000000000}' ;;
-    *) echo '{}' ;;
-    esac
-done
-PEER
-chmod +x "$work/peer"
+peer '*\"memory\"*\"channels-last\"*'
 SWAGE_PEER_PYTHON="$work/peer" run 0 cyto $tiny -o "$work/r.json"
 holds '^PyTorch: 9.9; ABACUS' out
 holds '^PyTorch bf16 +3.6e\+06 ' out
@@ -113,13 +81,5 @@ run 1 cyto --input-shape 1,1,10,10
 holds 'does not divide' err
 
 # Interrupted while a peer takes its time.
-printf '#!/bin/sh\necho started >"%s/started"\nexec sleep 600\n' "$work" >"$work/peer"
-SWAGE_PEER_PYTHON="$work/peer" "$swage" bench cyto $tiny >"$work/out" 2>"$work/err" &
-pid=$!
-while [ ! -f "$work/started" ]; do sleep 0.05; done
-kill -TERM $pid
-wait $pid
-got=$?
-[ $got = 130 ] || [ $got = 143 ] || [ $got = 1 ] || fail "interrupted: exit $got"
-holds 'interrupted' err
+interrupts cyto $tiny
 [ $failures = 0 ]
