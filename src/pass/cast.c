@@ -79,7 +79,16 @@ static bool passes_by(const maker *m, const swg__node *in, const swg__node *n) {
     return !(epilogue && swg__ops[m->from->nodes[in->in[0]].op].class == SWG__CONTRACTION);
 }
 
-/* Values that stay in a register of a program (fuse.c), as far as one can tell before there are any, need no rounding. */
+/* A product of plain rows, perhaps with its bias, that one element-wise operation alone reads: in a row panel both meet in the second cache. */
+static bool meets_reader(const maker *m, swg_value v) {
+    const swg__node *n = &m->from->nodes[v];
+    if (n->op == SWG__ADD && m->from->nodes[n->in[1]].ndim == 1 && m->readers[n->in[0]] == 1)
+        n = &m->from->nodes[n->in[0]];
+    return n->op == SWG__MATMUL && n->ndim == 2 && !n->attr.trans_a && m->readers[v] == 1;
+}
+
+/* Values that stay in a register of a program (fuse.c), as far as one can tell before there are any, need no rounding, and neither do products that
+ * a program takes out of the second cache: widening and rounding would cost more than the bytes. */
 static void widen_chains(maker *m, const swg_value *outputs, int output_count) {
     const swg_graph *g = m->from;
     for (swg_value v = 1; v < g->count; v++)
@@ -94,6 +103,15 @@ static void widen_chains(maker *m, const swg_value *outputs, int output_count) {
         swg__program own;
         swg__program_of(n, &own);
         int inputs = n->inputs, length = own.length;
+        for (int j = 0; j < n->inputs && n->op != SWG__CAST && n->op != SWG__RELU && n->op != SWG__GATE; j++) {
+            const swg__node *in = &g->nodes[n->in[j]];
+            bool bias = n->op == SWG__ADD && g->nodes[n->in[1]].ndim == 1;
+            if (bias || !swg__same_shape(in, n) || !meets_reader(m, n->in[j]))
+                continue;
+            m->narrow[n->in[j]] = 0;
+            if (in->op == SWG__ADD)
+                m->narrow[in->in[0]] = 0;
+        }
         for (int j = 0; j < n->inputs && n->op != SWG__CAST; j++) {
             swg_value in = n->in[j];
             if (m->readers[in] != 1 || !passes_by(m, &g->nodes[in], n) || inputs - 1 + m->inputs[in] > SWG__PROGRAM_INPUTS ||

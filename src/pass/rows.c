@@ -56,6 +56,12 @@ static bool along_last(const swg__node *in, int ndim) {
     return true;
 }
 
+/* What an element-wise `n` reads through an expand: what is expanded, if it varies along none but the last axis. */
+static swg_value read_through(const maker *m, const swg__node *n, swg_value v) {
+    const swg__node *in = &m->from->nodes[v];
+    return in->op == SWG__EXPAND && swg__same_shape(in, n) && along_last(&m->from->nodes[in->in[0]], n->ndim) ? in->in[0] : v;
+}
+
 static bool native_input(const maker *m, const swg__node *n) {
     bool found = false;
     for (int j = 0; j < n->inputs; j++)
@@ -95,7 +101,7 @@ static bool turns(const maker *m, const swg__node *n) {
     }
     bool fits = swg__ops[n->op].class == SWG__EW, whole = false;
     for (int j = 0; j < n->inputs && fits; j++) {
-        const swg__node *in = &m->from->nodes[n->in[j]];
+        const swg__node *in = &m->from->nodes[read_through(m, n, n->in[j])];
         bool same = swg__same_shape(in, n);
         whole = whole || same;
         fits = same || along_last(in, n->ndim);
@@ -107,11 +113,12 @@ static swg_value emit_turned(maker *m, const swg__node *n, swg_value *in) {
     swg__attr attr = n->attr;
     const bool elementwise = swg__ops[n->op].class == SWG__EW, norm = n->op == SWG__LAYER_NORM || n->op == SWG__LAYER_NORM_GRAD;
     for (int j = 0; j < n->inputs; j++) {
-        const swg__node *x = &m->from->nodes[n->in[j]];
+        swg_value read = elementwise ? read_through(m, n, n->in[j]) : n->in[j];
+        const swg__node *x = &m->from->nodes[read];
         if (elementwise ? swg__same_shape(x, n) : norm ? x->ndim == n->ndim : true)
-            in[j] = get_rows(m, n->in[j]);
+            in[j] = get_rows(m, read);
         else
-            in[j] = x->ndim < 2 ? get_own(m, n->in[j]) : reshaped(m, x, get_own(m, n->in[j]), 1, (int64_t[]){last_of(x)});
+            in[j] = x->ndim < 2 ? get_own(m, read) : reshaped(m, x, get_own(m, read), 1, (int64_t[]){last_of(x)});
         if (!in[j])
             return SWG_NONE;
     }

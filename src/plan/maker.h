@@ -20,6 +20,9 @@ typedef struct swg__maker {
 
 swg_status swg__schedule(swg__maker *m);    /* schedule.c: order */
 swg_status swg__make_groups(swg__maker *m); /* steps.c: row panels, */
+/* steps.c: does the step of `v`, with so many rows, go through row panels? Does it need of input j, made in the same panel, its own rows only? */
+bool swg__runs_by_rows(const swg__maker *m, swg_value v, int64_t rows);
+bool swg__reads_by_rows(const swg_graph *g, const swg__node *n, int j);
 swg_status swg__make_steps(swg__maker *m);  /* and steps with their scratch */
 /* tune.c, with a tuning: how a group or a step alone is run. */
 swg_status swg__tune_group(swg__maker *m, swg__group *group, const swg_value *nodes);

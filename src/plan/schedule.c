@@ -15,6 +15,10 @@ typedef struct queue {
     uint8_t *asked;         /* clones: a reader waits for nothing but clones */
     swg_value *ready, *stack;
     int ready_count;
+    int *run_of;            /* number of the run of row-wise steps a value was made in, 0: none */
+    int run;                /* the present one, of steps with so many rows; 0: none */
+    int64_t run_rows;
+    bool trains;            /* there is a backward pass */
 } queue;
 
 static bool computed(const swg_graph *g, swg_value v) { return swg__kernel_of(g, &g->nodes[v]) != NULL; }
@@ -88,14 +92,47 @@ static void start(queue *q) {
     }
 }
 
-/* Among ready nodes: the one that frees most bytes minus allocates; ties by index. Depends on the graph alone. The update is
- * taken when nothing else is left, so that all that does not depend on it sees the weights as they were. */
+/* May `v` follow the present run in a row panel, and does it read what the run made? */
+static bool follows_run(const queue *q, swg_value v) {
+    const swg__node *n = &q->g->nodes[v];
+    bool reads = false;
+    if (!q->run || !swg__runs_by_rows(q->m, v, q->run_rows))
+        return false;
+    for (int j = 0; j < n->inputs; j++) {
+        if (q->run_of[q->base[n->in[j]]] != q->run)
+            continue;
+        if (!swg__reads_by_rows(q->g, n, j))
+            return false;
+        reads = true;
+    }
+    return reads;
+}
+
+/* Inference: what follows in a row panel is made at once, however large it is: panels need no memory. */
+static void extend_run(queue *q, swg_value v, int *runs) {
+    const swg__node *n = &q->g->nodes[v];
+    int64_t rows = n->ndim ? n->shape[0] : 0;
+    if (q->trains)
+        return;
+    if (!follows_run(q, v)) {
+        q->run = swg__runs_by_rows(q->m, v, rows) ? ++*runs : 0;
+        q->run_rows = rows;
+    }
+    q->run_of[v] = q->run;
+}
+
+/* Among ready nodes: what follows in a row panel, then the one that frees most bytes minus allocates; ties by index. Depends on the graph alone. The
+ * update is taken when nothing else is left, so that all that does not depend on it sees the weights as they were. */
 static int best_of(const queue *q, bool by_bytes) {
     const swg_graph *g = q->g;
     int best = 0;
     int64_t best_score = INT64_MIN;
+    bool best_follows = false;
     for (int i = 0; i < q->ready_count; i++) {
         const swg__node *n = &g->nodes[q->ready[i]];
+        bool follows = by_bytes && follows_run(q, q->ready[i]);
+        if (i > 0 && follows != best_follows && !follows)
+            continue;
         bool last = n->op == SWG__UPDATE || n->op == SWG__ASSIGN;
         int64_t score = last ? INT64_MIN : by_bytes ? -swg__node_bytes(n) : 0;
         for (int j = 0; j < n->inputs && by_bytes; j++) {
@@ -103,8 +140,9 @@ static int best_of(const queue *q, bool by_bytes) {
             if (q->left[b] == 1 && computed(g, b) && !q->m->is_output[b])
                 score += swg__node_bytes(&g->nodes[b]);
         }
-        if (score > best_score || (score == best_score && q->ready[i] < q->ready[best])) {
+        if (follows > best_follows || score > best_score || (score == best_score && q->ready[i] < q->ready[best])) {
             best = i;
+            best_follows = follows;
             best_score = score;
         }
     }
@@ -161,13 +199,16 @@ static int make_order(queue *q, bool by_bytes, swg_value *order) {
     memset(q->waiting_for, 0, n * sizeof *q->waiting_for);
     memset(q->left, 0, n * sizeof *q->left);
     memset(q->asked, 0, n);
-    q->ready_count = 0;
+    memset(q->run_of, 0, n * sizeof *q->run_of);
+    q->ready_count = q->run = 0;
+    int runs = 0;
     start(q);
     while (q->ready_count) {
         int best = best_of(q, by_bytes);
         swg_value v = q->ready[best];
         q->ready[best] = q->ready[--q->ready_count];
         order[count++] = v;
+        extend_run(q, v, &runs);
         finish(q, v);
     }
     return count;
@@ -184,17 +225,20 @@ swg_status swg__schedule(swg__maker *m) {
     queue q = {.m = m, .g = g, .waiting = swg__calloc(ctx, n, sizeof *q.waiting), .waiting_for = swg__calloc(ctx, n, sizeof *q.waiting_for),
                .left = swg__calloc(ctx, n, sizeof *q.left), .asked = swg__calloc(ctx, n, 1), .ready = swg__calloc(ctx, n, sizeof *q.ready),
                .stack = swg__calloc(ctx, n, sizeof *q.stack), .first = swg__calloc(ctx, n + 2, sizeof *q.first),
-               .base = swg__calloc(ctx, n, sizeof *q.base), .readers = swg__calloc(ctx, inputs, sizeof *q.readers)};
+               .base = swg__calloc(ctx, n, sizeof *q.base), .readers = swg__calloc(ctx, inputs, sizeof *q.readers),
+               .run_of = swg__calloc(ctx, n, sizeof *q.run_of)};
     swg_value *other = swg__calloc(ctx, n, sizeof *other);
     uint8_t *placed = swg__calloc(ctx, n, 1);
     swg_status status = SWG_OK;
-    if (!q.waiting || !q.waiting_for || !q.left || !q.asked || !q.ready || !q.stack || !q.first || !q.base || !q.readers || !other || !placed) {
-        status = swg__fail_memory(ctx, n * 26, "a schedule");
+    if (!q.waiting || !q.waiting_for || !q.left || !q.asked || !q.ready || !q.stack || !q.first || !q.base || !q.readers || !q.run_of || !other || !placed) {
+        status = swg__fail_memory(ctx, n * 30, "a schedule");
     } else {
         bool clones = false;
         list_readers(&q);
         for (size_t v = 1; v < n; v++)
             clones = clones || (g->nodes[v].clone && m->readers[v]);
+        for (size_t v = 1; v < n; v++)
+            q.trains = q.trains || (g->nodes[v].backward && m->readers[v]);
         m->order_count = make_order(&q, true, m->order);
         if (clones) {
             swg__mark_placed(g, placed);
@@ -212,6 +256,7 @@ swg_status swg__schedule(swg__maker *m) {
     swg__free(ctx, q.first);
     swg__free(ctx, q.base);
     swg__free(ctx, q.readers);
+    swg__free(ctx, q.run_of);
     swg__free(ctx, other);
     swg__free(ctx, placed);
     return status;

@@ -3,32 +3,42 @@
 #include "plan/maker.h"
 #include "provider/provider.h"
 
-enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2,
+enum { PANEL_ROWS = 48, PANEL_ROWS_LARGE = 96, LARGE_ROWS = 1024, PANEL_ROWS_LEAST = 8, PANELS_OF_FEW_ROWS = 4, PANEL_STEPS_LEAST = 2, LARGE_BYTES = 1 << 20,
        PANEL_ROW_BYTES = 1 << 16 }; /* longer rows do not stay in the second cache, and a panel of all of them would be one per worker */
 
 /* ---- row panels ---- */
 
-static bool row_kernel(const swg__maker *m, swg_value v, int64_t rows) {
+bool swg__runs_by_rows(const swg__maker *m, swg_value v, int64_t rows) {
     const swg__node *n = &m->g->nodes[v];
     const swg__kernel *k = swg__kernel_of(m->g, n);
     return k && k->rows && swg__node_bytes(n) <= rows * PANEL_ROW_BYTES && !m->fixed[v] && n->ndim >= 2 && n->shape[0] == rows && n->inputs <= SWG__ROW_INPUTS && !swg__provider_takes(m->plan, v) &&
            (swg__ops[n->op].class != SWG__CONTRACTION || (n->ndim == 2 && !n->attr.trans_a));
 }
 
+bool swg__reads_by_rows(const swg_graph *g, const swg__node *n, int j) {
+    const swg__node *in = &g->nodes[n->in[j]];
+    bool by_row = in->ndim == n->ndim && in->shape[0] == n->shape[0] && in->op != SWG__RESHAPE;
+    if (swg__ops[n->op].class == SWG__CONTRACTION)
+        by_row = by_row && (j == 0 || (n->attr.gate && j == n->inputs - 1));
+    return by_row;
+}
+
 /* May `v` join the group `group`? Inputs made inside must be read row by row. */
 static bool joins(const swg__maker *m, swg_value v, int group) {
     const swg__node *n = &m->g->nodes[v];
-    for (int j = 0; j < n->inputs; j++) {
-        const swg__node *in = &m->g->nodes[n->in[j]];
-        if (m->group_of[swg__base_of(m->g, n->in[j])] != group)
-            continue;
-        bool by_row = in->ndim == n->ndim && in->shape[0] == n->shape[0] && in->op != SWG__RESHAPE;
-        if (swg__ops[n->op].class == SWG__CONTRACTION)
-            by_row = by_row && (j == 0 || (n->attr.gate && j == n->inputs - 1));
-        if (!by_row)
+    for (int j = 0; j < n->inputs; j++)
+        if (m->group_of[swg__base_of(m->g, n->in[j])] == group && !swg__reads_by_rows(m->g, n, j))
             return false;
-    }
     return true;
+}
+
+/* A large step that reads nothing of the group gains nothing in it, but all that the group reads and writes would live until its end. */
+static bool gains(const swg__maker *m, swg_value v, int group) {
+    const swg__node *n = &m->g->nodes[v];
+    bool reads = swg__node_bytes(n) < LARGE_BYTES;
+    for (int j = 0; j < n->inputs; j++)
+        reads = reads || m->group_of[swg__base_of(m->g, n->in[j])] == group;
+    return reads;
 }
 
 /* Panels of equal height, so that workers end together; few rows still make a few panels, because eight rows already hide the
@@ -48,7 +58,7 @@ swg_status swg__make_groups(swg__maker *m) {
         const swg__node *n = &m->g->nodes[m->order[i]];
         int64_t rows = n->ndim ? n->shape[0] : 0;
         int group = plan->group_count, j = i;
-        while (j < m->order_count && row_kernel(m, m->order[j], rows) && joins(m, m->order[j], group))
+        while (j < m->order_count && swg__runs_by_rows(m, m->order[j], rows) && joins(m, m->order[j], group) && (j == i || gains(m, m->order[j], group)))
             m->group_of[m->order[j++]] = group;
         if (j - i < PANEL_STEPS_LEAST) {
             for (int k = i; k < j; k++)

@@ -381,7 +381,7 @@ static int64_t peak(swg_context *ctx, const char *recompute, bool bf16) {
     return bytes;
 }
 
-/* A step at 64^3: far below what keeps everything, and below the default, which drops what is cheap, too: by 40 % with blocks (39 % in bf16). */
+/* A step at 64^3: far below what keeps everything, and below the default, which drops what is cheap, too: by 35 % with blocks. */
 static void recomputation_saves(void **state) {
     swg_context *ctx = *state;
     static const char *const policies[] = {"blocks", "segments:2", "segments:auto"};
@@ -389,7 +389,7 @@ static void recomputation_saves(void **state) {
         int64_t all = peak(ctx, "off", bf16), usual = peak(ctx, "none", bf16);
         for (int i = 0; i < 3; i++) {
             int64_t bytes = peak(ctx, policies[i], bf16);
-            if ((double)bytes > .5 * (double)all || (double)bytes > (i ? .75 : bf16 ? .62 : .6) * (double)usual)
+            if ((double)bytes > .5 * (double)all || (double)bytes > (i ? .75 : .65) * (double)usual)
                 fail_msg("%s%s: %lld bytes, off %lld, none %lld", policies[i], bf16 ? ", bf16" : "", (long long)bytes, (long long)all, (long long)usual);
         }
     }
