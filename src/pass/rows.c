@@ -17,6 +17,7 @@ typedef struct maker {
     uint8_t *native;            /* by root: computed as rows */
     uint8_t *open;              /* a product in a shape of its own, perhaps with a bias: bias, relu and gate will become part of it */
     uint8_t *placed;            /* gradients: each stays a node of its own */
+    bool trains;                /* there is a backward pass */
     int changed;                /* operations that are now on rows */
 } maker;
 
@@ -94,6 +95,8 @@ static bool turns(const maker *m, const swg__node *n) {
         return n->attr.axis == n->ndim - 1 && native_input(m, n);
     if (n->op == SWG__SLICE) {
         const swg__node *x = &m->from->nodes[n->in[0]];
+        if (x->op == SWG__ATTENTION && !m->trains) /* is left out by who makes it */
+            return false;
         for (int axis = 0; axis < n->ndim - 1; axis++)
             if (n->shape[axis] != x->shape[axis])
                 return false;
@@ -207,6 +210,8 @@ swg_status swg__pass_rows(const swg_graph *from, swg_graph *to, const swg_value 
     swg_status status = in && m.own && m.rows && m.root && m.native && m.open && m.placed ? SWG_OK : swg__fail_memory(ctx, count * 15, "rows");
     if (status == SWG_OK) {
         swg__mark_placed(from, m.placed);
+        for (swg_value v = 1; v < from->count; v++)
+            m.trains = m.trains || from->nodes[v].backward;
         for (swg_value v = 1; v < from->count && to->status == SWG_OK; v++)
             place(&m, v, in);
         for (int i = 0; i < output_count && to->status == SWG_OK; i++)
