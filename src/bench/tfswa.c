@@ -93,9 +93,9 @@ static double call(void *arg) {
     called *c = arg;
     if (c->side->system != SWG__TFSWA_OWN)
         return swg__server_call(&c->b->peers[c->side->system], c->id, c->side->failure);
-    double begin = swg__turns_clock(c->b->team.threads);
+    double begin = swg__work_clock_ns(c->b->team.threads);
     swg__job_run(&c->job);
-    return swg__turns_clock(c->b->team.threads) - begin;
+    return swg__work_clock_ns(c->b->team.threads) - begin;
 }
 
 static swg_status stopped(const swg__tfswa_bench *b) {

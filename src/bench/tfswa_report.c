@@ -60,7 +60,7 @@ void swg__tfswa_table(const swg__tfswa_bench *b, bool markdown, swg__text *text)
     swg__text_printf(text, "%stfswa/%s, %s, input %lldx%lldx%lldx%lld, %.4g s of audio; %d thread%s, %s; sides in turns, %d calls each after %d; load before %.2f, "
                      "after %.2f\n", end, swg__tfswa_name(t->net), t->training ? "training step" : "inference", (long long)t->shape[0], (long long)t->shape[1],
                      (long long)t->shape[2], (long long)t->shape[3], audio_seconds(b), b->team.threads, b->team.threads > 1 ? "s" : "",
-                     swg__turns_clock_name(b->team.threads), b->opts.iterations, b->opts.warmup, b->machine.load_before, b->machine.load_after);
+                     swg__work_clock_name(b->team.threads), b->opts.iterations, b->opts.warmup, b->machine.load_before, b->machine.load_after);
     swg__text_printf(text, "RTF: seconds of computing per second of audio; times ours f32: median of ratios turn by turn (least-most); planned, measured: peak, MiB\n%s",
                      markdown ? "\n" : "");
     for (int i = 0; i < COLUMNS; i++)
@@ -131,7 +131,7 @@ char *swg__tfswa_json(const swg__tfswa_bench *b) {
     }
     cJSON_AddStringToObject(root, "net", swg__tfswa_name(b->opts.task.net));
     cJSON_AddStringToObject(root, "pass", b->opts.task.training ? "training" : "inference");
-    cJSON_AddStringToObject(root, "clock", swg__turns_clock_name(b->team.threads));
+    cJSON_AddStringToObject(root, "clock", swg__work_clock_name(b->team.threads));
     add(root, "audio_seconds", audio_seconds(b), true);
     cJSON *rows = cJSON_AddArrayToObject(root, "rows");
     for (int i = 0; i < b->count; i++)
