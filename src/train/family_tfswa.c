@@ -91,6 +91,12 @@ static swg_status read_settings(swg_context *ctx, swg_config *c, swg__recipe *r)
         return swg__fail(ctx, SWG_EUSAGE, "model.name=%s: family tfswa has unet and small", name ? name : "");
     if (swg_config_count(c, "model.axes") != 2 || strcmp(swg_config_string_at(c, "model.axes", 0), "f") != 0 || strcmp(swg_config_string_at(c, "model.axes", 1), "t") != 0)
         return swg__fail(ctx, SWG_EUSAGE, "model.axes: the axes behind the channels are [f, t], frequency and time, and nothing else");
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const splits[] = {"data.split", "split.rng"};
+        if (strcmp(swg_config_origin(c, splits[i]), "command line") == 0)
+            return swg__fail(ctx, SWG_EUSAGE, "%s: parts of family tfswa are whole songs: data.leave_out, data.valid_list or data.valid_fraction, or folders train/ and "
+                             "test/", splits[i]);
+    }
     t->rate = swg_config_int(c, "data.rate");
     t->segment = swg_config_int(c, "data.segment");
     t->n_fft = swg_config_int(c, "data.n_fft");

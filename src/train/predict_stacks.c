@@ -327,7 +327,7 @@ static swg_status add_embedding(void *user, int64_t k, const double *values, int
     swg__text_puts(&j->table, "\n");
     swg__text_csv(&j->table, swg__volumes_item_at(j->volumes, j->items[k])->stem);
     for (int64_t i = 0; i < width; i++)
-        swg__text_printf(&j->table, ",%.9g", values[i]);
+        swg__text_printf(&j->table, ",%.9g", (double)(float)values[i]);
     return SWG_OK;
 }
 

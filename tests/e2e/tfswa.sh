@@ -96,6 +96,7 @@ refused 2 "mag and wave" loss=mse
 refused 2 "overlap" data.hop=200
 refused 2 "stages need 8 of each" data.n_fft=8 data.hop=2 model.depths=[1,1,1,1] model.dims=[8,8,8,8]
 refused 2 "family" kan.grid_size=3
+refused 2 "whole songs" data.split=by-file
 refused 1 "song-9" data.leave_out=[song-9]
 refused 1 "8000" data.rate=44100
 refused 1 "" data.path=nowhere
