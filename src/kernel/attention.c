@@ -106,6 +106,7 @@ static int64_t one(const swg__call *call) { return (void)call, 1; }
 /* ---- heads with a kernel of their own: a unit is a block of rows of the heads that stand side by side, or of one ---- */
 
 enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16, NARROW_MASK = 1 << 16 };
+enum { FETCH_LINE = 64, FETCH_BYTES = 1 << 18 };
 
 static int64_t narrow_heads(const swg__attention *a) { return a->q.head == a->d ? a->heads : 1; }
 
@@ -141,7 +142,27 @@ static void turn_queries(const swg__call *call, float *to, float *spare, input q
     clear_behind(to, columns, stride, rows);
 }
 
-static void narrow_unit(const swg__call *call, const swg__attention *a, int64_t b, int64_t first_head, int64_t first, float *scratch) {
+/* What the unit behind this one reads is fetched while this one computes, a share with each head, if it leaves this one its second cache. */
+typedef struct narrow_place { int64_t b, head, first; } narrow_place;
+
+static void fetch_rows(const swg__call *call, int i, int64_t element, int64_t row, int64_t columns, int64_t begin, int64_t end) {
+    const input x = input_at(call, i, element);
+    const int64_t size = x.bf16 ? 2 : 4;
+    for (int64_t r = begin; r < end; r++)
+        for (int64_t c = 0; c < columns * size; c += FETCH_LINE)
+            __builtin_prefetch((const char *)x.p + r * row * size + c, 0, 2);
+}
+static void fetch_share(const swg__call *call, const swg__attention *a, const narrow_place *to, int64_t share, int64_t shares) {
+    const int64_t rows = swg__min64(narrow_rows(a), a->n - to->first), columns = narrow_heads(a) * a->d;
+    if ((rows + 2 * a->m) * columns * (int64_t)sizeof(float) > FETCH_BYTES)
+        return;
+    fetch_rows(call, 0, at(a->q, to->b, to->head, to->first), a->q.row, columns, rows * share / shares, rows * (share + 1) / shares);
+    fetch_rows(call, 1, at(a->k, to->b, to->head, 0), a->k.row, columns, a->m * share / shares, a->m * (share + 1) / shares);
+    fetch_rows(call, 2, at(a->v, to->b, to->head, 0), a->v.row, columns, a->m * share / shares, a->m * (share + 1) / shares);
+}
+
+static void narrow_unit(const swg__call *call, const swg__attention *a, narrow_place place, const narrow_place *next, float *scratch) {
+    const int64_t b = place.b, first_head = place.head, first = place.first;
     const swg__isa_table *isa = call->isa;
     const int64_t heads = narrow_heads(a), stride = narrow_rows(a), rows = swg__min64(stride, a->n - first), columns = heads * a->d;
     const bool words = in_pairs(call) && isa->peak_bf16;
@@ -152,6 +173,8 @@ static void narrow_unit(const swg__call *call, const swg__attention *a, int64_t 
     isa->attention_narrow_most(most, all_keys.p, all_keys.bf16, a->k.row, a->m, columns);
     for (int64_t i = 0; i < heads; i++) {
         const int64_t h = first_head + i;
+        if (next)
+            fetch_share(call, a, next, i, heads);
         const float *mask = a->masked ? (const float *)call->in[3] + at(a->mask, b, h, first) : NULL;
         input keys = input_at(call, 1, at(a->k, b, h, 0)), values = input_at(call, 2, at(a->v, b, h, 0));
         if (a->mask.row && (i == 0 || a->mask.head)) {
@@ -164,21 +187,23 @@ static void narrow_unit(const swg__call *call, const swg__attention *a, int64_t 
                               .mask = a->mask.row ? turned : mask, .mask_turned = a->mask.row != 0, .y = y + i * a->d * stride,
                               .lse = a->lse ? lse + i * stride : NULL, .stride = stride, .keys = a->m, .d = (int)a->d, .words = words, .scale = (float)a->scale});
     }
-    const int64_t place = at(a->y, b, first_head, first);
+    const int64_t out = at(a->y, b, first_head, first);
     if (call->node->dtype == SWG_BF16) {
         isa->round_bf16((swg__bf16 *)q, y, columns * stride);
-        isa->turn_bf16((swg__bf16 *)call->out + place, a->y.row, (swg__bf16 *)q, stride, rows, columns);
+        isa->turn_bf16((swg__bf16 *)call->out + out, a->y.row, (swg__bf16 *)q, stride, rows, columns);
     } else {
-        isa->turn((float *)call->out + place, a->y.row, y, stride, rows, columns + (a->lse ? heads : 0));
+        isa->turn((float *)call->out + out, a->y.row, y, stride, rows, columns + (a->lse ? heads : 0));
     }
 }
 
 static void narrow_run(const swg__call *call, const swg__attention *a, int64_t begin, int64_t end, float *scratch) {
     const int64_t blocks = narrow_blocks(a), heads = narrow_heads(a), groups = a->heads / heads;
-    for (int64_t unit = begin; unit < end; unit++) {
-        int64_t first = unit % blocks * narrow_rows(a);
-        if (first < a->n)
-            narrow_unit(call, a, unit / blocks / groups, unit / blocks % groups * heads, first, scratch);
+    narrow_place at[2];
+    for (int64_t unit = begin; unit <= end; unit++) {
+        at[unit % 2] = (narrow_place){unit / blocks / groups, unit / blocks % groups * heads, unit % blocks * narrow_rows(a)};
+        const narrow_place *here = &at[(unit + 1) % 2], *next = unit < end && at[unit % 2].first < a->n ? &at[unit % 2] : NULL;
+        if (unit > begin && here->first < a->n)
+            narrow_unit(call, a, *here, next, scratch);
     }
 }
 
