@@ -176,6 +176,41 @@ static void works_on_rows(void **state) {
     swg_graph_destroy(g);
 }
 
+/* Two wide layers side by side, in use: each is finished before the next begins, so that what is wide never leaves its panel. In training it is kept. */
+static void wide_values_stay_in_panels(void **state) {
+    swg_context *ctx = *state;
+    enum { ROWS = 16384, C = 16 };
+    for (int training = 0; training < 2; training++) {
+        swg_graph *g;
+        swg_plan *plan;
+        assert_ok(ctx, swg_graph_create(ctx, &(swg_graph_opts){.inference = !training}, &g));
+        swg_value x = swg_input(g, "x", 2, (int64_t[]){ROWS, C}), y[2];
+        for (int i = 0; i < 2; i++) {
+            swg_scope_push(g, i ? "b" : "a");
+            swg_value h = swg_linear(g, swg_layer_norm(g, x, 1, "norm", NULL), 4 * C, "fc1");
+            y[i] = swg_add(g, swg_linear(g, swg_gelu(g, h), C, "fc2"), x);
+            swg_scope_pop(g);
+        }
+        swg_value out = swg_mul(g, y[0], y[1]);
+        if (training)
+            out = swg_adam(g, swg_mean(g, out, 0), swg_input(g, "hyper", 1, (int64_t[]){SWG_HYPER_COUNT}), NULL);
+        assert_ok(ctx, swg_plan_make(g, &(swg_plan_opts){.outputs = &out, .output_count = 1, .frozen = !training, .recompute.policy = SWG_RECOMPUTE_OFF}, &plan));
+        int panels = 0, all = 0;
+        for (int i = 0; i < plan->step_count; i++) {
+            const swg__step *s = &plan->steps[i];
+            const swg__location *where = &plan->where[s->node];
+            if (s->packs || s->call.node->op != SWG__LINEAR || s->call.node->shape[1] != 4 * C)
+                continue;
+            all++;
+            panels += where->kind == SWG__IN_BUFFER && plan->buffers[where->buffer].panel;
+        }
+        assert_int_equal(all, 2);
+        assert_int_equal(panels, training ? 0 : 2);
+        swg_plan_destroy(plan);
+        swg_graph_destroy(g);
+    }
+}
+
 /* Inference with frozen weights: the norm's statistics are known, and its work goes into the convolution. */
 static void moves_norms(void **state) {
     swg_context *ctx = *state;
@@ -245,6 +280,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(moves_channels, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(moves_norms, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(works_on_rows, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(wide_values_stay_in_panels, testing_open, testing_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
