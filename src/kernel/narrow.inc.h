@@ -7,7 +7,7 @@
 
 enum {
     NARROW_MOST = 32,                   /* columns of a head */
-    NARROW_COLUMNS = 16,                /* sums of as many stay in registers */
+    NARROW_COLUMNS = VL == 16 ? 16 : 8, /* sums of as many stay in registers */
     NARROW_KEYS = 64,                   /* scores of as many keys by VL queries stay in the first cache; sums are made of their sums */
     TOGETHER = VL == 16 ? 8 : VL == 1 ? 2 : 4,
     FUSED_WORDS = 2 * TOGETHER
@@ -262,8 +262,8 @@ INLINE void narrow_weights(const int d, const bool words, const bool under, cons
         to[g] = s[g];
 }
 
-/* Columns [first, first + columns), and the weights' sum with the first ones. */
-INLINE void narrow_values(const int d, const int first, const int columns, const bool words, vf *sum, vf *y, const vf *buffer, const float *v,
+/* Of `columns`, and the weights' sum. */
+INLINE void narrow_values(const int d, const int columns, const bool words, const bool weights, vf *sum, vf *y, const vf *buffer, const float *v,
                           int64_t steps) {
     vf part[NARROW_COLUMNS];
     UNROLLED for (int c = 0; c < columns; c++)
@@ -271,10 +271,10 @@ INLINE void narrow_values(const int d, const int first, const int columns, const
     for (int64_t j = 0; j < steps; j++) {
         vf w = buffer[j];
         STAY(w);
-        narrow_add(d, columns, words, first == 0, 1, sum, part, &w, v + j * d + first);
+        narrow_add(d, columns, words, weights, 1, sum, part, &w, v + j * d);
     }
     UNROLLED for (int c = 0; c < columns; c++)
-        y[first + c] += part[c];
+        y[c] += part[c];
 }
 
 /* Runs WORK(count, j) over the keys of a block: whole groups, then what is left in twos, which pairs are made of, then in ones. */
@@ -364,9 +364,9 @@ INLINE void narrow_rows(const int d, const bool words, const swg__narrow *a, int
         }
         const float *v = a->v + (words ? first / 2 : first) * d;
         const int64_t steps = words ? (keys + 1) / 2 : keys;
-        narrow_values(d, 0, d < NARROW_COLUMNS ? d : NARROW_COLUMNS, words, &part, y, buffer, v, steps);
-        if (d > NARROW_COLUMNS)
-            narrow_values(d, NARROW_COLUMNS, NARROW_COLUMNS, words, &part, y, buffer, v, steps);
+        narrow_values(d, d < NARROW_COLUMNS ? d : NARROW_COLUMNS, words, true, &part, y, buffer, v, steps);
+        for (int c = NARROW_COLUMNS; c < d; c += NARROW_COLUMNS)
+            narrow_values(d, NARROW_COLUMNS, words, false, &part, y + c, buffer, v + c, steps);
         sum += part;
     }
     vf inverse = 1.f / (sum + KEEP(splat(1.f), sum == 0));
