@@ -10,6 +10,7 @@ enum {
     NARROW_COLUMNS = VL == 16 ? 16 : 8, /* sums of as many stay in registers */
     NARROW_KEYS = 64,                   /* scores of as many keys by VL queries stay in the first cache; sums are made of their sums */
     TOGETHER = VL == 16 ? 8 : VL == 1 ? 2 : 4,
+    TOGETHER_WIDE = VL == 1 ? 4 : 8,    /* of heads whose queries do not stay in registers anyway */
     FUSED_WORDS = 2 * TOGETHER
 };
 static const float narrow_bound = 40.f;         /* 2^40 and 2^-40 leave room for values of any sensible size */
@@ -34,7 +35,7 @@ INLINE vf exp2_scale(vf p, vf n) {
 
 /* x becomes 2^x; coarse: to 1e-4, plus half a unit of bf16, so that cutting rounds. tools/fit_exp2.py */
 INLINE void exp2_together(const bool coarse, const int count, vf *x) {
-    vf f[TOGETHER], p[TOGETHER];
+    vf f[TOGETHER_WIDE], p[TOGETHER_WIDE];
 #ifdef EXP2_FRACTION
     UNROLLED for (int g = 0; g < count; g++)
         f[g] = EXP2_FRACTION(x[g]);
@@ -249,7 +250,7 @@ INLINE void narrow_fused(const bool words, const int count, vf *sum, vf *y, cons
 /* Of wider ones: weights of a group into the buffer, at j or, in pairs, at j / 2: from its scores there, `under` a base, or from its keys. */
 INLINE void narrow_weights(const int d, const bool words, const bool under, const int count, vf *buffer, const narrow_queries *q,
                            const swg__narrow *a, int64_t first, int64_t j, vf base) {
-    vf s[TOGETHER];
+    vf s[TOGETHER_WIDE];
     if (under)
         UNROLLED for (int g = 0; g < count; g++)
             s[g] = buffer[j + g];
@@ -305,7 +306,7 @@ INLINE vf narrow_largest(const swg__narrow *a, vf *buffer, vf high, int64_t i, i
 /* Queries [i, i + VL). Sums are made of blocks of keys, each from zero. */
 INLINE void narrow_rows(const int d, const bool words, const swg__narrow *a, int64_t i) {
     const float factor = a->scale * 1.44269504f, limit = words ? narrow_word_bound : narrow_bound;
-    const int fused = words ? FUSED_WORDS : TOGETHER;
+    const int fused = words ? FUSED_WORDS : TOGETHER, group = d < 16 ? TOGETHER : TOGETHER_WIDE;
     narrow_queries q; /* not cleared: that would cost more than a short row */
     vf y[NARROW_MOST], sum = {0}, most, bound = {0}, buffer[NARROW_KEYS];
     float lane[VL];
@@ -347,10 +348,10 @@ INLINE void narrow_rows(const int d, const bool words, const swg__narrow *a, int
         }
         if (direct) {
 #define WEIGHTS(count, j) narrow_weights(d, words, false, count, buffer, &q, a, first, j, base)
-            FOR_GROUPS(TOGETHER, keys, WEIGHTS);
+            FOR_GROUPS(group, keys, WEIGHTS);
         } else {
 #define SCORES(count, j) narrow_scores(d, words, count, buffer + (j), &q, a->k + (first + (j)) * (words ? d / 2 : d))
-            FOR_GROUPS(TOGETHER, keys, SCORES);
+            FOR_GROUPS(group, keys, SCORES);
             vf high = narrow_largest(a, buffer, most, i, first, keys), keep;
             base = KEEP(high, high > -__builtin_inff());
             keep = most - base;
@@ -360,7 +361,7 @@ INLINE void narrow_rows(const int d, const bool words, const swg__narrow *a, int
             for (int c = 0; c < d; c++)
                 y[c] *= keep;
 #define WEIGHTS_UNDER(count, j) narrow_weights(d, words, true, count, buffer, &q, a, first, j, base)
-            FOR_GROUPS(TOGETHER, keys, WEIGHTS_UNDER);
+            FOR_GROUPS(group, keys, WEIGHTS_UNDER);
         }
         const float *v = a->v + (words ? first / 2 : first) * d;
         const int64_t steps = words ? (keys + 1) / 2 : keys;
