@@ -70,7 +70,7 @@ static void add(swg__tfswa_bench *b, swg__tfswa_system system, const char *name,
     swg__tfswa_side *s = &b->sides[b->count++];
     *s = (swg__tfswa_side){.system = system, .form = form, .task = b->opts.task};
     s->task.bf16 = bf16;
-    snprintf(s->name, sizeof s->name, "%s %s", swg__tfswa_system_name(system), name);
+    snprintf(s->name, sizeof s->name, "%s %s", swg__tfswa_system_name((int)system), name);
 }
 
 /* Ours in f32 first: what the others are compared with. Attention of peers in every form that they have. */
