@@ -156,11 +156,13 @@ def bounds(a):
 
 FIGURES = [("SDR", "track", "sdr"), ("SI-SDR", "track", "si_sdr"), ("SIR", "track", "sir"), ("SAR", "track", "sar"), ("10 s", "segments", "sdr"), ("1 s", "windows", "sdr")]
 
+PEERS = [("mixture", "sdr"), ("mixture", "si_sdr"), ("ratio_mask", "sdr")]  # a quiet estimate has an SDR above 0, so SI-SDR too
+
 
 def scores_table(scores):
-    """Figures of the network, and SDR of the mixture and the ideal ratio mask, per song and stem; then medians."""
+    """Figures of the network, of the mixture and of the ideal ratio mask, per song and stem; then medians."""
     def figures(values):
-        return [values(*["separated", view, key]) for _, view, key in FIGURES] + [values(n, "track", "sdr") for n in ("mixture", "ratio_mask")]
+        return [values(*["separated", view, key]) for _, view, key in FIGURES] + [values(n, "track", k) for n, k in PEERS]
 
     stems, rows = stems_in(scores), []
     for song, parts in scores.items():
@@ -171,7 +173,7 @@ def scores_table(scores):
         for stem in stems:
             rows.append(["**median**" if stem == stems[0] else "", stem,
                          *figures(lambda n, view, key: middle(p[stem][n][view][key] for p in scores.values() if stem in p))])
-    table(["song", "stem", *(title for title, _, _ in FIGURES), "mixture: SDR", "ideal ratio mask: SDR"], rows)
+    table(["song", "stem", *(title for title, _, _ in FIGURES), "mixture: SDR", "SI-SDR", "ideal ratio mask: SDR"], rows)
 
 
 def told(a, count, seconds, runs):
