@@ -146,7 +146,8 @@ static swg_status begin_sample(const swg__stems *s, int64_t index, const swg__st
     }
     t->margin = t->warped ? SWG__STRETCH_MARGIN : 0;
     t->each = length_of(s, &t->d) + 2 * t->margin;
-    const int64_t first = (s->groups + 1) * s->channels * t->each, second = t->warped || t->d.mixed_track >= 0 ? (s->groups + 1) * s->channels * s->segment : 0;
+    const int64_t values = (s->groups + 1) * s->channels, each = t->each > s->segment ? t->each : s->segment; /* fewer are cut where a long segment is slowed */
+    const int64_t first = values * each, second = t->warped || t->d.mixed_track >= 0 ? values * s->segment : 0;
     t->mixture = swg__alloc(s->ctx, (size_t)(first + second) * sizeof *t->mixture);
     if (!t->mixture)
         return swg__fail_memory(s->ctx, (size_t)(first + second) * sizeof *t->mixture, "a segment");

@@ -946,6 +946,33 @@ static void changes(void **state) {
         }
 }
 
+/* A long segment that is slowed is cut from fewer samples than it has; what is mixed in must not lie over them. */
+static void slowed_and_mixed(void **state) {
+    enum { LONG = 120000, STEMS = 4 };
+    swg_context *ctx = *state;
+    const song how = {.track = 3, .channels = 1, .frames = LONG + 20000};
+    write_song("a", &how);
+    swg__stems_opts opts = options();
+    opts.augment = "stretch,mixup";
+    opts.stems = "vocals,drums,bass,other";
+    opts.channels = 1;
+    opts.segment = LONG;
+    swg__stems *set = open_set(ctx, &opts);
+    swg__stems_draw draw = {.training = true, .seed = 4};
+    swg__stems_drawn d = {.speed = 1};
+    for (; d.speed > .92 || d.mixed_track < 0; draw.epoch++)
+        assert_ok(ctx, swg__stems_drawn_of(set, 0, &draw, &d));
+    draw.epoch--;
+    float *mixture = malloc((1 + STEMS) * LONG * sizeof *mixture), *x = mixture + LONG;
+    const int64_t index = 0;
+    char message[200] = "";
+    assert_int_equal(swg__stems_fetch(set, &index, 1, &draw, &(swg__stems_batch){.mixture = mixture, .stems = x}, message, sizeof message), SWG_OK);
+    for (int64_t i = 0; i < LONG; i++)
+        assert_close((double)mixture[i], (double)x[i] + (double)x[LONG + i] + (double)x[2 * LONG + i] + (double)x[3 * LONG + i], 3e-7, 0);
+    free(mixture);
+    swg__stems_close(set);
+}
+
 /* Sines through the data set: all stems move alike, what no stem holds does so too. */
 static void sines(void **state) {
     swg_context *ctx = *state;
@@ -1088,7 +1115,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(files_and_stems), TEST(segments_cover), TEST(pieces), TEST(folders), TEST(missing_files), TEST(rates), TEST(channels), TEST(lengths),
         TEST(not_the_sum), TEST(not_finite), TEST(bad_options), TEST(parts), TEST(train_and_test_folders), TEST(digests), TEST(starts), TEST(silence),
-        TEST(same_bits), TEST(draws), TEST(changes), TEST(sines), cmocka_unit_test(out_of_memory), TEST(real_songs),
+        TEST(same_bits), TEST(draws), TEST(changes), TEST(slowed_and_mixed), TEST(sines), cmocka_unit_test(out_of_memory), TEST(real_songs),
     };
     const int missing = probe(NULL);
     return missing == 77 ? 0 : missing ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
