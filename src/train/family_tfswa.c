@@ -19,7 +19,8 @@ static swg_status read_list(swg_context *ctx, swg_config *c, const char *key, in
 
 /* Names of stems are those of files, columns of logs and parameters of nothing. */
 static swg_status add_stem(swg_context *ctx, swg__recipe_tfswa *t, const char *name) {
-    if (!name || !*name || strlen(name) >= sizeof t->stem[0] || strchr(name, '/') || *name == '.')
+    const size_t length = name ? strlen(name) : 0;
+    if (!length || length >= sizeof t->stem[0] || *name == '.' || strpbrk(name, "/,\t") || *name == ' ' || name[length - 1] == ' ') /* lists are joined by commas */
         return swg__fail(ctx, SWG_EUSAGE, "data.stems: \"%s\" is no name of a stem", name ? name : "");
     if (strcmp(name, "mixture") == 0)
         return swg__fail(ctx, SWG_EUSAGE, "data.stems: the mixture is what stems are separated from");

@@ -86,6 +86,8 @@ refused() { # refused STATUS TEXT ARGUMENTS...: of a training run; nothing may a
 refused 2 "two each" model.out=4 data.stems=[vocals]
 refused 2 "stands twice" data.stems=[vocals,vocals]
 refused 2 "no name of a stem" 'data.stems=["a/b"]'
+refused 2 "no name of a stem" 'data.stems=["vocals,drums"]'
+refused 2 "no name of a stem" 'data.stems=["vocals "]'
 refused 2 "half as many names" model.out=6
 refused 2 "2 for mono, 4 for stereo" model.in=3
 refused 2 "frequency and time" model.axes=[t,f]
