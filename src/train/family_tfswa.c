@@ -106,7 +106,7 @@ static swg_status read_settings(swg_context *ctx, swg_config *c, swg__recipe *r)
     t->mrstft = swg_config_float(c, "loss.mrstft");
     SWG__TRY(swg_config_status(c));
     const char *augment = swg_config_string(c, "data.augment");
-    t->masks = augment && (strstr(augment, "mask") || strcmp(augment, "all") == 0);
+    t->masks = augment && (strstr(augment, "mask") || strstr(augment, "all"));
     if (!t->wave && !swg_config_is(c, "loss.name", "mag"))
         return swg__fail(ctx, SWG_EUSAGE, "loss.name=%s: family tfswa has mag and wave", swg_config_string(c, "loss.name"));
     if (t->hop > t->n_fft / 2)

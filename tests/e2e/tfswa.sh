@@ -48,6 +48,9 @@ for policy in off attention blocks segments:3 budget:60%; do
 done
 train wave loss=wave loss.mrstft=0.5 trainer.max_epochs=1 data.augment=all
 check grep -q "mrstft" runs/wave/log.jsonl
+peak() { run plan tfswa/small $tiny "data.augment=$1" --json && number out peak_bytes.training; }
+check [ "$(peak all)" -gt "$(peak gain)" ] # masks are inputs of the step
+check [ "$(peak all,remix)" = "$(peak all)" ]
 train stereo model.in=4 model.out=4 trainer.max_epochs=1 model.mask=complex
 train four model.out=8 trainer.max_epochs=1 model.mask=published model.window_mask=all
 train both data.channels=2 data.stems=[drums,other] trainer.max_epochs=1 model.window_mask=shift trainer.precision=bf16-mixed
