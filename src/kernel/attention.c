@@ -108,7 +108,8 @@ static int64_t one(const swg__call *call) { return (void)call, 1; }
 enum { NARROW_BLOCK = 512, NARROW_SMALL = 128, NARROW_MASKED = 64, NARROW_UNITS = 16, NARROW_ALIGN = 16, NARROW_MASK = 1 << 16 };
 enum { FETCH_LINE = 64, FETCH_BYTES = 1 << 18 };
 
-static int64_t narrow_heads(const swg__attention *a) { return a->q.head == a->d ? a->heads : 1; }
+/* Heads apart lie head by head, also where each has a single query. */
+static int64_t narrow_heads(const swg__attention *a) { return a->q.row == a->heads * a->d ? a->heads : 1; }
 
 /* Blocks share packed keys. A block of a mask is turned, in memory that grows with m; and there should be some units for threads. */
 static int64_t narrow_blocks(const swg__attention *a) {

@@ -184,6 +184,34 @@ static void narrow_heads_agree(void **state) {
     }
 }
 
+/* (batch, heads, 1, d): a query a head, as in decoding one token. Few samples and many take other paths to the gradients. */
+static void single_queries(void **state) {
+    enum { HEADS = 3, KEYS = 19, D = 8 };
+    for (int64_t batch = 2; batch <= 20; batch += 18) {
+        run r[2];
+        for (int kind = 0; kind < 2; kind++) {
+            const swg_dtype dtype = kind ? SWG_F32 : SWG_F64;
+            r[kind] = (run){.inputs = 3};
+            assert_ok(*state, swg_graph_create(*state, &(swg_graph_opts){.dtype = dtype}, &r[kind].g));
+            for (int i = 0; i < 3; i++)
+                r[kind].in[i] = swg_input(r[kind].g, (const char *[]){"q", "k", "v"}[i], 4, (int64_t[]){batch, HEADS, i ? KEYS : 1, D});
+            r[kind].out[0] = swg_attention(r[kind].g, r[kind].in[0], r[kind].in[1], r[kind].in[2], SWG_NONE, NULL);
+            assert_ok(*state, swg_gradients(r[kind].g, swg_sum(r[kind].g, swg_square(r[kind].g, r[kind].out[0]), 0), r[kind].in, 3, r[kind].out + 1));
+            assert_ok(*state, swg_plan_make(r[kind].g, &(swg_plan_opts){.outputs = r[kind].out, .output_count = 4}, &r[kind].plan));
+            assert_ok(*state, swg_plan_open(r[kind].plan, NULL, NULL));
+            for (int i = 0; i < 3; i++)
+                for (int64_t e = 0; e < swg_elements(r[kind].g, r[kind].in[i]); e++)
+                    swg__store(swg_plan_data(r[kind].plan, r[kind].in[i]), dtype, e, 1.5 * sin(.73 * (double)e + i));
+            assert_ok(*state, swg_plan_run(r[kind].plan, 0, 0));
+        }
+        for (int i = 0; i < 4; i++)
+            for (int64_t e = 0; e < swg_elements(r[0].g, r[0].out[i]); e++)
+                assert_close((double)((const float *)swg_plan_data(r[1].plan, r[1].out[i]))[e], ((const double *)swg_plan_data(r[0].plan, r[0].out[i]))[e], 2e-6, 2e-6);
+        drop(&r[0]);
+        drop(&r[1]);
+    }
+}
+
 static void refused(void **state) {
     swg_context *ctx = *state;
     static const struct { int64_t q[4], k[4], v[4], mask[4]; int64_t heads; const char *message; } table[] = {
@@ -274,6 +302,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(hidden_keys_and_rows, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(tiles_agree, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(narrow_heads_agree, testing_open, testing_close),
+        cmocka_unit_test_setup_teardown(single_queries, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(refused, testing_open, testing_close),
         cmocka_unit_test_setup_teardown(work_is_counted, testing_open, testing_close),
         cmocka_unit_test(memory_runs_out),
