@@ -96,6 +96,7 @@ refused 2 "2 for mono, 4 for stereo" model.in=3
 refused 2 "frequency and time" model.axes=[t,f]
 refused 2 "attention" model.dims=[9,18]
 refused 2 "less than model.window" model.shift=4
+refused 2 "64" model.window=65
 refused 2 "numbers for" model.dims=[8]
 refused 2 "mag and wave" loss=mse
 refused 2 "overlap" data.hop=200
