@@ -3,7 +3,6 @@
 #include "bench/turns.h"
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 enum { SETTLE_NS = 8000000 };
@@ -46,18 +45,15 @@ void swg__turns_free(swg_context *ctx, swg__player *players, int count) {
         swg__free(ctx, players[i].samples);
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 swg__ratio swg__turns_ratio(const swg__player *of, const swg__player *to) {
     double ratio[SWG__TURNS_ROUNDS];
     int n = of->rounds < to->rounds ? of->rounds : to->rounds;
     for (int i = 0; i < n; i++)
         ratio[i] = to->medians[i] / of->medians[i];
-    qsort(ratio, (size_t)n, sizeof *ratio, ascending);
-    return n ? (swg__ratio){.median = n % 2 ? ratio[n / 2] : (ratio[n / 2 - 1] + ratio[n / 2]) / 2, .low = ratio[0], .high = ratio[n - 1]} : (swg__ratio){0};
+    if (!n)
+        return (swg__ratio){0};
+    const double median = swg__median(ratio, n);
+    return (swg__ratio){.median = median, .low = ratio[0], .high = ratio[n - 1]};
 }
 
 /* ---- memory ---- */

@@ -72,11 +72,14 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double middle(const double *sorted, int64_t n) { return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2; }
+double swg__median(double *values, int64_t n) {
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
 
 void swg__times_of(double *sample, int64_t n, swg__times *t) {
-    qsort(sample, (size_t)n, sizeof *sample, ascending);
     double sum = 0, squares = 0;
+    t->median_ns = swg__median(sample, n);
     for (int64_t i = 0; i < n; i++)
         sum += sample[i];
     t->mean_ns = sum / (double)n;
@@ -84,7 +87,6 @@ void swg__times_of(double *sample, int64_t n, swg__times *t) {
         squares += (sample[i] - t->mean_ns) * (sample[i] - t->mean_ns);
     t->std_ns = sqrt(squares / (double)n);
     t->min_ns = sample[0];
-    t->median_ns = middle(sample, n);
     t->p95_ns = sample[(int64_t)(.95 * (double)(n - 1))];
     t->p99_ns = sample[(int64_t)(.99 * (double)(n - 1))];
     t->spread = (sample[n - 1 - n / 4] - sample[n / 4]) / t->median_ns;
@@ -117,8 +119,7 @@ swg_status swg__measure(swg_context *ctx, const swg__side *sides, int count, boo
             end_turn(&sides[s]);
             for (int64_t i = 0; i < n; i++)
                 sorted[i] = sample[i];
-            qsort(sorted, (size_t)n, sizeof *sorted, ascending);
-            round_median[s][round] = middle(sorted, n);
+            round_median[s][round] = swg__median(sorted, n);
             used[s] += n;
         }
     for (int s = 0; s < count; s++)
@@ -127,8 +128,8 @@ swg_status swg__measure(swg_context *ctx, const swg__side *sides, int count, boo
         double ratios[ROUNDS];
         for (int round = 0; round < ROUNDS; round++)
             ratios[round] = round_median[1][round] / round_median[0][round];
-        qsort(ratios, ROUNDS, sizeof *ratios, ascending);
-        *ratio = (swg__ratio){.median = ratios[ROUNDS / 2], .low = ratios[0], .high = ratios[ROUNDS - 1]};
+        const double median = swg__median(ratios, ROUNDS);
+        *ratio = (swg__ratio){.median = median, .low = ratios[0], .high = ratios[ROUNDS - 1]};
     }
     swg__free(ctx, samples);
     return SWG_OK;

@@ -32,6 +32,8 @@ double swg__bench_clock_ns(void); /* CLOCK_MONOTONIC_RAW */
 /* Of work on so many threads: with one its processor time, which other work on the machine does not stretch, else wall time; and what it is called. */
 double swg__work_clock_ns(int threads);
 const char *swg__work_clock_name(int threads);
+/* The median of n > 0 numbers, which are sorted. */
+double swg__median(double *values, int64_t n);
 /* Order statistics of n > 0 samples, which are sorted. */
 void swg__times_of(double *samples, int64_t n, swg__times *times);
 /* Warms up and times 1 or 2 sides in five rounds. ratio (may be NULL): the second side's median over the first's. */

@@ -2,7 +2,6 @@
  * In: a recipe. Out: a row per policy. Nothing of a step's size is allocated unless it is run.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include "measure/measure.h"
 #include "swage/recompute.h"
@@ -186,16 +185,6 @@ static swg_status measure_row(swg__run *r, swg_train_recompute *row, double *sec
     return SWG_OK;
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int count) {
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
 static swg_status measure_rows(swg__run *r, const swg_train_recompute_opts *o, swg_train_recompute *rows, int count) {
     double (*seconds)[SWG_TRAIN_RECOMPUTE] = swg__calloc(r->ctx, (size_t)o->rounds, sizeof *seconds);
     swg_status status = seconds ? SWG_OK : swg__fail_memory(r->ctx, (size_t)o->rounds * sizeof *seconds, "times");
@@ -217,8 +206,8 @@ static swg_status measure_rows(swg__run *r, const swg_train_recompute_opts *o, s
             own[round] = seconds[round][i];
             ratio[round] = seconds[round][i] / seconds[round][first];
         }
-        rows[i].seconds = median(own, o->rounds);
-        rows[i].slower = median(ratio, o->rounds);
+        rows[i].seconds = swg__median(own, o->rounds);
+        rows[i].slower = swg__median(ratio, o->rounds);
     }
     swg__free(r->ctx, seconds);
     return status;
