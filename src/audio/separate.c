@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "audio/overlap.h"
 
 enum { PATH_MOST = 4096 };
@@ -196,10 +197,13 @@ swg_status swg_separate_file(swg_context *ctx, const swg_separator *separator, c
     work w;
     swg_separate_result found = {0};
     SWG__TRY(begin(&w, ctx, separator, opts));
+    const bool there = swg__exists(folder);
     swg_status status = separate_song(&w, song, folder, &found);
     for (int k = 0; k < SWG_SEPARATE_STEMS; k++)
         swg_audio_abort(w.writer[k]);
     swg_audio_close(w.song);
+    if (status != SWG_OK && !there)
+        (void)rmdir(folder);    /* what was made for nothing; a folder with files stays */
     if (result)
         *result = found;
     return status;
