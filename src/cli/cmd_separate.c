@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base.h"
 #include "cli/cli.h"
 #include "swage/separate.h"
@@ -203,15 +204,27 @@ static void tell(work *w, const song *s, const char *folder, const swg_separate_
     cJSON_AddItemToArray(w->list, o);
 }
 
+/* Whether the folder holds the song itself, whose stems there may be the originals. */
+static bool holds_song(const char *folder, const char *path) {
+    char own[PATH_MOST];
+    const char *slash = strrchr(path, '/');
+    struct stat a, b;
+    return snprintf(own, sizeof own, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".") < (int)sizeof own && stat(own, &a) == 0 &&
+           stat(folder, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static swg_status separate_one(work *w, const song *s) {
     char folder[PATH_MOST];
     swg_separate_result r;
     if (snprintf(folder, sizeof folder, "%s/%s", w->folder, s->name) >= (int)sizeof folder)
         return cli_fail(w->c, SWG_EUSAGE, "%s: the path is too long", w->folder);
-    const int there = cli_flag(w->c, "force") ? 0 : stems_there(w, folder);
-    if (there && there < w->separator->stems) /* all or none are ours: a song of somebody's stems */
+    const bool force = cli_flag(w->c, "force");
+    const int there = stems_there(w, folder);
+    if (there && force && holds_song(folder, s->path))
+        return cli_fail(w->c, SWG_EIO, "%s: the song itself lies here, and --force would replace stems beside it; choose another folder", folder);
+    if (there && !force && there < w->separator->stems) /* all or none are ours: a song of somebody's stems */
         return cli_fail(w->c, SWG_EIO, "%s: holds other files of the names of stems; choose another folder, or replace them with --force", folder);
-    if (there) {
+    if (there && !force) {
         w->skipped++;
         if (!w->quiet)
             cli_say("%s: the stems in %s are there already; --force replaces them", s->path, folder);

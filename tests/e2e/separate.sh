@@ -39,6 +39,11 @@ mkdir -p mine/a && cp album/a.wav mine/a/vocals.wav
 expect 1 "mine/a: holds other files of the names of stems" separate album/a.wav -m runs/tiny -o mine
 cmp -s album/a.wav mine/a/vocals.wav || fail "somebody's stem was replaced"
 
+mkdir own && cp -r songs/song-0 own/track && cp album/a.wav own/track/mixture.wav
+expect 0 "are there already" separate own -m runs/tiny -o own
+expect 1 "own/track: the song itself lies here" separate own -m runs/tiny -o own --force
+cmp -s songs/song-0/vocals.wav own/track/vocals.wav || fail "--force replaced the song's own stem"
+
 # Songs of one sample, of none, in mono; rates; channels; damaged ones.
 expect 0 "0.00 s of 1 channel at 8000 Hz in 1 segment," separate "$files/wav_one.wav" -m runs/tiny -o odd
 expect 0 "mono; both channels" separate "$files/wav_one.wav" -m runs/tiny -o odd --force
@@ -56,6 +61,7 @@ fi
 expect 1 "6 channels, 2 are wanted; say --downmix" separate "$files/wav_6ch.wav" -m runs/tiny -o odd
 expect 0 "of 6 channels" separate "$files/wav_6ch.wav" -m runs/tiny -o odd --downmix itu
 expect 1 "sample 31 of channel 1 is" separate "$files/bad_nan.wav" -m runs/tiny -o bad
+[ -z "$(ls bad)" ] || fail "folder of a song that was refused: $(find bad)"
 expect 1 "cut short" separate "$files/bad_cut.wav" -m runs/tiny -o bad
 expect 1 "damaged" separate "$files/bad_flac_byte.flac" -m runs/tiny -o bad
 expect 1 "ffmpeg -i" separate "$files/bad_stem.mp4" -m runs/tiny -o bad
