@@ -83,13 +83,19 @@ static void add_song(cJSON *to, const swg_song_evaluation *e, int64_t first) {
 static char *json_of(const cli *c, swg_model *model, const swg_song_evaluation *e) {
     const char *part = cli_value(c, "part");
     const int64_t per_song = (int64_t)SWG_SONG_ESTIMATES * e->stems;
-    char name[1024];
+    const size_t capacity = strlen(e->split) + 1;
+    char name[4096], *split = swg__alloc(c->ctx, capacity);     /* it lists songs, whose names may be any bytes; cleaned text is never longer */
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "model", swg_model_path(model));
+    if (!split) {
+        cJSON_Delete(root);
+        return NULL;
+    }
+    cJSON_AddStringToObject(root, "model", cli_clean(swg_model_path(model), name, sizeof name));
     cJSON_AddNumberToObject(root, "epoch", (double)swg_model_epoch(model));
     cJSON_AddStringToObject(root, "part", part ? part : "test");
     cJSON_AddStringToObject(root, "data", e->data);
-    cJSON_AddStringToObject(root, "split", e->split);
+    cJSON_AddStringToObject(root, "split", cli_clean(e->split, split, capacity));
+    swg__free(c->ctx, split);
     cJSON_AddNumberToObject(root, "audio_seconds", e->audio_seconds);
     cJSON_AddNumberToObject(root, "compute_seconds", e->compute_seconds);
     cJSON_AddNumberToObject(root, "real_time_factor", e->compute_seconds / e->audio_seconds);
