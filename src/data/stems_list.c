@@ -256,8 +256,9 @@ static swg_status mark(swg__stems *s, const char *key, const swg__names *list, i
         char near[200];
         for (int64_t i = 0; all && i < s->item_count; i++)
             all[i] = s->items[i].about.name;
-        return swg__fail(s->ctx, SWG_EINVAL, "%s: there is no track %s%s", key, list->name[n],
-                         all ? swg__did_you_mean(list->name[n], all, (size_t)s->item_count, near, sizeof near) : "");
+        return swg__fail(s->ctx, SWG_EINVAL, "%s: there is no track %s%s%s", key, list->name[n],
+                         all ? swg__did_you_mean(list->name[n], all, (size_t)s->item_count, near, sizeof near) : "",
+                         part == SWG_TEST ? " (of other songs than those of the run: data.leave_out=null)" : "");
     }
     return SWG_OK;
 }

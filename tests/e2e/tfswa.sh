@@ -68,6 +68,11 @@ run eval runs/whole -o scores --bss
 check [ "$(grep -c . scores/metrics.csv)" = 7 ]
 check grep -q "ratio_mask" out
 check grep -q "SDR v4" out
+expect 1 "data.leave_out=null" eval runs/whole data.path=songs/song-0
+run eval runs/whole data.path=songs/song-0 data.leave_out=null
+mkdir bytes && cp -r songs/song-0 "bytes/$(printf 'a\377b')"
+run eval runs/whole data.path=bytes data.leave_out=null --part all -o named
+check iconv -f UTF-8 -t UTF-8 -o /dev/null named/metrics.json
 run eval runs/four --part all
 check grep -q "song-0" out
 check grep -q "bass" out
