@@ -52,7 +52,12 @@ void swg_config_help(const char *pattern, void (*line)(void *user, const char *t
                      *types[row->type] && *allowed ? ", " : "", allowed, fallback);
         line(user, text);
         char families[64];
-        const bool owned = swg__config_owners(row->key, families, sizeof families);
+        bool owned = swg__config_owners(row->key, families, sizeof families);
+        const size_t length = strlen(families);
+        if (owned && strncmp(row->help, families, length) == 0 && row->help[length] == ':') { /* the text says so itself */
+            families[0] = 0;
+            owned = false;
+        }
         snprintf(text, sizeof text, "      %s%s%s%s%s%s", families, owned ? ": " : "", row->help, *not_yet ? " (not supported yet: " : "", not_yet, *not_yet ? ")" : "");
         line(user, text);
     }
