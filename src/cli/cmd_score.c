@@ -128,7 +128,17 @@ static swg_status choose_names(job *j, song *s, const char *folder, char **files
     return s->sources ? SWG_OK : cli_fail(j->c, SWG_ENOTFOUND, "%s: no stems (WAV, FLAC or OGG)", folder);
 }
 
+/* No stem is there twice, as vocals.wav and vocals.flac. */
+static swg_status check_files(job *j, const char *folder, char *const *files, size_t count) {
+    for (size_t i = 1; i < count; i++)
+        for (size_t k = 0; k < i && swg_audio_named(files[i]); k++)
+            if (stem_length(files[i]) == stem_length(files[k]) && strncmp(files[i], files[k], (size_t)stem_length(files[i])) == 0 && swg_audio_named(files[k]))
+                return cli_fail(j->c, SWG_EINVAL, "%s: holds %s and %s: one of them must go", folder, files[k], files[i]);
+    return SWG_OK;
+}
+
 static swg_status read_references(job *j, song *s, const char *folder, char **files, size_t count) {
+    SWG__TRY(check_files(j, folder, files, count));
     SWG__TRY(choose_names(j, s, folder, files, count));
     for (size_t i = 0; i < count; i++) {
         const int k = !swg_audio_named(files[i]) || is_stem(files[i], "mixture") ? -1 : source_of(s, files[i]);
@@ -156,6 +166,8 @@ static swg_status read_estimates(job *j, song *s, const char *folder) {
     char **files = NULL;
     size_t count = 0;
     swg_status status = swg__list_folder(j->c->ctx, folder, &files, &count);
+    if (status == SWG_OK)
+        status = check_files(j, folder, files, count);
     for (int k = 0; status == SWG_OK && k < s->sources; k++) {
         for (size_t i = 0; i < count && status == SWG_OK && !s->estimate[k]; i++)
             if (swg_audio_named(files[i]) && is_stem(files[i], s->names[k]))

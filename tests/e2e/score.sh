@@ -55,5 +55,8 @@ expect 1 "neither stems nor folders of stems" score empty empty
 expect 1 'no estimate of "bass"' score songs/song-0 empty
 "$swage" example short --songs 1 --seconds 2 --rate 8000 >/dev/null || fail "a short song"
 expect 1 "bass.wav: 16000 samples in 2 channels at 8000 Hz, but the files before it have 24000 in 2 at 8000" score songs/song-0 short/song-0
+cp -r songs/song-0 both && cp both/vocals.wav both/vocals.flac
+expect 1 "both: holds vocals.flac and vocals.wav: one of them must go" score both songs/song-0 --stems vocals
+expect 1 "both: holds vocals.flac and vocals.wav: one of them must go" score songs/song-0 both
 expect 1 "nowhere" score nowhere songs
 [ $failures = 0 ]
