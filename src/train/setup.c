@@ -150,7 +150,26 @@ static swg_status open_checkpoint(swg__run *r, const char *path) {
     return swg_safetensors_check(r->checkpoint);
 }
 
+/* Settings that change what weights mean, and that their shapes do not show. */
+static swg_status check_same_network(swg__run *r, const char *path) {
+    static const char *const keys[] = {"model.mask", "model.window_mask", "model.window", "model.shift", "model.attention_heads"};
+    const char *text = swg_safetensors_note(r->checkpoint, "config");
+    swg_config *before = NULL;
+    if (!text)
+        return SWG_OK;
+    swg_status status = swg_config_open_text(r->ctx, text, path, NULL, &before);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == SWG_OK; i++) {
+        const char *was = swg_config_text(before, keys[i]), *now = swg_config_text(r->config, keys[i]);
+        if (was && now && strcmp(was, now) != 0)
+            status = swg__fail(r->ctx, SWG_EINVAL, "%s was trained with %s=%s, and it is %s now; resume with the same, or choose another run.name", path, keys[i],
+                               was, now);
+    }
+    swg_config_close(before);
+    return status;
+}
+
 static swg_status restore(swg__run *r, const char *path) {
+    SWG__TRY(check_same_network(r, path));
     SWG__TRY(swg__checkpoint_restore(r->ctx, r->checkpoint, path, r->weights, &r->state, r->recipe.provider,
                                      swg__recipe_precision(&r->recipe)));
     const char *norm = swg_safetensors_note(r->checkpoint, "norm"), *data = swg_safetensors_note(r->checkpoint, "data");

@@ -42,6 +42,7 @@ same whole one
 train parts trainer.max_epochs=3 data.leave_out=[song-3] trainer.max_steps=7
 run train tfswa/small $tiny run.name=parts trainer.max_epochs=3 data.leave_out=[song-3] resume=auto
 check [ -s runs/parts/ckpt/last.safetensors ]
+expect 1 "trained with model.mask=sigmoid, and it is complex now" train tfswa/small $tiny run.name=parts trainer.max_epochs=4 data.leave_out=[song-3] resume=auto model.mask=complex
 for policy in off attention blocks segments:3 budget:60%; do
     train "by-$policy" trainer.max_epochs=3 data.leave_out=[song-3] "gradient_checkpointing=$policy"
     same whole "by-$policy"
