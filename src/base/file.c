@@ -223,8 +223,13 @@ swg_status swg__make_folders(swg_context *ctx, const char *path) {
             continue;
         char kept = *p;
         *p = 0;
-        if (mkdir(copy, 0777) != 0 && !swg__is_folder(copy))
-            status = fail_errno(ctx, "create folder", copy);
+        if (mkdir(copy, 0777) != 0) {
+            const int why = errno;
+            if (!swg__is_folder(copy)) {
+                errno = why; /* stat has set another */
+                status = fail_errno(ctx, "create folder", copy);
+            }
+        }
         *p = kept;
         if (!kept)
             break;
