@@ -59,7 +59,7 @@ static void itu_weights(int channels, float weight[2][SWG_AUDIO_MOST_CHANNELS]) 
 }
 
 static swg_status refuse_channels(const swg_audio *a, int wanted) {
-    return swg__fail(a->ctx, SWG_ESHAPE, "%s: %d channels, %d %s wanted; say --downmix itu or --downmix mean, or mix it down", a->name, a->info.file_channels, wanted,
+    return swg__fail(a->ctx, SWG_ESHAPE, "%s: %d channels, %d %s wanted; mix it down (swage separate: --downmix itu or mean)", a->name, a->info.file_channels, wanted,
                      wanted == 1 ? "is" : "are");
 }
 

@@ -12,12 +12,7 @@ enum { PIECE = 1 << 16 };   /* samples that are decoded at a time */
 
 static swg_status open_file(const swg__stems *s, const char *path, swg_audio **out) {
     const swg_audio_opts opts = {.rate = s->rate, .resample = s->resample, .channels = s->channels};
-    const swg_status status = swg_audio_open(s->ctx, path, &opts, out);
-    if (status != SWG_EINVAL || s->resample)
-        return status;
-    char text[1000];
-    snprintf(text, sizeof text, "%s", swg__own_message());
-    return swg__fail(s->ctx, status, "%s; data.resample=true resamples", text);
+    return swg_audio_open(s->ctx, path, &opts, out);
 }
 
 /* Path of file f; the mixture is behind the stems. NULL: none that is used. */

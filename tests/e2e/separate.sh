@@ -58,7 +58,7 @@ if "$swage" --version | grep -q '^libsoxr [0-9]'; then
 else
     expect 1 "no libsoxr" separate "$files/wav_192k.wav" -m runs/tiny -o odd --resample
 fi
-expect 1 "6 channels, 2 are wanted; say --downmix" separate "$files/wav_6ch.wav" -m runs/tiny -o odd
+expect 1 "6 channels, 2 are wanted; mix it down (swage separate: --downmix itu or mean)" separate "$files/wav_6ch.wav" -m runs/tiny -o odd
 expect 0 "of 6 channels" separate "$files/wav_6ch.wav" -m runs/tiny -o odd --downmix itu
 expect 1 "sample 31 of channel 1 is" separate "$files/bad_nan.wav" -m runs/tiny -o bad
 [ -z "$(ls bad)" ] || fail "folder of a song that was refused: $(find bad)"
@@ -75,6 +75,10 @@ expect 2 "say -m RUN and -o DIR" separate album -m runs/tiny
 expect 2 "--overlap 0.9" separate album -m runs/tiny -o stems --overlap 0.9
 expect 2 "--format wave: unknown; did you mean" separate album -m runs/tiny -o stems --format wave
 expect 2 "--downmix all" separate album -m runs/tiny -o stems --downmix all
+if [ "$(id -u)" != 0 ]; then
+    mkdir -m 555 closed
+    expect 1 "cannot create folder: Permission denied" separate album/a.wav -m runs/tiny -o closed
+fi
 expect 1 "segments of" separate album -m runs/tiny -o stems --segment 0.02 --force
 expect 1 "cannot" separate album -m runs/none -o stems
 
