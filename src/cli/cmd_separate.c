@@ -14,7 +14,7 @@ static const cli_option options[] = {
     {"model", 'm', "RUN", "run folder of `swage train tfswa/...`, or a checkpoint"},
     {"output", 'o', "DIR", "folder of the stems: DIR/SONG/STEM.wav"},
     {"overlap", 0, "SHARE", "share of a segment that two have in common, 0 to 0.75 (default: 0.5)"},
-    {"segment", 0, "SECONDS", "length of a segment (default: 10); shorter ones take less memory"},
+    {"segment", 0, "SECONDS", "length of a segment (default: 10); shorter ones take less memory, and less time: attention along time grows with the square"},
     {"format", 0, "NAME", "wav16, wav24, float or flac (24 bits); default: wav16"},
     {"residual", 0, NULL, "what the stems leave of the song is added to \"other\", so that they add up to it"},
     {"resample", 0, NULL, "take songs of another rate than the network's; stems come back at the song's own"},

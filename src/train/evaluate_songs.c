@@ -214,6 +214,8 @@ swg_status swg_evaluate_songs(swg_context *ctx, swg_model *model, swg_config *co
     if (strcmp(swg_model_family(model), "tfswa") != 0)
         return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: a network of family %s; one of family tfswa is needed here", swg_model_path(model), swg_model_family(model));
     SWG__TRY(find_part(&w));
+    if (!(w.opts->segment_seconds >= 0 && w.opts->segment_seconds <= 3600 && w.opts->overlap <= .75))
+        return swg__fail(ctx, SWG_EINVAL, "segments of %g s that share %g: expected 0 to 3600 s, at most 0.75", w.opts->segment_seconds, w.opts->overlap);
     w.recipe = &swg__model_recipe(model)->tfswa;
     w.stems = out->stems = w.recipe->stems;
     for (int k = 0; k < w.stems; k++)

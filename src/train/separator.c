@@ -6,6 +6,7 @@
 #include "train/recipe.h"
 
 static const double default_seconds = 10;
+static const int64_t most_samples = (int64_t)1 << 30;
 
 typedef struct network {
     swg_separator separator;
@@ -53,8 +54,9 @@ swg_status swg_separator_open(swg_model *model, int64_t segment, swg_separator *
     if (r->family != &swg__family_tfswa)
         return swg__fail(ctx, SWG_EUNSUPPORTED, "%s: a network of family %s; those of family tfswa separate songs", swg_model_path(model), r->family->name);
     const int64_t least = t->hop * (((int64_t)1 << (t->network.stages - 1)) - 1);
-    if (segment < 0 || (segment && segment < least))
-        return swg__fail(ctx, SWG_ESHAPE, "%s: segments of %lld samples; the network takes %lld or more", swg_model_path(model), (long long)segment, (long long)least);
+    if (segment < 0 || segment > most_samples || (segment && segment < least))
+        return swg__fail(ctx, SWG_ESHAPE, "%s: segments of %lld samples; the network takes %lld to %lld", swg_model_path(model), (long long)segment, (long long)least,
+                         (long long)most_samples);
     network *n = swg__calloc(ctx, 1, sizeof *n);
     if (!n)
         return swg__fail_memory(ctx, sizeof *n, "a separator");
