@@ -24,7 +24,7 @@ typedef struct swg_example_songs_opts {
     int64_t rate;               /* Hz: 44100 */
     uint64_t seed;
 } swg_example_songs_opts;
-/* Writes FOLDER/song-N/vocals.wav, drums.wav, bass.wav and other.wav, stereo, 16 bits. opts may be NULL. SWG_EINVAL: an option, or FOLDER holds other things.
+/* Writes FOLDER/song-N/vocals.wav, drums.wav, bass.wav, other.wav and mixture.wav, their sum; stereo, 16 bits. opts may be NULL. SWG_EINVAL: an option, or FOLDER holds other things.
  * Otherwise as swg_audio_write. */
 swg_status swg_example_songs(swg_context *ctx, const char *folder, const swg_example_songs_opts *opts);
 

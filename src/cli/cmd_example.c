@@ -27,7 +27,7 @@ static swg_status songs(cli *c, uint64_t seed) {
     if (seconds && (end == seconds || *end || !(o.seconds > 0 && o.seconds <= 3600)))
         return cli_fail(c, SWG_EUSAGE, "--seconds %s: expected a number above 0, at most 3600", seconds);
     SWG__TRY(swg_example_songs(c->ctx, c->positional[0], &o));
-    printf("wrote %s: song-N/vocals.wav, drums.wav, bass.wav, other.wav\n", c->positional[0]);
+    printf("wrote %s: song-N/vocals.wav, drums.wav, bass.wav, other.wav, mixture.wav\n", c->positional[0]);
     return SWG_OK;
 }
 

@@ -50,7 +50,7 @@ static void print_table(const void *figures) {
             printf("\n");
         }
     }
-    printf("\n\"all\": medians over the %lld songs that have a figure. %.1f s of audio in %.1f s: real-time factor %.2f. %.1f MiB planned\n", (long long)e->songs,
+    printf("\n\"all\": medians over songs that have a figure, of %lld. %.1f s of audio in %.1f s: real-time factor %.2f. %.1f MiB planned\n", (long long)e->songs,
            e->audio_seconds, e->compute_seconds, e->compute_seconds / e->audio_seconds, (double)e->planned_bytes / 1048576);
 }
 
@@ -139,6 +139,10 @@ swg_status cli_eval_songs(cli *c, swg_model *model, swg_config *config) {
     swg_song_evaluate_opts opts = {.part = cli_value(c, "part"), .bss = cli_flag(c, "bss"),
                                    .floor = swg_config_is(config, "metric.floor", "published") ? 1e-10 : 0,
                                    .progress = on_progress, .note = on_note, .stop = cli_signal_flag(), .user = &progress};
+    static const char *const others[] = {"speed", "arrays", "percentiles", "batch", "relative-floor"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (i < 3 ? cli_flag(c, others[i]) : cli_value(c, others[i]) != NULL)
+            return cli_fail(c, SWG_EUSAGE, "--%s is of other networks; songs have --part, --bss, --csv and -o", others[i]);
     cli_progress_open(&progress, 2);
     cli_signals_catch();
     swg_status status = swg_evaluate_songs(c->ctx, model, config, &opts, &e);

@@ -9,8 +9,9 @@
 #include "swage/audio.h"
 #include "swage/example.h"
 
-enum { VOCALS, DRUMS, BASS, OTHER, STEMS, BEATS_PER_CHORD = 4, HARMONICS = 12 };
-static const char *const names[STEMS] = {"vocals", "drums", "bass", "other"};
+enum { VOCALS, DRUMS, BASS, OTHER, STEMS, MIXTURE = STEMS, FILES, BEATS_PER_CHORD = 4, HARMONICS = 12 };
+static const char *const names[FILES] = {"vocals", "drums", "bass", "other", "mixture"};
+static const double level = 0.6; /* the sum stays below full scale */
 static const double pi = 3.14159265358979323846;
 static const int chords[4][3] = {{0, 4, 7}, {9, 12, 16}, {5, 9, 12}, {7, 11, 14}}, melody[5] = {12, 14, 16, 19, 21}; /* semitones over the key */
 
@@ -19,7 +20,7 @@ typedef struct song {
     uint64_t seed;
     int64_t number, samples, rate;
     double tempo, key;          /* beats a second; Hz */
-    float *stem[STEMS];         /* (2, samples) each */
+    float *stem[FILES];         /* (2, samples) each */
 } song;
 
 static double uniform(const song *s, uint32_t what, uint64_t which) {
@@ -85,24 +86,26 @@ static void fill(void *arg, int64_t stem, int worker) {
         const double t = (double)i / (double)s->rate;
         const double one = stem == VOCALS ? voice(s, t, &phase) : stem == DRUMS ? drum(s, t, (uint64_t)i) : stem == BASS ? bass(s, t) : 0;
         for (int c = 0; c < 2; c++)
-            s->stem[stem][c * s->samples + i] = (float)(stem == OTHER ? chord(s, t, c) : one);
+            s->stem[stem][c * s->samples + i] = (float)(level * (stem == OTHER ? chord(s, t, c) : one));
     }
 }
 
 static swg_status write_song(song *s, const char *folder) {
     char path[4096];
-    const size_t bytes = 2 * STEMS * (size_t)s->samples * sizeof(float);
+    const size_t bytes = 2 * FILES * (size_t)s->samples * sizeof(float);
     float *memory = swg__alloc(s->ctx, bytes);
     if (!memory)
         return swg__fail_memory(s->ctx, bytes, "a song");
-    for (int k = 0; k < STEMS; k++)
+    for (int k = 0; k < FILES; k++)
         s->stem[k] = memory + 2 * k * s->samples;
     s->tempo = 1.5 + uniform(s, 6, 0);
     s->key = 220 * pow(2, floor(12 * uniform(s, 7, 0)) / 12);
     swg__parallel(s->ctx, STEMS, fill, s);
+    for (int64_t i = 0; i < 2 * s->samples; i++)
+        s->stem[MIXTURE][i] = s->stem[VOCALS][i] + s->stem[DRUMS][i] + s->stem[BASS][i] + s->stem[OTHER][i];
     snprintf(path, sizeof path, "%s/song-%lld", folder, (long long)s->number);
     swg_status status = swg__make_folders(s->ctx, path);
-    for (int k = 0; k < STEMS && status == SWG_OK; k++) {
+    for (int k = 0; k < FILES && status == SWG_OK; k++) {
         snprintf(path, sizeof path, "%s/song-%lld/%s.wav", folder, (long long)s->number, names[k]);
         status = swg_audio_write(s->ctx, path, &(swg_audio_write_opts){.format = SWG_AUDIO_WAV16, .rate = s->rate, .channels = 2}, s->stem[k], s->samples, NULL, NULL);
     }

@@ -21,7 +21,7 @@ same() { # same RUN RUN: tensors of the last checkpoints
 }
 
 run example songs --songs 4 --seconds 3 --rate 8000
-check [ "$(ls songs/song-3 | tr '\n' ' ')" = "bass.wav drums.wav other.wav vocals.wav " ]
+check [ "$(ls songs/song-3 | tr '\n' ' ')" = "bass.wav drums.wav mixture.wav other.wav vocals.wav " ]
 expect 2 "of songs" example no --seconds 3
 expect 1 "other things" example . --songs 1
 tiny="data.path=songs data.rate=8000 data.segment=4096 data.n_fft=256 data.hop=64 data.segments_per_track=4 model.depths=[1,1] model.dims=[8,16] model.attention_heads=2"
@@ -77,6 +77,7 @@ check iconv -f UTF-8 -t UTF-8 -o /dev/null named/metrics.json
 run eval runs/four --part all
 check grep -q "song-0" out
 check grep -q "bass" out
+expect 2 "of other networks" eval runs/four --speed
 expect 0 "no song was kept out" eval runs/four
 
 # ---- it learns: one song, its voice ----
