@@ -51,6 +51,18 @@ swg_status cli_integer(cli *c, const char *name, int64_t low, int64_t high, int6
     return SWG_OK;
 }
 
+swg_status cli_number(cli *c, const char *name, double low, double high, double *value) {
+    const char *text = cli_value(c, name);
+    char *end;
+    if (!text)
+        return SWG_OK;
+    const double number = strtod(text, &end);
+    if (!*text || *end || !(number >= low && number <= high))
+        return cli_fail(c, SWG_EUSAGE, "--%s %s: expected a number from %g to %g", name, text, low, high);
+    *value = number;
+    return SWG_OK;
+}
+
 swg_status cli_only_keys(cli *c, const char *keys) {
     for (int i = 0; i < c->override_count; i++) {
         const char *key = c->overrides[i] + strspn(c->overrides[i], "+~");

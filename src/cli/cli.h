@@ -72,6 +72,7 @@ bool cli_flag(const cli *c, const char *name);              /* option given? */
 const char *cli_value(const cli *c, const char *name);      /* its value; NULL: not given */
 /* An option's integer in low..high; left as it is where the option is not given. SWG_EUSAGE with a message. */
 swg_status cli_integer(cli *c, const char *name, int64_t low, int64_t high, int64_t *value);
+swg_status cli_number(cli *c, const char *name, double low, double high, double *value);    /* the same of any number */
 
 /* Leaves a message for main to print and returns the status. SWG_EUSAGE ends the program with 2, all others with 1. */
 swg_status cli_fail(cli *c, swg_status status, const char *format, ...) CLI_PRINTF(3, 4);

@@ -18,6 +18,7 @@ static const cli_option options[] = {
     {"output", 'o', "FOLDER", "write metrics.json and metrics.csv, and per variable a .vti for ParaView and two figures, there"},
     {"speed", 0, NULL, "also time encoder and decoder"},
     {"batch", 'b', "N", "blocks per call for --speed (default: 65536); tiles per batch (default: 8)"},
+    {"segment", 0, "SECONDS", "songs: length of what is separated at a time (default: 10)"},
     {"bss", 0, NULL, "songs: also BSSEval v3 and v4"},
     {"arrays", 0, NULL, "images: also write clean.npy, noisy.npy and decoded.npy to the folder of -o"},
     CLI_THREADS, CLI_ISA, CLI_JSON,

@@ -260,17 +260,6 @@ static swg_status separate_all(work *w) {
 
 /* ---- options ---- */
 
-static swg_status number(cli *c, const char *name, double low, double high, double *value) {
-    const char *text = cli_value(c, name);
-    char *end;
-    if (!text)
-        return SWG_OK;
-    *value = strtod(text, &end);
-    if (!*text || *end || !(*value >= low && *value <= high))
-        return cli_fail(c, SWG_EUSAGE, "--%s %s: expected a number from %g to %g", name, text, low, high);
-    return SWG_OK;
-}
-
 /* The place of an option's word in a list; 0 where it is not given. */
 static swg_status word(cli *c, const char *name, const char *const *words, int count, int *place) {
     const char *text = cli_value(c, name);
@@ -288,8 +277,8 @@ static swg_status read_options(work *w, double *segment) {
     double overlap = .5;
     if (!cli_value(c, "model") || !cli_value(c, "output"))
         return cli_fail(c, SWG_EUSAGE, "separate: say -m RUN and -o DIR");
-    SWG__TRY(number(c, "overlap", 0, .75, &overlap));
-    SWG__TRY(number(c, "segment", .01, 600, segment));
+    SWG__TRY(cli_number(c, "overlap", 0, .75, &overlap));
+    SWG__TRY(cli_number(c, "segment", .01, 600, segment));
     SWG__TRY(word(c, "format", formats, 4, &format));
     SWG__TRY(word(c, "downmix", mixes, 3, &mix));
     w->folder = cli_value(c, "output");

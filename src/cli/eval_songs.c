@@ -142,7 +142,8 @@ swg_status cli_eval_songs(cli *c, swg_model *model, swg_config *config) {
     static const char *const others[] = {"speed", "arrays", "percentiles", "batch", "relative-floor"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (i < 3 ? cli_flag(c, others[i]) : cli_value(c, others[i]) != NULL)
-            return cli_fail(c, SWG_EUSAGE, "--%s is of other networks; songs have --part, --bss, --csv and -o", others[i]);
+            return cli_fail(c, SWG_EUSAGE, "--%s is of other networks; songs have --part, --segment, --bss, --csv and -o", others[i]);
+    SWG__TRY(cli_number(c, "segment", .01, 600, &opts.segment_seconds));
     cli_progress_open(&progress, 2);
     cli_signals_catch();
     swg_status status = swg_evaluate_songs(c->ctx, model, config, &opts, &e);

@@ -78,6 +78,8 @@ run eval runs/four --part all
 check grep -q "song-0" out
 check grep -q "bass" out
 expect 2 "of other networks" eval runs/four --speed
+expect 2 "from 0.01 to 600" eval runs/four --segment nan
+expect 0 "song-0" eval runs/four --segment .5
 expect 0 "no song was kept out" eval runs/four
 
 # ---- it learns: one song, its voice ----
