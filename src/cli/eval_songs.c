@@ -118,7 +118,7 @@ static void csv_of(const void *figures, swg__text *text) {
     swg__text_puts(text, "song,stem,estimate");
     for (int view = 0; view < SWG_SCORE_VIEWS; view++)
         for (int f = 0; f < SWG_SEPARATION_FIGURES; f++)
-            swg__text_printf(text, ",%s_%s", swg_score_key(view), swg_separation_key(f));
+            swg__text_printf(text, ",%s_%s", swg_score_key((swg_score_view)view), swg_separation_key((swg_separation_figure)f));
     for (int64_t r = 0; r < e->count; r++) {
         const swg_song_row *row = &e->rows[r];
         swg__text_puts(text, "\n");

@@ -173,10 +173,10 @@ static swg_status add_all(work *w) {
         return swg__fail_memory(w->ctx, (size_t)w->out->songs * sizeof *db, "figures");
     for (int kind = 0; kind < SWG_SONG_ESTIMATES; kind++)
         for (int k = 0; k < w->stems; k++)
-            combine(w, k, kind, db, &all[kind][k]);
+            combine(w, k, (swg_song_estimate)kind, db, &all[kind][k]);
     swg__free(w->ctx, db);
     for (int kind = 0; kind < SWG_SONG_ESTIMATES; kind++)
-        SWG__TRY(add_rows(w, "all", kind, all[kind]));
+        SWG__TRY(add_rows(w, "all", (swg_song_estimate)kind, all[kind]));
     return SWG_OK;
 }
 
