@@ -375,8 +375,8 @@ static void sets_of_mir_eval(void **state) {
         uint8_t *text;
         size_t bytes;
         float *ref[MOST], *est[MOST];
-        int sources, estimates;
-        int64_t samples;
+        int sources = 0, estimates = 0;
+        int64_t samples = 0;
         snprintf(path, sizeof path, "%s/../shared/data/audio/bss_eval_fixtures/output%s.json", SWG_SOURCE_DIR, sets[n]);
         if (!swg__exists(path) || !load_set(ctx, "ref", sets[n], &sources, &samples, ref)) {
             printf("             %s is absent, or this build reads no audio: skipped\n", path);
